@@ -1,0 +1,25 @@
+// Time, as the data plane reads it. One interface, so that a test or an embedded broker can
+// stand in another clock.
+//
+// Thread-safety: implementations are safe from every thread.
+#pragma once
+
+#include <cstdint>
+
+namespace barnabas {
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  /// Wall clock, milliseconds since the Unix epoch: record timestamps, retention. May jump.
+  [[nodiscard]] virtual int64_t wall_ms() const = 0;
+  /// Monotonic nanoseconds from an arbitrary start: every timeout. Never goes back.
+  [[nodiscard]] virtual int64_t monotonic_ns() const = 0;
+
+  [[nodiscard]] int64_t monotonic_ms() const { return monotonic_ns() / 1'000'000; }
+};
+
+/// The system's clocks. Lives for the whole process.
+Clock& system_clock();
+
+}  // namespace barnabas

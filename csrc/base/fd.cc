@@ -1,0 +1,62 @@
+#include "base/fd.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace barnabas {
+
+void UniqueFd::reset() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+Result<UniqueFd> open_file(const std::string& path, int flags, unsigned mode) {
+  int fd = -1;
+  do {
+    fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return system_error(path);
+  return UniqueFd(fd);
+}
+
+Status write_all_at(int fd, ByteView bytes, uint64_t offset, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return system_error(path);
+    }
+    if (n == 0) return Error{ErrorCode::kKafkaStorageError, path + ": wrote nothing", ENOSPC};
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+Result<size_t> read_at(int fd, MutableBytes out, uint64_t offset, const std::string& path) {
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t n =
+        ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return system_error(path);
+    }
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  return done;
+}
+
+Status sync_data(int fd, const std::string& path) {
+  if (::fdatasync(fd) != 0) return system_error(path);
+  return {};
+}
+
+Status sync_directory(const std::string& path) {
+  BARNABAS_ASSIGN(UniqueFd fd, open_file(path, O_RDONLY | O_DIRECTORY));
+  if (::fsync(fd.get()) != 0) return system_error(path);
+  return {};
+}
+
+}  // namespace barnabas

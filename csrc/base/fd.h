@@ -1,0 +1,64 @@
+// File descriptors as values: UniqueFd owns one, SharedFd lets several readers (a fetch response
+// half sent, a segment being deleted) keep one open.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace barnabas {
+
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  ~UniqueFd() { reset(); }
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept {
+    if (this != &other) {
+      reset();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  UniqueFd(const UniqueFd&) = delete;
+  UniqueFd& operator=(const UniqueFd&) = delete;
+
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] bool valid() const { return fd_ >= 0; }
+  [[nodiscard]] int release() { return std::exchange(fd_, -1); }
+  void reset();
+
+ private:
+  int fd_ = -1;
+};
+
+using SharedFd = std::shared_ptr<const UniqueFd>;
+
+/// A range of an open file, to be sent with sendfile. Keeps the file open while it exists.
+struct FileSlice {
+  SharedFd file;
+  uint64_t position = 0;  // bytes from the start of the file
+  uint64_t length = 0;    // bytes
+};
+
+/// open(2) with O_CLOEXEC; retries EINTR. Errors carry the path.
+Result<UniqueFd> open_file(const std::string& path, int flags, unsigned mode = 0644);
+
+/// Writes all of `bytes` at `offset`. A short write is followed up; what remains unwritten after
+/// an error is the caller's to truncate.
+Status write_all_at(int fd, ByteView bytes, uint64_t offset, const std::string& path);
+
+/// Reads until `out` is full or the file ends; returns the bytes read.
+Result<size_t> read_at(int fd, MutableBytes out, uint64_t offset, const std::string& path);
+
+/// fdatasync(2) / fsync(2). Never retried: after a failure the page may already be marked clean.
+Status sync_data(int fd, const std::string& path);
+/// fsyncs a directory, which makes the names in it durable.
+Status sync_directory(const std::string& path);
+
+}  // namespace barnabas

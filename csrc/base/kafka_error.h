@@ -1,0 +1,56 @@
+// Kafka protocol error codes, as used by the data plane.
+//
+// Values are the protocol's own (org.apache.kafka.common.protocol.Errors); only
+// those that native code answers with are listed. The control plane uses kio's enum.
+#pragma once
+
+#include <cstdint>
+
+namespace barnabas {
+
+enum class ErrorCode : int16_t {
+  kUnknownServerError = -1,
+  kNone = 0,
+  kOffsetOutOfRange = 1,
+  kCorruptMessage = 2,
+  kUnknownTopicOrPartition = 3,
+  kLeaderNotAvailable = 5,
+  kNotLeaderOrFollower = 6,
+  kRequestTimedOut = 7,
+  kReplicaNotAvailable = 9,
+  kMessageTooLarge = 10,
+  kNetworkException = 13,
+  kCoordinatorNotAvailable = 15,
+  kInvalidTopicException = 17,
+  kRecordListTooLarge = 18,
+  kNotEnoughReplicas = 19,
+  kNotEnoughReplicasAfterAppend = 20,
+  kInvalidRequiredAcks = 21,
+  kTopicAuthorizationFailed = 29,
+  kInvalidTimestamp = 32,
+  kUnsupportedVersion = 35,
+  kTopicAlreadyExists = 36,
+  kInvalidRequest = 42,
+  kUnsupportedForMessageFormat = 43,
+  kOutOfOrderSequenceNumber = 45,
+  kDuplicateSequenceNumber = 46,
+  kInvalidProducerEpoch = 47,
+  kInvalidTxnState = 48,
+  kTransactionalIdAuthorizationFailed = 53,
+  kKafkaStorageError = 56,
+  kLogDirNotFound = 57,
+  kUnknownProducerId = 59,
+  kFetchSessionIdNotFound = 70,
+  kInvalidFetchSessionEpoch = 71,
+  kFencedLeaderEpoch = 74,
+  kUnknownLeaderEpoch = 75,
+  kUnsupportedCompressionType = 76,
+  kOffsetNotAvailable = 78,
+  kInvalidRecord = 87,
+  kProducerFenced = 90,
+  kUnknownTopicId = 100,
+  kInconsistentTopicId = 103,
+  kFetchSessionTopicIdError = 106,
+};
+
+}  // namespace barnabas
