@@ -1,0 +1,59 @@
+// Builds one RecordBatch v2 from records: for internal topics, re-encoding and the in-process
+// producer.
+//
+// Thread-safety: a builder belongs to one thread.
+#pragma once
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "record/batch.h"
+#include "record/codec.h"
+#include "record/record.h"
+
+namespace barnabas::record {
+
+struct BatchOptions {
+  Codec codec = Codec::kNone;
+  int level = kDefaultLevel;
+  TimestampType timestamp_type = TimestampType::kCreateTime;
+  int64_t producer_id = kNoProducerId;
+  int16_t producer_epoch = kNoProducerEpoch;
+  int32_t base_sequence = kNoSequence;
+  bool transactional = false;
+  bool control = false;
+  int64_t base_offset = 0;
+  int32_t leader_epoch = -1;
+};
+
+class BatchBuilder {
+ public:
+  explicit BatchBuilder(BatchOptions options);
+
+  /// Copies the record in. `timestamp` in ms since the epoch.
+  void append(int64_t timestamp, std::optional<ByteView> key, std::optional<ByteView> value,
+              std::span<const HeaderView> headers = {});
+  /// As append, at an offset of its own (compaction and re-encoding keep gaps).
+  void append_at(int32_t offset_delta, int64_t timestamp, std::optional<ByteView> key,
+                 std::optional<ByteView> value, std::span<const HeaderView> headers = {});
+
+  [[nodiscard]] int32_t record_count() const { return count_; }
+  /// Upper bound of the encoded size so far, before compression.
+  [[nodiscard]] size_t size_bytes() const { return kBatchHeaderSize + records_.size(); }
+
+  /// The encoded batch, CRC and all; the builder is empty afterwards.
+  /// REQUIRES: record_count() > 0
+  Result<std::vector<uint8_t>> build();
+
+ private:
+  BatchOptions options_;
+  std::vector<uint8_t> records_;
+  int32_t count_ = 0;
+  int32_t last_offset_delta_ = -1;
+  int64_t base_timestamp_ = 0;
+  int64_t max_timestamp_ = kNoTimestamp;
+};
+
+}  // namespace barnabas::record

@@ -1,0 +1,55 @@
+#include "record/record.h"
+
+#include "record/record_parser.h"
+
+namespace barnabas::record {
+namespace {
+
+Error invalid_record(const char* what) { return Error{ErrorCode::kInvalidRecord, what}; }
+
+std::optional<ByteView> nullable(const uint8_t* p, int32_t length) {
+  if (length < 0) return std::nullopt;
+  return ByteView(p, static_cast<size_t>(length));
+}
+
+}  // namespace
+
+Result<std::optional<RecordView>> RecordReader::next() {
+  if (left_ <= 0) {
+    if (left_ < 0) return invalid_record("the record count is negative");
+    if (!rest_.empty()) return invalid_record("bytes are left over after the last record");
+    return std::optional<RecordView>();
+  }
+  const uint8_t* p = rest_.data();
+  RecordFields fields;
+  if (const ParseError error = parse_record(p, rest_.data() + rest_.size(), fields)) {
+    return invalid_record(error);
+  }
+  rest_ = rest_.subspan(static_cast<size_t>(p - rest_.data()));
+  --left_;
+  return std::optional<RecordView>(RecordView{
+      fields.timestamp_delta, fields.offset_delta, nullable(fields.key, fields.key_length),
+      nullable(fields.value, fields.value_length), fields.header_count,
+      ByteView(fields.headers, static_cast<size_t>(fields.end - fields.headers))});
+}
+
+Result<std::optional<HeaderView>> HeaderReader::next() {
+  if (left_ <= 0) return std::optional<HeaderView>();
+  const uint8_t* const end = rest_.data() + rest_.size();
+  int32_t length = 0;
+  const uint8_t* p = read_varint(rest_.data(), end, length);
+  if (p == nullptr || length < 0 || end - p < length) {
+    return invalid_record(parse_error::kHeaderKey);
+  }
+  HeaderView header{ByteView(p, static_cast<size_t>(length)), std::nullopt};
+  p = read_varint(p + length, end, length);
+  if (p == nullptr) return invalid_record(parse_error::kHeaderValue);
+  header.value = nullable(p, length);
+  p = skip_nullable(p, end, length);
+  if (p == nullptr) return invalid_record(parse_error::kHeaderValue);
+  rest_ = ByteView(p, static_cast<size_t>(end - p));
+  --left_;
+  return std::optional<HeaderView>(header);
+}
+
+}  // namespace barnabas::record
