@@ -1,0 +1,101 @@
+#include "storage/bare_log.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <filesystem>
+
+#include "base/logger.h"
+
+namespace barnabas::storage {
+namespace {
+
+constexpr size_t kMaxOpenFiles = 64;
+constexpr const char* kCleanMarker = "/.kafka_cleanshutdown";
+
+TopicPartition name_of(const std::string& directory) {
+  const auto path = std::filesystem::path(directory).lexically_normal();
+  const std::string name =
+      path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
+  const size_t dash = name.rfind('-');
+  int32_t partition = 0;
+  if (dash != std::string::npos && dash > 0) {
+    const char* end = name.data() + name.size();
+    const auto parsed = std::from_chars(name.data() + dash + 1, end, partition);
+    if (parsed.ec == std::errc() && parsed.ptr == end && partition >= 0) {
+      return {name.substr(0, dash), partition};
+    }
+  }
+  return {name.empty() ? "log" : name, 0};
+}
+
+Error in_use(const std::string& directory) {
+  return Error{ErrorCode::kKafkaStorageError, directory + ": in use by another process",
+               EWOULDBLOCK};
+}
+
+/// Refuses a partition of a data directory that a broker has open.
+Status refuse_inside_a_running_broker(const std::string& directory) {
+  const auto lock = std::filesystem::absolute(directory).lexically_normal().parent_path() / ".lock";
+  auto fd = open_file(lock.string(), O_RDWR);
+  if (!fd.ok()) return {};  // no data directory, or not ours to lock
+  struct flock probe {};
+  probe.l_type = F_WRLCK;
+  probe.l_whence = SEEK_SET;
+  if (::fcntl(fd->get(), F_OFD_GETLK, &probe) == 0 && probe.l_type != F_UNLCK) {
+    return in_use(directory);
+  }
+  return {};
+}
+
+}  // namespace
+
+BareLog::BareLog(TopicPartition name, std::string directory, bool read_only)
+    : name_(std::move(name)),
+      directory_(std::move(directory)),
+      read_only_(read_only),
+      fds_(kMaxOpenFiles) {}
+
+Result<std::unique_ptr<BareLog>> BareLog::open(const std::string& directory,
+                                               const LogConfig& config, bool read_only,
+                                               Clock& clock) {
+  std::unique_ptr<BareLog> bare(new BareLog(name_of(directory), directory, read_only));
+  LogOpenOptions options;
+  options.read_only = read_only;
+  options.clean_shutdown = read_only;
+  if (!read_only) {
+    std::error_code error;
+    std::filesystem::create_directories(directory, error);
+    if (error) {
+      return Error{ErrorCode::kKafkaStorageError, directory + ": " + error.message(),
+                   error.value()};
+    }
+    BARNABAS_TRY(refuse_inside_a_running_broker(directory));
+    BARNABAS_ASSIGN(bare->lock_, open_file(directory, O_RDONLY | O_DIRECTORY));
+    if (::flock(bare->lock_.get(), LOCK_EX | LOCK_NB) != 0) return in_use(directory);
+    options.clean_shutdown = ::unlink((directory + kCleanMarker).c_str()) == 0;
+    if (options.clean_shutdown) BARNABAS_TRY(sync_directory(directory));
+  }
+  BARNABAS_ASSIGN(bare->log_,
+                  Log::open(directory, bare->name_, config, options, bare->fds_, clock));
+  return bare;
+}
+
+BareLog::~BareLog() {
+  const Status status = close();
+  if (!status.ok()) barnabas::log(LogLevel::kError, "log", status.error().message);
+}
+
+Status BareLog::close() {
+  if (closed_ || log_ == nullptr) return {};
+  closed_ = true;
+  const UniqueFd lock = std::move(lock_);  // released at return, whatever happens
+  if (read_only_) return {};
+  BARNABAS_TRY(log_->close());
+  BARNABAS_ASSIGN(UniqueFd marker, open_file(directory_ + kCleanMarker, O_CREAT | O_WRONLY));
+  return sync_directory(directory_);
+}
+
+}  // namespace barnabas::storage

@@ -1,0 +1,60 @@
+#include "storage/batch_cursor.h"
+
+#include <algorithm>
+
+#include "base/fd.h"
+
+namespace barnabas::storage {
+
+bool plausible_header(const record::BatchView& view) {
+  constexpr int64_t kMaxBaseOffset = INT64_MAX - INT32_MAX - 1;  // the next one still fits
+  return view.magic() == record::kMagic && view.base_offset() >= 0 &&
+         view.base_offset() <= kMaxBaseOffset &&
+         view.batch_length() >=
+             static_cast<int32_t>(record::kBatchHeaderSize - record::kBatchOverhead) &&
+         view.last_offset_delta() >= 0 && view.record_count() >= 0;
+}
+
+Result<std::optional<BatchCursor::Batch>> BatchCursor::next() {
+  if (position_ >= end_) return std::optional<Batch>();
+  const uint64_t left = end_ - position_;
+  const auto corrupt = [this](const char* why) {
+    return Error{ErrorCode::kCorruptMessage,
+                 path_ + ": " + why + " at byte " + std::to_string(position_), 0};
+  };
+  if (left < record::kBatchHeaderSize) return corrupt("a cut off batch");
+  if (position_ < window_start_ ||
+      position_ + record::kBatchHeaderSize > window_start_ + window_size_) {
+    const bool adjoining = window_size_ > 0 && position_ <= window_start_ + window_size_;
+    next_window_bytes_ =
+        adjoining ? std::min(2 * next_window_bytes_, kWindowBytes) : kFirstWindowBytes;
+    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(next_window_bytes_, left));
+    BARNABAS_ASSIGN(window_size_,
+                    read_at(fd_, MutableBytes(window_.data(), wanted), position_, path_));
+    window_start_ = position_;
+    if (window_size_ < record::kBatchHeaderSize) return corrupt("a cut off batch");
+  }
+  const size_t at = static_cast<size_t>(position_ - window_start_);
+  const ByteView rest(window_.data() + at, window_size_ - at);
+  const record::BatchView view(rest);
+  if (!plausible_header(view)) return corrupt("no batch");
+  if (view.size_bytes() > left) return corrupt("a cut off batch");
+  const Batch batch{view, rest.first(std::min(rest.size(), view.size_bytes())), position_};
+  position_ += view.size_bytes();
+  return std::optional(batch);
+}
+
+Result<std::optional<BatchPosition>> BatchCursor::find(int64_t offset) {
+  while (true) {
+    BARNABAS_ASSIGN(const auto batch, next());
+    if (!batch) return std::optional<BatchPosition>();
+    if (batch->view.last_offset() >= offset) return std::optional(position_of(*batch));
+  }
+}
+
+BatchPosition BatchCursor::position_of(const Batch& batch) {
+  return {batch.view.base_offset(), batch.view.last_offset(), batch.position,
+          batch.view.size_bytes()};
+}
+
+}  // namespace barnabas::storage

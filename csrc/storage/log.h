@@ -1,0 +1,160 @@
+// One partition's log: segments in a directory, in Kafka's own format.
+//
+// Owns its segments, producer state and leader-epoch cache. Borrows the FdCache and the Clock,
+// which outlive it.
+//
+// Thread-safety: every method may be called from any thread. Appends and changes of shape (roll,
+// truncate, delete) go one after the other; a read never waits for their I/O, nor for a flush's.
+// log_impl.h has the locks and their order.
+//
+// Invariants:
+//   log_start_offset <= recovery_point <= log_end_offset
+//   log_start_offset <= high_watermark <= log_end_offset   (kept by the partition, see dataplane/)
+//   everything below recovery_point has been fsynced
+//   an append is whole or it is not there: a failed or short write is truncated away before the
+//   error is returned
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/uuid.h"
+#include "record/batch.h"
+#include "storage/log_config.h"
+#include "storage/topic_partition.h"
+
+namespace barnabas::storage {
+
+class FdCache;
+
+/// What an append did.
+struct AppendInfo {
+  int64_t base_offset = -1;
+  int64_t last_offset = -1;
+  int64_t log_append_time_ms = record::kNoTimestamp;  // set for LogAppendTime
+  int64_t log_start_offset = 0;
+  /// The batch was a retry of one of the producer's last five: nothing was written, the offsets are
+  /// those of the first time.
+  bool duplicate = false;
+  /// flush.messages or flush.ms asks for a flush now. The log never flushes by itself.
+  bool needs_flush = false;
+};
+
+/// A batch as Log::append takes it: validated, offsets not yet assigned.
+struct AppendBatch {
+  MutableBytes bytes;  // one whole v2 batch; base offset, epoch patched in place
+};
+
+/// Where a range of offsets lies in a segment file.
+struct ReadSlice {
+  FileSlice file;  // may end in the middle of a batch; empty at the log's end
+  int64_t first_batch_offset = -1;
+  uint64_t first_batch_bytes = 0;  // size of the first batch, 0 when there is none
+  bool in_active_segment = false;
+  std::string path;  // for error messages
+};
+
+struct TimestampOffset {
+  int64_t timestamp = record::kNoTimestamp;
+  int64_t offset = -1;
+  int32_t leader_epoch = -1;
+};
+
+struct EpochEndOffset {
+  int32_t leader_epoch = -1;
+  int64_t end_offset = -1;
+};
+
+/// What opening a log found and did; printed, and given to tests.
+struct RecoveryReport {
+  bool checked = false;  // batches were read back (unclean stop)
+  uint64_t bytes_checked = 0;
+  uint64_t bytes_cut = 0;        // a torn tail that was truncated
+  uint64_t bytes_set_aside = 0;  // corruption: cut bytes kept in `set_aside_path`
+  int64_t log_end_offset = 0;
+  std::string set_aside_path;
+  std::string reason;  // why the first bad batch was bad; empty when nothing was cut
+};
+
+struct LogOpenOptions {
+  bool clean_shutdown = false;
+  int64_t recovery_point = 0;    // from recovery-point-offset-checkpoint
+  int64_t log_start_offset = 0;  // from log-start-offset-checkpoint
+  std::optional<Uuid> topic_id;  // written to partition.metadata when absent there
+  /// Changes no file: nothing is cut, rebuilt or written; reading ends before the first invalid
+  /// batch.
+  bool read_only = false;
+};
+
+class Log {
+ public:
+  /// Opens the log in `directory` (`…/<topic>-<partition>`), which is created when missing.
+  /// Errors: kInconsistentTopicId when partition.metadata names another topic.
+  static Result<std::unique_ptr<Log>> open(const std::string& directory, TopicPartition name,
+                                           const LogConfig& config, const LogOpenOptions& options,
+                                           FdCache& fds, Clock& clock);
+  virtual ~Log() = default;
+
+  // -- writing ----------------------------------------------------------------------------------
+  /// Assigns base offset and `leader_epoch`, checks the producer's epoch and sequence, writes.
+  /// Errors: kOutOfOrderSequenceNumber, kInvalidProducerEpoch, kKafkaStorageError (nothing is
+  /// appended), kRecordListTooLarge.
+  virtual Result<AppendInfo> append(const AppendBatch& batch, int32_t leader_epoch) = 0;
+  /// As a follower or copier: offsets and epochs are kept as they are in `bytes` (several batches).
+  virtual Result<AppendInfo> append_as_follower(ByteView bytes) = 0;
+  /// fdatasync of everything below the log end; moves the recovery point. Returns the offset up to
+  /// which all is durable. Blocks: disk threads only. After a failure the log is offline.
+  virtual Result<int64_t> flush() = 0;
+  /// Forces a new segment. (segment.ms; tests)
+  virtual Status roll() = 0;
+  virtual Status truncate_to(int64_t offset) = 0;
+  /// Moves the log start (DeleteRecords); whole segments below it become deletable.
+  virtual Status advance_log_start_offset(int64_t offset) = 0;
+  /// Clean stop: flush, producer snapshot, indexes trimmed.
+  virtual Status close() = 0;
+  /// Renames the directory to `<name>.<uuid>-delete`; open readers keep what they hold.
+  virtual Status mark_deleted() = 0;
+
+  // -- reading ----------------------------------------------------------------------------------
+  /// The bytes from the batch that contains `offset` on, at most `max_bytes`, no offset >=
+  /// `end_offset`. With `at_least_one` the first batch is whole even when larger than max_bytes.
+  /// kOffsetOutOfRange below the log start or above the log end. Finds only; reads no record.
+  virtual Result<ReadSlice> read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
+                                 bool at_least_one) = 0;
+  /// The first record at or after `timestamp` (ListOffsets by time); offset -1 when none.
+  virtual Result<TimestampOffset> offset_for_timestamp(int64_t timestamp) = 0;
+  /// The record with the largest timestamp (ListOffsets -3); offset -1 for an empty log.
+  virtual Result<TimestampOffset> max_timestamp_offset() = 0;
+  /// OffsetForLeaderEpoch: the largest epoch <= the one asked for, and where it ends; (-1, -1) when
+  /// not known. For the current epoch the end is the log end.
+  virtual EpochEndOffset end_offset_for_epoch(int32_t leader_epoch) = 0;
+  /// The epoch an offset was written in, -1 when not known.
+  virtual int32_t epoch_for_offset(int64_t offset) = 0;
+
+  // -- state ------------------------------------------------------------------------------------
+  [[nodiscard]] virtual int64_t log_start_offset() const = 0;
+  [[nodiscard]] virtual int64_t log_end_offset() const = 0;
+  [[nodiscard]] virtual int64_t recovery_point() const = 0;
+  [[nodiscard]] virtual int32_t latest_epoch() const = 0;
+  /// Where the active segment begins; takes no lock. Reads below it may wait for a disk.
+  [[nodiscard]] virtual int64_t active_segment_base_offset() const = 0;
+  [[nodiscard]] virtual uint64_t size_bytes() const = 0;
+  [[nodiscard]] virtual size_t segment_count() const = 0;
+  [[nodiscard]] virtual bool offline() const = 0;
+  [[nodiscard]] virtual const Uuid& topic_id() const = 0;
+  [[nodiscard]] virtual const RecoveryReport& recovery_report() const = 0;
+  [[nodiscard]] virtual const std::string& directory() const = 0;
+
+  // -- upkeep (disk threads) ----------------------------------------------------------------------
+  virtual void set_config(const LogConfig& config) = 0;
+  /// Rolls when segment.ms is over, forgets expired producers, closes what is idle, removes what
+  /// retention allows below `high_watermark`.
+  virtual void maintain(int64_t high_watermark) = 0;
+};
+
+}  // namespace barnabas::storage

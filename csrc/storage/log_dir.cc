@@ -1,0 +1,322 @@
+#include "storage/log_dir.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <filesystem>
+#include <random>
+
+#include "base/fd.h"
+#include "base/logger.h"
+#include "base/thread_annotations.h"
+#include "base/uuid.h"
+#include "storage/checkpoint_file.h"
+
+namespace barnabas::storage {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kLockName = ".lock";
+constexpr std::string_view kMetaPropertiesName = "meta.properties";
+constexpr std::string_view kCleanShutdownName = ".kafka_cleanshutdown";
+constexpr std::string_view kRecoveryPointName = "recovery-point-offset-checkpoint";
+constexpr std::string_view kLogStartName = "log-start-offset-checkpoint";
+constexpr std::string_view kHighWatermarkName = "replication-offset-checkpoint";
+constexpr std::string_view kDeleteSuffix = "-delete";
+// As Kafka writes it when it knows no broker epoch.
+constexpr std::string_view kCleanShutdownContent = R"({"version":0,"brokerEpoch":-1})";
+// What Apache Kafka leaves in a directory of its own, and Barnabas never does.
+constexpr std::string_view kKafkaNames[] = {"__cluster_metadata-0", "bootstrap.checkpoint"};
+// What may be in a directory that is still to be made ours: an empty file system's root, our lock,
+// and the metadata store, which is opened beside us.
+constexpr std::string_view kHarmlessPrefixes[] = {".lock", "lost+found", "meta.properties.tmp",
+                                                  "metadata."};
+
+Error directory_error(const std::string& path, const std::string& why, int sys_errno = 0) {
+  return Error{ErrorCode::kKafkaStorageError, "data directory " + path + ": " + why, sys_errno};
+}
+
+Result<UniqueFd> lock_directory(const std::string& path) {
+  const std::string lock_path = path + "/" + std::string(kLockName);
+  auto fd = open_file(lock_path, O_RDWR | O_CREAT);
+  if (!fd.ok()) {
+    return directory_error(path, std::string("not writable: ") + strerror(fd.error().sys_errno),
+                           fd.error().sys_errno);
+  }
+  // A POSIX lock, which is what Java's FileChannel.tryLock takes: Apache Kafka and Barnabas keep
+  // each other out. The open-file-description kind also keeps out a second broker in this process.
+  struct flock whole_file {};
+  whole_file.l_type = F_WRLCK;
+  whole_file.l_whence = SEEK_SET;
+  if (::fcntl(fd->get(), F_OFD_SETLK, &whole_file) != 0) {
+    const int err = errno;
+    if (err == EAGAIN || err == EACCES) {
+      return directory_error(path, "in use by another process (" + lock_path + " is locked)", err);
+    }
+    return directory_error(path, std::string("cannot be locked: ") + strerror(err), err);
+  }
+  return std::move(fd).value();
+}
+
+std::map<std::string, std::string> parse_properties(std::string_view text) {
+  std::map<std::string, std::string> properties;
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    const size_t equals = line.find('=');
+    if (line.empty() || line[0] == '#' || equals == std::string_view::npos) continue;
+    properties.emplace(line.substr(0, equals), line.substr(equals + 1));
+  }
+  return properties;
+}
+
+Result<LogDirIdentity> parse_identity(const std::string& path, std::string_view text) {
+  const auto properties = parse_properties(text);
+  const auto value = [&properties](const char* key) {
+    const auto found = properties.find(key);
+    return found == properties.end() ? std::string() : found->second;
+  };
+  if (value("version") != "1") {
+    return malformed_file(path, "version is \"" + value("version") + "\", not 1");
+  }
+  LogDirIdentity identity;
+  identity.cluster_id = value("cluster.id");
+  identity.directory_id = value("directory.id");
+  const std::string node_id = value("node.id");
+  const auto [end, error] =
+      std::from_chars(node_id.data(), node_id.data() + node_id.size(), identity.node_id);
+  if (error != std::errc() || end != node_id.data() + node_id.size()) {
+    return malformed_file(path, "node.id is \"" + node_id + "\", not a number");
+  }
+  if (identity.cluster_id.empty()) return malformed_file(path, "cluster.id is missing");
+  return identity;
+}
+
+Status write_identity(const std::string& path, const LogDirIdentity& identity) {
+  const std::string text = "#\ncluster.id=" + identity.cluster_id +
+                           "\ndirectory.id=" + identity.directory_id +
+                           "\nnode.id=" + std::to_string(identity.node_id) + "\nversion=1\n";
+  return replace_file(path, as_bytes(text), Durability::kNow);
+}
+
+std::string random_directory_id() {
+  std::random_device random;
+  Uuid id;
+  do {
+    for (uint8_t& byte : id.bytes) byte = static_cast<uint8_t>(random());
+    // Kafka keeps the ids whose text starts with a dash out of the way of command lines.
+  } while (id.to_string()[0] == '-');
+  return id.to_string();
+}
+
+/// The error that keeps a directory without meta.properties from being taken over, if any.
+Status check_may_become_ours(const std::string& path) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path, error)) {
+    const std::string name = entry.path().filename().string();
+    bool harmless = false;
+    for (const std::string_view prefix : kHarmlessPrefixes) {
+      harmless = harmless || name.starts_with(prefix);
+    }
+    if (!harmless) {
+      return directory_error(path, "not empty and not made by Barnabas (it has \"" + name +
+                                       "\" but no meta.properties)");
+    }
+  }
+  if (error) return directory_error(path, "cannot be listed: " + error.message(), error.value());
+  return {};
+}
+
+Status check_not_kafkas(const std::string& path) {
+  for (const std::string_view name : kKafkaNames) {
+    if (::access((path + "/" + std::string(name)).c_str(), F_OK) == 0) {
+      return directory_error(path, "was made by Apache Kafka (it has \"" + std::string(name) +
+                                       "\"); give Barnabas a directory of its own");
+    }
+  }
+  return {};
+}
+
+/// The partition in `<topic>-<n>`; nullopt for other names and for directories that are on their
+/// way out (-delete), in (-future) or aside (-stray): a dot and a suffix follow their number.
+std::optional<TopicPartition> parse_partition_name(std::string_view name) {
+  const size_t dash = name.rfind('-');
+  if (dash == std::string_view::npos || dash == 0 || dash + 1 == name.size()) return std::nullopt;
+  const std::string_view digits = name.substr(dash + 1);
+  TopicPartition partition;
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), partition.partition);
+  if (error != std::errc() || end != digits.data() + digits.size() || partition.partition < 0) {
+    return std::nullopt;
+  }
+  partition.topic = name.substr(0, dash);
+  return partition;
+}
+
+}  // namespace
+
+Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path) {
+  auto lines = read_checkpoint_lines(path);
+  if (!lines.ok()) {
+    if (lines.error().sys_errno == ENOENT) return OffsetCheckpoint{};
+    return std::move(lines).error();
+  }
+  OffsetCheckpoint offsets;
+  int number = 2;
+  for (const std::string& line : *lines) {
+    ++number;
+    const size_t second = line.rfind(' ');
+    const size_t first =
+        second == std::string::npos || second == 0 ? second : line.rfind(' ', second - 1);
+    TopicPartition partition;
+    int64_t offset = 0;
+    bool good = first != std::string::npos && first > 0 && second > first;
+    if (good) {
+      partition.topic = line.substr(0, first);
+      const char* p = line.data();
+      const auto a = std::from_chars(p + first + 1, p + second, partition.partition);
+      const auto b = std::from_chars(p + second + 1, p + line.size(), offset);
+      good = a.ec == std::errc() && a.ptr == p + second && b.ec == std::errc() &&
+             b.ptr == p + line.size();
+    }
+    if (!good) {
+      return malformed_file(path, "line " + std::to_string(number) +
+                                      ": not \"topic partition offset\": \"" + line + "\"");
+    }
+    offsets[std::move(partition)] = offset;
+  }
+  return offsets;
+}
+
+Status write_offset_checkpoint(const std::string& path, const OffsetCheckpoint& offsets) {
+  std::vector<std::string> lines;
+  lines.reserve(offsets.size());
+  for (const auto& [partition, offset] : offsets) {
+    lines.push_back(partition.topic + " " + std::to_string(partition.partition) + " " +
+                    std::to_string(offset));
+  }
+  return write_checkpoint_lines(path, lines, Durability::kNow);
+}
+
+struct LogDir::State {
+  std::string path;
+  UniqueFd lock;
+  LogDirIdentity identity;
+  bool was_clean = false;
+  Mutex checkpoint_mutex;  // one writer of a checkpoint's temporary file at a time
+
+  [[nodiscard]] std::string file(std::string_view name) const {
+    return path + "/" + std::string(name);
+  }
+  Status write(std::string_view name, const OffsetCheckpoint& offsets) {
+    MutexLock guard(checkpoint_mutex);
+    return write_offset_checkpoint(file(name), offsets);
+  }
+};
+
+LogDir::LogDir(std::unique_ptr<State> state) : state_(std::move(state)) {}
+LogDir::~LogDir() = default;
+
+Result<std::unique_ptr<LogDir>> LogDir::open(const std::string& path,
+                                             const LogDirIdentity& identity_if_new) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) return directory_error(path, "cannot be created: " + error.message(), error.value());
+  auto state = std::make_unique<State>();
+  state->path = path;
+  BARNABAS_TRY(check_not_kafkas(path));
+  const std::string meta_path = state->file(kMetaPropertiesName);
+  const bool is_new = ::access(meta_path.c_str(), F_OK) != 0 && errno == ENOENT;
+  // Before the lock: a directory that is not ours is not to get a lock file from us.
+  if (is_new) BARNABAS_TRY(check_may_become_ours(path));
+  BARNABAS_ASSIGN(state->lock, lock_directory(path));
+  if (is_new) {
+    state->identity = identity_if_new;
+    if (state->identity.directory_id.empty()) state->identity.directory_id = random_directory_id();
+    BARNABAS_TRY(write_identity(meta_path, state->identity));
+  } else {
+    BARNABAS_ASSIGN(const std::vector<uint8_t> content, read_small_file(meta_path));
+    BARNABAS_ASSIGN(state->identity, parse_identity(meta_path, as_text(content)));
+    if (state->identity.node_id != identity_if_new.node_id) {
+      return directory_error(path, "belongs to node " + std::to_string(state->identity.node_id) +
+                                       ", not to node " + std::to_string(identity_if_new.node_id));
+    }
+  }
+  const std::string clean_path = state->file(kCleanShutdownName);
+  state->was_clean = ::access(clean_path.c_str(), F_OK) == 0;
+  if (state->was_clean) {
+    if (::unlink(clean_path.c_str()) != 0) return system_error(clean_path);
+    // Durable before the first write: a power cut from now on must not look like a clean stop.
+    BARNABAS_TRY(sync_directory(path));
+  }
+  return std::unique_ptr<LogDir>(new LogDir(std::move(state)));
+}
+
+const std::string& LogDir::path() const { return state_->path; }
+const LogDirIdentity& LogDir::identity() const { return state_->identity; }
+bool LogDir::was_clean() const { return state_->was_clean; }
+
+Result<OffsetCheckpoint> LogDir::recovery_points() const {
+  return read_offset_checkpoint(state_->file(kRecoveryPointName));
+}
+Result<OffsetCheckpoint> LogDir::log_start_offsets() const {
+  return read_offset_checkpoint(state_->file(kLogStartName));
+}
+Result<OffsetCheckpoint> LogDir::high_watermarks() const {
+  return read_offset_checkpoint(state_->file(kHighWatermarkName));
+}
+Status LogDir::write_recovery_points(const OffsetCheckpoint& offsets) {
+  return state_->write(kRecoveryPointName, offsets);
+}
+Status LogDir::write_log_start_offsets(const OffsetCheckpoint& offsets) {
+  return state_->write(kLogStartName, offsets);
+}
+Status LogDir::write_high_watermarks(const OffsetCheckpoint& offsets) {
+  return state_->write(kHighWatermarkName, offsets);
+}
+
+Status LogDir::mark_clean() {
+  // One syncfs instead of an fsync for each index, snapshot and epoch file of every partition.
+  BARNABAS_ASSIGN(const UniqueFd directory, open_file(state_->path, O_RDONLY | O_DIRECTORY));
+  if (::syncfs(directory.get()) != 0) return system_error(state_->path);
+  return replace_file(state_->file(kCleanShutdownName), as_bytes(kCleanShutdownContent),
+                      Durability::kNow);
+}
+
+void LogDir::release_lock() {
+  MutexLock lock(state_->checkpoint_mutex);
+  state_->lock.reset();
+}
+
+Result<std::vector<TopicPartition>> LogDir::list_partitions() const {
+  std::vector<TopicPartition> partitions;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(state_->path, error)) {
+    auto partition = parse_partition_name(entry.path().filename().string());
+    if (partition && entry.is_directory(error)) partitions.push_back(*std::move(partition));
+  }
+  if (error) return directory_error(state_->path, "cannot be listed: " + error.message());
+  return partitions;
+}
+
+Status LogDir::remove_deleted() {
+  std::vector<fs::path> doomed;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(state_->path, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(kDeleteSuffix) && entry.is_directory(error)) doomed.push_back(entry.path());
+  }
+  if (error) return directory_error(state_->path, "cannot be listed: " + error.message());
+  for (const fs::path& path : doomed) {
+    fs::remove_all(path, error);
+    if (error) return directory_error(path.string(), "cannot be removed: " + error.message());
+  }
+  return {};
+}
+
+}  // namespace barnabas::storage

@@ -1,0 +1,72 @@
+// One data directory: its lock, identity, clean-shutdown marker and offset checkpoints.
+//
+// Files (Kafka's own): .lock, meta.properties (version=1, cluster.id, node.id, directory.id),
+// .kafka_cleanshutdown, recovery-point-offset-checkpoint, log-start-offset-checkpoint,
+// replication-offset-checkpoint. Every rewrite goes through a temporary file, fsync and rename.
+//
+// Thread-safety: safe from every thread after open().
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "storage/topic_partition.h"
+
+namespace barnabas::storage {
+
+using OffsetCheckpoint = std::map<TopicPartition, int64_t>;
+
+/// Reads and writes Kafka's offset checkpoint format (version 0: version, count, `topic partition
+/// offset` lines). A missing file is empty; a damaged one is an error that names the line.
+Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path);
+Status write_offset_checkpoint(const std::string& path, const OffsetCheckpoint& offsets);
+
+struct LogDirIdentity {
+  std::string cluster_id;
+  int32_t node_id = 0;
+  std::string directory_id;
+};
+
+class LogDir {
+ public:
+  /// Creates `path` when missing, locks it, reads or writes meta.properties. Errors say in one line
+  /// what is wrong: not writable, in use by another process, another node's or cluster's, or a
+  /// directory that is not empty and not ours.
+  static Result<std::unique_ptr<LogDir>> open(const std::string& path,
+                                              const LogDirIdentity& identity_if_new);
+  ~LogDir();
+  LogDir(const LogDir&) = delete;
+  LogDir& operator=(const LogDir&) = delete;
+
+  [[nodiscard]] const std::string& path() const;
+  [[nodiscard]] const LogDirIdentity& identity() const;
+  /// Whether the last run stopped cleanly. The marker was removed by open().
+  [[nodiscard]] bool was_clean() const;
+
+  [[nodiscard]] Result<OffsetCheckpoint> recovery_points() const;
+  [[nodiscard]] Result<OffsetCheckpoint> log_start_offsets() const;
+  [[nodiscard]] Result<OffsetCheckpoint> high_watermarks() const;
+  Status write_recovery_points(const OffsetCheckpoint& offsets);
+  Status write_log_start_offsets(const OffsetCheckpoint& offsets);
+  Status write_high_watermarks(const OffsetCheckpoint& offsets);
+  /// Writes .kafka_cleanshutdown. REQUIRES: every log is closed, every checkpoint written.
+  Status mark_clean();
+  /// Lets another broker have the directory. Nothing may be written to it any more.
+  void release_lock();
+
+  /// Partition directories that are there (`<topic>-<n>`), without -delete, -future and -stray.
+  [[nodiscard]] Result<std::vector<TopicPartition>> list_partitions() const;
+  /// Removes `*-delete` directories left by an earlier run.
+  Status remove_deleted();
+
+ private:
+  struct State;
+  explicit LogDir(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace barnabas::storage

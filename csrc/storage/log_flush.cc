@@ -1,0 +1,124 @@
+// Making a log durable.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "storage/checkpoint_file.h"
+#include "storage/fd_cache.h"
+#include "storage/log_file_name.h"
+#include "storage/log_impl.h"
+
+namespace barnabas::storage {
+namespace {
+
+/// fsyncs a file that may not be there.
+Status sync_file_if_exists(const std::string& path) {
+  auto fd = open_file(path, O_RDONLY);
+  if (!fd.ok()) {
+    if (fd.error().sys_errno == ENOENT) return {};
+    return std::move(fd).error();
+  }
+  return sync_data(fd->get(), path);
+}
+
+}  // namespace
+
+Result<int64_t> LogImpl::flush() {
+  MutexLock flushing(flush_mutex_);
+  FlushPlan plan;
+  {
+    MutexLock lock(mutex_);
+    if (offline_.load() || read_only_) return check_writable().error();
+    plan.end_offset = log_end_offset_.load();
+    if (plan.end_offset == recovery_point_.load() && !names_changed_ && !epochs_changed_) {
+      last_flush_ms_ = clock_.monotonic_ms();
+      return plan.end_offset;
+    }
+    plan.directory = directory_;
+    for (const SegmentPtr& segment : segments_) {
+      if (segment->next_offset <= recovery_point_.load() || segment->size == 0) continue;
+      plan.segments.push_back(segment);
+      if (segment == segments_.back()) break;
+      for (const std::string_view file_suffix : {suffix::kOffsetIndex, suffix::kTimeIndex}) {
+        plan.side_files.push_back(path_of(*segment, file_suffix));
+      }
+    }
+    for (auto it = snapshots_.upper_bound(recovery_point_.load()); it != snapshots_.end(); ++it) {
+      plan.side_files.push_back(log_file_path(directory_, *it, suffix::kSnapshot));
+    }
+    if (epochs_changed_) plan.epoch_lines = epochs_.to_lines();
+    plan.directory_is_new = directory_is_new_;
+    // From here on a change is the next flush's business.
+    epochs_changed_ = names_changed_ = directory_is_new_ = false;
+  }
+  const Status synced = sync(plan);
+  if (!synced.ok()) {
+    // The kernel may have dropped the pages it could not write and call them clean: another fsync
+    // would succeed and lie.
+    go_offline(synced.error().message);
+    return synced.error();
+  }
+  MutexLock lock(mutex_);
+  recovery_point_.store(plan.end_offset);
+  last_flush_ms_ = clock_.monotonic_ms();
+  return plan.end_offset;
+}
+
+Status LogImpl::sync(const FlushPlan& plan) {
+  for (const SegmentPtr& segment : plan.segments) {
+    std::string path;
+    BARNABAS_ASSIGN(const SharedFd file, open_log_file(segment, &path));
+    BARNABAS_TRY(sync_data(file->get(), path));
+  }
+  for (const std::string& path : plan.side_files) BARNABAS_TRY(sync_file_if_exists(path));
+  // Epochs below the recovery point are never read back from batches, so they must be there first.
+  if (plan.epoch_lines) {
+    BARNABAS_TRY(
+        write_checkpoint_lines(plan.directory + "/" + std::string(kLeaderEpochCheckpointName),
+                               *plan.epoch_lines, Durability::kNow));
+  }
+  BARNABAS_TRY(sync_directory(plan.directory));
+  if (plan.directory_is_new) {
+    BARNABAS_TRY(sync_directory(std::filesystem::path(plan.directory).parent_path().string()));
+  }
+  return {};
+}
+
+Status LogImpl::close() {
+  {
+    MutexLock lock(mutex_);
+    if (closed_) return {};
+  }
+  const auto flushed = flush();
+  if (!flushed.ok()) return flushed.error();
+  MutexLock writing(write_mutex_);
+  SegmentPtr active;
+  PendingIndex offsets;
+  PendingIndex times;
+  bool empty = false;
+  {
+    MutexLock lock(mutex_);
+    closed_ = true;
+    active = segments_.back();
+    empty = active->size == 0;
+    active->finish_time_index();
+    offsets = pending_entries(active->offset_index.entries, path_of(*active, suffix::kOffsetIndex));
+    times = pending_entries(active->time_index.entries, path_of(*active, suffix::kTimeIndex));
+  }
+  if (!empty) {
+    BARNABAS_TRY(write_pending(offsets));
+    BARNABAS_TRY(write_pending(times));
+  }
+  BARNABAS_TRY(take_snapshot());
+  {
+    MutexLock lock(mutex_);
+    active->offset_index.entries.mark_persisted(offsets.count);
+    active->time_index.entries.mark_persisted(times.count);
+  }
+  forget_files();
+  return {};
+}
+
+}  // namespace barnabas::storage

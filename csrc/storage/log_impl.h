@@ -1,0 +1,205 @@
+// The one implementation of Log. Spread over log.cc (opening, appending), log_roll.cc, log_read.cc,
+// log_time.cc, log_flush.cc and log_upkeep.cc (truncation, deletion, retention).
+//
+// Locks, in the order they are taken:
+//   flush_mutex_   one flush at a time; held across fdatasync, so only disk threads wait for it
+//   write_mutex_   one writer at a time; held across the pwrite of an append and across changes of
+//                  shape (roll, truncate, delete). Readers never take it.
+//   mutex_         the state; held for nanoseconds, never across a system call that touches a disk
+// State changes only with write_mutex_ and mutex_ both held, so a writer that holds write_mutex_
+// knows that what it saw under mutex_ still holds when it takes it again.
+//
+// A lookup takes what it needs under mutex_ and reads files unlocked. Files only grow, except when
+// shape_version_ moves: a reader that finds it moved starts over.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/thread_annotations.h"
+#include "storage/leader_epoch_cache.h"
+#include "storage/log.h"
+#include "storage/log_loader.h"
+#include "storage/producer_state.h"
+#include "storage/recent_batches.h"
+#include "storage/segment.h"
+
+namespace barnabas::storage {
+
+class LogImpl final : public Log {
+ public:
+  LogImpl(std::string directory, TopicPartition name, const LogConfig& config, const Uuid& topic_id,
+          LoadedLog loaded, bool is_new, bool read_only, FdCache& fds, Clock& clock);
+  ~LogImpl() override;
+
+  Result<AppendInfo> append(const AppendBatch& batch, int32_t leader_epoch) override;
+  Result<AppendInfo> append_as_follower(ByteView bytes) override;
+  Result<int64_t> flush() override;
+  Status roll() override;
+  Status truncate_to(int64_t offset) override;
+  Status advance_log_start_offset(int64_t offset) override;
+  Status close() override;
+  Status mark_deleted() override;
+
+  Result<ReadSlice> read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
+                         bool at_least_one) override;
+  Result<TimestampOffset> offset_for_timestamp(int64_t timestamp) override;
+  Result<TimestampOffset> max_timestamp_offset() override;
+  EpochEndOffset end_offset_for_epoch(int32_t leader_epoch) override;
+  int32_t epoch_for_offset(int64_t offset) override;
+
+  [[nodiscard]] int64_t log_start_offset() const override { return log_start_offset_.load(); }
+  [[nodiscard]] int64_t log_end_offset() const override { return log_end_offset_.load(); }
+  [[nodiscard]] int64_t recovery_point() const override { return recovery_point_.load(); }
+  [[nodiscard]] int32_t latest_epoch() const override { return latest_epoch_.load(); }
+  [[nodiscard]] int64_t active_segment_base_offset() const override {
+    return active_base_offset_.load();
+  }
+  [[nodiscard]] uint64_t size_bytes() const override;
+  [[nodiscard]] size_t segment_count() const override;
+  [[nodiscard]] bool offline() const override { return offline_.load(); }
+  [[nodiscard]] const Uuid& topic_id() const override { return topic_id_; }
+  [[nodiscard]] const RecoveryReport& recovery_report() const override { return report_; }
+  [[nodiscard]] const std::string& directory() const override;
+
+  void set_config(const LogConfig& config) override;
+  void maintain(int64_t high_watermark) override;
+
+ private:
+  using SegmentPtr = std::shared_ptr<Segment>;
+
+  /// What is needed, beside the file itself, to find a batch without the lock.
+  struct Lookup {
+    SegmentPtr segment;
+    int64_t offset = 0;
+    int64_t next_offset = 0;
+    uint64_t size = 0;                    // of the segment's file
+    std::optional<BatchPosition> exact;   // known already
+    std::optional<OffsetPosition> floor;  // known from the index entries in memory
+    uint32_t file_entries = 0;            // otherwise to be searched in these
+  };
+
+  /// The lookups that a read of [offset, end_offset) needs in one segment.
+  struct ReadPlan {
+    Lookup first;
+    std::optional<Lookup> last;  // the batch at end_offset, when the end is inside the segment
+    SharedFd file;               // when it is open already
+    std::string path;
+    bool in_active_segment = false;
+  };
+
+  struct FlushPlan {
+    int64_t end_offset = 0;
+    std::string directory;
+    std::vector<SegmentPtr> segments;
+    std::vector<std::string> side_files;  // indexes and snapshots of what is no longer written to
+    std::optional<std::vector<std::string>> epoch_lines;
+    bool directory_is_new = false;
+  };
+
+  /// Where the next batch goes.
+  struct WriteTarget {
+    SegmentPtr segment;
+    SharedFd file;  // when it is open already
+    uint64_t position = 0;
+  };
+
+  // -- appending (log.cc)
+  Status check_writable() const REQUIRES(mutex_);
+  [[nodiscard]] bool should_roll(const Segment& active, uint64_t bytes, int64_t last_offset,
+                                 int64_t max_timestamp) const REQUIRES(mutex_);
+  [[nodiscard]] WriteTarget write_target() const REQUIRES(mutex_);
+  Result<WriteTarget> roll_to_target() REQUIRES(write_mutex_);
+  /// Returns whether a flush is asked for.
+  Result<bool> write_batches(ByteView bytes, WriteTarget target) REQUIRES(write_mutex_);
+  void publish(ByteView bytes) REQUIRES(write_mutex_, mutex_);
+  void go_offline(const std::string& why);
+  Status sync(const FlushPlan& plan) EXCLUDES(mutex_);
+  [[nodiscard]] bool wants_flush() const REQUIRES(mutex_);
+  void persist_index_tails() REQUIRES(write_mutex_);
+
+  // -- files
+  [[nodiscard]] std::string path_of(const Segment& segment, std::string_view file_suffix) const
+      REQUIRES(mutex_);
+  /// Closes what FdCache keeps open of this log.
+  void forget_files() EXCLUDES(mutex_);
+  Result<SharedFd> open_log_file(const SegmentPtr& segment, std::string* path = nullptr)
+      EXCLUDES(mutex_);
+
+  // -- changes of shape (log_roll.cc, log_upkeep.cc)
+  Status roll_segment() REQUIRES(write_mutex_);
+  Status take_snapshot() REQUIRES(write_mutex_);
+  Status rebuild_indexes(const SegmentPtr& segment) REQUIRES(write_mutex_);
+  Status reload_producers(int64_t offset) REQUIRES(write_mutex_);
+  /// Takes the oldest segments that hold nothing at or above `offset` out of the log.
+  std::vector<SegmentPtr> take_segments_below(int64_t offset) REQUIRES(write_mutex_, mutex_);
+  void remove_segments(const std::vector<SegmentPtr>& doomed) REQUIRES(write_mutex_);
+  void remove_old_segments(int64_t high_watermark) REQUIRES(write_mutex_);
+  [[nodiscard]] size_t count_expired(int64_t high_watermark, int64_t now_ms) const REQUIRES(mutex_);
+  /// Returns the files whose time to be unlinked has come.
+  std::vector<std::string> maintain_segments(int64_t high_watermark) EXCLUDES(write_mutex_);
+  void rebuild_damaged_indexes() EXCLUDES(write_mutex_);
+
+  // -- finding (log_read.cc, log_time.cc)
+  [[nodiscard]] SegmentPtr segment_for(int64_t offset) const REQUIRES(mutex_);
+  [[nodiscard]] SegmentPtr segment_after(const Segment& segment) const REQUIRES(mutex_);
+  [[nodiscard]] Lookup prepare_lookup(const SegmentPtr& segment, int64_t offset) const
+      REQUIRES(mutex_);
+  [[nodiscard]] ReadPlan plan_read(const SegmentPtr& segment, int64_t offset,
+                                   int64_t end_offset) const REQUIRES(mutex_);
+  Result<std::optional<BatchPosition>> find(const Lookup& lookup) EXCLUDES(mutex_);
+  Result<ReadSlice> try_read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
+                             bool at_least_one, uint64_t& version);
+  Result<OffsetTimestamp> floor_timestamp(const SegmentPtr& segment, int64_t timestamp);
+  Result<std::optional<TimestampOffset>> find_in_segment(const SegmentPtr& segment,
+                                                         int64_t timestamp, int64_t from_offset);
+
+  const std::string directory_at_open_;
+  const TopicPartition name_;
+  const Uuid topic_id_;
+  const bool read_only_;
+  const RecoveryReport report_;
+  FdCache& fds_;
+  Clock& clock_;
+
+  Mutex flush_mutex_;
+  Mutex write_mutex_ ACQUIRED_AFTER(flush_mutex_);
+  mutable Mutex mutex_ ACQUIRED_AFTER(write_mutex_);
+
+  // Written with mutex_ held, read without.
+  std::atomic<int64_t> log_start_offset_;
+  std::atomic<int64_t> log_end_offset_;
+  std::atomic<int64_t> recovery_point_;
+  std::atomic<int64_t> active_base_offset_;
+  std::atomic<int32_t> latest_epoch_;
+  std::atomic<bool> offline_ = false;
+  std::atomic<bool> deleted_ = false;
+  std::string directory_when_deleted_;  // constant once deleted_ is set
+
+  LogConfig config_ GUARDED_BY(mutex_);
+  std::string directory_ GUARDED_BY(mutex_);
+  std::vector<SegmentPtr> segments_ GUARDED_BY(mutex_);  // by base offset, the last one is active
+  RecentBatches recent_ GUARDED_BY(mutex_);
+  LeaderEpochCache epochs_ GUARDED_BY(mutex_);
+  ProducerState producers_ GUARDED_BY(mutex_);
+  std::set<int64_t> snapshots_ GUARDED_BY(mutex_);
+  int64_t last_snapshot_offset_ GUARDED_BY(mutex_);
+  uint64_t shape_version_ GUARDED_BY(mutex_) = 0;
+  int64_t last_flush_ms_ GUARDED_BY(mutex_);  // monotonic
+  bool epochs_changed_ GUARDED_BY(mutex_);
+  bool names_changed_ GUARDED_BY(mutex_);  // files were made or removed since the last flush
+  bool directory_is_new_ GUARDED_BY(mutex_);
+  bool closed_ GUARDED_BY(mutex_) = false;
+
+  struct DoomedFile {
+    std::string path;
+    int64_t due_ms;  // monotonic
+  };
+  std::deque<DoomedFile> doomed_ GUARDED_BY(write_mutex_);
+};
+
+}  // namespace barnabas::storage

@@ -1,0 +1,325 @@
+#include "storage/log_loader.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/logger.h"
+#include "storage/batch_cursor.h"
+#include "storage/checkpoint_file.h"
+#include "storage/fd_cache.h"
+#include "storage/log_file_name.h"
+#include "storage/producer_loader.h"
+
+namespace barnabas::storage {
+namespace {
+
+Result<uint64_t> file_size(int fd, const std::string& path) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return system_error(path);
+  return static_cast<uint64_t>(info.st_size);
+}
+
+/// The entries of an index file when its size is that of whole entries; nullopt when it is missing
+/// or cannot be one.
+Result<std::optional<std::vector<uint8_t>>> last_and_first_entry(const std::string& path,
+                                                                 size_t entry_bytes,
+                                                                 uint32_t& count) {
+  const std::optional<std::vector<uint8_t>> damaged;
+  auto opened = open_file(path, O_RDONLY);
+  if (!opened.ok()) {
+    if (opened.error().sys_errno == ENOENT) return damaged;
+    return std::move(opened).error();
+  }
+  BARNABAS_ASSIGN(const uint64_t bytes, file_size(opened->get(), path));
+  if (bytes % entry_bytes != 0) return damaged;
+  count = static_cast<uint32_t>(bytes / entry_bytes);
+  std::vector<uint8_t> entries(count == 0 ? 0 : 2 * entry_bytes);
+  if (count == 0) return std::optional(entries);
+  BARNABAS_TRY([&]() -> Status {
+    const MutableBytes both(entries);
+    BARNABAS_ASSIGN(const size_t last,
+                    read_at(opened->get(), both.first(entry_bytes), bytes - entry_bytes, path));
+    BARNABAS_ASSIGN(const size_t first, read_at(opened->get(), both.subspan(entry_bytes), 0, path));
+    if (last + first < both.size()) return malformed_file(path, "changed while it was read");
+    return {};
+  }());
+  return std::optional(entries);
+}
+
+}  // namespace
+
+LogLoader::LogLoader(std::string directory, const LogConfig& config, const LogOpenOptions& options,
+                     FdCache& fds, Clock& clock)
+    : directory_(std::move(directory)),
+      config_(config),
+      options_(options),
+      fds_(fds),
+      clock_(clock) {}
+
+std::string LogLoader::path_of(int64_t base_offset, std::string_view file_suffix) const {
+  return log_file_path(directory_, base_offset, file_suffix);
+}
+
+void LogLoader::warn(const std::string& message) const {
+  log(LogLevel::kWarning, "storage", message);
+}
+
+Result<LoadedLog> LogLoader::load() {
+  BARNABAS_ASSIGN(
+      files_, options_.read_only ? list_log_directory(directory_) : tidy_log_directory(directory_));
+  log_.snapshots = files_.snapshots;
+  BARNABAS_TRY(open_segments());
+  size_t first = first_unchecked();
+  for (size_t n = 0; n < first && n < log_.segments.size(); ++n) {
+    const Status loaded = load_trusted(n);
+    if (loaded.ok()) continue;
+    if (n + 1 < log_.segments.size() || loaded.error().code != ErrorCode::kCorruptMessage) {
+      return loaded.error();
+    }
+    warn(loaded.error().message + ": checked in full, though the last stop was clean");
+    first = n;
+  }
+  const bool all_trusted = first >= log_.segments.size();
+  const int64_t trusted_end =
+      all_trusted ? log_.segments.back()->next_offset : log_.segments[first]->base_offset;
+  BARNABAS_TRY(load_epochs(trusted_end));
+  BARNABAS_TRY(load_producers(trusted_end));
+  if (!all_trusted) BARNABAS_TRY(check_segments(first));
+  log_.log_end_offset = log_.segments.back()->next_offset;
+
+  log_.log_start_offset = std::max(options_.log_start_offset, log_.segments.front()->base_offset);
+  if (log_.log_end_offset < log_.log_start_offset) {
+    warn(directory_ + ": ends at " + std::to_string(log_.log_end_offset) +
+         ", before the log start offset " + std::to_string(log_.log_start_offset) +
+         ": starting over there");
+    BARNABAS_TRY(drop_segments_from(0));
+    log_.epochs = {};
+    log_.epochs_changed = true;
+    log_.producers = {};
+    BARNABAS_TRY(add_empty_segment(log_.log_start_offset));
+    log_.log_end_offset = log_.log_start_offset;
+  }
+  log_.epochs_changed |= log_.epochs.truncate_from_end(log_.log_end_offset);
+  log_.epochs_changed |= log_.epochs.truncate_from_start(log_.log_start_offset);
+  log_.recovery_point =
+      options_.clean_shutdown && all_trusted
+          ? log_.log_end_offset
+          : std::clamp(options_.recovery_point, log_.log_start_offset, log_.log_end_offset);
+  log_.producers.remove_expired(clock_.wall_ms(), config_.producer_id_expiration_ms);
+  BARNABAS_TRY(drop_snapshots());
+  log_.report.log_end_offset = log_.log_end_offset;
+  for (const auto& segment : log_.segments) segment->created_ms = clock_.wall_ms();
+  return std::move(log_);
+}
+
+Status LogLoader::open_segments() {
+  for (const int64_t base_offset : files_.segments) {
+    log_.segments.push_back(std::make_shared<Segment>(base_offset));
+  }
+  if (log_.segments.empty()) {
+    BARNABAS_TRY(add_empty_segment(options_.log_start_offset));
+  }
+  // Of a segment that is not the last, the next one's base is the bound that matters.
+  for (size_t n = 0; n + 1 < log_.segments.size(); ++n) {
+    log_.segments[n]->next_offset = log_.segments[n + 1]->base_offset;
+  }
+  return {};
+}
+
+Status LogLoader::add_empty_segment(int64_t base_offset) {
+  if (!options_.read_only) {
+    BARNABAS_ASSIGN(const UniqueFd created,
+                    open_file(path_of(base_offset, suffix::kLog), O_RDWR | O_CREAT));
+  }
+  log_.segments.push_back(std::make_shared<Segment>(base_offset));
+  return {};
+}
+
+size_t LogLoader::first_unchecked() const {
+  if (options_.clean_shutdown) return log_.segments.size();
+  const auto after = std::partition_point(
+      log_.segments.begin(), log_.segments.end(),
+      [this](const auto& segment) { return segment->base_offset <= options_.recovery_point; });
+  const auto holder = after == log_.segments.begin() ? after : after - 1;
+  return static_cast<size_t>(holder - log_.segments.begin());
+}
+
+Status LogLoader::load_trusted(size_t n) {
+  Segment& segment = *log_.segments[n];
+  const bool last = n + 1 == log_.segments.size();
+  const std::string path = path_of(segment.base_offset, suffix::kLog);
+  BARNABAS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
+  BARNABAS_ASSIGN(const uint64_t bytes, file_size(fd.get(), path));
+  if (bytes == 0) return {};
+  BARNABAS_ASSIGN(const bool good, indexes_look_good(segment, path, fd.get(), bytes));
+  if (good && last) return walk_tail(segment, path, fd.get(), bytes);
+  if (good) {
+    segment.size = bytes;
+    return {};
+  }
+  warn(path + ": its indexes are missing or damaged, rebuilding them");
+  const int64_t next_offset = segment.next_offset;
+  const Status rebuilt = rebuild(segment, path, fd.get(), bytes);
+  if (last) return rebuilt;
+  // Old data is not cut for an index's sake: what lies behind a bad header is still there to be
+  // read from its own offset on, and whoever reads it checks it.
+  segment.size = bytes;
+  segment.next_offset = next_offset;
+  if (!rebuilt.ok() && rebuilt.error().code == ErrorCode::kCorruptMessage) {
+    log(LogLevel::kError, "storage", rebuilt.error().message + ": corrupt, left as it is");
+    return {};
+  }
+  return rebuilt;
+}
+
+Result<bool> LogLoader::indexes_look_good(Segment& segment, const std::string& path, int fd,
+                                          uint64_t file_bytes) {
+  uint32_t offset_count = 0;
+  uint32_t time_count = 0;
+  BARNABAS_ASSIGN(const auto offsets,
+                  last_and_first_entry(path_of(segment.base_offset, suffix::kOffsetIndex),
+                                       kOffsetEntryBytes, offset_count));
+  BARNABAS_ASSIGN(const auto times,
+                  last_and_first_entry(path_of(segment.base_offset, suffix::kTimeIndex),
+                                       kTimeEntryBytes, time_count));
+  if (!offsets || !times) return false;
+  BatchCursor first_batch(fd, path, 0, file_bytes);
+  const auto first = first_batch.next();
+  if (!first.ok()) {
+    if (first.error().code == ErrorCode::kCorruptMessage) return false;
+    return first.error();
+  }
+  segment.first_timestamp = (*first)->view.max_timestamp();
+  if (offset_count > 0) {
+    const OffsetPosition last_entry = segment.offset_index.decode(offsets->data());
+    const OffsetPosition first_entry =
+        segment.offset_index.decode(offsets->data() + kOffsetEntryBytes);
+    // An entry is never at the segment's first byte: zeroes are what a crash or a preallocated file
+    // leaves. Otherwise the batch it points at must be the one it means.
+    if (last_entry.position == 0 || last_entry.position >= file_bytes ||
+        first_entry.position == 0 || first_entry.position > last_entry.position ||
+        first_entry.offset > last_entry.offset) {
+      return false;
+    }
+    BatchCursor at_entry(fd, path, last_entry.position, file_bytes);
+    const auto batch = at_entry.next();
+    if (!batch.ok() || (*batch)->view.last_offset() != last_entry.offset) return false;
+  }
+  if (time_count > 0) {
+    const OffsetTimestamp last_entry = segment.time_index.decode(times->data());
+    const OffsetTimestamp first_entry = segment.time_index.decode(times->data() + kTimeEntryBytes);
+    if (last_entry.timestamp < std::max(segment.first_timestamp, int64_t{0}) ||
+        last_entry.timestamp < first_entry.timestamp || last_entry.offset < segment.base_offset ||
+        last_entry.offset < first_entry.offset ||
+        (time_count > 1 && last_entry.timestamp == first_entry.timestamp)) {
+      return false;
+    }
+    segment.time_index.last = last_entry;
+    segment.max_timestamp = last_entry;
+  } else if (segment.first_timestamp >= 0) {
+    return false;  // leaving a segment always adds its largest timestamp
+  }
+  segment.offset_index.entries.reset(offset_count);
+  segment.time_index.entries.reset(time_count);
+  if (offset_count > 0) segment.size = segment.offset_index.decode(offsets->data()).position;
+  return true;
+}
+
+Status LogLoader::walk_tail(Segment& segment, const std::string& path, int fd,
+                            uint64_t file_bytes) {
+  // The entry's own batch comes again, which is where the count of bytes since the entry starts.
+  segment.next_offset = segment.base_offset;
+  return rebuild_from_headers(segment, fd, path, file_bytes, config_.index_interval_bytes);
+}
+
+Status LogLoader::rebuild(Segment& segment, const std::string& path, int fd, uint64_t file_bytes) {
+  segment.clear();
+  const Status walked =
+      rebuild_from_headers(segment, fd, path, file_bytes, config_.index_interval_bytes);
+  segment.finish_time_index();
+  if (!options_.read_only) BARNABAS_TRY(persist_indexes(segment, directory_));
+  return walked;
+}
+
+Status LogLoader::drop_segments_from(size_t first) {
+  for (size_t n = first; n < log_.segments.size() && !options_.read_only; ++n) {
+    const int64_t base_offset = log_.segments[n]->base_offset;
+    for (const std::string_view file_suffix :
+         {suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTransactionIndex, suffix::kLog}) {
+      const std::string path = path_of(base_offset, file_suffix);
+      fds_.forget(path);
+      if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
+    }
+  }
+  log_.segments.resize(first);
+  return {};
+}
+
+Status LogLoader::load_producers(int64_t until) {
+  ProducerLoader loader(directory_, fds_, log_.segments, log_.snapshots, options_.read_only);
+  BARNABAS_TRY(loader.load(until));
+  log_.producers = std::move(loader.state);
+  log_.last_snapshot_offset = loader.snapshot_offset;
+  return {};
+}
+
+Status LogLoader::drop_snapshots() {
+  if (options_.read_only) return {};
+  for (auto it = log_.snapshots.begin(); it != log_.snapshots.end();) {
+    const int64_t offset = *it;
+    const bool of_segment =
+        std::any_of(log_.segments.begin(), log_.segments.end(),
+                    [offset](const auto& segment) { return segment->base_offset == offset; });
+    // The newest one, of a clean stop, may lie inside the active segment.
+    const bool of_clean_stop =
+        offset > log_.segments.back()->base_offset && offset == *log_.snapshots.rbegin();
+    if (offset <= log_.log_end_offset && (of_segment || of_clean_stop)) {
+      ++it;
+      continue;
+    }
+    const std::string path = path_of(offset, suffix::kSnapshot);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
+    it = log_.snapshots.erase(it);
+  }
+  return {};
+}
+
+Status LogLoader::load_epochs(int64_t checked_from) {
+  const std::string path = directory_ + "/" + std::string(kLeaderEpochCheckpointName);
+  auto lines = read_checkpoint_lines(path);
+  if (lines.ok()) {
+    auto cache = LeaderEpochCache::from_lines(path, *lines);
+    if (cache.ok()) {
+      log_.epochs = std::move(cache).value();
+      // What was written from here on says its own epoch.
+      log_.epochs_changed |= log_.epochs.truncate_from_end(checked_from);
+      return {};
+    }
+    warn(cache.error().message + ": rebuilding it from the log");
+  } else if (lines.error().sys_errno != ENOENT) {
+    warn(lines.error().message + ": rebuilding it from the log");
+  } else if (checked_from == log_.segments.front()->base_offset) {
+    return {};  // a new log has none yet
+  }
+  log_.epochs_changed = true;
+  for (const auto& segment : log_.segments) {
+    if (segment->base_offset >= checked_from) break;
+    const std::string log_path = path_of(segment->base_offset, suffix::kLog);
+    BARNABAS_ASSIGN(const UniqueFd fd, open_file(log_path, O_RDONLY));
+    BatchCursor cursor(fd.get(), log_path, 0, segment->size);
+    while (true) {
+      const auto batch = cursor.next();
+      if (!batch.ok() && batch.error().code != ErrorCode::kCorruptMessage) return batch.error();
+      if (!batch.ok() || !*batch) break;
+      if ((*batch)->view.leader_epoch() > log_.epochs.latest_epoch()) {
+        log_.epochs.assign((*batch)->view.leader_epoch(), (*batch)->view.base_offset());
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace barnabas::storage

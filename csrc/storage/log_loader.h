@@ -1,0 +1,81 @@
+// Turns a partition's directory into a log: finds its segments, finishes what a crash interrupted,
+// checks what may be damaged and rebuilds what can be rebuilt.
+//
+// After a clean stop only the last segment's tail is walked over and the indexes get a cheap look.
+// After an unclean one, every batch from the recovery point's segment on is read and checked; the
+// log is cut at the first bad one. Good batches behind it make it corruption instead of a torn
+// tail: what is cut is then kept in `<base>.log.corrupt-<position>`. Nothing goes without a line in
+// the log and in the report.
+//
+// Belongs to one thread, lives for one load.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "storage/leader_epoch_cache.h"
+#include "storage/log.h"
+#include "storage/log_files.h"
+#include "storage/producer_state.h"
+#include "storage/segment.h"
+
+namespace barnabas::storage {
+
+struct LoadedLog {
+  std::vector<std::shared_ptr<Segment>> segments;  // at least one, by base offset
+  int64_t log_start_offset = 0;
+  int64_t log_end_offset = 0;
+  int64_t recovery_point = 0;
+  LeaderEpochCache epochs;
+  bool epochs_changed = false;  // the file has to be written
+  ProducerState producers;
+  int64_t last_snapshot_offset = 0;
+  std::set<int64_t> snapshots;  // offsets of the snapshot files there are
+  RecoveryReport report;
+};
+
+class LogLoader {
+ public:
+  LogLoader(std::string directory, const LogConfig& config, const LogOpenOptions& options,
+            FdCache& fds, Clock& clock);
+
+  Result<LoadedLog> load();
+
+ private:
+  Status open_segments();
+  Status add_empty_segment(int64_t base_offset);
+  /// Index of the first segment whose batches must be checked; segments.size() for none.
+  [[nodiscard]] size_t first_unchecked() const;
+  Status load_trusted(size_t n);
+  Result<bool> indexes_look_good(Segment& segment, const std::string& path, int fd,
+                                 uint64_t file_bytes);
+  Status walk_tail(Segment& segment, const std::string& path, int fd, uint64_t file_bytes);
+  Status rebuild(Segment& segment, const std::string& path, int fd, uint64_t file_bytes);
+
+  Status check_segments(size_t first);
+  Result<bool> check_segment(size_t n, int64_t expected_offset);
+  Status cut(Segment& segment, const std::string& path, int fd, uint64_t file_bytes,
+             const std::string& reason, bool keep);
+  /// Removes the segments from `first` on, which follow something bad; keeps good batches aside.
+  Status drop_checked_segments(size_t first);
+  Status drop_segments_from(size_t first);
+
+  Status load_epochs(int64_t checked_from);
+  Status load_producers(int64_t until);
+  Status drop_snapshots();
+
+  [[nodiscard]] std::string path_of(int64_t base_offset, std::string_view file_suffix) const;
+  void warn(const std::string& message) const;
+
+  const std::string directory_;
+  const LogConfig& config_;
+  const LogOpenOptions& options_;
+  FdCache& fds_;
+  Clock& clock_;
+  LogFiles files_;
+  LoadedLog log_;
+};
+
+}  // namespace barnabas::storage

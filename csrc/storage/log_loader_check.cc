@@ -1,0 +1,138 @@
+// LogLoader's reading back of segments that were not surely written.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/logger.h"
+#include "storage/fd_cache.h"
+#include "storage/log_file_name.h"
+#include "storage/log_loader.h"
+#include "storage/producer_snapshot.h"
+#include "storage/segment_scanner.h"
+#include "storage/set_aside.h"
+
+namespace barnabas::storage {
+
+Status LogLoader::check_segments(size_t first) {
+  log_.report.checked = true;
+  int64_t expected_offset = log_.segments[first]->base_offset;
+  for (size_t n = first; n < log_.segments.size(); ++n) {
+    const int64_t base_offset = log_.segments[n]->base_offset;
+    // A roll starts where the log ends. A gap means that the power took the predecessor's tail, or
+    // a whole segment; only compaction leaves gaps that are meant.
+    if (base_offset > expected_offset && !config_.compact) {
+      log_.report.reason = "offsets " + std::to_string(expected_offset) + " to " +
+                           std::to_string(base_offset - 1) + " are missing";
+      return drop_checked_segments(n);
+    }
+    BARNABAS_ASSIGN(const bool cut_here, check_segment(n, expected_offset));
+    if (cut_here) return drop_checked_segments(n + 1);
+    expected_offset = log_.segments[n]->next_offset;
+  }
+  return {};
+}
+
+Status LogLoader::drop_checked_segments(size_t first) {
+  for (size_t n = first; n < log_.segments.size(); ++n) {
+    const std::string path = path_of(log_.segments[n]->base_offset, suffix::kLog);
+    if (options_.read_only) {
+      warn(path + ": not read, as " + log_.report.reason + " before it");
+      continue;
+    }
+    // What holds good batches is kept aside.
+    BARNABAS_ASSIGN(const uint64_t kept, set_aside_if_good(path, log_.segments[n]->base_offset));
+    log_.report.bytes_set_aside += kept;
+    if (kept > 0 && log_.report.set_aside_path.empty()) {
+      log_.report.set_aside_path = set_aside_path(path, 0);
+    }
+    warn(path + (kept > 0 ? ": set aside, as " : ": removed, as ") + log_.report.reason +
+         " before it");
+  }
+  BARNABAS_TRY(drop_segments_from(first));
+  return options_.read_only ? Status() : sync_directory(directory_);
+}
+
+Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
+  Segment& segment = *log_.segments[n];
+  segment.clear();
+  const std::string path = path_of(segment.base_offset, suffix::kLog);
+  BARNABAS_ASSIGN(const UniqueFd fd, open_file(path, options_.read_only ? O_RDONLY : O_RDWR));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return system_error(path);
+  const uint64_t file_bytes = static_cast<uint64_t>(info.st_size);
+  SegmentScanner scanner(fd.get(), path, file_bytes);
+  std::string reason;
+  int64_t expected = std::max(expected_offset, segment.base_offset);
+  if (segment.base_offset < expected_offset) reason = "overlaps the segment before it";
+  while (reason.empty()) {
+    BARNABAS_ASSIGN(const auto batch, scanner.next());
+    if (!batch) {
+      reason = scanner.reason();
+      break;
+    }
+    if (batch->view.base_offset() < expected) {
+      reason = "offset " + std::to_string(batch->view.base_offset()) + " where " +
+               std::to_string(expected) + " was expected";
+    } else if (batch->view.last_offset() - segment.base_offset > INT32_MAX) {
+      reason = "offset " + std::to_string(batch->view.last_offset()) + " is too far from the base";
+    } else {
+      segment.add_batch(batch->view, config_.index_interval_bytes);
+      expected = segment.next_offset;
+      log_.producers.apply(batch->view, batch->head);
+      if (batch->view.leader_epoch() > log_.epochs.latest_epoch()) {
+        log_.epochs_changed |=
+            log_.epochs.assign(batch->view.leader_epoch(), batch->view.base_offset());
+      }
+    }
+  }
+  log_.report.bytes_checked += segment.size;
+  const bool bad = segment.size < file_bytes;
+  if (bad) {
+    BARNABAS_ASSIGN(const bool corrupt,
+                    scanner.good_batch_after(segment.size, segment.base_offset));
+    BARNABAS_TRY(cut(segment, path, fd.get(), file_bytes, reason, corrupt));
+  }
+  const bool last = bad || n + 1 == log_.segments.size();
+  if (!last) segment.finish_time_index();
+  if (options_.read_only) return bad;
+  if (segment.size > 0) {
+    BARNABAS_TRY(persist_indexes(segment, directory_));
+  } else {
+    // Ten thousand empty partitions need no twenty thousand empty indexes; stale ones must go.
+    ::unlink(path_of(segment.base_offset, suffix::kOffsetIndex).c_str());
+    ::unlink(path_of(segment.base_offset, suffix::kTimeIndex).c_str());
+  }
+  return bad;
+}
+
+Status LogLoader::cut(Segment& segment, const std::string& path, int fd, uint64_t file_bytes,
+                      const std::string& reason, bool keep) {
+  const uint64_t position = segment.size;
+  const uint64_t bytes = file_bytes - position;
+  const std::string what = path + ": " + reason + " at byte " + std::to_string(position) +
+                           " (offset " + std::to_string(segment.next_offset) + "): ";
+  log_.report.reason = reason;
+  if (options_.read_only) {
+    log_.report.bytes_cut += bytes;
+    warn(what + std::to_string(bytes) + " bytes are not read");
+    return {};
+  }
+  if (keep) {
+    const std::string aside = set_aside_path(path, position);
+    BARNABAS_TRY(copy_aside(fd, path, position, bytes, aside));
+    log_.report.bytes_set_aside += bytes;
+    log_.report.set_aside_path = aside;
+    log(LogLevel::kError, "storage",
+        what + "corrupt, as good batches follow; cut off " + std::to_string(bytes) +
+            " bytes, kept in " + aside);
+  } else {
+    log_.report.bytes_cut += bytes;
+    warn(what + "a torn tail, cut off " + std::to_string(bytes) + " bytes");
+  }
+  if (::ftruncate(fd, static_cast<off_t>(position)) != 0) return system_error(path);
+  return {};
+}
+
+}  // namespace barnabas::storage

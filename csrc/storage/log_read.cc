@@ -1,0 +1,153 @@
+// Finding the bytes of an offset range.
+#include <algorithm>
+
+#include "base/logger.h"
+#include "storage/fd_cache.h"
+#include "storage/log_file_name.h"
+#include "storage/log_impl.h"
+
+namespace barnabas::storage {
+
+LogImpl::SegmentPtr LogImpl::segment_for(int64_t offset) const {
+  const auto after = std::partition_point(
+      segments_.begin(), segments_.end(),
+      [offset](const SegmentPtr& segment) { return segment->base_offset <= offset; });
+  return after == segments_.begin() ? segments_.front() : *(after - 1);
+}
+
+LogImpl::SegmentPtr LogImpl::segment_after(const Segment& segment) const {
+  const auto after = std::partition_point(segments_.begin(), segments_.end(),
+                                          [&segment](const SegmentPtr& candidate) {
+                                            return candidate->base_offset <= segment.base_offset;
+                                          });
+  return after == segments_.end() ? nullptr : *after;
+}
+
+LogImpl::Lookup LogImpl::prepare_lookup(const SegmentPtr& segment, int64_t offset) const {
+  Lookup lookup;
+  lookup.segment = segment;
+  lookup.offset = offset;
+  lookup.size = segment->size;
+  lookup.next_offset = segment->next_offset;
+  if (segment == segments_.back()) lookup.exact = recent_.find(offset);
+  if (lookup.exact) return lookup;
+  lookup.floor = segment->offset_index.floor_in_tail(offset);
+  lookup.file_entries = segment->offset_index.entries.persisted();
+  if (segment->index_damaged) {
+    lookup.floor.reset();
+    lookup.file_entries = 0;
+  }
+  return lookup;
+}
+
+Result<std::optional<BatchPosition>> LogImpl::find(const Lookup& lookup) {
+  if (lookup.exact) return lookup.exact;
+  std::string path;
+  BARNABAS_ASSIGN(const SharedFd file, open_log_file(lookup.segment, &path));
+  if (lookup.floor || lookup.file_entries == 0) {
+    const uint64_t position = lookup.floor ? lookup.floor->position : 0;
+    return BatchCursor(file->get(), path, position, lookup.size).find(lookup.offset);
+  }
+  std::string index_path = path;
+  index_path.replace(index_path.size() - suffix::kLog.size(), suffix::kLog.size(),
+                     suffix::kOffsetIndex);
+  const auto floor =
+      floor_in_file(lookup.segment->offset_index, lookup.segment->base_offset, lookup.next_offset,
+                    fds_, index_path, lookup.file_entries, lookup.offset);
+  if (floor.ok() && floor->position < lookup.size) {
+    BatchCursor cursor(file->get(), path, floor->position, lookup.size);
+    const auto first = cursor.next();
+    // Loading looks at an index's ends only; what it says in between is believed once it is seen.
+    if (first.ok() && *first &&
+        (floor->position == 0 || (*first)->view.last_offset() == floor->offset)) {
+      if ((*first)->view.last_offset() >= lookup.offset) {
+        return std::optional(BatchCursor::position_of(**first));
+      }
+      return cursor.find(lookup.offset);
+    }
+  }
+  log(LogLevel::kWarning, "storage",
+      index_path + ": damaged" + (floor.ok() ? "" : " (" + floor.error().message + ")") +
+          ", reading without it until it is rebuilt");
+  {
+    MutexLock lock(mutex_);
+    lookup.segment->index_damaged = true;
+  }
+  return BatchCursor(file->get(), path, 0, lookup.size).find(lookup.offset);
+}
+
+Result<ReadSlice> LogImpl::read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
+                                bool at_least_one) {
+  // A truncation or deletion while we look sends us back; more than a few in a row means that
+  // something is wrong beyond what another try would mend.
+  constexpr int kMaxTries = 8;
+  for (int tries = 1;; ++tries) {
+    uint64_t version = 0;
+    auto slice = try_read(offset, max_bytes, end_offset, at_least_one, version);
+    MutexLock lock(mutex_);
+    if (shape_version_ == version || tries == kMaxTries) return slice;
+  }
+}
+
+LogImpl::ReadPlan LogImpl::plan_read(const SegmentPtr& segment, int64_t offset,
+                                     int64_t end_offset) const {
+  ReadPlan plan;
+  plan.first = prepare_lookup(segment, offset);
+  if (end_offset < segment->next_offset) plan.last = prepare_lookup(segment, end_offset);
+  plan.file = segment->file.lock();
+  plan.path = path_of(*segment, suffix::kLog);
+  plan.in_active_segment = segment == segments_.back();
+  return plan;
+}
+
+Result<ReadSlice> LogImpl::try_read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
+                                    bool at_least_one, uint64_t& version) {
+  ReadPlan plan;
+  ReadSlice slice;
+  {
+    MutexLock lock(mutex_);
+    version = shape_version_;
+    const int64_t log_end = log_end_offset_.load();
+    if (offset < log_start_offset_.load() || offset > log_end) {
+      return Error{ErrorCode::kOffsetOutOfRange,
+                   name_.to_string() + ": offset " + std::to_string(offset) + " is not in [" +
+                       std::to_string(log_start_offset_.load()) + ", " + std::to_string(log_end) +
+                       "]",
+                   0};
+    }
+    end_offset = std::min(end_offset, log_end);
+    const SegmentPtr segment = segment_for(offset);
+    slice.in_active_segment = segment == segments_.back();
+    if (offset >= end_offset) return slice;
+    plan = plan_read(segment, offset, end_offset);
+  }
+  std::optional<BatchPosition> start;
+  while (true) {
+    BARNABAS_ASSIGN(start, find(plan.first));
+    if (start) break;
+    // Compaction may leave a segment without offsets at its end: they go on in the next one.
+    MutexLock lock(mutex_);
+    const SegmentPtr next = segment_after(*plan.first.segment);
+    if (!next || next->base_offset >= end_offset || shape_version_ != version) return slice;
+    plan = plan_read(next, offset, end_offset);
+  }
+  uint64_t end = plan.first.size;
+  if (plan.last) {
+    BARNABAS_ASSIGN(const auto behind, find(*plan.last));
+    if (behind) end = behind->position;
+  }
+  slice.in_active_segment = plan.in_active_segment;
+  if (end <= start->position) return slice;  // the batch goes on beyond end_offset
+  uint64_t length = std::min(max_bytes, end - start->position);
+  if (at_least_one) length = std::max(length, start->bytes);
+  if (!plan.file) {
+    BARNABAS_ASSIGN(plan.file, open_log_file(plan.first.segment));
+  }
+  slice.file = {std::move(plan.file), start->position, length};
+  slice.first_batch_offset = start->base_offset;
+  slice.first_batch_bytes = start->bytes;
+  slice.path = std::move(plan.path);
+  return slice;
+}
+
+}  // namespace barnabas::storage

@@ -1,0 +1,157 @@
+// Finding offsets by timestamp.
+#include <algorithm>
+
+#include "base/logger.h"
+#include "record/codec.h"
+#include "record/record.h"
+#include "storage/fd_cache.h"
+#include "storage/index_file_search.h"
+#include "storage/log_file_name.h"
+#include "storage/log_impl.h"
+
+namespace barnabas::storage {
+namespace {
+
+/// What one batch may expand to while a timestamp is searched in it: the largest request that could
+/// have brought it in (socket.request.max.bytes) times a generous ratio.
+constexpr size_t kMaxExpandedBytes = 1u << 30;
+
+/// The first record of `batch` at or after both bounds.
+Result<std::optional<TimestampOffset>> find_record(const record::BatchView& batch,
+                                                   int64_t timestamp, int64_t from_offset) {
+  std::vector<uint8_t> expanded;
+  ByteView records = batch.records();
+  if (batch.codec_id() != 0) {
+    BARNABAS_ASSIGN(expanded, record::decompress(static_cast<record::Codec>(batch.codec_id()),
+                                                 records, kMaxExpandedBytes));
+    records = expanded;
+  }
+  const bool append_time = batch.timestamp_type() == record::TimestampType::kLogAppendTime;
+  record::RecordReader reader(records, batch.record_count());
+  while (true) {
+    BARNABAS_ASSIGN(const auto record, reader.next());
+    if (!record) return std::optional<TimestampOffset>();
+    const int64_t record_timestamp =
+        append_time ? batch.max_timestamp() : batch.base_timestamp() + record->timestamp_delta;
+    const int64_t offset = batch.base_offset() + record->offset_delta;
+    if (record_timestamp >= timestamp && offset >= from_offset) {
+      return std::optional(TimestampOffset{record_timestamp, offset, batch.leader_epoch()});
+    }
+  }
+}
+
+/// As find_record, in the batches of a file from `position` to `end`.
+Result<std::optional<TimestampOffset>> find_record_from(int fd, const std::string& path,
+                                                        uint64_t position, uint64_t end,
+                                                        int64_t timestamp, int64_t from_offset) {
+  BatchCursor cursor(fd, path, position, end);
+  std::vector<uint8_t> bytes;
+  while (true) {
+    BARNABAS_ASSIGN(const auto batch, cursor.next());
+    if (!batch) return std::optional<TimestampOffset>();
+    if (batch->view.max_timestamp() < timestamp || batch->view.last_offset() < from_offset) {
+      continue;
+    }
+    bytes.resize(batch->view.size_bytes());
+    BARNABAS_ASSIGN(const size_t got, read_at(fd, bytes, batch->position, path));
+    if (got < bytes.size()) return std::optional<TimestampOffset>();
+    BARNABAS_ASSIGN(const auto found,
+                    find_record(record::BatchView(bytes), timestamp, from_offset));
+    if (found) return found;
+  }
+}
+
+}  // namespace
+
+Result<TimestampOffset> LogImpl::offset_for_timestamp(int64_t timestamp) {
+  std::vector<SegmentPtr> candidates;
+  int64_t from_offset = 0;
+  {
+    MutexLock lock(mutex_);
+    from_offset = log_start_offset_.load();
+    for (const SegmentPtr& segment : segments_) {
+      if (segment->size > 0 && segment->max_timestamp.timestamp >= timestamp) {
+        candidates.push_back(segment);
+      }
+    }
+  }
+  for (const SegmentPtr& segment : candidates) {
+    BARNABAS_ASSIGN(const auto found, find_in_segment(segment, timestamp, from_offset));
+    if (found) return *found;
+  }
+  return TimestampOffset{};
+}
+
+Result<TimestampOffset> LogImpl::max_timestamp_offset() {
+  SegmentPtr newest;
+  int64_t timestamp = record::kNoTimestamp;
+  int64_t from_offset = 0;
+  {
+    MutexLock lock(mutex_);
+    from_offset = log_start_offset_.load();
+    for (const SegmentPtr& segment : segments_) {
+      if (segment->size == 0 || segment->max_timestamp.timestamp <= timestamp) continue;
+      newest = segment;
+      timestamp = segment->max_timestamp.timestamp;
+    }
+  }
+  if (!newest) return TimestampOffset{};
+  BARNABAS_ASSIGN(const auto found, find_in_segment(newest, timestamp, from_offset));
+  return found.value_or(TimestampOffset{});
+}
+
+Result<OffsetTimestamp> LogImpl::floor_timestamp(const SegmentPtr& segment, int64_t timestamp) {
+  std::string path;
+  uint32_t count = 0;
+  {
+    MutexLock lock(mutex_);
+    const auto in_tail = segment->time_index.floor_in_tail(timestamp);
+    if (in_tail) return *in_tail;
+    count = segment->index_damaged ? 0 : segment->time_index.entries.persisted();
+    path = path_of(*segment, suffix::kTimeIndex);
+  }
+  const OffsetTimestamp start{record::kNoTimestamp, segment->base_offset};
+  if (count == 0) return start;
+  BARNABAS_ASSIGN(const SharedFd file, fds_.open(path));
+  BARNABAS_ASSIGN(const std::optional<IndexEntry> entry,
+                  last_entry_where(file->get(), path, kTimeEntryBytes, count, count / 2,
+                                   [&](const uint8_t* candidate) {
+                                     return segment->time_index.decode(candidate).timestamp <=
+                                            timestamp;
+                                   }));
+  return entry ? segment->time_index.decode(entry->data()) : start;
+}
+
+Result<std::optional<TimestampOffset>> LogImpl::find_in_segment(const SegmentPtr& segment,
+                                                                int64_t timestamp,
+                                                                int64_t from_offset) {
+  // Up to an entry's offset nothing is later than its timestamp: one that is before the target
+  // says where to begin, one that is exactly it may not be the first, so ask for the one below.
+  const int64_t before = std::max(timestamp, int64_t{0}) - 1;
+  BARNABAS_ASSIGN(const OffsetTimestamp floor, floor_timestamp(segment, before));
+  Lookup lookup;
+  {
+    MutexLock lock(mutex_);
+    lookup = prepare_lookup(segment, floor.offset);
+  }
+  BARNABAS_ASSIGN(const auto first, find(lookup));
+  std::string path;
+  BARNABAS_ASSIGN(const SharedFd file, open_log_file(segment, &path));
+  uint64_t position = first ? first->position : 0;
+  if (floor.timestamp >= 0) {
+    BatchCursor cursor(file->get(), path, position, lookup.size);
+    const auto batch = cursor.next();
+    // As with the offset index, an entry is believed when the batch it means is there.
+    if (!first || !batch.ok() || !*batch || (*batch)->view.last_offset() != floor.offset ||
+        (*batch)->view.max_timestamp() != floor.timestamp) {
+      log(LogLevel::kWarning, "storage",
+          path + ": its time index is damaged, reading without it until it is rebuilt");
+      MutexLock lock(mutex_);
+      segment->index_damaged = true;
+      position = 0;
+    }
+  }
+  return find_record_from(file->get(), path, position, lookup.size, timestamp, from_offset);
+}
+
+}  // namespace barnabas::storage

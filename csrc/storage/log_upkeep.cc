@@ -1,0 +1,322 @@
+// Truncation, deletion and what is done from time to time.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <random>
+
+#include "base/logger.h"
+#include "storage/batch_cursor.h"
+#include "storage/fd_cache.h"
+#include "storage/log_file_name.h"
+#include "storage/log_impl.h"
+#include "storage/producer_loader.h"
+
+namespace barnabas::storage {
+namespace {
+
+constexpr std::string_view kSegmentSuffixes[] = {suffix::kLog, suffix::kOffsetIndex,
+                                                 suffix::kTimeIndex, suffix::kTransactionIndex,
+                                                 suffix::kSnapshot};
+
+std::string random_hex() {
+  std::random_device random;
+  std::string text;
+  for (int i = 0; i < 4; ++i) {
+    char digits[9];
+    std::snprintf(digits, sizeof digits, "%08x", random());
+    text += digits;
+  }
+  return text;
+}
+
+}  // namespace
+
+Status LogImpl::truncate_to(int64_t offset) {
+  MutexLock flushing(flush_mutex_);  // a flush under way must not count what is cut as durable
+  MutexLock writing(write_mutex_);
+  SegmentPtr holder;
+  Lookup lookup;
+  {
+    MutexLock lock(mutex_);
+    BARNABAS_TRY(check_writable());
+    if (offset >= log_end_offset_.load()) return {};
+    offset = std::max(offset, log_start_offset_.load());
+    holder = segment_for(offset);
+    lookup = prepare_lookup(holder, offset);
+  }
+  // A batch that holds the offset goes as a whole.
+  BARNABAS_ASSIGN(const auto first_cut, find(lookup));
+  const uint64_t end_position = first_cut ? first_cut->position : lookup.size;
+  const int64_t end_offset = first_cut ? std::min(offset, first_cut->base_offset) : offset;
+  std::vector<SegmentPtr> doomed;
+  {
+    // What is cut is out of readers' sight before the files change.
+    MutexLock lock(mutex_);
+    ++shape_version_;
+    while (segments_.back() != holder) {
+      doomed.push_back(segments_.back());
+      segments_.pop_back();
+    }
+    active_base_offset_.store(holder->base_offset);
+    recent_.clear();
+    holder->size = end_position;
+    holder->next_offset = end_offset;
+    log_end_offset_.store(end_offset);
+    recovery_point_.store(std::min(recovery_point_.load(), end_offset));
+    epochs_changed_ |= epochs_.truncate_from_end(end_offset);
+    latest_epoch_.store(epochs_.latest_epoch());
+  }
+  remove_segments(doomed);
+  std::string path;
+  BARNABAS_ASSIGN(const SharedFd file, open_log_file(holder, &path));
+  if (::ftruncate(file->get(), static_cast<off_t>(end_position)) != 0) {
+    const Error error = system_error(path);
+    go_offline(error.message + " in a truncation");
+    return error;
+  }
+  // Truncation is rare: building the indexes anew is simpler than cutting them, and as right.
+  BARNABAS_TRY(rebuild_indexes(holder));
+  return reload_producers(end_offset);
+}
+
+Status LogImpl::rebuild_indexes(const SegmentPtr& segment) {
+  std::string directory;
+  int32_t interval = 0;
+  uint64_t end = 0;
+  bool active = false;
+  {
+    MutexLock lock(mutex_);
+    // Readers do without while the files change.
+    segment->offset_index.entries.reset(0);
+    segment->time_index.entries.reset(0);
+    directory = directory_;
+    interval = config_.index_interval_bytes;
+    end = segment->size;
+    active = segment == segments_.back();
+  }
+  std::string path;
+  BARNABAS_ASSIGN(const SharedFd file, open_log_file(segment, &path));
+  Segment rebuilt(segment->base_offset);
+  BARNABAS_TRY(rebuild_from_headers(rebuilt, file->get(), path, end, interval));
+  if (!active) rebuilt.finish_time_index();
+  BARNABAS_TRY(persist_indexes(rebuilt, directory));
+  MutexLock lock(mutex_);
+  segment->offset_index = rebuilt.offset_index;
+  segment->time_index = rebuilt.time_index;
+  segment->max_timestamp = rebuilt.max_timestamp;
+  segment->first_timestamp = rebuilt.first_timestamp;
+  segment->bytes_since_index_entry = rebuilt.bytes_since_index_entry;
+  segment->index_damaged = false;
+  if (end == 0) segment->created_ms = clock_.wall_ms();
+  return {};
+}
+
+Status LogImpl::reload_producers(int64_t offset) {
+  std::string directory;
+  std::vector<SegmentPtr> segments;
+  std::set<int64_t> snapshots;
+  {
+    MutexLock lock(mutex_);
+    directory = directory_;
+    segments = segments_;
+    snapshots = snapshots_;
+  }
+  for (auto it = snapshots.upper_bound(offset); it != snapshots.end(); it = snapshots.erase(it)) {
+    const std::string path = log_file_path(directory, *it, suffix::kSnapshot);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
+  }
+  ProducerLoader loader(directory, fds_, segments, snapshots);
+  BARNABAS_TRY(loader.load(offset));
+  MutexLock lock(mutex_);
+  producers_ = std::move(loader.state);
+  snapshots_ = std::move(snapshots);
+  last_snapshot_offset_ = loader.snapshot_offset;
+  return {};
+}
+
+Status LogImpl::advance_log_start_offset(int64_t offset) {
+  MutexLock writing(write_mutex_);
+  std::vector<SegmentPtr> doomed;
+  {
+    MutexLock lock(mutex_);
+    BARNABAS_TRY(check_writable());
+    if (offset > log_end_offset_.load()) {
+      return Error{ErrorCode::kOffsetOutOfRange,
+                   name_.to_string() + ": log start offset " + std::to_string(offset) +
+                       " would be beyond the log end offset " +
+                       std::to_string(log_end_offset_.load()),
+                   0};
+    }
+    if (offset <= log_start_offset_.load()) return {};
+    log_start_offset_.store(offset);
+    recovery_point_.store(std::max(recovery_point_.load(), offset));
+    epochs_changed_ |= epochs_.truncate_from_start(offset);
+    doomed = take_segments_below(offset);
+  }
+  remove_segments(doomed);
+  return {};
+}
+
+std::vector<LogImpl::SegmentPtr> LogImpl::take_segments_below(int64_t offset) {
+  std::vector<SegmentPtr> taken;
+  while (segments_.size() > taken.size() + 1 &&
+         segments_[taken.size() + 1]->base_offset <= offset) {
+    taken.push_back(segments_[taken.size()]);
+  }
+  if (taken.empty()) return taken;
+  segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(taken.size()));
+  ++shape_version_;
+  return taken;
+}
+
+void LogImpl::remove_segments(const std::vector<SegmentPtr>& doomed) {
+  if (doomed.empty()) return;
+  std::string directory;
+  int64_t due_ms = 0;
+  {
+    MutexLock lock(mutex_);
+    directory = directory_;
+    due_ms = clock_.monotonic_ms() + config_.file_delete_delay_ms;
+    names_changed_ = true;
+    for (const SegmentPtr& segment : doomed) snapshots_.erase(segment->base_offset);
+  }
+  for (const SegmentPtr& segment : doomed) {
+    for (const std::string_view file_suffix : kSegmentSuffixes) {
+      const std::string path = log_file_path(directory, segment->base_offset, file_suffix);
+      std::string gone = path + std::string(suffix::kDeleted);
+      fds_.forget(path);
+      if (::rename(path.c_str(), gone.c_str()) == 0) {
+        doomed_.push_back({std::move(gone), due_ms});
+      } else if (errno != ENOENT) {
+        log(LogLevel::kWarning, "storage", system_error(path).message);
+      }
+    }
+  }
+}
+
+Status LogImpl::mark_deleted() {
+  MutexLock flushing(flush_mutex_);
+  MutexLock writing(write_mutex_);
+  std::string from;
+  std::string to;
+  std::vector<std::string> paths;
+  {
+    MutexLock lock(mutex_);
+    closed_ = true;
+    from = directory_;
+    to = from + "." + random_hex() + "-delete";
+    for (const SegmentPtr& segment : segments_) {
+      for (const std::string_view file_suffix : kSegmentSuffixes) {
+        paths.push_back(path_of(*segment, file_suffix));
+      }
+    }
+  }
+  if (::rename(from.c_str(), to.c_str()) != 0) return system_error(from);
+  {
+    MutexLock lock(mutex_);
+    directory_ = to;
+    directory_when_deleted_ = to;
+    deleted_.store(true);
+    ++shape_version_;
+  }
+  // A descriptor opened by the old name meanwhile must not be found by a topic made anew.
+  for (const std::string& path : paths) fds_.forget(path);
+  doomed_.clear();
+  return sync_directory(std::filesystem::path(to).parent_path().string());
+}
+
+void LogImpl::maintain(int64_t high_watermark) {
+  rebuild_damaged_indexes();
+  // Unlinking a large file takes a while: not under the lock that appends need.
+  for (const std::string& path : maintain_segments(high_watermark)) ::unlink(path.c_str());
+}
+
+std::vector<std::string> LogImpl::maintain_segments(int64_t high_watermark) {
+  MutexLock writing(write_mutex_);
+  bool roll_now = false;
+  {
+    MutexLock lock(mutex_);
+    if (!check_writable().ok()) return {};
+    const int64_t now_ms = clock_.wall_ms();
+    producers_.remove_expired(now_ms, config_.producer_id_expiration_ms);
+    const Segment& active = *segments_.back();
+    const int64_t limit_ms = config_.segment_ms - config_.segment_jitter_ms;
+    // By both clocks: a topic whose records carry old timestamps would otherwise get a new segment
+    // at every look.
+    roll_now = active.size > 0 && now_ms - active.created_ms > limit_ms &&
+               (active.first_timestamp < 0 || now_ms - active.first_timestamp > limit_ms);
+  }
+  if (roll_now) {
+    const Status rolled = roll_segment();
+    if (!rolled.ok()) log(LogLevel::kWarning, "storage", rolled.error().message);
+  }
+  remove_old_segments(high_watermark);
+  std::vector<std::string> due;
+  while (!doomed_.empty() && doomed_.front().due_ms <= clock_.monotonic_ms()) {
+    due.push_back(std::move(doomed_.front().path));
+    doomed_.pop_front();
+  }
+  return due;
+}
+
+size_t LogImpl::count_expired(int64_t high_watermark, int64_t now_ms) const {
+  if (!config_.delete_old) return 0;
+  uint64_t excess = 0;  // bytes above retention.bytes
+  if (config_.retention_bytes >= 0) {
+    uint64_t total = 0;
+    for (const SegmentPtr& segment : segments_) total += segment->size;
+    const auto kept = static_cast<uint64_t>(config_.retention_bytes);
+    excess = total > kept ? total - kept : 0;
+  }
+  size_t count = 0;
+  while (count + 1 < segments_.size() && segments_[count + 1]->base_offset <= high_watermark) {
+    const Segment& oldest = *segments_[count];
+    const bool too_old = config_.retention_ms >= 0 && oldest.max_timestamp.timestamp >= 0 &&
+                         now_ms - oldest.max_timestamp.timestamp > config_.retention_ms;
+    const bool too_much = excess >= oldest.size && excess > 0;
+    if (!too_old && !too_much) break;
+    if (too_much) excess -= oldest.size;
+    ++count;
+  }
+  return count;
+}
+
+void LogImpl::remove_old_segments(int64_t high_watermark) {
+  std::vector<SegmentPtr> doomed;
+  {
+    MutexLock lock(mutex_);
+    const size_t count = count_expired(high_watermark, clock_.wall_ms());
+    if (count == 0) return;
+    const int64_t new_start = segments_[count]->base_offset;
+    log_start_offset_.store(std::max(log_start_offset_.load(), new_start));
+    recovery_point_.store(std::max(recovery_point_.load(), new_start));
+    epochs_changed_ |= epochs_.truncate_from_start(log_start_offset_.load());
+    doomed = take_segments_below(new_start);
+  }
+  log(LogLevel::kInfo, "storage",
+      name_.to_string() + ": retention removes " + std::to_string(doomed.size()) +
+          " segments, the log now starts at " + std::to_string(log_start_offset_.load()));
+  remove_segments(doomed);
+}
+
+void LogImpl::rebuild_damaged_indexes() {
+  std::vector<SegmentPtr> damaged;
+  {
+    MutexLock lock(mutex_);
+    if (!check_writable().ok()) return;
+    for (const SegmentPtr& segment : segments_) {
+      if (segment->index_damaged) damaged.push_back(segment);
+    }
+  }
+  for (const SegmentPtr& segment : damaged) {
+    MutexLock writing(write_mutex_);
+    const Status rebuilt = rebuild_indexes(segment);
+    if (!rebuilt.ok()) log(LogLevel::kWarning, "storage", rebuilt.error().message);
+  }
+}
+
+}  // namespace barnabas::storage

@@ -1,0 +1,123 @@
+#include "storage/segment.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "storage/batch_cursor.h"
+#include "storage/fd_cache.h"
+#include "storage/index_file_search.h"
+#include "storage/log_file_name.h"
+
+namespace barnabas::storage {
+
+void Segment::add_batch(const record::BatchView& batch, int32_t index_interval_bytes) {
+  if (size == 0) first_timestamp = batch.max_timestamp();
+  if (batch.max_timestamp() > max_timestamp.timestamp) {
+    max_timestamp = {batch.max_timestamp(), batch.last_offset()};
+  }
+  if (bytes_since_index_entry > static_cast<uint64_t>(index_interval_bytes)) {
+    offset_index.append(batch.last_offset(), static_cast<uint32_t>(size));
+    time_index.maybe_append(max_timestamp);
+    bytes_since_index_entry = 0;
+  }
+  bytes_since_index_entry += batch.size_bytes();
+  size += batch.size_bytes();
+  next_offset = batch.next_offset();
+}
+
+void Segment::clear() {
+  next_offset = base_offset;
+  size = 0;
+  offset_index.entries.reset(0);
+  time_index.entries.reset(0);
+  time_index.last = {};
+  max_timestamp = {};
+  first_timestamp = record::kNoTimestamp;
+  bytes_since_index_entry = 0;
+  index_damaged = false;
+}
+
+PendingIndex pending_entries(const IndexEntries& entries, std::string path) {
+  const ByteView pending = entries.pending();
+  return {std::move(path),
+          entries.file_bytes(),
+          {pending.begin(), pending.end()},
+          entries.pending_count()};
+}
+
+Status write_pending(const PendingIndex& pending) {
+  BARNABAS_ASSIGN(const UniqueFd fd, open_file(pending.path, O_WRONLY | O_CREAT));
+  BARNABAS_TRY(write_all_at(fd.get(), pending.bytes, pending.position, pending.path));
+  // What may follow is left over from before a crash or a truncation.
+  if (::ftruncate(fd.get(), static_cast<off_t>(pending.position + pending.bytes.size())) != 0) {
+    return system_error(pending.path);
+  }
+  return {};
+}
+
+Status persist_indexes(Segment& segment, const std::string& directory) {
+  const auto persist = [&](IndexEntries& entries, std::string_view file_suffix) -> Status {
+    const auto pending =
+        pending_entries(entries, log_file_path(directory, segment.base_offset, file_suffix));
+    BARNABAS_TRY(write_pending(pending));
+    entries.reset(entries.count());
+    return {};
+  };
+  BARNABAS_TRY(persist(segment.offset_index.entries, suffix::kOffsetIndex));
+  return persist(segment.time_index.entries, suffix::kTimeIndex);
+}
+
+Status rebuild_from_headers(Segment& segment, int fd, const std::string& path, uint64_t end,
+                            int32_t index_interval_bytes) {
+  BatchCursor cursor(fd, path, segment.size, end);
+  while (true) {
+    BARNABAS_ASSIGN(const auto batch, cursor.next());
+    if (!batch) return {};
+    if (batch->view.base_offset() < segment.next_offset ||
+        batch->view.last_offset() - segment.base_offset > INT32_MAX) {
+      return Error{ErrorCode::kCorruptMessage,
+                   path + ": offset " + std::to_string(batch->view.base_offset()) +
+                       " is out of place at byte " + std::to_string(batch->position),
+                   0};
+    }
+    segment.add_batch(batch->view, index_interval_bytes);
+  }
+}
+
+Result<OffsetPosition> floor_in_file(const OffsetIndex& decoder, int64_t base_offset,
+                                     int64_t next_offset, FdCache& fds,
+                                     const std::string& index_path, uint32_t count,
+                                     int64_t offset) {
+  if (count == 0) return OffsetPosition{base_offset, 0};
+  // Batches are much alike as a rule, so that entries lie where the offset's share says.
+  const double share = static_cast<double>(offset - base_offset) /
+                       static_cast<double>(std::max<int64_t>(next_offset - base_offset, 1));
+  const auto guess = static_cast<uint32_t>(std::clamp(share, 0.0, 1.0) * count);
+  BARNABAS_ASSIGN(const SharedFd fd, fds.open(index_path));
+  BARNABAS_ASSIGN(const std::optional<IndexEntry> entry,
+                  last_entry_where(fd->get(), index_path, kOffsetEntryBytes, count, guess,
+                                   [&](const uint8_t* candidate) {
+                                     return decoder.decode(candidate).offset <= offset;
+                                   }));
+  if (!entry) return OffsetPosition{base_offset, 0};
+  return decoder.decode(entry->data());
+}
+
+Result<int64_t> offset_near_position(const Segment& segment, const std::string& index_path,
+                                     uint64_t position) {
+  const uint32_t count = segment.offset_index.entries.persisted();
+  if (count == 0) return segment.base_offset;
+  const auto guess = static_cast<uint32_t>(uint64_t{count} * position / (segment.size + 1));
+  BARNABAS_ASSIGN(const UniqueFd fd, open_file(index_path, O_RDONLY));
+  BARNABAS_ASSIGN(const std::optional<IndexEntry> entry,
+                  last_entry_where(fd.get(), index_path, kOffsetEntryBytes, count, guess,
+                                   [&](const uint8_t* candidate) {
+                                     return segment.offset_index.decode(candidate).position <=
+                                            position;
+                                   }));
+  return entry ? segment.offset_index.decode(entry->data()).offset : segment.base_offset;
+}
+
+}  // namespace barnabas::storage

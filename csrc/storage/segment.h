@@ -1,0 +1,75 @@
+// One segment of a log: its size, its indexes and what is known of its timestamps.
+//
+// State without a lock of its own: the Log's mutex guards it (during loading there is one thread).
+// The functions that touch files take copies of what they need, so that Log calls them unlocked.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/fd.h"
+#include "record/batch.h"
+#include "storage/index_file.h"
+
+namespace barnabas::storage {
+
+class FdCache;
+
+struct Segment {
+  explicit Segment(int64_t base)
+      : base_offset(base), next_offset(base), offset_index(base), time_index(base) {}
+
+  const int64_t base_offset;
+  int64_t next_offset;  // above every offset in the segment
+  uint64_t size = 0;    // bytes of whole batches in the file
+  OffsetIndex offset_index;
+  TimeIndex time_index;
+  OffsetTimestamp max_timestamp;                   // offset: last of the first batch that has it
+  int64_t first_timestamp = record::kNoTimestamp;  // the first batch's largest
+  int64_t created_ms = 0;                          // wall clock, when it was made or loaded
+  uint64_t bytes_since_index_entry = 0;
+  bool index_damaged = false;          // a lookup went wrong: maintain() rebuilds it
+  std::weak_ptr<const UniqueFd> file;  // the .log, while FdCache or a reader has it open
+
+  /// Takes note of a batch at the end of the file, with an index entry when one is due.
+  void add_batch(const record::BatchView& batch, int32_t index_interval_bytes);
+  /// The time index gets the largest timestamp, as the last thing before the segment is left.
+  void finish_time_index() { time_index.maybe_append(max_timestamp); }
+  /// Forgets everything known of the content.
+  void clear();
+};
+
+/// Entries of one index that are still to be written.
+struct PendingIndex {
+  std::string path;
+  uint64_t position = 0;
+  std::vector<uint8_t> bytes;
+  uint32_t count = 0;
+};
+
+PendingIndex pending_entries(const IndexEntries& entries, std::string path);
+/// pwrite(2) at the position; the file is created when missing and ends after what is written.
+Status write_pending(const PendingIndex& pending);
+
+/// Writes both indexes out, empty ones too. REQUIRES: nobody else uses the segment.
+Status persist_indexes(Segment& segment, const std::string& directory);
+
+/// Fills an empty segment from the headers in its file, up to `end`. On kCorruptMessage the segment
+/// holds what came before. REQUIRES: nobody else uses the segment.
+Status rebuild_from_headers(Segment& segment, int fd, const std::string& path, uint64_t end,
+                            int32_t index_interval_bytes);
+
+/// The last batch position that an index file knows for offsets up to `offset`, among its first
+/// `count` entries; the segment's start when it knows none.
+/// `next_offset` is about where the segment ends, to guess from.
+Result<OffsetPosition> floor_in_file(const OffsetIndex& decoder, int64_t base_offset,
+                                     int64_t next_offset, FdCache& fds,
+                                     const std::string& index_path, uint32_t count, int64_t offset);
+
+/// The last offset of an indexed batch that starts at or before `position`; the segment's base when
+/// there is none.
+Result<int64_t> offset_near_position(const Segment& segment, const std::string& index_path,
+                                     uint64_t position);
+
+}  // namespace barnabas::storage

@@ -1,0 +1,130 @@
+// The data directory: lock, identity, checkpoints, marker.
+#include "storage/log_dir.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "log_fixture.h"
+
+namespace barnabas::storage {
+namespace {
+
+class LogDirTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] Result<std::unique_ptr<LogDir>> open(int32_t node_id = 1) const {
+    return LogDir::open(path, {"cluster", node_id, ""});
+  }
+  [[nodiscard]] std::string error() const {
+    auto opened = open();
+    return opened.ok() ? "" : opened.error().message;
+  }
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(path + "/" + name) << text;
+  }
+  [[nodiscard]] std::string read(const std::string& name) const {
+    std::ifstream in(path + "/" + name);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  TemporaryDirectory root;
+  std::string path = root.path() + "/data/dir";
+};
+
+TEST_F(LogDirTest, ANewDirectoryGetsAnIdentityThatStays) {
+  std::string directory_id;
+  {
+    auto dir = open();
+    ASSERT_TRUE(dir.ok()) << dir.error().message;
+    directory_id = (*dir)->identity().directory_id;
+    EXPECT_EQ(directory_id.size(), 22u);
+    EXPECT_FALSE((*dir)->was_clean());
+  }
+  EXPECT_NE(read("meta.properties").find("version=1\n"), std::string::npos);
+  auto again = LogDir::open(path, {"another", 1, ""});
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ((*again)->identity().cluster_id, "cluster");
+  EXPECT_EQ((*again)->identity().directory_id, directory_id);
+}
+
+TEST_F(LogDirTest, ASecondBrokerIsKeptOut) {
+  auto first = open();
+  ASSERT_TRUE(first.ok());
+  EXPECT_NE(error().find("in use by another process"), std::string::npos);
+  first->reset();
+  EXPECT_EQ(error(), "");
+}
+
+TEST_F(LogDirTest, AnotherNodesDirectoryIsRefused) {
+  ASSERT_TRUE(open(1).ok());
+  const auto other = open(2);
+  ASSERT_FALSE(other.ok());
+  EXPECT_NE(other.error().message.find("belongs to node 1"), std::string::npos);
+}
+
+TEST_F(LogDirTest, ADirectoryWithOtherThingsInItIsRefusedAndLeftAsItWas) {
+  std::filesystem::create_directories(path);
+  write("thesis.tex", "x");
+  EXPECT_NE(error().find("not made by Barnabas"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(path + "/.lock"));
+}
+
+TEST_F(LogDirTest, ApacheKafkasDirectoryIsRefused) {
+  ASSERT_TRUE(open().ok());
+  std::filesystem::create_directories(path + "/__cluster_metadata-0");
+  EXPECT_NE(error().find("made by Apache Kafka"), std::string::npos);
+}
+
+TEST_F(LogDirTest, DamagedMetaPropertiesAreNamed) {
+  ASSERT_TRUE(open().ok());
+  write("meta.properties", "version=1\ncluster.id=c\nnode.id=x\n");
+  EXPECT_NE(error().find("node.id"), std::string::npos);
+  write("meta.properties", "version=0\nbroker.id=1\n");
+  EXPECT_NE(error().find("version"), std::string::npos);
+}
+
+TEST_F(LogDirTest, TheCleanMarkerHoldsForOneStart) {
+  ASSERT_TRUE((*open())->mark_clean().ok());
+  EXPECT_TRUE((*open())->was_clean());
+  EXPECT_FALSE((*open())->was_clean());
+}
+
+TEST_F(LogDirTest, CheckpointsAreReadBackAndMissingOnesAreEmpty) {
+  auto dir = open();
+  ASSERT_TRUE(dir.ok());
+  EXPECT_TRUE((*dir)->recovery_points()->empty());
+  const OffsetCheckpoint offsets{{{"a", 0}, 5}, {{"b-c", 12}, 1LL << 40}};
+  ASSERT_TRUE((*dir)->write_recovery_points(offsets).ok());
+  EXPECT_EQ(*(*dir)->recovery_points(), offsets);
+  EXPECT_EQ(read("recovery-point-offset-checkpoint"), "0\n2\na 0 5\nb-c 12 1099511627776\n");
+}
+
+TEST_F(LogDirTest, ADamagedCheckpointNamesItsLine) {
+  auto dir = open();
+  ASSERT_TRUE(dir.ok());
+  for (const char* text : {"0\n2\na 0 5\n", "1\n0\n", "0\nx\n", "0\n1\na 0\n", "0\n1\na 0 5x\n"}) {
+    write("replication-offset-checkpoint", text);
+    const auto read_back = (*dir)->high_watermarks();
+    ASSERT_FALSE(read_back.ok()) << text;
+    EXPECT_NE(read_back.error().message.find("line"), std::string::npos);
+  }
+}
+
+TEST_F(LogDirTest, OnlyPartitionsInServiceAreListed) {
+  auto dir = open();
+  ASSERT_TRUE(dir.ok());
+  for (const char* name : {"a-0", "a.b-c-12", "a-1.0123456789abcdef-delete", "a-2.x-future",
+                           "a-3.x-stray", "plain", "a-"}) {
+    std::filesystem::create_directories(path + "/" + name);
+  }
+  auto partitions = *(*dir)->list_partitions();
+  std::sort(partitions.begin(), partitions.end());
+  EXPECT_EQ(partitions, (std::vector<TopicPartition>{{"a", 0}, {"a.b-c", 12}}));
+  ASSERT_TRUE((*dir)->remove_deleted().ok());
+  EXPECT_FALSE(std::filesystem::exists(path + "/a-1.0123456789abcdef-delete"));
+  EXPECT_TRUE(std::filesystem::exists(path + "/a-3.x-stray"));
+}
+
+}  // namespace
+}  // namespace barnabas::storage
