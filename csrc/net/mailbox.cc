@@ -1,0 +1,46 @@
+#include "net/mailbox.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace barnabas::net {
+
+Result<UniqueFd> Mailbox::create_eventfd() {
+  UniqueFd fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!fd.valid()) return system_error("eventfd", ErrorCode::kNetworkException);
+  return fd;
+}
+
+void Mailbox::push(Message message) {
+  bool wake = false;
+  {
+    MutexLock lock(mutex_);
+    messages_.push_back(std::move(message));
+    wake = std::exchange(asleep_, false);
+  }
+  if (wake) {
+    const uint64_t one = 1;
+    // Fails only when the counter is full, and then the reactor is awake anyway.
+    [[maybe_unused]] const ssize_t n = ::write(eventfd_.get(), &one, sizeof one);
+  }
+}
+
+bool Mailbox::prepare_to_sleep() {
+  MutexLock lock(mutex_);
+  asleep_ = messages_.empty();
+  return asleep_;
+}
+
+void Mailbox::take(std::vector<Message>& out) {
+  out.clear();
+  MutexLock lock(mutex_);
+  asleep_ = false;
+  out.swap(messages_);
+}
+
+void Mailbox::clear_wakeup() {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t n = ::read(eventfd_.get(), &count, sizeof count);
+}
+
+}  // namespace barnabas::net

@@ -1,0 +1,133 @@
+// One event loop and the connections that live on it.
+//
+// A round: wait for events, read what is readable (whole frames go to the handler in place), take
+// the mailbox, run due timers; after each, flush the connections that got answers. A connection
+// stays on its reactor for life.
+//
+// Owns its connections. Borrows handler, clock and limits, which outlive it.
+//
+// Thread-safety: everything belongs to the reactor's thread, but for push(), which any thread may
+// call, and the counters.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "net/buffer_pool.h"
+#include "net/connection.h"
+#include "net/connection_limits.h"
+#include "net/log_limiter.h"
+#include "net/mailbox.h"
+#include "net/poller.h"
+#include "net/server.h"
+#include "net/timer_queue.h"
+
+namespace barnabas::net {
+
+class Reactor {
+ public:
+  static Result<std::unique_ptr<Reactor>> create(uint32_t index, const ServerConfig& config,
+                                                 RequestHandler& handler, ConnectionLimits& limits,
+                                                 Clock& clock);
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  /// The loop; returns after stop.
+  void run();
+  /// For any thread. After the loop ended, messages are dropped.
+  void push(Mailbox::Message message) { mailbox_.push(std::move(message)); }
+  /// The reactor whose loop the calling thread runs, or nullptr.
+  static Reactor* current();
+  [[nodiscard]] uint32_t index() const { return index_; }
+
+  // -- on the reactor's thread ------------------------------------------------------------------
+  void adopt(UniqueFd socket, Peer peer);
+  void complete(const RequestToken& token, Response response);
+  TimerId add_timer(int64_t deadline_ns, Task task) {
+    return timers_.add(deadline_ns, std::move(task));
+  }
+  void cancel_timer(TimerId id) { timers_.cancel(id); }
+  [[nodiscard]] bool is_connected(const RequestToken& token) {
+    return find(token.connection, token.generation) != nullptr;
+  }
+  /// Calls `on_ready` whenever `fd` is readable, until unwatch(). For listeners.
+  void watch(int fd, Task on_ready);
+  void set_watch_enabled(int fd, bool enabled);
+  /// For any thread: offers paused requests again, soon. Several calls before that are one.
+  void request_resume();
+  void set_config(const ServerConfig& config) { config_ = config; }
+  /// Reads no more requests; ends the loop when every answer is out, at `deadline_ns` at the
+  /// latest.
+  void begin_stop(int64_t deadline_ns);
+
+  // -- counters, any thread ---------------------------------------------------------------------
+  struct Counters {
+    std::atomic<uint64_t> connections{0};
+    std::atomic<uint64_t> connections_total{0};
+    std::atomic<uint64_t> requests_total{0};
+    std::atomic<uint64_t> bytes_in{0};
+    std::atomic<uint64_t> bytes_out{0};
+  };
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+
+ private:
+  struct Watch {
+    int fd;
+    Task on_ready;
+  };
+
+  Reactor(uint32_t index, const ServerConfig& config, RequestHandler& handler,
+          ConnectionLimits& limits, Clock& clock, Poller poller, UniqueFd eventfd);
+
+  void handle_event(const epoll_event& event);
+  void take_mailbox();
+  void on_readable(Connection& connection);
+  bool receive_into_scratch(Connection& connection, bool& more);
+  bool receive_into_input(Connection& connection, bool& more);
+  bool note_received(Connection& connection, ssize_t received, size_t asked, bool& more);
+  size_t process(Connection& connection, MutableBytes bytes);
+  bool process_input(Connection& connection);
+  bool offer(Connection& connection, MutableBytes frame);
+  void resume_paused();
+  [[nodiscard]] bool wants_requests(const Connection& connection) const;
+  void mark_dirty(Connection& connection);
+  void flush_dirty();
+  void flush(Connection& connection);
+  void update_interest(Connection& connection);
+  void close(Connection& connection, const char* why);
+  Connection* find(uint32_t slot, uint32_t generation);
+  void reap_idle();
+  [[nodiscard]] bool drained() const;
+
+  const uint32_t index_;
+  ServerConfig config_;
+  RequestHandler& handler_;
+  ConnectionLimits& limits_;
+  Clock& clock_;
+  Poller poller_;
+  Mailbox mailbox_;
+  TimerQueue timers_;
+  std::vector<Mailbox::Message> messages_;  // being handled; kept for its storage
+  BufferPool pool_;                         // outlives the connections
+  std::vector<Watch> watches_;
+
+  std::vector<std::unique_ptr<Connection>> connections_;  // by slot; null: free
+  std::vector<uint32_t> generations_;                     // by slot
+  std::vector<uint32_t> free_slots_;
+  std::vector<std::unique_ptr<Connection>> closed_;  // freed at the end of the round
+  std::vector<Connection*> dirty_;
+  std::vector<std::pair<uint32_t, uint32_t>> busy_;  // slot, generation: in the order they paused
+  std::unique_ptr<uint8_t[]> scratch_;  // what recv fills first, shared by all connections
+  LogLimiter close_log_;
+
+  std::atomic<bool> resume_requested_{false};
+  bool stopping_ = false;
+  int64_t stop_deadline_ns_ = 0;
+  Counters counters_;
+};
+
+}  // namespace barnabas::net
