@@ -1,0 +1,96 @@
+#include "dataplane/control_queue.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace barnabas::dataplane {
+
+Status ControlQueue::open() {
+  event_ = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event_.valid()) return system_error("eventfd");
+  return {};
+}
+
+net::Admission ControlQueue::offer(const net::Request& request) {
+  ControlRequest control;
+  control.api_key = request.api_key;
+  control.api_version = request.api_version;
+  control.correlation_id = request.correlation_id;
+  if (request.client_id.has_value()) control.client_id = std::string(*request.client_id);
+  control.peer_host = std::string(request.peer_host);
+  control.body.assign(request.body.begin(), request.body.end());
+
+  MutexLock lock(mutex_);
+  if (stopped_) return net::Admission::kReject;
+  if (!has_room(control.body.size())) {
+    refused_ = true;
+    return net::Admission::kBusy;
+  }
+  control.token = next_token_++;
+  tokens_.emplace(control.token, request.token);
+  queued_bytes_ += control.body.size();
+  queue_.push_back(std::move(control));
+  if (queue_.size() == 1) (void)eventfd_write(event_.get(), 1);  // cannot fail at 1
+  return net::Admission::kTaken;
+}
+
+ControlQueue::Taken ControlQueue::take(size_t limit) {
+  Taken taken;
+  MutexLock lock(mutex_);
+  const size_t count = std::min(limit, queue_.size());
+  taken.requests.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    queued_bytes_ -= queue_.front().body.size();
+    taken.requests.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  if (queue_.empty()) {
+    eventfd_t ignored = 0;
+    (void)eventfd_read(event_.get(), &ignored);  // EAGAIN when it was not set
+  }
+  taken.resume = refused_ && has_room(0);
+  if (taken.resume) refused_ = false;
+  return taken;
+}
+
+bool ControlQueue::has_room(size_t body_bytes) const {
+  // A request larger than the limit passes alone.
+  return queue_.empty() ||
+         (queue_.size() < max_queued_ && queued_bytes_ + body_bytes <= kMaxQueuedRequestBytes);
+}
+
+std::optional<net::RequestToken> ControlQueue::redeem(uint64_t token) {
+  MutexLock lock(mutex_);
+  const auto found = tokens_.find(token);
+  if (found == tokens_.end()) return std::nullopt;
+  const net::RequestToken request = found->second;
+  tokens_.erase(found);
+  return request;
+}
+
+std::vector<net::RequestToken> ControlQueue::stop() {
+  std::vector<net::RequestToken> unanswered;
+  MutexLock lock(mutex_);
+  stopped_ = true;
+  queue_.clear();
+  queued_bytes_ = 0;
+  unanswered.reserve(tokens_.size());
+  for (const auto& [token, request] : tokens_) unanswered.push_back(request);
+  tokens_.clear();
+  return unanswered;
+}
+
+void ControlQueue::set_limit(size_t max_queued) {
+  MutexLock lock(mutex_);
+  max_queued_ = max_queued;
+}
+
+size_t ControlQueue::queued() const {
+  MutexLock lock(mutex_);
+  return queue_.size();
+}
+
+}  // namespace barnabas::dataplane

@@ -1,0 +1,64 @@
+// Requests for the broker loop, and the way back: a bounded queue with an eventfd for its sleeper,
+// and the table that turns a 64-bit token into the request it names.
+//
+// Thread-safety: safe from every thread.
+//
+// Limits: queued.max.requests, and kMaxQueuedRequestBytes of them (Kafka's
+// queued.max.request.bytes), waiting to be taken; beyond them offer() says kBusy, and take() says
+// that paused connections may be offered again. Requests taken and not yet answered are bounded by
+// what the server lets every connection have in flight.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/thread_annotations.h"
+#include "dataplane/engine.h"
+#include "net/server.h"
+
+namespace barnabas::dataplane {
+
+inline constexpr size_t kMaxQueuedRequestBytes = 128 << 20;
+
+class ControlQueue {
+ public:
+  explicit ControlQueue(size_t max_queued) : max_queued_(max_queued) {}
+  Status open();
+
+  net::Admission offer(const net::Request& request) EXCLUDES(mutex_);
+  struct Taken {
+    std::vector<ControlRequest> requests;
+    bool resume = false;  // somebody was told kBusy and there is room now
+  };
+  Taken take(size_t limit) EXCLUDES(mutex_);
+  /// The request behind a token, once.
+  std::optional<net::RequestToken> redeem(uint64_t token) EXCLUDES(mutex_);
+
+  /// Takes no more requests: offer() rejects. Returns those that nobody will answer any more.
+  std::vector<net::RequestToken> stop() EXCLUDES(mutex_);
+
+  /// Readable while take() would return something.
+  [[nodiscard]] int fd() const { return event_.get(); }
+  void set_limit(size_t max_queued) EXCLUDES(mutex_);
+  [[nodiscard]] size_t queued() const EXCLUDES(mutex_);
+
+ private:
+  [[nodiscard]] bool has_room(size_t body_bytes) const REQUIRES(mutex_);
+
+  UniqueFd event_;  // constant after open()
+  mutable Mutex mutex_;
+  size_t max_queued_ GUARDED_BY(mutex_);
+  std::deque<ControlRequest> queue_ GUARDED_BY(mutex_);
+  size_t queued_bytes_ GUARDED_BY(mutex_) = 0;  // of bodies in queue_
+  std::unordered_map<uint64_t, net::RequestToken> tokens_ GUARDED_BY(mutex_);
+  uint64_t next_token_ GUARDED_BY(mutex_) = 1;
+  bool refused_ GUARDED_BY(mutex_) = false;
+  bool stopped_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace barnabas::dataplane

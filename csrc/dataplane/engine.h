@@ -1,0 +1,161 @@
+// The data plane of one broker: what stands behind Python's `_core.Core`. Owns the data directory,
+// the partitions, the network server, the disk threads and the queue of control requests.
+//
+// Life: create, open_directory, load_partitions, listen, start, stop. stop() is final.
+//
+// Thread-safety: after create() every method may be called from any thread; the methods that wait
+// for a disk or a thread (open_directory, load_partitions, create_partitions, delete_*, stop, the
+// offset look-ups, read_batches) must not be called from a reactor.
+//
+// Ownership: callbacks given to the engine are kept until they ran or stop() returned.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/uuid.h"
+#include "dataplane/settings.h"
+#include "storage/log.h"
+#include "storage/topic_partition.h"
+
+namespace barnabas::dataplane {
+
+/// A request of an API other than Produce and Fetch, waiting for the broker loop.
+struct ControlRequest {
+  uint64_t token = 0;  // for respond() and close_connection()
+  int16_t api_key = 0;
+  int16_t api_version = 0;
+  int32_t correlation_id = 0;
+  std::optional<std::string> client_id;
+  std::string peer_host;
+  std::vector<uint8_t> body;  // header tagged fields (flexible versions), then the message
+};
+
+struct DirectoryIdentity {
+  std::string path;
+  std::string cluster_id;
+  int32_t node_id = 0;
+  std::string directory_id;
+  bool was_clean = false;
+};
+
+/// A partition to serve.
+struct PartitionSpec {
+  std::string topic;
+  Uuid topic_id;
+  int32_t partition = 0;
+  int32_t leader_epoch = 0;
+};
+
+/// How the opening of one log went.
+struct LoadReport {
+  std::string topic;
+  int32_t partition = 0;
+  storage::RecoveryReport recovery;
+  std::string error;  // not empty: could not be opened, the partition is offline
+};
+
+struct PartitionInfo {
+  std::string topic;
+  int32_t partition = 0;
+  int32_t leader_epoch = 0;
+  int64_t log_start_offset = 0;
+  int64_t high_watermark = 0;
+  int64_t last_stable_offset = 0;
+  int64_t log_end_offset = 0;
+  uint64_t size_bytes = 0;
+  uint64_t segment_count = 0;
+  bool offline = false;
+};
+
+/// A key and value to append; borrowed for the length of the call.
+using KeyValueView = std::pair<std::optional<ByteView>, std::optional<ByteView>>;
+
+/// Told once an append is below the high watermark (kNone), or will never be.
+using DurableCallback = std::function<void(ErrorCode error, int64_t base_offset)>;
+
+class Engine {
+ public:
+  /// The clock outlives the engine.
+  static Result<std::unique_ptr<Engine>> create(const SettingMap& settings,
+                                                Clock& clock = system_clock());
+  virtual ~Engine() = default;  // stops with no grace when stop() was not called
+
+  // -- data directory ---------------------------------------------------------------------------
+  virtual Result<DirectoryIdentity> open_directory(const std::string& path,
+                                                   const std::string& cluster_id,
+                                                   int32_t node_id) = 0;
+  virtual Result<std::vector<storage::TopicPartition>> list_partition_directories() = 0;
+  /// Renames an unknown partition directory to `…-stray`; returns the new path.
+  virtual Result<std::string> set_aside_directory(const storage::TopicPartition& name) = 0;
+  /// Removes the directory of a partition that is not loaded.
+  virtual Status delete_directory(const storage::TopicPartition& name) = 0;
+  /// Opens or creates logs, many at a time; a partition that fails is reported and offline.
+  virtual Result<std::vector<LoadReport>> load_partitions(
+      std::span<const PartitionSpec> partitions,
+      const std::map<std::string, SettingMap>& configs) = 0;
+
+  // -- network ----------------------------------------------------------------------------------
+  virtual Result<uint16_t> listen(const std::string& host, uint16_t port) = 0;
+  virtual Status start() = 0;
+  /// Closes connections, flushes and closes every log, marks the clean stop. A second call does
+  /// nothing. Not clean when a log could not be closed: the error says which.
+  virtual Status stop(int64_t grace_ms) = 0;
+
+  // -- control requests -------------------------------------------------------------------------
+  /// An eventfd, readable when take_requests() has something. Owned by the engine.
+  [[nodiscard]] virtual int control_fd() const = 0;
+  virtual std::vector<ControlRequest> take_requests(size_t limit) = 0;
+  /// `payload`: response header and body, without the length prefix. An unknown token is ignored.
+  virtual void respond(uint64_t token, std::vector<uint8_t> payload) = 0;
+  virtual void close_connection(uint64_t token) = 0;
+
+  // -- topics -----------------------------------------------------------------------------------
+  /// Makes logs for (partition, leader epoch) and serves them. All or nothing.
+  virtual Status create_partitions(const std::string& topic, const Uuid& topic_id,
+                                   std::span<const std::pair<int32_t, int32_t>> partitions,
+                                   const SettingMap& config) = 0;
+  /// Stops serving at once (what waits is answered kUnknownTopicOrPartition), renames the
+  /// directories to -delete and removes them later. kUnknownTopicOrPartition when not there.
+  virtual Status delete_topic(const std::string& topic) = 0;
+  virtual Status set_topic_config(const std::string& topic, const SettingMap& config) = 0;
+  virtual Status set_broker_config(const SettingMap& settings) = 0;
+
+  // -- partitions -------------------------------------------------------------------------------
+  virtual Result<PartitionInfo> partition_info(std::string_view topic, int32_t partition) = 0;
+  virtual std::vector<PartitionInfo> partition_infos() = 0;
+  virtual Result<storage::TimestampOffset> offset_for_timestamp(std::string_view topic,
+                                                                int32_t partition,
+                                                                int64_t timestamp_ms) = 0;
+  virtual Result<storage::TimestampOffset> max_timestamp_offset(std::string_view topic,
+                                                                int32_t partition) = 0;
+  virtual Result<int32_t> epoch_for_offset(std::string_view topic, int32_t partition,
+                                           int64_t offset) = 0;
+  virtual Result<storage::EpochEndOffset> end_offset_for_epoch(std::string_view topic,
+                                                               int32_t partition,
+                                                               int32_t leader_epoch) = 0;
+  /// Appends one batch as the leader with acks=all; returns its base offset. `on_durable` (may be
+  /// empty) is called exactly once when this returned an offset, possibly before it returns, from
+  /// this or a disk thread; never when it returned an error.
+  virtual Result<int64_t> append_records(std::string_view topic, int32_t partition,
+                                         std::span<const KeyValueView> records,
+                                         int64_t timestamp_ms, DurableCallback on_durable) = 0;
+  /// Whole batches from the one holding `offset` on, up to the high watermark; empty at the end,
+  /// else at least one.
+  virtual Result<std::vector<uint8_t>> read_batches(std::string_view topic, int32_t partition,
+                                                    int64_t offset, size_t max_bytes) = 0;
+
+  // -- observability ----------------------------------------------------------------------------
+  virtual std::vector<std::pair<std::string, int64_t>> stats() = 0;
+};
+
+}  // namespace barnabas::dataplane

@@ -1,0 +1,54 @@
+#include "dataplane/flusher.h"
+
+#include <limits>
+#include <utility>
+
+#include "base/logger.h"
+#include "dataplane/partition.h"
+
+namespace barnabas::dataplane {
+namespace {
+
+// Concurrent fdatasyncs of different files share journal commits, so a few threads pay.
+constexpr int kFlushThreads = 4;
+// A partition is queued at most once: the queue is bounded by the partitions there are.
+constexpr size_t kMaxQueued = std::numeric_limits<size_t>::max();
+
+using State = Partition::FlushState;
+
+}  // namespace
+
+Flusher::Flusher() : pool_("bnb-flush", kFlushThreads, kMaxQueued) {}
+
+void Flusher::request(std::shared_ptr<Partition> partition) {
+  auto& state = partition->flush_state();
+  State seen = state.load();
+  for (;;) {
+    State wanted = seen;
+    if (seen == State::kIdle) wanted = State::kQueued;
+    if (seen == State::kRunning) wanted = State::kRunningAndWantedAgain;
+    if (wanted == seen) return;  // a flush that has not begun yet covers this request
+    if (state.compare_exchange_weak(seen, wanted)) break;
+  }
+  if (seen == State::kIdle) submit(std::move(partition));
+}
+
+void Flusher::submit(std::shared_ptr<Partition> partition) {
+  // Refused only after stop(): the log is closed, and so flushed, next.
+  (void)pool_.submit([this, partition = std::move(partition)] { run(partition); });
+}
+
+void Flusher::run(const std::shared_ptr<Partition>& partition) {
+  auto& state = partition->flush_state();
+  state = State::kRunning;
+  flush_count_.fetch_add(1);
+  if (const Status status = partition->flush(); !status.ok() && !partition->deleted()) {
+    log(LogLevel::kError, "flusher", status.error().message + "; the partition is offline");
+  }
+  State seen = State::kRunning;
+  if (state.compare_exchange_strong(seen, State::kIdle)) return;
+  state = State::kQueued;
+  submit(partition);
+}
+
+}  // namespace barnabas::dataplane

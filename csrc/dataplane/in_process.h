@@ -1,0 +1,24 @@
+// Batches for and from the broker's own code (internal topics), in memory; what clients read and
+// write goes between file and socket.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "dataplane/engine.h"
+#include "dataplane/partition.h"
+
+namespace barnabas::dataplane {
+
+/// One uncompressed batch of the records; kMessageTooLarge above `max_message_bytes`.
+Result<std::vector<uint8_t>> encode_batch(std::span<const KeyValueView> records,
+                                          int64_t timestamp_ms, int32_t max_message_bytes);
+
+/// Whole batches from the one holding `offset` on, at most `max_bytes` but at least one batch, up
+/// to the high watermark; empty at the end. Blocks on the disk.
+Result<std::vector<uint8_t>> read_batches(const Partition& partition, int64_t offset,
+                                          size_t max_bytes);
+
+}  // namespace barnabas::dataplane

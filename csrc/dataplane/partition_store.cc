@@ -1,0 +1,205 @@
+#include "dataplane/partition_store.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "base/fd.h"
+#include "base/logger.h"
+#include "dataplane/disk_pool.h"
+
+namespace barnabas::dataplane {
+namespace {
+
+constexpr size_t kMinOpenFiles = 64;
+
+// Half of what the process may open; the rest is for connections and everything else.
+size_t open_file_budget() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMinOpenFiles;
+  if (limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) (void)getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  return std::max<size_t>(kMinOpenFiles, limit.rlim_cur / 2);
+}
+
+int64_t checkpointed(const storage::OffsetCheckpoint& offsets,
+                     const storage::TopicPartition& name) {
+  const auto found = offsets.find(name);
+  return found == offsets.end() ? 0 : found->second;
+}
+
+Status remove_tree(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (!error) return {};
+  return Error{ErrorCode::kKafkaStorageError, path + ": " + error.message(), error.value()};
+}
+
+void discard(std::unique_ptr<storage::Log> log) {
+  Status status = log->mark_deleted();
+  const std::string path = log->directory();
+  log.reset();
+  if (status.ok()) status = remove_tree(path);
+  if (!status.ok()) barnabas::log(LogLevel::kWarning, "store", status.error().message);
+}
+
+}  // namespace
+
+PartitionStore::PartitionStore(std::unique_ptr<storage::LogDir> directory, size_t max_open_files,
+                               Clock& clock)
+    : directory_(std::move(directory)), fds_(max_open_files), clock_(clock) {}
+
+Result<std::unique_ptr<PartitionStore>> PartitionStore::open(const std::string& path,
+                                                             const std::string& cluster_id,
+                                                             int32_t node_id, Clock& clock) {
+  storage::LogDirIdentity identity;
+  identity.cluster_id = cluster_id;
+  identity.node_id = node_id;
+  BARNABAS_ASSIGN(auto directory, storage::LogDir::open(path, identity));
+  return std::unique_ptr<PartitionStore>(
+      new PartitionStore(std::move(directory), open_file_budget(), clock));
+}
+
+std::string PartitionStore::path_of(const storage::TopicPartition& name) const {
+  return directory_->path() + "/" + name.to_string();
+}
+
+Status PartitionStore::read_checkpoints() {
+  BARNABAS_TRY(directory_->remove_deleted());
+  BARNABAS_ASSIGN(recovery_points_, directory_->recovery_points());
+  BARNABAS_ASSIGN(log_start_offsets_, directory_->log_start_offsets());
+  return {};
+}
+
+Result<std::unique_ptr<storage::Log>> PartitionStore::open_log(const storage::TopicPartition& name,
+                                                               const Uuid& topic_id,
+                                                               const storage::LogConfig& config) {
+  storage::LogOpenOptions options;
+  options.clean_shutdown = directory_->was_clean();
+  options.recovery_point = checkpointed(recovery_points_, name);
+  options.log_start_offset = checkpointed(log_start_offsets_, name);
+  options.topic_id = topic_id;
+  BARNABAS_ASSIGN(auto log, storage::Log::open(path_of(name), name, config, options, fds_, clock_));
+  const bool flushes = config.flush_messages != INT64_MAX || config.flush_ms != INT64_MAX;
+  if (flushes && log->recovery_point() < log->log_end_offset()) {
+    // Everything in the log is about to become readable, so it must be as durable as the topic
+    // asks.
+    BARNABAS_TRY(log->flush());
+  }
+  return log;
+}
+
+Result<std::vector<std::unique_ptr<storage::Log>>> PartitionStore::create_logs(
+    const std::string& topic, const Uuid& topic_id, const std::vector<int32_t>& partitions,
+    const storage::LogConfig& config) {
+  std::vector<std::unique_ptr<storage::Log>> logs;
+  Status status;
+  for (const int32_t partition : partitions) {
+    const storage::TopicPartition name{topic, partition};
+    storage::LogOpenOptions options;
+    options.topic_id = topic_id;
+    auto log = storage::Log::open(path_of(name), name, config, options, fds_, clock_);
+    if (!log.ok()) {
+      status = std::move(log).error();
+      break;
+    }
+    logs.push_back(std::move(log).value());
+  }
+  if (status.ok()) status = sync_directory(directory_->path());
+  if (status.ok()) return logs;
+  for (auto& log : logs) discard(std::move(log));
+  return std::move(status).error();
+}
+
+Result<std::string> PartitionStore::set_aside(const storage::TopicPartition& name) {
+  const std::string from = path_of(name);
+  std::string to = from + "-stray";
+  if (std::rename(from.c_str(), to.c_str()) != 0) return system_error(from);
+  BARNABAS_TRY(sync_directory(directory_->path()));
+  return to;
+}
+
+Status PartitionStore::remove(const storage::TopicPartition& name) {
+  const std::string from = path_of(name);
+  // Out of sight in one step: a half-removed directory must not be taken for a partition.
+  const std::string doomed = from + ".removed-delete";
+  if (std::rename(from.c_str(), doomed.c_str()) != 0) return system_error(from);
+  return remove_tree(doomed);
+}
+
+void PartitionStore::remove_later(const std::string& path, int64_t delay_ms) {
+  MutexLock lock(mutex_);
+  removals_.push_back({clock_.monotonic_ms() + delay_ms, path});
+}
+
+void PartitionStore::remove_due() {
+  std::vector<std::string> due;
+  {
+    MutexLock lock(mutex_);
+    const int64_t now_ms = clock_.monotonic_ms();
+    std::erase_if(removals_, [&](const Removal& removal) {
+      if (removal.due_ms > now_ms) return false;
+      due.push_back(removal.path);
+      return true;
+    });
+  }
+  for (const auto& path : due) {
+    if (const Status status = remove_tree(path); !status.ok()) {
+      log(LogLevel::kWarning, "store", status.error().message);
+    }
+  }
+}
+
+Status PartitionStore::write_checkpoints(
+    const std::vector<std::shared_ptr<Partition>>& partitions) {
+  storage::OffsetCheckpoint recovery_points;
+  storage::OffsetCheckpoint log_starts;
+  storage::OffsetCheckpoint high_watermarks;
+  for (const auto& partition : partitions) {
+    const storage::TopicPartition name{partition->topic().name, partition->index()};
+    const storage::Log* log = partition->log();
+    if (log == nullptr) {
+      // Not opened this time: what was known of it stays.
+      if (recovery_points_.contains(name)) recovery_points[name] = recovery_points_.at(name);
+      if (log_start_offsets_.contains(name)) log_starts[name] = log_start_offsets_.at(name);
+      continue;
+    }
+    if (partition->deleted()) continue;
+    recovery_points[name] = log->recovery_point();
+    if (log->log_start_offset() > 0) log_starts[name] = log->log_start_offset();
+    high_watermarks[name] = partition->high_watermark();
+  }
+  BARNABAS_TRY(directory_->write_recovery_points(recovery_points));
+  BARNABAS_TRY(directory_->write_log_start_offsets(log_starts));
+  return directory_->write_high_watermarks(high_watermarks);
+}
+
+Status PartitionStore::close_all(const std::vector<std::shared_ptr<Partition>>& partitions,
+                                 int threads) {
+  Mutex mutex;
+  Status first;
+  parallel_for(threads, partitions.size(), [&](size_t i) {
+    const Partition& partition = *partitions[i];
+    Status status;
+    if (partition.log() == nullptr) {
+      status = Error{ErrorCode::kKafkaStorageError, partition.to_string() + " was not opened"};
+    } else {
+      status = partition.log()->close();
+    }
+    if (status.ok()) return;
+    log(LogLevel::kError, "store",
+        "closing " + partition.to_string() + ": " + status.error().message);
+    MutexLock lock(mutex);
+    if (first.ok()) first = std::move(status);
+  });
+  const Status written = write_checkpoints(partitions);
+  return first.ok() ? written : first;
+}
+
+}  // namespace barnabas::dataplane

@@ -1,0 +1,84 @@
+// The partitions of one data directory, on disk: opened, created, checkpointed, removed, closed.
+//
+// Ownership: owns the directory's lock and the descriptor cache; logs borrow the cache, so the
+// store outlives them.
+//
+// Thread-safety: after open() safe from every thread. Everything here may wait for a disk.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/thread_annotations.h"
+#include "base/uuid.h"
+#include "dataplane/partition.h"
+#include "storage/fd_cache.h"
+#include "storage/log.h"
+#include "storage/log_dir.h"
+
+namespace barnabas::dataplane {
+
+class PartitionStore {
+ public:
+  static Result<std::unique_ptr<PartitionStore>> open(const std::string& path,
+                                                      const std::string& cluster_id,
+                                                      int32_t node_id, Clock& clock);
+
+  [[nodiscard]] const storage::LogDir& directory() const { return *directory_; }
+
+  /// Reads the checkpoints that open_log() starts from.
+  Status read_checkpoints();
+  /// Opens a log that may be there already, recovering it as the last stop demands.
+  Result<std::unique_ptr<storage::Log>> open_log(const storage::TopicPartition& name,
+                                                 const Uuid& topic_id,
+                                                 const storage::LogConfig& config);
+  /// Makes the logs of a topic that is new here; all or none. The names are durable at return.
+  Result<std::vector<std::unique_ptr<storage::Log>>> create_logs(
+      const std::string& topic, const Uuid& topic_id, const std::vector<int32_t>& partitions,
+      const storage::LogConfig& config);
+
+  /// Renames a partition directory to `…-stray`.
+  Result<std::string> set_aside(const storage::TopicPartition& name);
+  /// Removes the directory of a partition that is not open.
+  Status remove(const storage::TopicPartition& name);
+  /// Removes, once `delay_ms` have passed, the directory of a log that was marked deleted.
+  void remove_later(const std::string& path, int64_t delay_ms) EXCLUDES(mutex_);
+  /// Removes what is due.
+  void remove_due() EXCLUDES(mutex_);
+
+  /// Writes recovery points, log starts and high watermarks.
+  Status write_checkpoints(const std::vector<std::shared_ptr<Partition>>& partitions);
+  /// Flushes and closes every log, `threads` at a time, and writes the checkpoints. The error is
+  /// that of the first log that could not be closed.
+  Status close_all(const std::vector<std::shared_ptr<Partition>>& partitions, int threads);
+  /// After close_all() succeeded: the next start need not look at the logs.
+  Status mark_clean() { return directory_->mark_clean(); }
+  /// Gives up the directory, clean or not: the last thing that is done with it.
+  void release() { directory_->release_lock(); }
+
+ private:
+  PartitionStore(std::unique_ptr<storage::LogDir> directory, size_t max_open_files, Clock& clock);
+
+  [[nodiscard]] std::string path_of(const storage::TopicPartition& name) const;
+
+  struct Removal {
+    int64_t due_ms = 0;  // monotonic
+    std::string path;
+  };
+
+  const std::unique_ptr<storage::LogDir> directory_;
+  storage::FdCache fds_;
+  Clock& clock_;
+  // Constant after read_checkpoints().
+  storage::OffsetCheckpoint recovery_points_;
+  storage::OffsetCheckpoint log_start_offsets_;
+
+  Mutex mutex_;
+  std::vector<Removal> removals_ GUARDED_BY(mutex_);
+};
+
+}  // namespace barnabas::dataplane

@@ -1,0 +1,101 @@
+// Answers that wait (Kafka's purgatory): fetches for data, produces for the high watermark.
+//
+// Every DelayedOperation belongs to the reactor of its connection: its on_* methods run there and
+// nowhere else. Whoever makes progress, on any thread, calls wake(); the operation then runs on its
+// reactor at once: in the same turn when the progress was made there, through the reactor's
+// mailbox otherwise. Nothing polls.
+//
+// Ownership: the purgatory shares the operations that are parked; a wake-up under way keeps one
+// alive, too.
+//
+// Thread-safety: wake() and stop() from any thread; the rest on the operation's reactor.
+//
+// Limits: what one connection can park is limited by its requests in flight; what connections leave
+// behind when they go is swept out each time the parked have doubled; and beyond
+// kMaxParkedPerReactor an operation must answer at once with what there is.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "dataplane/partition_waiter.h"
+#include "net/server.h"
+
+namespace barnabas::dataplane {
+
+class DelayedOperation;
+
+class Purgatory {
+ public:
+  static constexpr size_t kMaxParkedPerReactor = 100'000;
+  static constexpr size_t kMinParkedToSweep = 256;
+
+  Purgatory(net::Server& server, size_t reactor_count);
+
+  /// Parks `operation` until unpark(); its on_timeout() runs at the deadline. Once parked it may be
+  /// parked again without harm. False when the limit is reached.
+  [[nodiscard]] bool park(const std::shared_ptr<DelayedOperation>& operation,
+                          int64_t deadline_monotonic_ns);
+  void unpark(DelayedOperation& operation);
+  void wake(std::shared_ptr<DelayedOperation> operation);
+
+  /// Around the handling of a request: between the two, wake-ups for the same reactor are kept, and
+  /// the second runs them (after the request's own answer).
+  void begin_request(uint32_t reactor);
+  void end_request(uint32_t reactor);
+
+  /// Answers everything that is parked; what comes later does not wait.
+  void stop();
+  [[nodiscard]] bool stopping() const { return stopping_; }
+  [[nodiscard]] int64_t parked_count() const { return parked_count_; }
+
+ private:
+  // Touched by its own reactor only.
+  struct Shard {
+    struct Parked {
+      std::shared_ptr<DelayedOperation> operation;
+      net::TimerId timer = 0;
+    };
+    std::unordered_map<DelayedOperation*, Parked> parked;
+    std::vector<std::shared_ptr<DelayedOperation>> ready;
+    size_t sweep_at = kMinParkedToSweep;
+    bool in_request = false;
+  };
+
+  void sweep(Shard& shard);
+
+  void stop_shard(uint32_t reactor);
+
+  net::Server& server_;
+  std::vector<Shard> shards_;  // by reactor; constant size
+  std::atomic<bool> stopping_{false};
+  std::atomic<int64_t> parked_count_{0};
+};
+
+class DelayedOperation : public PartitionWaiter {
+ public:
+  DelayedOperation(Purgatory& purgatory, net::RequestToken token)
+      : purgatory_(purgatory), token_(token) {}
+
+  void wake() final;
+  [[nodiscard]] const net::RequestToken& token() const { return token_; }
+  [[nodiscard]] uint32_t reactor() const { return token_.reactor; }
+
+ protected:
+  friend class Purgatory;
+  virtual void on_wake() = 0;
+  virtual void on_timeout() = 0;
+  /// The broker stops: answer now.
+  virtual void on_stop() = 0;
+
+  Purgatory& purgatory_;
+  const net::RequestToken token_;
+
+ private:
+  std::atomic<bool> wake_pending_{false};
+};
+
+}  // namespace barnabas::dataplane

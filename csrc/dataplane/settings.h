@@ -1,0 +1,46 @@
+// Configuration as the data plane reads it: Kafka's keys in, typed structs out.
+//
+// The Python registry is the only place that knows defaults and validates; here a missing key
+// keeps the struct's own default, a value of the wrong type or outside what native code can hold
+// is an error that names the key, and keys that native code does not use are ignored.
+//
+// Thread-safety: pure functions over plain values.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+
+#include "base/result.h"
+#include "net/server.h"
+#include "record/validate.h"
+#include "storage/log_config.h"
+
+namespace barnabas::dataplane {
+
+using SettingValue = std::variant<int64_t, bool, std::string>;
+using SettingMap = std::map<std::string, SettingValue, std::less<>>;
+
+/// Broker-level configuration.
+struct EngineConfig {
+  net::ServerConfig server;
+  int disk_threads = 8;                      // num.io.threads
+  int recovery_threads = 2;                  // num.recovery.threads.per.data.dir
+  int32_t queued_max_requests = 500;         // queued.max.requests
+  int32_t fetch_max_bytes = 55 << 20;        // fetch.max.bytes
+  int32_t fetch_session_cache_slots = 1000;  // max.incremental.fetch.session.cache.slots
+  /// log.flush.offset.checkpoint.interval.ms; the log starts and high watermarks go with it.
+  int64_t checkpoint_interval_ms = 60'000;
+  int64_t flush_check_interval_ms = INT64_MAX;     // log.flush.scheduler.interval.ms
+  int64_t maintenance_interval_ms = 300'000;       // log.retention.check.interval.ms
+  int64_t producer_id_expiration_ms = 86'400'000;  // producer.id.expiration.ms
+};
+
+Result<EngineConfig> parse_engine_config(const SettingMap& settings);
+/// A topic's effective configuration (topic-level keys).
+Result<storage::LogConfig> parse_log_config(const SettingMap& config);
+/// What the topic's configuration asks of a produced batch.
+record::ValidationPolicy validation_policy(const storage::LogConfig& config);
+
+}  // namespace barnabas::dataplane

@@ -1,0 +1,121 @@
+#include "dataplane/upkeep.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/logger.h"
+
+namespace barnabas::dataplane {
+namespace {
+
+// How late flush.ms and file.delete.delay.ms may be noticed, and new configuration taken up.
+constexpr int64_t kRoundMs = 1000;
+// How long at least what was appended is taken for resident.
+constexpr int64_t kAgeRecentTailsMs = 30'000;
+
+}  // namespace
+
+Upkeep::Upkeep(const PartitionTable& table, PartitionStore& store, Flusher& flusher, Clock& clock,
+               const EngineConfig& config)
+    : table_(table), store_(store), flusher_(flusher), clock_(clock), config_(config) {}
+
+Upkeep::~Upkeep() { stop(); }
+
+void Upkeep::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Upkeep::stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Upkeep::set_config(const EngineConfig& config) {
+  MutexLock lock(mutex_);
+  config_ = config;
+}
+
+void Upkeep::run() {
+  pthread_setname_np(pthread_self(), "bnb-upkeep");
+  int64_t checkpointed_ms = clock_.monotonic_ms();
+  int64_t maintained_ms = checkpointed_ms;
+  int64_t flush_checked_ms = checkpointed_ms;
+  int64_t aged_ms = checkpointed_ms;
+  for (;;) {
+    EngineConfig config;
+    {
+      MutexLock lock(mutex_);
+      if (!stopping_) changed_.wait_for(mutex_, std::chrono::milliseconds(kRoundMs));
+      if (stopping_) return;
+      config = config_;
+    }
+    const int64_t now_ms = clock_.monotonic_ms();
+    if (now_ms - flush_checked_ms >= std::min(config.flush_check_interval_ms, kRoundMs)) {
+      flush_overdue();
+      flush_checked_ms = now_ms;
+    }
+    store_.remove_due();
+    if (now_ms - aged_ms >= kAgeRecentTailsMs) {
+      for (const auto& partition : table_.partitions()) partition->age_recent_tail();
+      aged_ms = now_ms;
+    }
+    if (now_ms - maintained_ms >= config.maintenance_interval_ms) {
+      maintain_logs();
+      maintained_ms = now_ms;
+    }
+    if (now_ms - checkpointed_ms >= config.checkpoint_interval_ms) {
+      if (const Status status = store_.write_checkpoints(table_.partitions()); !status.ok()) {
+        log(LogLevel::kError, "upkeep", status.error().message);
+      }
+      checkpointed_ms = now_ms;
+    }
+  }
+}
+
+void Upkeep::flush_overdue() {
+  const int64_t now_ms = clock_.monotonic_ms();
+  std::unordered_map<const Partition*, Seen> seen;
+  for (const auto& topic : table_.topics()) {
+    for (const auto& partition : topic->partitions) {
+      if (partition == nullptr || partition->availability() != ErrorCode::kNone) continue;
+      const storage::Log& log = *partition->log();
+      Seen now;
+      if (const auto before = seen_.find(partition.get()); before != seen_.end()) {
+        now = before->second;
+      } else {
+        now.segment_count = log.segment_count();
+      }
+      const int64_t flushed_offset = log.recovery_point();
+      if (flushed_offset >= log.log_end_offset()) {
+        now.dirty_since_ms = -1;
+      } else if (now.dirty_since_ms < 0 || flushed_offset != now.flushed_offset) {
+        now.dirty_since_ms = now_ms;
+      }
+      now.flushed_offset = flushed_offset;
+      const size_t segment_count = log.segment_count();
+      const bool rolled = segment_count > now.segment_count;
+      now.segment_count = segment_count;
+      const bool overdue = now.dirty_since_ms >= 0 && topic->config.flush_ms != INT64_MAX &&
+                           now_ms - now.dirty_since_ms >= topic->config.flush_ms;
+      if (rolled || overdue) flusher_.request(partition);
+      seen.emplace(partition.get(), now);
+    }
+  }
+  seen_.swap(seen);
+}
+
+void Upkeep::maintain_logs() {
+  for (const auto& partition : table_.partitions()) {
+    if (partition->availability() == ErrorCode::kNone) {
+      partition->log()->maintain(partition->high_watermark());
+    }
+  }
+}
+
+}  // namespace barnabas::dataplane

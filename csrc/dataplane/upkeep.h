@@ -1,0 +1,64 @@
+// What has to be done from time to time, on a thread of its own: flush.ms, checkpoints
+// (log.flush.offset.checkpoint.interval.ms), retention and rolling
+// (log.retention.check.interval.ms), removal of deleted directories, forgetting what was recent.
+//
+// A log that rolled since the last round is flushed, so that what a crash makes the loader read
+// back is about one segment and not all since the start.
+//
+// Ownership: borrows table, store, flusher and clock; they outlive stop().
+//
+// Thread-safety: safe from every thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "base/thread_annotations.h"
+#include "dataplane/flusher.h"
+#include "dataplane/partition_store.h"
+#include "dataplane/partition_table.h"
+#include "dataplane/settings.h"
+
+namespace barnabas::dataplane {
+
+class Upkeep {
+ public:
+  Upkeep(const PartitionTable& table, PartitionStore& store, Flusher& flusher, Clock& clock,
+         const EngineConfig& config);
+  ~Upkeep();  // stop()s
+  Upkeep(const Upkeep&) = delete;
+  Upkeep& operator=(const Upkeep&) = delete;
+
+  void start();
+  void stop() EXCLUDES(mutex_);
+  /// New intervals count from now on.
+  void set_config(const EngineConfig& config) EXCLUDES(mutex_);
+
+ private:
+  struct Seen {
+    int64_t flushed_offset = 0;   // the recovery point when last looked at
+    int64_t dirty_since_ms = -1;  // monotonic; -1: nothing unflushed
+    size_t segment_count = 0;
+  };
+
+  void run() EXCLUDES(mutex_);
+  void flush_overdue();
+  void maintain_logs();
+
+  const PartitionTable& table_;
+  PartitionStore& store_;
+  Flusher& flusher_;
+  Clock& clock_;
+  std::thread thread_;
+  std::unordered_map<const Partition*, Seen> seen_;  // the upkeep thread's own
+
+  Mutex mutex_;
+  ConditionVariable changed_;
+  EngineConfig config_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace barnabas::dataplane

@@ -1,0 +1,54 @@
+#include "dataplane/control_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace barnabas::dataplane {
+namespace {
+
+using net::Admission;
+
+class ControlQueueTest : public ::testing::Test {
+ protected:
+  ControlQueueTest() { EXPECT_TRUE(queue.open().ok()); }
+
+  Admission offer(size_t body_bytes) {
+    body.resize(body_bytes);
+    net::Request request;
+    request.body = body;
+    return queue.offer(request);
+  }
+
+  static constexpr size_t kMaxQueued = 3;
+  ControlQueue queue{kMaxQueued};
+  std::vector<uint8_t> body;
+};
+
+TEST_F(ControlQueueTest, RequestsBeyondTheCountAreBusyUntilSomeAreTaken) {
+  for (size_t i = 0; i < kMaxQueued; ++i) EXPECT_EQ(offer(1), Admission::kTaken);
+  EXPECT_EQ(offer(1), Admission::kBusy);
+  const auto taken = queue.take(1);
+  EXPECT_EQ(taken.requests.size(), 1U);
+  EXPECT_TRUE(taken.resume);
+  EXPECT_FALSE(queue.take(1).resume) << "nobody was told kBusy since";
+  EXPECT_EQ(offer(1), Admission::kTaken);
+}
+
+TEST_F(ControlQueueTest, RequestsBeyondTheBytesAreBusyUntilSomeAreTaken) {
+  EXPECT_EQ(offer(kMaxQueuedRequestBytes - 10), Admission::kTaken);
+  EXPECT_EQ(offer(11), Admission::kBusy);
+  EXPECT_EQ(offer(10), Admission::kTaken);
+  EXPECT_TRUE(queue.take(2).resume);
+  EXPECT_EQ(offer(11), Admission::kTaken);
+}
+
+TEST_F(ControlQueueTest, ARequestLargerThanTheLimitPassesAlone) {
+  EXPECT_EQ(offer(kMaxQueuedRequestBytes + 1), Admission::kTaken);
+  EXPECT_EQ(offer(1), Admission::kBusy);
+  EXPECT_TRUE(queue.take(1).resume);
+  EXPECT_EQ(offer(1), Admission::kTaken);
+}
+
+}  // namespace
+}  // namespace barnabas::dataplane
