@@ -1,0 +1,15 @@
+// The parts of the `_core` module, one function each.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace barnabas::bindings {
+
+void bind_core(pybind11::module_& module);
+void bind_log(pybind11::module_& module);
+void bind_record(pybind11::module_& module);
+void bind_reports(pybind11::module_& module);
+void bind_shape(pybind11::module_& module);
+void bind_log_sink(pybind11::module_& module);
+
+}  // namespace barnabas::bindings

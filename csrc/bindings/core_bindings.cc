@@ -1,0 +1,255 @@
+// `Core`: the Engine of the data plane, method by method. Semantics are in _core.pyi.
+#include <pybind11/functional.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "bindings/bindings.h"
+#include "bindings/convert.h"
+#include "bindings/gil.h"
+#include "dataplane/engine.h"
+
+namespace barnabas::bindings {
+namespace {
+
+using dataplane::Engine;
+using EngineHolder = std::unique_ptr<Engine, DeleteWithoutGil>;
+using PyCore = py::class_<Engine, EngineHolder>;
+using OffsetTuple = std::tuple<int64_t, int64_t, int32_t>;
+
+OffsetTuple to_tuple(const storage::TimestampOffset& found) {
+  return {found.timestamp, found.offset, found.leader_epoch};
+}
+
+std::vector<uint8_t> copy_of(const py::handle& bytes) {
+  const ByteView view = view_of(bytes);
+  return {view.begin(), view.end()};
+}
+
+// Requires GIL to read the arguments, then releases it.
+std::vector<dataplane::LoadReport> load_partitions(Engine& engine, const py::sequence& partitions,
+                                                   const py::dict& configs) {
+  std::vector<dataplane::PartitionSpec> specs;
+  specs.reserve(partitions.size());
+  for (const py::handle item : partitions) {
+    const auto fields = py::cast<py::tuple>(item);
+    if (fields.size() != 4) {
+      throw py::value_error("a partition is (topic, topic id, partition, leader epoch)");
+    }
+    specs.push_back({py::cast<std::string>(fields[0]), to_uuid(py::cast<py::bytes>(fields[1])),
+                     py::cast<int32_t>(fields[2]), py::cast<int32_t>(fields[3])});
+  }
+  std::map<std::string, dataplane::SettingMap> settings;
+  for (const auto& [topic, config] : configs) {
+    settings.emplace(py::cast<std::string>(topic), to_settings(config));
+  }
+  return check(without_gil([&] { return engine.load_partitions(specs, settings); }));
+}
+
+// Requires GIL to read the arguments, then releases it.
+int64_t append_records(Engine& engine, const std::string& topic, int32_t partition,
+                       const py::sequence& records, int64_t timestamp_ms,
+                       const py::object& on_durable) {
+  const py::tuple held(records);  // keeps what the views refer to, whatever becomes of a list
+  const auto views = to_records(held);
+  dataplane::DurableCallback callback;
+  if (!on_durable.is_none()) {
+    callback = [callable = SharedCallable(py::cast<py::function>(on_durable))](
+                   ErrorCode error, int64_t base_offset) {
+      callable(static_cast<int>(error), base_offset);
+    };
+  }
+  return check(without_gil([&] {
+    return engine.append_records(topic, partition, views, timestamp_ms, std::move(callback));
+  }));
+}
+
+// Requires GIL to read the arguments, then releases it.
+void respond_many(Engine& engine, const py::sequence& answers) {
+  std::vector<std::pair<uint64_t, std::vector<uint8_t>>> copies;
+  copies.reserve(answers.size());
+  for (const py::handle item : answers) {
+    const auto pair = py::cast<py::tuple>(item);
+    copies.emplace_back(py::cast<uint64_t>(pair[0]), copy_of(py::object(pair[1])));
+  }
+  without_gil([&] {
+    for (auto& [token, payload] : copies) engine.respond(token, std::move(payload));
+  });
+}
+
+void bind_directory(PyCore& core) {
+  // Releases GIL, each.
+  core.def(
+      "open_directory",
+      [](Engine& engine, const std::string& path, const std::string& cluster_id, int32_t node_id) {
+        return check(without_gil([&] { return engine.open_directory(path, cluster_id, node_id); }));
+      },
+      py::arg("path"), py::arg("cluster_id"), py::arg("node_id"));
+  core.def("list_partition_directories", [](Engine& engine) {
+    std::vector<std::pair<std::string, int32_t>> names;
+    for (auto& name : check(without_gil([&] { return engine.list_partition_directories(); }))) {
+      names.emplace_back(std::move(name.topic), name.partition);
+    }
+    return names;
+  });
+  core.def(
+      "set_aside_directory",
+      [](Engine& engine, const std::string& topic, int32_t partition) {
+        return check(without_gil([&] { return engine.set_aside_directory({topic, partition}); }));
+      },
+      py::arg("topic"), py::arg("partition"));
+  core.def(
+      "delete_directory",
+      [](Engine& engine, const std::string& topic, int32_t partition) {
+        check(without_gil([&] { return engine.delete_directory({topic, partition}); }));
+      },
+      py::arg("topic"), py::arg("partition"));
+  core.def("load_partitions", &load_partitions, py::arg("partitions"), py::arg("configs"));
+}
+
+void bind_network(PyCore& core) {
+  // Releases GIL, each.
+  core.def(
+      "listen",
+      [](Engine& engine, const std::string& host, uint16_t port) {
+        return check(without_gil([&] { return engine.listen(host, port); }));
+      },
+      py::arg("host"), py::arg("port"));
+  core.def("start", [](Engine& engine) { check(without_gil([&] { return engine.start(); })); });
+  core.def(
+      "stop",
+      [](Engine& engine, int64_t grace_ms) {
+        check(without_gil([&] { return engine.stop(grace_ms); }));
+      },
+      py::arg("grace_ms"));
+}
+
+void bind_control(PyCore& core) {
+  // Requires GIL.
+  core.def("control_fd", &Engine::control_fd);
+  // Requires GIL: takes what is queued and never waits.
+  core.def("take_requests", &Engine::take_requests, py::arg("limit"));
+  // Releases GIL: a respond may take a lock that a reactor holds.
+  core.def("respond_many", &respond_many, py::arg("answers"));
+  core.def(
+      "close_connection",
+      [](Engine& engine, uint64_t token) { without_gil([&] { engine.close_connection(token); }); },
+      py::arg("token"));
+}
+
+void bind_topics(PyCore& core) {
+  // Releases GIL, each.
+  core.def(
+      "create_partitions",
+      [](Engine& engine, const std::string& topic, const py::bytes& topic_id,
+         const std::vector<std::pair<int32_t, int32_t>>& partitions, const py::object& config) {
+        const Uuid id = to_uuid(topic_id);
+        const auto settings = to_settings(config);
+        check(
+            without_gil([&] { return engine.create_partitions(topic, id, partitions, settings); }));
+      },
+      py::arg("topic"), py::arg("topic_id"), py::arg("partitions"), py::arg("config"));
+  core.def(
+      "delete_topic",
+      [](Engine& engine, const std::string& topic) {
+        check(without_gil([&] { return engine.delete_topic(topic); }));
+      },
+      py::arg("topic"));
+  core.def(
+      "set_topic_config",
+      [](Engine& engine, const std::string& topic, const py::object& config) {
+        const auto settings = to_settings(config);
+        check(without_gil([&] { return engine.set_topic_config(topic, settings); }));
+      },
+      py::arg("topic"), py::arg("config"));
+  core.def(
+      "set_broker_config",
+      [](Engine& engine, const py::object& config) {
+        const auto settings = to_settings(config);
+        check(without_gil([&] { return engine.set_broker_config(settings); }));
+      },
+      py::arg("settings"));
+}
+
+void bind_offsets(PyCore& core) {
+  // Releases GIL, each.
+  core.def(
+      "offset_for_timestamp",
+      [](Engine& engine, const std::string& topic, int32_t partition, int64_t timestamp_ms) {
+        return to_tuple(check(without_gil(
+            [&] { return engine.offset_for_timestamp(topic, partition, timestamp_ms); })));
+      },
+      py::arg("topic"), py::arg("partition"), py::arg("timestamp_ms"));
+  core.def(
+      "max_timestamp_offset",
+      [](Engine& engine, const std::string& topic, int32_t partition) {
+        return to_tuple(
+            check(without_gil([&] { return engine.max_timestamp_offset(topic, partition); })));
+      },
+      py::arg("topic"), py::arg("partition"));
+  core.def(
+      "epoch_for_offset",
+      [](Engine& engine, const std::string& topic, int32_t partition, int64_t offset) {
+        return check(
+            without_gil([&] { return engine.epoch_for_offset(topic, partition, offset); }));
+      },
+      py::arg("topic"), py::arg("partition"), py::arg("offset"));
+  core.def(
+      "end_offset_for_epoch",
+      [](Engine& engine, const std::string& topic, int32_t partition, int32_t leader_epoch) {
+        const auto end = check(without_gil(
+            [&] { return engine.end_offset_for_epoch(topic, partition, leader_epoch); }));
+        return std::make_tuple(end.leader_epoch, end.end_offset);
+      },
+      py::arg("topic"), py::arg("partition"), py::arg("leader_epoch"));
+}
+
+void bind_partitions(PyCore& core) {
+  // Releases GIL, each.
+  core.def(
+      "partition_info",
+      [](Engine& engine, const std::string& topic, int32_t partition) {
+        return check(without_gil([&] { return engine.partition_info(topic, partition); }));
+      },
+      py::arg("topic"), py::arg("partition"));
+  core.def("partition_infos",
+           [](Engine& engine) { return without_gil([&] { return engine.partition_infos(); }); });
+  core.def("append_records", &append_records, py::arg("topic"), py::arg("partition"),
+           py::arg("records"), py::arg("timestamp_ms"), py::arg("on_durable") = py::none());
+  core.def(
+      "read_batches",
+      [](Engine& engine, const std::string& topic, int32_t partition, int64_t offset,
+         size_t max_bytes) {
+        return to_bytes(check(
+            without_gil([&] { return engine.read_batches(topic, partition, offset, max_bytes); })));
+      },
+      py::arg("topic"), py::arg("partition"), py::arg("offset"), py::arg("max_bytes"));
+  core.def("stats", [](Engine& engine) {
+    py::dict stats;
+    for (const auto& [name, value] : without_gil([&] { return engine.stats(); })) {
+      stats[py::str(name)] = value;
+    }
+    return stats;
+  });
+}
+
+}  // namespace
+
+void bind_core(py::module_& module) {
+  PyCore core(module, "Core", "The data plane of one broker.");
+  core.def(py::init([](const py::object& settings) {
+             return EngineHolder(check(Engine::create(to_settings(settings))).release());
+           }),
+           py::arg("settings"));
+  bind_directory(core);
+  bind_network(core);
+  bind_control(core);
+  bind_topics(core);
+  bind_partitions(core);
+  bind_offsets(core);
+}
+
+}  // namespace barnabas::bindings

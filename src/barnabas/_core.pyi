@@ -1,0 +1,180 @@
+"""The native core: sockets, Produce and Fetch, the partition logs.
+
+Every call that may wait for a disk or a thread releases the GIL. Errors are raised as
+`CoreError`, which carries Kafka's error code and, for system errors, errno.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+__version__: Final[str]
+
+class CoreError(Exception):
+    code: int  # Kafka's error code (Errors), -1 when there is none
+    errno: int  # 0 when no system call failed
+
+class ControlRequest:
+    """A request of an API other than Produce and Fetch, waiting for the broker loop."""
+
+    token: int  # opaque, for Core.respond_many / Core.close_connection
+    api_key: int
+    api_version: int
+    correlation_id: int
+    client_id: str | None
+    peer_host: str
+    body: bytes  # after client_id: header tagged fields (flexible versions), then the message
+
+class RecoveryReport:
+    topic: str
+    partition: int
+    checked: bool  # batches were read back: the last stop was not clean
+    bytes_checked: int
+    bytes_cut: int  # torn tail, truncated
+    bytes_set_aside: int  # corruption: kept in set_aside_path
+    set_aside_path: str
+    reason: str
+    log_end_offset: int
+    error: str  # not empty: the partition could not be opened and is offline
+
+class PartitionInfo:
+    topic: str
+    partition: int
+    leader_epoch: int
+    log_start_offset: int
+    high_watermark: int
+    last_stable_offset: int
+    log_end_offset: int
+    size_bytes: int
+    segment_count: int
+    offline: bool
+
+class DirectoryIdentity:
+    path: str
+    cluster_id: str
+    node_id: int
+    directory_id: str  # URL-safe base64 UUID
+    was_clean: bool
+
+class Core:
+    """The data plane of one broker. Life: open_directory, load_partitions, listen, start, stop.
+
+    `settings` holds broker-level configuration by Kafka key, values as int, str or bool, defaults
+    included (the Python registry is the only place that knows defaults).
+    """
+
+    def __init__(self, settings: Mapping[str, int | str | bool]) -> None: ...
+    # -- data directory
+    def open_directory(self, path: str, cluster_id: str, node_id: int) -> DirectoryIdentity:
+        """Locks the directory; cluster_id and node_id are used when it is new."""
+    def list_partition_directories(self) -> list[tuple[str, int]]: ...
+    def set_aside_directory(self, topic: str, partition: int) -> str:
+        """Renames an unknown partition directory to `…-stray`; returns the new path."""
+    def delete_directory(self, topic: str, partition: int) -> None:
+        """Removes the directory of a partition that is not loaded."""
+    def load_partitions(
+        self,
+        partitions: Sequence[tuple[str, bytes, int, int]],
+        configs: Mapping[str, Mapping[str, int | str | bool]],
+    ) -> list[RecoveryReport]:
+        """Opens (or creates) logs, many at a time. partitions: (topic, topic id of 16 bytes,
+        partition, leader epoch); configs: topic -> effective topic-level configuration."""
+    # -- network
+    def listen(self, host: str, port: int) -> int:
+        """Binds and returns the port."""
+    def start(self) -> None: ...
+    def stop(self, grace_ms: int) -> None:
+        """Closes connections, flushes and closes every log, marks the clean stop."""
+    # -- control requests
+    def control_fd(self) -> int:
+        """An eventfd, readable when take_requests has something."""
+    def take_requests(self, limit: int) -> list[ControlRequest]: ...
+    def respond_many(self, answers: Sequence[tuple[int, bytes]]) -> None:
+        """answers: (token, payload); payload: response header and body, without the length prefix.
+        An unknown token is ignored."""
+    def close_connection(self, token: int) -> None:
+        """Closes the connection the request came on."""
+    # -- topics
+    def create_partitions(
+        self,
+        topic: str,
+        topic_id: bytes,
+        partitions: Sequence[tuple[int, int]],
+        config: Mapping[str, int | str | bool],
+    ) -> None:
+        """Makes logs for (partition, leader epoch) and serves them. All or nothing."""
+    def delete_topic(self, topic: str) -> None:
+        """Stops serving at once (waiting fetches and produces are answered
+        UNKNOWN_TOPIC_OR_PARTITION), renames the directories to -delete, removes them later."""
+    def set_topic_config(self, topic: str, config: Mapping[str, int | str | bool]) -> None: ...
+    def set_broker_config(self, settings: Mapping[str, int | str | bool]) -> None: ...
+    # -- partitions
+    def partition_info(self, topic: str, partition: int) -> PartitionInfo: ...
+    def partition_infos(self) -> list[PartitionInfo]: ...
+    def offset_for_timestamp(
+        self, topic: str, partition: int, timestamp_ms: int
+    ) -> tuple[int, int, int]:
+        """(timestamp, offset, leader epoch); offset -1 when no record is that late."""
+    def max_timestamp_offset(self, topic: str, partition: int) -> tuple[int, int, int]: ...
+    def epoch_for_offset(self, topic: str, partition: int, offset: int) -> int: ...
+    def end_offset_for_epoch(
+        self, topic: str, partition: int, leader_epoch: int
+    ) -> tuple[int, int]:
+        """(leader epoch, end offset) of the largest epoch at or below the one asked for."""
+    def append_records(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes | None, bytes | None]],
+        timestamp_ms: int,
+        on_durable: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Appends one batch of (key, value) to a partition of this broker, as the leader with
+        acks=all, and returns its base offset. The append is visible at return unless
+        flush.messages asks for an fsync first: `on_durable(error code, base offset)` is called
+        once, when the high watermark has passed it, or has failed to: on the caller's thread
+        before this returns, or later on a native one (with the GIL)."""
+    def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:
+        """Whole batches from the one holding `offset` on, up to the high watermark; b"" at the end.
+        At least one batch when there is one."""
+    # -- observability
+    def stats(self) -> dict[str, int]: ...
+
+class Log:
+    """The bare segment log of one directory, no broker. Safe with one writer and many readers."""
+
+    def __init__(
+        self, path: str, config: Mapping[str, int | str | bool] = ..., read_only: bool = False
+    ) -> None: ...
+    def append_batch(self, batch: bytes) -> int:
+        """Appends one encoded v2 batch; returns its base offset. Errors as for Produce."""
+    def append_records(
+        self, records: Sequence[tuple[bytes | None, bytes | None]], timestamp_ms: int
+    ) -> int: ...
+    def read_batches(self, offset: int, max_bytes: int) -> bytes: ...
+    def offset_for_timestamp(self, timestamp_ms: int) -> tuple[int, int, int]: ...
+    def truncate(self, offset: int) -> None: ...
+    def flush(self) -> int: ...
+    def roll(self) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def log_start_offset(self) -> int: ...
+    @property
+    def log_end_offset(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def segment_count(self) -> int: ...
+    @property
+    def recovery(self) -> RecoveryReport: ...
+
+def set_log_sink(sink: Callable[[int, str, str], None] | None) -> None:
+    """sink(level, component, message) gets the native core's log lines."""
+
+def shape_mismatch(shape: bytes, message: bytes) -> str | None:
+    """Why `message` is not what the shape (`protocol.shape`) describes; None when it is."""
+
+def crc32c(data: bytes) -> int: ...
+def decompress(codec: int, data: bytes, limit: int) -> bytes:
+    """codec: 0 none, 1 gzip, 2 snappy (both framings), 3 lz4, 4 zstd."""
+
+def compress(codec: int, data: bytes, level: int | None = None) -> bytes: ...

@@ -1,0 +1,35 @@
+"""What can go wrong, as seen from outside.
+
+BarnabasError
+├── KafkaError            an operation was refused; carries Kafka's error code
+├── ConfigError           a configuration key or value that cannot be used; names the key
+├── StartError            the broker cannot start: its directory, its port, its stored metadata
+└── BrokerClosed          an embedded broker was used after it was closed
+"""
+
+from kio.schema.errors import ErrorCode
+
+
+class BarnabasError(Exception):
+    """Base of the errors that Barnabas raises on purpose."""
+
+
+class KafkaError(BarnabasError):
+    """An operation that Kafka's protocol has an error for."""
+
+    def __init__(self, code: ErrorCode, message: str = "") -> None:
+        super().__init__(message or code.name.upper())
+        self.code = code
+        self.message = message
+
+
+class ConfigError(BarnabasError):
+    """A configuration key or value that cannot be used."""
+
+
+class StartError(BarnabasError):
+    """The broker cannot start; the message is one line for the user."""
+
+
+class BrokerClosed(BarnabasError):
+    """A method of a broker that has been closed."""
