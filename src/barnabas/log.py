@@ -1,0 +1,194 @@
+"""The bare segment log: one partition in Kafka's own format, without a broker.
+
+    with barnabas.Log("orders-0") as log:
+        log.append([(b"key", b"value"), (None, b"another")])
+        for record in log:
+            print(record.offset, record.value)
+
+May import: `_core`, `_records`, `config`. One process writes to a log at a time (the directory is
+locked); any number may read it with `read_only=True`, which changes no file.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from barnabas import _core
+from barnabas._records import CODEC_NAMES, Batch, CorruptBatch, Record, encode_batch, iter_batches
+
+__all__ = ["Log", "LogStat"]
+
+READ_CHUNK_BYTES = 1 << 20
+
+Headers: TypeAlias = Iterable[tuple[str, bytes | None]]
+RecordTuple: TypeAlias = (
+    tuple[bytes | None, bytes | None]
+    | tuple[bytes | None, bytes | None, int]
+    | tuple[bytes | None, bytes | None, int, Headers]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogStat:
+    """What a log holds: offsets from `start_offset` up to, not including, `end_offset`."""
+
+    start_offset: int
+    end_offset: int
+    size_bytes: int
+    segment_count: int
+
+
+class Log:
+    """The segment log of one directory.
+
+    `config` takes Kafka's topic keys (`segment.bytes`, `compression.type`, `max.message.bytes`, …).
+    A key that is no topic's, or a bad value, is a ConfigError that names it.
+    Opening repairs what an unclean stop left behind; `recovery` says what was found. Errors are
+    `CoreError` with Kafka's `code`, and `errno` when the system refused; using a closed log is a
+    ValueError.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        config: Mapping[str, int | str | bool] | None = None,
+        read_only: bool = False,
+    ) -> None:
+        self._core = _core.Log(os.fspath(path), _effective_config(config or {}), read_only)
+
+    # -- writing
+
+    def append(
+        self,
+        records: Iterable[Record | RecordTuple],
+        *,
+        timestamp_ms: int | None = None,
+        codec: str = "none",
+    ) -> int:
+        """Appends the records as one batch and returns the offset of the first.
+
+        A record is (key, value), (key, value, timestamp) or (key, value, timestamp, headers);
+        `timestamp_ms`, by default now, is for those that name none. `codec` is none, gzip, snappy,
+        lz4 or zstd.
+        """
+        if codec not in CODEC_NAMES:
+            raise ValueError(f"codec {codec!r} is not one of {', '.join(CODEC_NAMES)}")
+        if timestamp_ms is None:
+            timestamp_ms = time.time_ns() // 1_000_000
+        batch = encode_batch(records, timestamp_ms=timestamp_ms, codec=CODEC_NAMES.index(codec))
+        return self._core.append_batch(batch)
+
+    def append_batch(self, batch: bytes) -> int:
+        """Appends one encoded batch, checked as a broker checks it; returns its base offset.
+
+        A retry of one of an idempotent producer's last five batches writes nothing and returns the
+        offset of the first time.
+        """
+        return self._core.append_batch(batch)
+
+    def flush(self) -> int:
+        """Waits until all is on disk (fdatasync); returns the offset up to which it is."""
+        return self._core.flush()
+
+    def roll(self) -> None:
+        """Starts a new segment."""
+        self._core.roll()
+
+    def truncate(self, offset: int) -> None:
+        """Removes the batch that holds `offset`, and all that follow."""
+        self._core.truncate(offset)
+
+    # -- reading
+
+    def read(self, offset: int, *, max_bytes: int = READ_CHUNK_BYTES) -> list[Batch]:
+        """The batches from the one that holds `offset` on, at most `max_bytes` but one at least.
+
+        Empty at the end of the log. Kafka's OFFSET_OUT_OF_RANGE outside of it.
+        """
+        return list(iter_batches(self._core.read_batches(offset, max_bytes)))
+
+    def batches(self, start: int | None = None) -> Iterator[Batch]:
+        """Every batch from the one that holds `start` on (default: all), up to the log's end."""
+        offset = self._core.log_start_offset if start is None else start
+        while offset < self._core.log_end_offset:
+            batches = self.read(offset)
+            if not batches:
+                raise CorruptBatch(f"nothing can be read at offset {offset}")
+            yield from batches
+            offset = batches[-1].next_offset
+
+    def records(self, start: int | None = None) -> Iterator[Record]:
+        """Every record from `start` on (default: all), up to the log's end."""
+        first = self._core.log_start_offset if start is None else start
+        for batch in self.batches(first):
+            for record in batch.records():
+                if record.offset >= first:
+                    yield record
+
+    def __iter__(self) -> Iterator[Record]:
+        return self.records()
+
+    def offset_for_timestamp(self, timestamp_ms: int) -> int | None:
+        """The offset of the first record at or after `timestamp_ms`; None when there is none."""
+        _, offset, _ = self._core.offset_for_timestamp(timestamp_ms)
+        return None if offset < 0 else offset
+
+    # -- state
+
+    @property
+    def start_offset(self) -> int:
+        """The first offset that can be read."""
+        return self._core.log_start_offset
+
+    @property
+    def end_offset(self) -> int:
+        """The offset that the next record gets."""
+        return self._core.log_end_offset
+
+    @property
+    def recovery(self) -> _core.RecoveryReport:
+        """What opening the log found, and did."""
+        return self._core.recovery
+
+    def stat(self) -> LogStat:
+        """Offsets, bytes and segments at this moment."""
+        core = self._core
+        return LogStat(
+            core.log_start_offset, core.log_end_offset, core.size_bytes, core.segment_count
+        )
+
+    # -- life
+
+    def close(self) -> None:
+        """Flushes and closes, so that the next open need not check anything. May be repeated."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _effective_config(config: Mapping[str, int | str | bool]) -> dict[str, int | str | bool]:
+    """Kafka's topic configuration with `config` on top, as the core takes it."""
+    if not config:
+        return {}  # the core's own defaults are Kafka's
+    # Imported where it is used: the keys' descriptions take half a second.
+    from barnabas.config.broker_config import BrokerConfig, validate_topic_config
+
+    texts = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in config.items()
+    }
+    validate_topic_config(texts)
+    return BrokerConfig({}).core_topic_config(texts)

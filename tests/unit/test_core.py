@@ -1,0 +1,232 @@
+"""The native core seen from Python: errors, callbacks, the GIL and the end of the interpreter."""
+
+import errno
+import gc
+import subprocess
+import sys
+import textwrap
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from barnabas import _core
+from barnabas._core import Core, CoreError
+from barnabas._records import iter_batches
+
+UNKNOWN_TOPIC, CORRUPT, TOO_LARGE = 3, 2, 10
+TOPIC_ID = uuid.UUID(int=7).bytes
+NOW_MS = 1_700_000_000_000
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Iterator[Core]:
+    core = Core({})
+    core.open_directory(str(tmp_path / "data"), "cluster", 1)
+    core.load_partitions([], {})
+    core.listen("127.0.0.1", 0)
+    core.start()
+    yield core
+    core.stop(0)
+
+
+def values(data: bytes) -> list[bytes | None]:
+    return [value for batch in iter_batches(data) for value in batch.values]
+
+
+def test_what_is_appended_is_read_back(core: Core) -> None:
+    core.create_partitions("t", TOPIC_ID, [(0, 0), (1, 0)], {})
+    assert core.append_records("t", 1, [(b"k", b"a"), (None, b"b")], NOW_MS) == 0
+    assert core.append_records("t", 1, [(b"k", None)], NOW_MS) == 2
+    assert values(core.read_batches("t", 1, 0, 1 << 20)) == [b"a", b"b", None]
+    assert core.read_batches("t", 1, 3, 1 << 20) == b""
+    info = core.partition_info("t", 1)
+    assert (info.log_start_offset, info.high_watermark, info.log_end_offset) == (0, 3, 3)
+    assert {(i.topic, i.partition) for i in core.partition_infos()} == {("t", 0), ("t", 1)}
+
+
+def test_a_stopped_core_leaves_what_the_next_one_loads(tmp_path: Path) -> None:
+    path = str(tmp_path)
+    for start in range(3):
+        core = Core({})
+        identity = core.open_directory(path, "cluster", 1)
+        assert identity.was_clean == (start > 0)
+        (report,) = core.load_partitions([("t", TOPIC_ID, 0, start)], {"t": {}})
+        assert report.error == ""
+        assert report.log_end_offset == start
+        core.listen("127.0.0.1", 0)
+        core.start()
+        core.append_records("t", 0, [(None, b"%d" % start)], NOW_MS)
+        assert len(values(core.read_batches("t", 0, 0, 1 << 20))) == start + 1
+        core.stop(0)
+
+
+def test_errors_carry_kafkas_code_and_errno(core: Core, tmp_path: Path) -> None:
+    with pytest.raises(CoreError) as caught:
+        core.append_records("missing", 0, [(None, b"a")], NOW_MS)
+    assert caught.value.code == UNKNOWN_TOPIC
+    assert caught.value.errno == 0
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    with pytest.raises(CoreError, match="file") as caught:
+        Core({}).open_directory(str(file / "below"), "cluster", 1)
+    assert caught.value.errno == errno.ENOTDIR
+
+
+def test_bad_arguments_are_python_errors(core: Core) -> None:
+    core.create_partitions("t", TOPIC_ID, [(0, 0)], {})
+    with pytest.raises(ValueError, match="16 bytes"):
+        core.create_partitions("u", b"short", [(0, 0)], {})
+    with pytest.raises(ValueError, match="key, value"):
+        core.append_records("t", 0, [(b"k", b"v", b"more")], NOW_MS)  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="empty"):
+        core.append_records("t", 0, [], NOW_MS)
+    with pytest.raises(TypeError):
+        core.append_records("t", 0, [(b"k", "text")], NOW_MS)  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"some\.key"):
+        Core({"some.key": 1.5})  # type: ignore[dict-item]
+    assert core.partition_info("t", 0).log_end_offset == 0
+
+
+@pytest.mark.parametrize("config", [{}, {"flush.messages": 1}])
+def test_on_durable_is_called_with_the_offset(
+    core: Core, config: dict[str, int | str | bool]
+) -> None:
+    core.create_partitions("t", TOPIC_ID, [(0, 0)], config)
+    called = threading.Event()
+    calls: list[tuple[int, int]] = []
+
+    def on_durable(error: int, base_offset: int) -> None:
+        calls.append((error, base_offset))
+        called.set()
+
+    core.append_records("t", 0, [(None, b"a")], NOW_MS, on_durable)
+    assert called.wait(30)
+    assert calls == [(0, 0)]
+    assert core.partition_info("t", 0).high_watermark == 1
+
+
+def test_a_callback_that_raises_disturbs_nobody(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core.create_partitions("t", TOPIC_ID, [(0, 0)], {"flush.messages": 1})
+    raised = threading.Event()
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: raised.set())
+
+    def on_durable(_error: int, _base_offset: int) -> None:
+        raise RuntimeError("from a callback")
+
+    core.append_records("t", 0, [(None, b"a")], NOW_MS, on_durable)
+    assert raised.wait(30)
+    assert core.append_records("t", 0, [(None, b"b")], NOW_MS) == 1
+
+
+def test_a_callback_is_given_back_once_it_was_called(core: Core) -> None:
+    core.create_partitions("t", TOPIC_ID, [(0, 0)], {"flush.messages": 1})
+    called = threading.Event()
+    gone = threading.Event()
+
+    class Callback:
+        def __call__(self, _error: int, _base_offset: int) -> None:
+            called.set()
+
+        def __del__(self) -> None:
+            gone.set()
+
+    core.append_records("t", 0, [(None, b"a")], NOW_MS, Callback())
+    assert called.wait(30)
+    for _ in range(100):
+        gc.collect()
+        if gone.wait(0.1):
+            break
+    assert gone.is_set()
+
+
+def run_script(script: str, tmp_path: Path) -> str:
+    """Runs it in an interpreter of its own, which must end, and end well."""
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+START = """
+    import sys, threading
+    from barnabas import _core
+
+    def started(path):
+        core = _core.Core({})
+        core.open_directory(path, "cluster", 1)
+        core.load_partitions([], {})
+        core.listen("127.0.0.1", 0)
+        core.start()
+        core.create_partitions("t", bytes(range(16)), [(0, 0)], {"flush.messages": 1})
+        return core
+"""
+
+
+def test_a_core_that_is_dropped_running_stops(tmp_path: Path) -> None:
+    script = """
+    core = started(sys.argv[1])
+    for i in range(200):
+        core.append_records("t", 0, [(None, b"x")], 1, lambda error, offset: None)
+    del core
+    print("stopped")
+    """
+    assert run_script(START + script, tmp_path) == "stopped\n"
+
+
+def test_the_interpreter_ends_with_a_core_running_and_callbacks_due(tmp_path: Path) -> None:
+    script = """
+    _core.set_log_sink(lambda level, component, message: None)
+    core = started(sys.argv[1])
+    for i in range(200):
+        core.append_records("t", 0, [(None, b"x")], 1, lambda error, offset: None)
+    print("ending")
+    """
+    assert run_script(START + script, tmp_path) == "ending\n"
+
+
+def test_the_log_sink_gets_the_cores_lines(tmp_path: Path) -> None:
+    lines: list[tuple[int, str, str]] = []
+    _core.set_log_sink(lambda *line: lines.append(line))
+    try:
+        log = _core.Log(str(tmp_path / "t-0"))
+        log.append_records([(None, b"a" * 100)], NOW_MS)
+        log.close()
+        segment = tmp_path / "t-0" / f"{0:020}.log"
+        segment.write_bytes(segment.read_bytes()[:-1])
+        (tmp_path / "t-0" / ".kafka_cleanshutdown").unlink()
+        _core.Log(str(tmp_path / "t-0")).close()
+    finally:
+        _core.set_log_sink(None)
+    assert any(level == 30 and "t-0" in message for level, _, message in lines)
+
+
+@pytest.mark.parametrize("codec", range(5))
+def test_codecs_round_trip_and_stop_at_the_limit(codec: int) -> None:
+    data = b"some text " * 1000
+    packed = _core.compress(codec, data)
+    assert _core.decompress(codec, packed, len(data)) == data
+    with pytest.raises(CoreError) as caught:
+        _core.decompress(codec, packed, len(data) - 1)
+    assert caught.value.code == TOO_LARGE
+
+
+def test_damaged_streams_and_unknown_codecs_are_refused() -> None:
+    with pytest.raises(CoreError) as caught:
+        _core.decompress(1, b"not gzip", 100)
+    assert caught.value.code == CORRUPT
+    with pytest.raises(ValueError, match="codec"):
+        _core.compress(5, b"")
+
+
+def test_the_checksum_is_crc32c() -> None:
+    assert _core.crc32c(b"123456789") == 0xE3069283
