@@ -1,0 +1,192 @@
+"""The configuration in force, from its layers. Imports the rest of `config`.
+
+A broker's value of a key is the first of: its dynamic value for this broker, its dynamic default
+for all brokers, its static value (command line, then file), the same of its synonyms, its default.
+A topic's is what was set for the topic, else the broker's value of the key's first synonym that
+has one.
+"""
+
+import enum
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from barnabas.config.broker_keys import BROKER_KEYS
+from barnabas.config.kafka_keys import UNUSED_KAFKA_KEYS, UNUSED_PREFIXES
+from barnabas.config.keys import Key, Synonym, Update, Value
+from barnabas.config.topic_keys import TOPIC_KEYS
+from barnabas.errors import ConfigError
+
+CoreValue = int | str | bool
+
+
+class Source(enum.IntEnum):
+    """Where a value is from, with the numbers DescribeConfigs gives them."""
+
+    DYNAMIC_TOPIC = 1
+    DYNAMIC_BROKER = 2
+    DYNAMIC_DEFAULT_BROKER = 3
+    STATIC_BROKER = 4
+    DEFAULT = 5
+
+
+class Setting(NamedTuple):
+    """One value of a key, or of a synonym of it."""
+
+    name: str
+    value: Value  # in the unit of the key that was asked for
+    source: Source
+    given: Value  # as it was given, in the synonym's own unit
+
+
+class BrokerConfig:
+    """One broker's configuration. Changes only through `set_dynamic`."""
+
+    def __init__(
+        self, static: Mapping[str, str], defaults: Mapping[str, Value] | None = None
+    ) -> None:
+        """`static`: texts by key, all of them used here. Raises ConfigError for a bad value."""
+        self._defaults = dict(defaults or {})
+        self._layers: dict[Source, dict[str, Value]] = {
+            Source.DYNAMIC_BROKER: {},
+            Source.DYNAMIC_DEFAULT_BROKER: {},
+            Source.STATIC_BROKER: {
+                name: BROKER_KEYS[name].parse(text) for name, text in static.items()
+            },
+        }
+
+    # -- a broker's values
+
+    def get(self, name: str) -> Value:
+        """The value in force."""
+        return next(self.settings(name)).value
+
+    def integer(self, name: str) -> int:
+        """The value in force of a number."""
+        value = self.get(name)
+        assert isinstance(value, int), name
+        return value
+
+    def boolean(self, name: str) -> bool:
+        """The value in force of a switch."""
+        value = self.get(name)
+        assert isinstance(value, bool), name
+        return value
+
+    def settings(self, name: str) -> Iterator[Setting]:
+        """All values of a broker key, the one in force first. There is at least the default."""
+        key = BROKER_KEYS[name]
+        names = (Synonym(name), *key.synonyms)
+        for synonym in names:
+            for source, layer in self._layers.items():
+                if synonym.name in layer:
+                    given = layer[synonym.name]
+                    yield Setting(synonym.name, _scaled(given, synonym.factor), source, given)
+        for synonym in names:
+            default = self._default(BROKER_KEYS[synonym.name])
+            if default is not None:
+                value = _scaled(default, synonym.factor)
+                yield Setting(synonym.name, value, Source.DEFAULT, default)
+                return
+        yield Setting(name, None, Source.DEFAULT, None)
+
+    def core_settings(self) -> dict[str, CoreValue]:
+        """All values in force, as the core takes them."""
+        return {
+            name: value
+            for name in BROKER_KEYS
+            if (value := _core_value(self.get(name))) is not None
+        }
+
+    def set_dynamic(self, source: Source, config: Mapping[str, str]) -> None:
+        """Replaces a layer of dynamic values. They have been validated before."""
+        self._layers[source] = {
+            name: BROKER_KEYS[name].parse(text) for name, text in config.items()
+        }
+
+    # -- a topic's values
+
+    def topic_settings(self, name: str, topic_config: Mapping[str, str]) -> Iterator[Setting]:
+        """All values of a topic key, the one in force first."""
+        key = TOPIC_KEYS[name]
+        if name in topic_config:
+            value = key.parse(topic_config[name])
+            yield Setting(name, value, Source.DYNAMIC_TOPIC, value)
+        if key.internal:
+            yield from self.settings(name)
+        elif key.synonyms:
+            # The other synonyms are those of the first one too.
+            yield from self.settings(key.synonyms[0].name)
+        else:
+            yield Setting(name, key.default, Source.DEFAULT, key.default)
+
+    def topic_value(self, name: str, topic_config: Mapping[str, str]) -> Value:
+        """The value in force for a topic."""
+        return next(self.topic_settings(name, topic_config)).value
+
+    def core_topic_config(self, topic_config: Mapping[str, str]) -> dict[str, CoreValue]:
+        """All values in force for a topic, as the core takes them."""
+        return {
+            name: value
+            for name in TOPIC_KEYS
+            if (value := _core_value(self.topic_value(name, topic_config))) is not None
+        }
+
+    def _default(self, key: Key) -> Value:
+        return self._defaults.get(key.name, key.default)
+
+
+def split_known(entries: Mapping[str, str], origin: str) -> tuple[dict[str, str], list[str]]:
+    """Entries whose keys are used, and the keys that only Kafka uses.
+
+    Raises ConfigError for a key that nobody knows.
+    """
+    used: dict[str, str] = {}
+    unused: list[str] = []
+    for name, text in entries.items():
+        if name in BROKER_KEYS:
+            used[name] = text
+        elif name in UNUSED_KAFKA_KEYS or name.startswith(UNUSED_PREFIXES):
+            unused.append(name)
+        else:
+            raise ConfigError(f"{origin}: unknown configuration key {name}")
+    return used, unused
+
+
+def validate_topic_config(config: Mapping[str, str | None]) -> None:
+    """Checks a topic's own configuration. Raises ConfigError with Kafka's message."""
+    for name, text in config.items():
+        key = TOPIC_KEYS.get(name)
+        if key is None:
+            raise ConfigError(f"Unknown topic config name: {name}")
+        if text is None:
+            raise ConfigError(f"Null value not supported for topic configs: {name}")
+        key.parse(text)
+    if (config.get("remote.storage.enable") or "").strip().lower() == "true":
+        raise ConfigError(
+            "Tiered storage functionality is disabled in the broker. "
+            "Topic cannot be configured with remote log storage."
+        )
+
+
+def validate_broker_config(config: Mapping[str, str]) -> None:
+    """Checks a dynamic broker configuration. Raises ConfigError with Kafka's message."""
+    for name, text in config.items():
+        key = BROKER_KEYS.get(name)
+        if key is None and name not in UNUSED_KAFKA_KEYS:
+            raise ConfigError(f"Unknown broker config name: {name}")
+        if key is None or key.update is not Update.DYNAMIC:
+            raise ConfigError(f"Cannot update these configs dynamically: Set({name})")
+        key.parse(text)
+
+
+def _scaled(value: Value, factor: int) -> Value:
+    """A value in another unit; negative ones mean "no limit" in all of them."""
+    if factor == 1 or not isinstance(value, int) or value < 0:
+        return value
+    return value * factor
+
+
+def _core_value(value: Value) -> CoreValue | None:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value) if isinstance(value, float) else value

@@ -1,0 +1,460 @@
+"""The configuration keys of a broker that Barnabas uses, with Kafka's defaults."""
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from barnabas.config.keys import (
+    INT32_MAX,
+    INT64_MAX,
+    ConfigType,
+    Importance,
+    Key,
+    Synonym,
+    Update,
+    Value,
+)
+from barnabas.config.topic_default_keys import TOPIC_DEFAULT_KEYS
+from barnabas.config.topic_keys import DAY_MS, HOUR_MS, MINUTE_MS
+from barnabas.config.validators import Validator, at_least, list_of
+
+_INT, _SHORT, _LONG = ConfigType.INT, ConfigType.SHORT, ConfigType.LONG
+_BOOL, _STRING, _LIST = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.LIST
+_HIGH, _MEDIUM, _LOW = Importance.HIGH, Importance.MEDIUM, Importance.LOW
+
+REACTORS_DEFAULT_MAX: Final = 4
+
+
+def _static(
+    importance: Importance,
+    name: str,
+    type_: ConfigType,
+    default: Value,
+    doc: str,
+    *,
+    check: Validator | None = None,
+) -> Key:
+    """A key that is read at start."""
+    return Key(
+        name=name,
+        type=type_,
+        default=default,
+        doc=doc,
+        importance=importance,
+        validator=check,
+        nullable=default is None,
+    )
+
+
+def _dynamic(
+    importance: Importance,
+    name: str,
+    type_: ConfigType,
+    default: Value,
+    doc: str,
+    *,
+    check: Validator | None = None,
+) -> Key:
+    """A key that may change at any time."""
+    return Key(
+        name=name,
+        type=type_,
+        default=default,
+        doc=doc,
+        importance=importance,
+        validator=check,
+        update=Update.DYNAMIC,
+        nullable=default is None,
+    )
+
+
+def _time(
+    name: str, default: Value, doc: str, *synonyms: Synonym, check: Validator | None = None
+) -> Key:
+    """A dynamic time in milliseconds that has synonyms in coarser units."""
+    return Key(
+        name=name,
+        type=_LONG,
+        default=default,
+        doc=doc,
+        importance=_HIGH,
+        validator=check,
+        synonyms=synonyms,
+        update=Update.DYNAMIC,
+        nullable=default is None,
+    )
+
+
+_IDENTITY = (
+    _static(
+        _HIGH,
+        "node.id",
+        _INT,
+        1,
+        "The id of this broker.",
+        check=at_least(0),
+    ),
+    _static(_HIGH, "broker.id", _INT, -1, "The older name of node.id; -1 is not set."),
+    _static(_MEDIUM, "broker.rack", _STRING, None, "The rack this broker is in."),
+    _static(
+        _HIGH,
+        "process.roles",
+        _LIST,
+        ("broker", "controller"),
+        "What Kafka's process would be; a Barnabas broker is its own controller.",
+        check=list_of("broker", "controller"),
+    ),
+)
+
+_NETWORK = (
+    _static(
+        _HIGH,
+        "listeners",
+        _LIST,
+        ("PLAINTEXT://127.0.0.1:9092",),
+        "Where clients connect: NAME://HOST:PORT; port 0 picks a free one.",
+    ),
+    _static(_HIGH, "advertised.listeners", _LIST, None, "What clients are told to connect to."),
+    _static(
+        _LOW,
+        "listener.security.protocol.map",
+        _STRING,
+        "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        "The protocol of each listener name.",
+    ),
+    _static(
+        _HIGH,
+        "controller.listener.names",
+        _LIST,
+        (),
+        "Listeners of Kafka's controllers; there are none here, so these are passed over.",
+    ),
+    _static(
+        _HIGH,
+        "allow.insecure.listeners",
+        _BOOL,
+        False,
+        "Allows a listener off loopback without authentication. Barnabas' own key.",
+    ),
+    _static(
+        _HIGH,
+        "num.network.threads",
+        _INT,
+        min(REACTORS_DEFAULT_MAX, os.cpu_count() or 1),
+        "Threads that serve connections.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "num.io.threads",
+        _INT,
+        8,
+        "Threads for what may wait for a disk.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "queued.max.requests",
+        _INT,
+        500,
+        "Requests that may wait for the broker loop before connections are not read from.",
+        check=at_least(1),
+    ),
+    _dynamic(
+        _MEDIUM,
+        "max.connections",
+        _INT,
+        INT32_MAX,
+        "Connections at a time.",
+        check=at_least(0),
+    ),
+    _dynamic(
+        _MEDIUM,
+        "max.connections.per.ip",
+        _INT,
+        INT32_MAX,
+        "Connections at a time from one address.",
+        check=at_least(0),
+    ),
+    _static(
+        _MEDIUM,
+        "connections.max.idle.ms",
+        _LONG,
+        10 * MINUTE_MS,
+        "Connections without a request for so long are closed.",
+    ),
+    _static(
+        _HIGH,
+        "socket.request.max.bytes",
+        _INT,
+        100 << 20,
+        "The largest request.",
+        check=at_least(1),
+    ),
+    _static(
+        _MEDIUM,
+        "socket.listen.backlog.size",
+        _INT,
+        50,
+        "Connections that may wait to be accepted.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "socket.send.buffer.bytes",
+        _INT,
+        100 << 10,
+        "SO_SNDBUF; -1 leaves it to the system.",
+    ),
+    _static(
+        _HIGH,
+        "socket.receive.buffer.bytes",
+        _INT,
+        100 << 10,
+        "SO_RCVBUF; -1 leaves it to the system.",
+    ),
+    _static(
+        _MEDIUM,
+        "fetch.max.bytes",
+        _INT,
+        55 << 20,
+        "The largest fetch response.",
+        check=at_least(1024),
+    ),
+    _static(
+        _MEDIUM,
+        "max.incremental.fetch.session.cache.slots",
+        _INT,
+        1000,
+        "Fetch sessions remembered.",
+        check=at_least(0),
+    ),
+    _static(
+        _MEDIUM,
+        "max.request.partition.size.limit",
+        _INT,
+        2000,
+        "Partitions in one DescribeTopicPartitions response.",
+        check=at_least(1),
+    ),
+)
+
+_TOPICS = (
+    _static(
+        _HIGH,
+        "auto.create.topics.enable",
+        _BOOL,
+        True,
+        "Whether asking for the metadata of a topic creates it.",
+    ),
+    _static(_HIGH, "delete.topic.enable", _BOOL, True, "Whether topics can be deleted."),
+    _static(
+        _MEDIUM,
+        "num.partitions",
+        _INT,
+        1,
+        "Partitions of a topic created without a number.",
+        check=at_least(1),
+    ),
+    _static(
+        _MEDIUM,
+        "default.replication.factor",
+        _INT,
+        1,
+        "Replicas of a topic created without a number.",
+    ),
+)
+
+_GROUPS = (
+    _static(
+        _MEDIUM,
+        "group.initial.rebalance.delay.ms",
+        _INT,
+        3000,
+        "How long the first rebalance of an empty group waits for more members.",
+    ),
+    _static(
+        _MEDIUM,
+        "group.min.session.timeout.ms",
+        _INT,
+        6000,
+        "The shortest session timeout a member may ask for.",
+    ),
+    _static(
+        _MEDIUM,
+        "group.max.session.timeout.ms",
+        _INT,
+        30 * MINUTE_MS,
+        "The longest session timeout a member may ask for.",
+    ),
+    _static(
+        _MEDIUM,
+        "group.max.size",
+        _INT,
+        INT32_MAX,
+        "Members of a group.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "offset.metadata.max.bytes",
+        _INT,
+        4096,
+        "The largest metadata committed with an offset.",
+    ),
+    _static(
+        _HIGH,
+        "offsets.retention.minutes",
+        _INT,
+        7 * 24 * 60,
+        "How long the offsets of a group without members are kept.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "offsets.retention.check.interval.ms",
+        _LONG,
+        10 * MINUTE_MS,
+        "How often expired offsets are looked for.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "offsets.topic.num.partitions",
+        _INT,
+        50,
+        "Partitions of __consumer_offsets, when it is created.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "offsets.topic.replication.factor",
+        _SHORT,
+        1,
+        "Replicas of __consumer_offsets: 3, or the number of brokers if that is less.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "offsets.topic.segment.bytes",
+        _INT,
+        100 << 20,
+        "The segment size of __consumer_offsets.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "transaction.state.log.replication.factor",
+        _SHORT,
+        1,
+        "Replicas of __transaction_state: 3, or the number of brokers if that is less.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "transaction.state.log.min.isr",
+        _INT,
+        1,
+        "Replicas of __transaction_state in sync: 2, or the number of brokers if that is less.",
+        check=at_least(1),
+    ),
+)
+
+_LOG = (
+    _static(_HIGH, "log.dir", _LIST, None, "The data directory, when log.dirs is not set."),
+    _static(_HIGH, "log.dirs", _LIST, None, "The data directory."),
+    _static(
+        _HIGH,
+        "num.recovery.threads.per.data.dir",
+        _INT,
+        2,
+        "Threads that load logs at start.",
+        check=at_least(1),
+    ),
+    _static(
+        _HIGH,
+        "log.flush.offset.checkpoint.interval.ms",
+        _INT,
+        MINUTE_MS,
+        "How often recovery points are written.",
+        check=at_least(0),
+    ),
+    _static(
+        _HIGH,
+        "log.flush.scheduler.interval.ms",
+        _LONG,
+        INT64_MAX,
+        "How often logs are looked at for an fsync that is due.",
+    ),
+    _static(
+        _MEDIUM,
+        "log.retention.check.interval.ms",
+        _LONG,
+        5 * MINUTE_MS,
+        "How often segments are looked at for deletion.",
+        check=at_least(1),
+    ),
+    _static(
+        _LOW,
+        "producer.id.expiration.ms",
+        _INT,
+        DAY_MS,
+        "How long the state of a producer without new records is kept.",
+        check=at_least(1),
+    ),
+    _time(
+        "log.retention.ms",
+        None,
+        "The default of the topic key retention.ms.",
+        Synonym("log.retention.minutes", MINUTE_MS),
+        Synonym("log.retention.hours", HOUR_MS),
+    ),
+    _static(_HIGH, "log.retention.minutes", _INT, None, "log.retention.ms in minutes."),
+    _static(_HIGH, "log.retention.hours", _INT, 7 * 24, "log.retention.ms in hours."),
+    _time(
+        "log.roll.ms",
+        None,
+        "The default of the topic key segment.ms.",
+        Synonym("log.roll.hours", HOUR_MS),
+    ),
+    _static(
+        _HIGH,
+        "log.roll.hours",
+        _INT,
+        7 * 24,
+        "log.roll.ms in hours.",
+        check=at_least(1),
+    ),
+    _time(
+        "log.roll.jitter.ms",
+        None,
+        "The default of the topic key segment.jitter.ms.",
+        Synonym("log.roll.jitter.hours", HOUR_MS),
+    ),
+    _static(
+        _HIGH,
+        "log.roll.jitter.hours",
+        _INT,
+        0,
+        "log.roll.jitter.ms in hours.",
+        check=at_least(0),
+    ),
+    _time(
+        "log.flush.interval.ms",
+        None,
+        "The default of the topic key flush.ms.",
+        Synonym("log.flush.scheduler.interval.ms"),
+    ),
+)
+
+BROKER_KEYS: Final[Mapping[str, Key]] = {
+    key.name: key
+    for keys in (_IDENTITY, _NETWORK, _TOPICS, _GROUPS, _LOG, TOPIC_DEFAULT_KEYS)
+    for key in keys
+}
+
+EMBEDDED_DEFAULTS: Final[Mapping[str, Value]] = {
+    "group.initial.rebalance.delay.ms": 0,
+    "listeners": ("PLAINTEXT://127.0.0.1:0",),
+}
+"""Where an embedded broker differs: tests and notebooks do not wait for more members."""

@@ -1,0 +1,124 @@
+"""What a configuration key is. Imports `validators` and `errors`."""
+
+import enum
+import re
+from dataclasses import dataclass
+
+from barnabas.config.validators import Validator
+from barnabas.errors import ConfigError
+
+Value = int | float | bool | str | tuple[str, ...] | None
+
+INT32_MAX = 2**31 - 1
+INT64_MAX = 2**63 - 1
+
+
+class ConfigType(enum.IntEnum):
+    """Types of values, with the numbers DescribeConfigs gives them."""
+
+    BOOLEAN = 1
+    STRING = 2
+    INT = 3
+    SHORT = 4
+    LONG = 5
+    DOUBLE = 6
+    LIST = 7
+    CLASS = 8
+    PASSWORD = 9
+
+
+_INTEGER_BITS = {ConfigType.INT: 32, ConfigType.SHORT: 16, ConfigType.LONG: 64}
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+
+
+class Importance(enum.StrEnum):
+    """How much a key matters to whoever runs a broker."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Update(enum.Enum):
+    """When a key may change."""
+
+    READ_ONLY = "read-only"  # at start
+    DYNAMIC = "dynamic"  # at any time, through AlterConfigs
+
+
+@dataclass(frozen=True, slots=True)
+class Synonym:
+    """Another key that gives a value when this one does not, in another unit perhaps."""
+
+    name: str
+    factor: int = 1  # of its unit to the key's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A configuration key of a topic or a broker."""
+
+    name: str
+    type: ConfigType
+    default: Value
+    doc: str
+    importance: Importance = Importance.MEDIUM
+    validator: Validator | None = None
+    synonyms: tuple[Synonym, ...] = ()  # first the one that wins
+    update: Update = Update.READ_ONLY
+    nullable: bool = False
+    internal: bool = False  # for tests: not described
+
+    def parse(self, text: str) -> Value:
+        """The value of a text. Raises ConfigError with Kafka's message."""
+        value = self._convert(text)
+        if self.validator is not None:
+            message = self.validator(value)
+            if message is not None:
+                raise ConfigError(
+                    f"Invalid value {self._shown(value)} for configuration {self.name}: {message}"
+                )
+        return value
+
+    def _convert(self, text: str) -> Value:
+        trimmed = text.strip()
+        if self.type in _INTEGER_BITS:
+            limit = 1 << (_INTEGER_BITS[self.type] - 1)
+            if _INTEGER.fullmatch(trimmed) and -limit <= int(trimmed) < limit:
+                return int(trimmed)
+            raise self._no_number(text)
+        if self.type is ConfigType.BOOLEAN:
+            if trimmed.lower() in ("true", "false"):
+                return trimmed.lower() == "true"
+            raise ConfigError(
+                f"Invalid value {text} for configuration {self.name}: "
+                "Expected value to be either true or false"
+            )
+        if self.type is ConfigType.DOUBLE:
+            try:
+                return float(trimmed)
+            except ValueError:
+                raise self._no_number(text) from None
+        if self.type is ConfigType.LIST:
+            return tuple(re.split(r"\s*,\s*", trimmed)) if trimmed else ()
+        return trimmed
+
+    def _no_number(self, text: str) -> ConfigError:
+        return ConfigError(
+            f"Invalid value {text} for configuration {self.name}: "
+            f"Not a number of type {self.type.name}"
+        )
+
+    def _shown(self, value: Value) -> str:
+        if isinstance(value, tuple):
+            return f"[{', '.join(value)}]"
+        return str(value)
+
+
+def format_value(value: Value) -> str | None:
+    """A value as a text that `Key.parse` reads."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return None if value is None else str(value)

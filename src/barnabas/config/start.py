@@ -1,0 +1,105 @@
+"""What a broker is started with: a file, settings given one by one, and what they come to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from barnabas.config.broker_config import BrokerConfig, split_known
+from barnabas.config.keys import Value
+from barnabas.config.listeners import (
+    Address,
+    choose_listener,
+    is_loopback,
+    parse_listeners,
+)
+from barnabas.config.properties import parse_properties
+from barnabas.errors import ConfigError
+
+DEFAULT_DATA_DIR: Final = "barnabas-data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartConfig:
+    """All that a broker needs to know to start."""
+
+    config: BrokerConfig
+    data_dir: Path
+    listen: Address
+    advertised: Address | None  # None: where it listens
+    unused_keys: tuple[str, ...]  # Kafka's, given and of no effect
+
+
+def read_properties(path: Path) -> dict[str, str]:
+    """The settings of a server.properties file. Raises ConfigError."""
+    try:
+        return parse_properties(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def make_start_config(
+    layers: Sequence[tuple[str, Mapping[str, str]]],
+    *,
+    data_dir: Path | None = None,
+    defaults: Mapping[str, Value] | None = None,
+) -> StartConfig:
+    """Settings from several origins, the later ones stronger. Raises ConfigError."""
+    static: dict[str, str] = {}
+    unused: list[str] = []
+    for origin, entries in layers:
+        used, passed_over = split_known(entries, origin)
+        static |= used
+        unused += passed_over
+    if "broker.id" in static and "node.id" not in static and int_or(static["broker.id"], -1) >= 0:
+        static["node.id"] = static["broker.id"]
+    if data_dir is not None:
+        static["log.dirs"] = str(data_dir)
+    config = BrokerConfig(static, defaults)
+    listen = _client_listener(config, "listeners")
+    assert listen is not None
+    if not is_loopback(listen.host) and not config.boolean("allow.insecure.listeners"):
+        raise ConfigError(
+            f"listeners: {listen} can be reached from other machines, and there is no "
+            "authentication yet; if that is meant, say --insecure "
+            "(allow.insecure.listeners=true)"
+        )
+    return StartConfig(
+        config=config,
+        data_dir=_data_dir(config),
+        listen=listen,
+        advertised=_client_listener(config, "advertised.listeners"),
+        unused_keys=tuple(sorted(set(unused))),
+    )
+
+
+def int_or(text: str, otherwise: int) -> int:
+    """A text as a number; `otherwise` when it is none, for its key's own check to complain."""
+    try:
+        return int(text)
+    except ValueError:
+        return otherwise
+
+
+def _client_listener(config: BrokerConfig, key: str) -> Address | None:
+    values = config.get(key)
+    if not values:
+        return None
+    assert isinstance(values, tuple)
+    controllers = config.get("controller.listener.names")
+    assert isinstance(controllers, tuple)
+    protocols = str(config.get("listener.security.protocol.map"))
+    return choose_listener(key, parse_listeners(key, values), controllers, protocols).address
+
+
+def _data_dir(config: BrokerConfig) -> Path:
+    for key in ("log.dirs", "log.dir"):
+        values = config.get(key)
+        if values:
+            assert isinstance(values, tuple)
+            if len(values) > 1:
+                raise ConfigError(f"{key}: {len(values)} directories; exactly one is supported")
+            return Path(values[0])
+    return Path(DEFAULT_DATA_DIR)

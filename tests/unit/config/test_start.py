@@ -1,0 +1,115 @@
+"""From files and options to what a broker starts with."""
+
+from pathlib import Path
+
+import pytest
+
+from barnabas.config.listeners import Address, parse_address
+from barnabas.config.start import StartConfig, make_start_config, read_properties
+from barnabas.errors import ConfigError
+
+KAFKAS_OWN = """
+process.roles=broker,controller
+node.id=7
+controller.quorum.bootstrap.servers=localhost:9093
+listeners=PLAINTEXT://localhost:9092,CONTROLLER://:9093
+inter.broker.listener.name=PLAINTEXT
+advertised.listeners=PLAINTEXT://kafka.example:9092,CONTROLLER://localhost:9093
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL
+num.network.threads=3
+log.dirs=/tmp/kraft-combined-logs
+log.retention.hours=168
+"""
+
+
+def start(**settings: str) -> StartConfig:
+    layer = {name.replace("_", "."): value for name, value in settings.items()}
+    return make_start_config([("test", layer)])
+
+
+def test_kafkas_own_server_properties_is_understood(tmp_path: Path) -> None:
+    file = tmp_path / "server.properties"
+    file.write_text(KAFKAS_OWN)
+    config = make_start_config([(str(file), read_properties(file))])
+    assert config.listen == Address("localhost", 9092)
+    assert config.advertised == Address("kafka.example", 9092)
+    assert config.data_dir == Path("/tmp/kraft-combined-logs")
+    assert config.config.get("node.id") == 7
+    assert config.unused_keys == (
+        "controller.quorum.bootstrap.servers",
+        "inter.broker.listener.name",
+    )
+
+
+def test_nothing_set_is_a_broker_on_loopback() -> None:
+    config = start()
+    assert config.listen == Address("127.0.0.1", 9092)
+    assert config.advertised is None
+    assert config.data_dir == Path("barnabas-data")
+
+
+def test_later_layers_are_stronger() -> None:
+    config = make_start_config(
+        [("file", {"num.partitions": "2", "node.id": "5"}), ("set", {"num.partitions": "3"})],
+        data_dir=Path("/d"),
+    )
+    assert config.config.get("num.partitions") == 3
+    assert config.config.get("node.id") == 5
+    assert config.data_dir == Path("/d")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"nope": "1"}, "test: unknown configuration key nope"),
+        ({"num_partitions": "0"}, "Invalid value 0 for configuration num.partitions"),
+        ({"listeners": "0.0.0.0:9092"}, "listeners: '0.0.0.0:9092' is not NAME://HOST:PORT"),
+        ({"listeners": "PLAINTEXT://127.0.0.1:70000"}, "is not NAME://HOST:PORT"),
+        ({"listeners": "SSL://127.0.0.1:1"}, "listeners: SSL is SSL; only PLAINTEXT"),
+        ({"listeners": "PLAINTEXT://:1,A://:2"}, "2 listeners for clients"),
+        ({"listeners": "PLAINTEXT://0.0.0.0:1"}, "allow.insecure.listeners=true"),
+        ({"listeners": "PLAINTEXT://:1"}, "allow.insecure.listeners=true"),
+        ({"listeners": "PLAINTEXT://192.168.0.1:1"}, "allow.insecure.listeners=true"),
+        ({"log_dirs": "/a,/b"}, "log.dirs: 2 directories; exactly one"),
+    ],
+)
+def test_what_cannot_be_used_is_named(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        start(**settings)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "[::1]"])
+def test_loopback_needs_no_permission(host: str) -> None:
+    assert start(listeners=f"PLAINTEXT://{host}:0").listen.host == host.strip("[]")
+
+
+def test_an_insecure_listener_can_be_allowed() -> None:
+    config = start(listeners="PLAINTEXT://0.0.0.0:1", allow_insecure_listeners="true")
+    assert config.listen == Address("0.0.0.0", 1)
+
+
+def test_the_older_name_of_the_node_id_counts_when_the_newer_is_not_set() -> None:
+    assert start(broker_id="4").config.get("node.id") == 4
+    assert start(broker_id="4", node_id="5").config.get("node.id") == 5
+    assert start(broker_id="-1").config.get("node.id") == 1
+
+
+@pytest.mark.parametrize("text", ["9099", "h:x", "h:-1", "h:65536", ":"])
+def test_a_bad_address_is_named(text: str) -> None:
+    with pytest.raises(ConfigError, match="--listen: "):
+        parse_address(text, "--listen")
+
+
+def test_an_address_may_lack_its_port() -> None:
+    assert parse_address("h", "--listen") == Address("h", 9092)
+    assert str(parse_address("[::1]:5", "--listen")) == "[::1]:5"
+
+
+def test_a_file_of_an_older_kafka_starts_with_warnings(tmp_path: Path) -> None:
+    path = tmp_path / "server.properties"
+    path.write_text("num.partitions=3\nzookeeper.connect=zk:2181\n", encoding="utf-8-sig")
+    start = make_start_config([(str(path), read_properties(path))], data_dir=tmp_path)
+    assert start.config.get("num.partitions") == 3
+    assert start.unused_keys == ("zookeeper.connect",)
