@@ -1,0 +1,78 @@
+"""The cluster as it is now, in memory: what handlers read. Imports `records` only.
+
+The catalog changes on the broker loop's thread alone, after the change is in the store, and each
+value in it is immutable: whoever holds a TopicRecord may keep it across a wait.
+"""
+
+import uuid
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+
+from barnabas.metadata.records import TopicRecord
+
+INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state"})
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerIdentity:
+    """This broker, as clients are told."""
+
+    node_id: int
+    cluster_id: str
+    host: str
+    port: int
+    rack: str | None = None
+
+
+class Catalog:
+    """The topics, by name and by id, and the dynamic broker configurations."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, TopicRecord] = {}
+        self._names_by_id: dict[bytes, str] = {}
+        self._encoded: dict[str, dict[Hashable, bytes]] = {}
+        # Broker id, or CLUSTER_DEFAULT, to the configuration set dynamically.
+        self.broker_configs: Mapping[str, Mapping[str, str]] = {}
+
+    def __iter__(self) -> Iterator[TopicRecord]:
+        return iter(self._topics.values())
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def topic(self, name: str) -> TopicRecord | None:
+        """The topic of a name."""
+        return self._topics.get(name)
+
+    def topic_by_id(self, topic_id: uuid.UUID | bytes | None) -> TopicRecord | None:
+        """The topic of an id."""
+        if topic_id is None:
+            return None
+        key = topic_id.bytes if isinstance(topic_id, uuid.UUID) else topic_id
+        name = self._names_by_id.get(key)
+        return None if name is None else self._topics[name]
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._topics)
+
+    def put(self, topic: TopicRecord) -> None:
+        """Adds or replaces a topic."""
+        self._topics[topic.name] = topic
+        self._names_by_id[topic.topic_id] = topic.name
+        self._encoded.pop(topic.name, None)
+
+    def remove(self, name: str) -> None:
+        """Forgets a topic."""
+        topic = self._topics.pop(name)
+        del self._names_by_id[topic.topic_id]
+        self._encoded.pop(name, None)
+
+    def encoded(self, topic: TopicRecord) -> dict[Hashable, bytes]:
+        """Where handlers keep what they encoded of a topic of this catalog, until it changes."""
+        return self._encoded.setdefault(topic.name, {})
+
+
+def is_internal(topic: str) -> bool:
+    """Whether it is one of Kafka's own topics."""
+    return topic in INTERNAL_TOPICS

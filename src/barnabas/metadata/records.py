@@ -1,0 +1,119 @@
+"""The documents of the metadata store: typed values to and from JSON.
+
+/cluster                cluster id
+/topics/NAME            TopicRecord
+/deleted-topics/ID      Tombstone: its directories are to be removed
+/configs/brokers/ID     dynamic configuration of a broker ("default": of all brokers)
+/producer-ids           the first producer id not yet handed out in a block
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+CLUSTER_PATH: Final = "/cluster"
+TOPICS_PREFIX: Final = "/topics/"
+DELETED_TOPICS_PREFIX: Final = "/deleted-topics/"
+BROKER_CONFIGS_PREFIX: Final = "/configs/brokers/"
+PRODUCER_IDS_PATH: Final = "/producer-ids"
+CLUSTER_DEFAULT: Final = "default"
+"""In place of a broker id: the dynamic defaults of all brokers."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionRecord:
+    """A partition: its index, and who serves it. The first replica leads."""
+
+    partition: int
+    leader_epoch: int
+    replicas: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRecord:
+    """A topic. `config` has what was set for the topic itself, as the strings that were given."""
+
+    name: str
+    topic_id: bytes
+    partitions: tuple[PartitionRecord, ...]
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """Where it is stored."""
+        return TOPICS_PREFIX + self.name
+
+    def encode(self) -> bytes:
+        """As a document."""
+        return _dump(
+            {
+                "topic_id": self.topic_id.hex(),
+                "partitions": [
+                    [p.partition, p.leader_epoch, list(p.replicas)] for p in self.partitions
+                ],
+                "config": dict(self.config),
+            }
+        )
+
+    @classmethod
+    def decode(cls, name: str, document: bytes) -> "TopicRecord":
+        """From a document. Raises ValueError."""
+        fields = json.loads(document)
+        try:
+            return cls(
+                name,
+                bytes.fromhex(fields["topic_id"]),
+                tuple(
+                    PartitionRecord(partition, leader_epoch, tuple(replicas))
+                    for partition, leader_epoch, replicas in fields["partitions"]
+                ),
+                fields["config"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"topic {name}: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A deleted topic whose directories may still be there."""
+
+    name: str
+    topic_id: bytes
+    partition_count: int
+
+    @property
+    def path(self) -> str:
+        """Where it is stored."""
+        return DELETED_TOPICS_PREFIX + self.topic_id.hex()
+
+    def encode(self) -> bytes:
+        """As a document."""
+        return _dump({"name": self.name, "partition_count": self.partition_count})
+
+    @classmethod
+    def decode(cls, path: str, document: bytes) -> "Tombstone":
+        """From a document. Raises ValueError."""
+        fields = json.loads(document)
+        topic_id = bytes.fromhex(path.removeprefix(DELETED_TOPICS_PREFIX))
+        try:
+            return cls(fields["name"], topic_id, fields["partition_count"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path}: {error!r}") from error
+
+
+def encode_config(config: Mapping[str, str]) -> bytes:
+    """The document of a dynamic configuration."""
+    return _dump(dict(config))
+
+
+def decode_config(document: bytes) -> dict[str, str]:
+    """The dynamic configuration of a document. Raises ValueError."""
+    config = json.loads(document)
+    if not isinstance(config, dict):
+        raise ValueError("a configuration is an object")
+    return config
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
