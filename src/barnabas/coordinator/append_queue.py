@@ -1,0 +1,152 @@
+"""Appends of one shard to its partition: batched, in order, answered when durable.
+
+What the state machine asks for during one pass of the broker loop goes out as one batch; the
+outcomes come back in the order of the appends, whatever thread reports them.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.coordinator.errors import told_for
+from barnabas.coordinator.records import encode
+from barnabas.state.group.effects import Append
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN_SERVER_ERROR = -1
+
+EncodedRecord = tuple[bytes, bytes | None]
+Settle = Callable[[Append, ErrorCode], None]
+
+# Well below the default max.message.bytes, so that a batch is refused only when one append alone
+# is too large.
+BATCH_LIMIT_BYTES = 512 * 1024
+_RECORD_OVERHEAD_BYTES = 32  # lengths, deltas and attributes of a record, at most
+
+
+class PartitionBounds(Protocol):
+    """The part of `barnabas._core.PartitionInfo` that the coordinator needs."""
+
+    @property
+    def log_start_offset(self) -> int:
+        """Where the log begins."""
+
+
+class PartitionLog(Protocol):
+    """The part of `barnabas._core.Core` that the coordinator needs of a partition."""
+
+    def append_records(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes | None, bytes | None]],
+        timestamp_ms: int,
+        on_durable: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """See `Core.append_records`; raises an exception with a `code`."""
+
+    def partition_info(self, topic: str, partition: int) -> PartitionBounds:
+        """See `Core.partition_info`."""
+
+    def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:
+        """See `Core.read_batches`."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """One append to the log, and the state machine's appends it carries."""
+
+    appends: list[Append]
+    error: ErrorCode | None = None  # None: on its way
+
+
+class AppendQueue:
+    """Queues the appends of one partition. To be used on the loop's thread only."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        log: PartitionLog,
+        topic: str,
+        partition: int,
+        *,
+        wall_clock_ms: Callable[[], int],
+        settle: Settle,
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._topic = topic
+        self._partition = partition
+        self._wall_clock_ms = wall_clock_ms
+        self._settle = settle
+        self._queued: list[Append] = []
+        self._in_flight: deque[_Batch] = deque()
+
+    def put(self, appends: list[Append]) -> None:
+        """Appends soon; `settle` is called for each when it is durable, or has failed."""
+        if not self._queued:
+            self._loop.call_soon(self._flush)
+        self._queued.extend(appends)
+
+    def _flush(self) -> None:
+        queued, self._queued = self._queued, []
+        appends: list[Append] = []
+        records: list[EncodedRecord] = []
+        size_bytes = 0
+        for append in queued:
+            try:
+                encoded = [encode(record) for record in append.records]
+            except Exception as error:  # such as a group id longer than the format allows
+                logger.warning("cannot encode a record of %s: %s", self._topic, error)
+                self._in_flight.append(_Batch([append], ErrorCode.unknown_server_error))
+                continue
+            bytes_more = sum(
+                len(key) + len(value or b"") + _RECORD_OVERHEAD_BYTES for key, value in encoded
+            )
+            if appends and size_bytes + bytes_more > BATCH_LIMIT_BYTES:
+                self._append(appends, records)
+                appends, records, size_bytes = [], [], 0
+            appends.append(append)
+            records.extend(encoded)
+            size_bytes += bytes_more
+        if appends:
+            self._append(appends, records)
+        self._settle_finished()
+
+    def _append(self, appends: list[Append], records: list[EncodedRecord]) -> None:
+        batch = _Batch(appends)
+        self._in_flight.append(batch)
+        thread = threading.get_ident()
+
+        def on_durable(code: int, _base_offset: int) -> None:
+            if threading.get_ident() == thread:
+                batch.error = told_for(code)
+            else:
+                self._loop.call_soon_threadsafe(self._finish, batch, told_for(code))
+
+        try:
+            self._log.append_records(
+                self._topic, self._partition, records, self._wall_clock_ms(), on_durable
+            )
+        except Exception as error:  # CoreError has a code; the clients must be answered anyway
+            batch.error = told_for(getattr(error, "code", UNKNOWN_SERVER_ERROR))
+            logger.error("append to %s-%d failed: %s", self._topic, self._partition, error)
+
+    def _finish(self, batch: _Batch, error: ErrorCode) -> None:
+        batch.error = error
+        self._settle_finished()
+
+    def _settle_finished(self) -> None:
+        while self._in_flight:
+            error = self._in_flight[0].error
+            if error is None:
+                return
+            for append in self._in_flight.popleft().appends:
+                self._settle(append, error)

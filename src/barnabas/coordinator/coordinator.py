@@ -1,0 +1,279 @@
+"""GroupCoordinator: finds the shard of a group, and looks after all shards.
+
+Requests come as the state machine's values with a `reply` callback, which is called exactly once,
+perhaps before the method returns. A shard that is being loaded says so instead of answering as if
+its groups did not exist.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.coordinator.append_queue import PartitionLog
+from barnabas.coordinator.routing import partition_for
+from barnabas.coordinator.shard import Shard, ShardStatus
+from barnabas.coordinator.timers import MS_PER_S
+from barnabas.state.group.commit import CommitRequest
+from barnabas.state.group.config import MINUTE_MS, GroupConfig
+from barnabas.state.group.join import JoinRequest
+from barnabas.state.group.liveness import Leaver
+from barnabas.state.group.responses import (
+    CommitResponse,
+    DeleteOffsetsResponse,
+    DescribedGroup,
+    JoinResponse,
+    LeaveResponse,
+    ListedGroup,
+    SyncResponse,
+)
+from barnabas.state.group.shard import Offsets
+from barnabas.state.group.sync import SyncRequest
+
+logger = logging.getLogger(__name__)
+
+
+class OffsetsTopic(Protocol):
+    """What the coordinator needs to know of the broker's topics."""
+
+    def partition_count(self) -> int | None:
+        """The partitions of `__consumer_offsets`; None if it does not exist."""
+
+    async def ensure(self) -> int:
+        """Creates `__consumer_offsets` if need be; returns its partition count."""
+
+    def has_topic(self, topic: str) -> bool:
+        """Whether a topic exists."""
+
+
+def group_config(settings: Mapping[str, int | str | bool]) -> GroupConfig:
+    """The groups' configuration, from the broker's settings by Kafka key."""
+
+    def number(key: str) -> int:
+        return int(settings[key])
+
+    return GroupConfig(
+        initial_rebalance_delay_ms=number("group.initial.rebalance.delay.ms"),
+        min_session_timeout_ms=number("group.min.session.timeout.ms"),
+        max_session_timeout_ms=number("group.max.session.timeout.ms"),
+        max_size=number("group.max.size"),
+        offset_metadata_max_bytes=number("offset.metadata.max.bytes"),
+        offsets_retention_ms=number("offsets.retention.minutes") * MINUTE_MS,
+        retention_check_interval_ms=number("offsets.retention.check.interval.ms"),
+    )
+
+
+class GroupCoordinator:
+    """All groups of this broker. To be used on the broker loop's thread only."""
+
+    def __init__(
+        self, core: PartitionLog, config: GroupConfig, offsets_topic: OffsetsTopic
+    ) -> None:
+        self._core = core
+        self._config = config
+        self._offsets_topic = offsets_topic
+        self._loop = asyncio.get_event_loop()
+        self._shards: list[Shard] = []
+        self._loading: asyncio.Task[None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._creation = asyncio.Lock()
+
+    # -- life
+
+    async def start(self) -> None:
+        """Starts reading `__consumer_offsets` back, in the background. Until a group's partition
+        has been read, requests for the group are told to wait.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._schedule_expiry()
+        partition_count = self._offsets_topic.partition_count()
+        if partition_count is not None:
+            self._make_shards(partition_count)
+            self._loading = self._loop.create_task(self._load())
+
+    async def ensure_topic(self) -> None:
+        """Creates `__consumer_offsets` if it does not exist, and takes requests from then on."""
+        if self._shards:
+            return
+        async with self._creation:
+            partition_count = await self._offsets_topic.ensure()
+            if not self._shards:
+                self._make_shards(partition_count)
+                for shard in self._shards:
+                    shard.activate_empty()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `__consumer_offsets` exists."""
+        return bool(self._shards)
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether some groups are not known yet."""
+        return any(shard.status is ShardStatus.LOADING for shard in self._shards)
+
+    async def stop(self) -> None:
+        """Stops timers and loading. Parked requests are not answered: connections close anyway."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for shard in self._shards:
+            shard.close()
+
+    # -- membership
+
+    def join(self, request: JoinRequest, reply: Callable[[JoinResponse], None]) -> None:
+        """JoinGroup."""
+        shard, error = self._shard(request.group_id)
+        if shard is None:
+            reply(JoinResponse(error=error, member_id=request.member_id))
+            return
+        now, member_uuid = shard.now(), str(uuid.uuid4())
+        shard.perform(shard.machine.join(request, reply, now, member_uuid))
+
+    def sync(self, request: SyncRequest, reply: Callable[[SyncResponse], None]) -> None:
+        """SyncGroup."""
+        shard, error = self._shard(request.group_id)
+        if shard is None:
+            reply(SyncResponse(error=error))
+            return
+        shard.perform(shard.machine.sync(request, reply, shard.now()))
+
+    def heartbeat(
+        self, group_id: str, member_id: str, group_instance_id: str | None, generation_id: int
+    ) -> ErrorCode:
+        """Heartbeat."""
+        shard, error = self._shard(group_id)
+        if shard is None:
+            # A member of a group that is being loaded must not think that it was thrown out.
+            is_loading = error is ErrorCode.coordinator_load_in_progress
+            return ErrorCode.none if is_loading else error
+        now_ms = int(self._loop.time() * MS_PER_S)
+        return shard.machine.heartbeat(
+            group_id, member_id, group_instance_id, generation_id, now_ms
+        )
+
+    def leave(
+        self, group_id: str, leavers: tuple[Leaver, ...], reply: Callable[[LeaveResponse], None]
+    ) -> None:
+        """LeaveGroup."""
+        shard, error = self._shard(group_id)
+        if shard is None:
+            reply(LeaveResponse(error=error))
+            return
+        shard.perform(shard.machine.leave(group_id, leavers, reply, shard.now()))
+
+    # -- offsets
+
+    def commit(self, request: CommitRequest, reply: Callable[[CommitResponse], None]) -> None:
+        """OffsetCommit."""
+        shard, error = self._shard(request.group_id)
+        if shard is None:
+            reply(CommitResponse(error=error))
+            return
+        shard.perform(shard.machine.commit(request, reply, shard.now()))
+
+    def committed(self, group_id: str) -> tuple[Offsets, ErrorCode]:
+        """OffsetFetch: all committed offsets of a group, by topic and partition."""
+        shard, error = self._shard(group_id)
+        return ({} if shard is None else shard.machine.committed(group_id)), error
+
+    def is_unstable(self, group_id: str, topic: str, partition: int) -> bool:
+        """Whether a commit for the partition is on its way to the log."""
+        shard, _ = self._shard(group_id)
+        return shard is not None and shard.machine.is_unstable(group_id, topic, partition)
+
+    def delete_offsets(
+        self,
+        group_id: str,
+        partitions: Iterable[tuple[str, int]],
+        reply: Callable[[DeleteOffsetsResponse], None],
+    ) -> None:
+        """OffsetDelete."""
+        shard, error = self._shard(group_id)
+        if shard is None:
+            reply(DeleteOffsetsResponse(error=error))
+            return
+        shard.perform(shard.machine.delete_offsets(group_id, partitions, reply))
+
+    def on_topic_deleted(self, topic: str) -> None:
+        """Drops the offsets of a topic that is no more. Shards that are loading look themselves."""
+        for shard in self._shards:
+            if shard.status is ShardStatus.ACTIVE:
+                shard.perform(shard.machine.delete_topic(topic))
+
+    # -- administration
+
+    def describe(self, group_id: str) -> tuple[DescribedGroup | None, ErrorCode]:
+        """DescribeGroups: None without an error if there is no such group."""
+        shard, error = self._shard(group_id)
+        return (None if shard is None else shard.machine.describe(group_id)), error
+
+    def listed(
+        self, states: Iterable[str] = (), types: Iterable[str] = ()
+    ) -> tuple[list[ListedGroup], ErrorCode]:
+        """ListGroups: all groups of this broker, or an error while some are not known."""
+        states, types = list(states), list(types)
+        groups: list[ListedGroup] = []
+        for shard in self._shards:
+            if shard.error is not ErrorCode.none:
+                return [], shard.error
+            groups.extend(shard.machine.listed(states, types))
+        return groups, ErrorCode.none
+
+    def delete_group(self, group_id: str, reply: Callable[[ErrorCode], None]) -> None:
+        """DeleteGroups, for one group."""
+        shard, error = self._shard(group_id)
+        if shard is None:
+            reply(error)
+            return
+        shard.perform(shard.machine.delete_group(group_id, reply, shard.now()))
+
+    # -- shards
+
+    def _shard(self, group_id: str) -> tuple[Shard | None, ErrorCode]:
+        """The shard of a group if it takes requests, else why not."""
+        if not self._shards:
+            # The client is to look for the coordinator (again), which creates the topic.
+            return None, ErrorCode.not_coordinator
+        shard = self._shards[partition_for(group_id, len(self._shards))]
+        error = shard.error
+        return (shard if error is ErrorCode.none else None), error
+
+    def _make_shards(self, partition_count: int) -> None:
+        self._shards = [
+            Shard(self._loop, self._core, partition, self._config)
+            for partition in range(partition_count)
+        ]
+
+    async def _load(self) -> None:
+        for shard in self._shards:
+            await shard.load()
+            if shard.status is ShardStatus.ACTIVE:
+                self._drop_orphans(shard)
+
+    def _drop_orphans(self, shard: Shard) -> None:
+        """Drops offsets of topics that were deleted when the broker could not note it here: a new
+        topic of that name must not be read from there.
+        """
+        topics = {
+            topic for group in shard.machine.groups.values() for topic in group.offsets.topics()
+        }
+        for topic in sorted(topics):
+            if not self._offsets_topic.has_topic(topic):
+                shard.perform(shard.machine.delete_topic(topic))
+
+    def _schedule_expiry(self) -> None:
+        delay_s = self._config.retention_check_interval_ms / MS_PER_S
+        self._expiry = self._loop.call_later(delay_s, self._expire)
+
+    def _expire(self) -> None:
+        for shard in self._shards:
+            if shard.status is ShardStatus.ACTIVE:
+                shard.perform(shard.machine.expire(shard.now()))
+        self._schedule_expiry()

@@ -1,0 +1,27 @@
+"""What clients are told when the coordinator's log fails (Kafka's CoordinatorRuntime mapping)."""
+
+from kio.schema.errors import ErrorCode
+
+_TOLD: dict[ErrorCode, ErrorCode] = {
+    # The log is not writable for now: wait for it.
+    ErrorCode.unknown_topic_or_partition: ErrorCode.coordinator_not_available,
+    ErrorCode.not_enough_replicas: ErrorCode.coordinator_not_available,
+    ErrorCode.not_enough_replicas_after_append: ErrorCode.coordinator_not_available,
+    ErrorCode.request_timed_out: ErrorCode.coordinator_not_available,
+    # Another broker may be able to: look for it.
+    ErrorCode.not_leader_or_follower: ErrorCode.not_coordinator,
+    ErrorCode.kafka_storage_error: ErrorCode.not_coordinator,
+    # Trying again would be of no use.
+    ErrorCode.message_too_large: ErrorCode.unknown_server_error,
+    ErrorCode.record_list_too_large: ErrorCode.unknown_server_error,
+    ErrorCode.invalid_fetch_size: ErrorCode.unknown_server_error,
+}
+
+
+def told_for(code: int) -> ErrorCode:
+    """The error to tell a client when an append has failed with Kafka's error `code`."""
+    try:
+        error = ErrorCode(code)
+    except ValueError:
+        return ErrorCode.unknown_server_error
+    return _TOLD.get(error, error)

@@ -1,0 +1,86 @@
+"""A log in memory with the interface of the native core, which can fail and lag."""
+
+import threading
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from barnabas._records import encode_batch
+
+
+class FakeCoreError(Exception):
+    def __init__(self, code: int) -> None:
+        super().__init__(f"error {code}")
+        self.code = code
+
+
+class FakeLog:
+    def __init__(self) -> None:
+        self.batches: dict[int, list[bytes]] = {}
+        self.next_offsets: dict[int, int] = {}
+        self.record_counts: list[int] = []  # of each append
+        self.error_code = 0
+        self.is_held = False  # like flush.messages=1 with a slow disk
+        self.held: list[Callable[[], None]] = []
+        self.reads_allowed = threading.Event()
+        self.reads_allowed.set()
+
+    def append_records(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes | None, bytes | None]],
+        timestamp_ms: int,
+        on_durable: Callable[[int, int], None] | None = None,
+    ) -> int:
+        assert topic == "__consumer_offsets"
+        assert on_durable is not None
+        if self.error_code:
+            raise FakeCoreError(self.error_code)
+        base_offset = self.next_offsets.get(partition, 0)
+        batch = encode_batch(records, timestamp_ms=timestamp_ms, base_offset=base_offset)
+        self.batches.setdefault(partition, []).append(batch)
+        self.next_offsets[partition] = base_offset + len(records)
+        self.record_counts.append(len(records))
+        if self.is_held:
+            self.held.append(lambda: on_durable(0, base_offset))
+        else:
+            on_durable(0, base_offset)
+        return base_offset
+
+    def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:
+        assert self.reads_allowed.wait(10)
+        base_offset = 0
+        found = b""
+        for batch in self.batches.get(partition, []):
+            count = int.from_bytes(batch[57:61], "big")
+            if base_offset + count > offset and (not found or len(found + batch) <= max_bytes):
+                found += batch
+            base_offset += count
+        return found
+
+    def release_from_another_thread(self) -> None:
+        held, self.held = self.held, []
+        for answer in held:
+            thread = threading.Thread(target=answer)
+            thread.start()
+            thread.join()
+
+    def partition_info(self, topic: str, partition: int) -> Any:
+        return SimpleNamespace(log_start_offset=0)
+
+
+class FakeOffsetsTopic:
+    def __init__(self, exists: bool, topics: frozenset[str] = frozenset({"t"})) -> None:
+        self.exists = exists
+        self.topics = topics
+
+    def partition_count(self) -> int | None:
+        return 50 if self.exists else None
+
+    async def ensure(self) -> int:
+        self.exists = True
+        return 50
+
+    def has_topic(self, topic: str) -> bool:
+        return topic in self.topics
