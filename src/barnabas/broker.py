@@ -1,0 +1,199 @@
+"""The broker loop: takes control requests from the core, dispatches them, answers.
+
+Runs on one asyncio loop in one thread. The core's eventfd wakes it; requests are taken and
+answered many at a time. A handler that waits is a task; what finishes in one pass of the loop is
+answered together. No request is left without an answer or a closed connection: a client that
+waits for ever is worse off than one that reconnects.
+"""
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.handlers.call import Call, Response
+from barnabas.protocol.apis import API_BY_KEY, API_VERSIONS_KEY, Api
+from barnabas.protocol.codec import BadRequest, Codec, codec_for
+
+if TYPE_CHECKING:
+    from barnabas._core import ControlRequest, Core
+    from barnabas.handlers.services import Services
+
+logger = logging.getLogger(__name__)
+
+# Requests taken in one pass: timers and finished tasks get their turn in between.
+BATCH_LIMIT = 256
+
+
+class _Route:
+    """A handler and the codec of one API in one version."""
+
+    __slots__ = ("api", "codec", "handle", "module")
+
+    def __init__(self, api: Api, version: int) -> None:
+        self.api = api
+        self.module: Any = importlib.import_module(api.handler)
+        self.handle: Callable[[Call], Response] = self.module.handle
+        self.codec: Codec = codec_for(api, version)
+
+
+class BrokerLoop:
+    """Serves the control requests of one core. To be used on its loop's thread only."""
+
+    def __init__(self, core: "Core", services: "Services") -> None:
+        self._core = core
+        self._services = services
+        self._loop = asyncio.get_running_loop()
+        self._routes: dict[tuple[int, int], _Route] = {}
+        self._answers: list[tuple[int, bytes]] = []
+        self._flush_scheduled = False
+        self._in_flight: set[asyncio.Future[bytes]] = set()
+
+    def start(self) -> None:
+        """Begins to take requests."""
+        self._loop.add_reader(self._core.control_fd(), self._take)
+
+    def stop(self) -> None:
+        """Takes no more requests and gives up those that wait."""
+        self._loop.remove_reader(self._core.control_fd())
+        for future in self._in_flight:
+            future.cancel()
+
+    def _take(self) -> None:
+        # What is left beyond the limit keeps the eventfd readable.
+        requests = self._core.take_requests(BATCH_LIMIT)
+        for request in requests:
+            try:
+                self._dispatch(request)
+            except Exception:
+                logger.exception("a request of API key %d failed", request.api_key)
+                self._core.close_connection(request.token)
+        self._flush()
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        if self._answers:
+            answers, self._answers = self._answers, []
+            self._core.respond_many(answers)
+
+    def _dispatch(self, request: "ControlRequest") -> None:
+        version = request.api_version
+        route = self._routes.get((request.api_key, version))
+        if route is None:
+            route = self._find_route(request)
+            if route is None:
+                return
+        codec = route.codec
+        try:
+            entity = codec.decode(request.body)
+        except BadRequest as error:
+            logger.info(
+                "closing the connection from %s: %s request: %s",
+                request.peer_host,
+                route.api.name,
+                error,
+            )
+            self._core.close_connection(request.token)
+            return
+        call = Call(
+            codec,
+            version,
+            entity,
+            client_id=request.client_id,
+            peer_host=request.peer_host,
+            services=self._services,
+        )
+        try:
+            response = route.handle(call)
+        except Exception as error:
+            self._fail(request, route, call, error)
+            return
+        if type(response) is bytes:
+            self._answers.append((request.token, codec.frame(request.correlation_id, response)))
+            return
+        future = asyncio.ensure_future(response)  # type: ignore[arg-type]
+        self._in_flight.add(future)
+        future.add_done_callback(partial(self._finish, request, route, call))
+
+    def _find_route(self, request: "ControlRequest") -> _Route | None:
+        """The route of a version not asked for before; None when the request is dealt with."""
+        api = API_BY_KEY.get(request.api_key)
+        version = request.api_version
+        if api is None or api.is_native:
+            self._refuse(request, "an API that is not served")
+            return None
+        if not api.min_version <= version <= api.max_version:
+            if api.key == API_VERSIONS_KEY:
+                self._answer_unsupported_version(request, api)
+            else:
+                self._refuse(request, f"{api.name} in a version that is not served")
+            return None
+        route = self._routes[request.api_key, version] = _Route(api, version)
+        return route
+
+    def _refuse(self, request: "ControlRequest", reason: str) -> None:
+        logger.info(
+            "closing the connection from %s: %s (API key %d, version %d)",
+            request.peer_host,
+            reason,
+            request.api_key,
+            request.api_version,
+        )
+        self._core.close_connection(request.token)
+
+    def _answer_unsupported_version(self, request: "ControlRequest", api: Api) -> None:
+        """ApiVersions is how a client learns what it may ask: it gets an answer it can read."""
+        codec = codec_for(api, 0)
+        ranges = [
+            {"api_key": api.key, "min_version": api.min_version, "max_version": api.max_version}
+        ]
+        message = codec.encode({"error_code": ErrorCode.unsupported_version, "api_keys": ranges})
+        self._answer_soon(request.token, codec.frame(request.correlation_id, message))
+
+    def _finish(
+        self, request: "ControlRequest", route: _Route, call: Call, future: "asyncio.Future[bytes]"
+    ) -> None:
+        self._in_flight.discard(future)
+        if future.cancelled():
+            self._core.close_connection(request.token)
+        elif error := future.exception():
+            self._fail(request, route, call, error)
+        else:
+            frame = route.codec.frame(request.correlation_id, future.result())
+            self._answer_soon(request.token, frame)
+
+    def _fail(
+        self, request: "ControlRequest", route: _Route, call: Call, error: BaseException
+    ) -> None:
+        logger.error("%s (version %d) failed", route.api.name, call.version, exc_info=error)
+        try:
+            message = _error_message(route, call)
+        except Exception:
+            logger.exception("%s has no answer for its failure", route.api.name)
+            message = None
+        if message is None:
+            self._core.close_connection(request.token)
+        else:
+            frame = route.codec.frame(request.correlation_id, message)
+            self._answer_soon(request.token, frame)
+
+    def _answer_soon(self, token: int, frame: bytes) -> None:
+        self._answers.append((token, frame))
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+
+def _error_message(route: _Route, call: Call) -> bytes | None:
+    """UNKNOWN_SERVER_ERROR as the API says it; None when it cannot."""
+    unknown = ErrorCode.unknown_server_error
+    if hasattr(route.module, "error_response"):
+        message: bytes = route.module.error_response(call, unknown)
+        return message
+    if hasattr(call.response_type, "error_code"):
+        return call.response(error_code=unknown)
+    return None

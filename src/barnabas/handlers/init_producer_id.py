@@ -1,0 +1,48 @@
+"""InitProducerId (API key 22), versions 0-6: an id for an idempotent producer (KIP-98, KIP-360).
+
+Without a transactional id each request gets a new producer id with epoch 0, whatever id and epoch
+the producer had. There are no transactions yet: a request with a transactional id is refused with
+UNSUPPORTED_VERSION, which clients take as final.
+"""
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.handlers.call import Call, Response
+
+NO_PRODUCER_ID = -1
+NO_PRODUCER_EPOCH = -1
+
+
+def handle(call: Call) -> Response:
+    """Hands out the next producer id."""
+    transactional_id = call.request.transactional_id
+    if transactional_id is not None:
+        return error_response(
+            call,
+            ErrorCode.unsupported_version if transactional_id else ErrorCode.invalid_request,
+        )
+    producer_id = call.services.producer_ids.take()
+    if producer_id is not None:
+        return _answer(call, producer_id)
+    return _answer_from_new_block(call)
+
+
+def error_response(call: Call, error: ErrorCode) -> bytes:
+    """The error, with no id."""
+    return call.response(
+        error_code=error, producer_id=NO_PRODUCER_ID, producer_epoch=NO_PRODUCER_EPOCH
+    )
+
+
+async def _answer_from_new_block(call: Call) -> bytes:
+    return _answer(call, await call.services.producer_ids.next())
+
+
+def _answer(call: Call, producer_id: int) -> bytes:
+    return call.response(
+        error_code=ErrorCode.none,
+        producer_id=producer_id,
+        producer_epoch=0,
+        ongoing_txn_producer_id=NO_PRODUCER_ID,
+        ongoing_txn_producer_epoch=NO_PRODUCER_EPOCH,
+    )

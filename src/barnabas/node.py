@@ -1,0 +1,282 @@
+"""One broker: puts the parts together, starts them in order, stops them in order.
+
+Start: lock and identify the directory, open the store, make directories and store agree, load the
+logs, load groups, listen, serve. Clients are served only when all topics are there: a broker that
+calls a topic unknown because it has not looked yet loses data. Stop: the loop first, then the core,
+which closes the logs, then the store.
+"""
+
+import asyncio
+import base64
+import logging
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from barnabas._core import Core, CoreError, DirectoryIdentity, RecoveryReport
+from barnabas.broker import BrokerLoop
+from barnabas.config.broker_config import BrokerConfig, Source
+from barnabas.config.listeners import Address
+from barnabas.coordinator.coordinator import GroupCoordinator, group_config
+from barnabas.errors import ConfigError, StartError
+from barnabas.handlers.services import Services
+from barnabas.metadata.catalog import BrokerIdentity, Catalog
+from barnabas.metadata.config_service import ConfigService
+from barnabas.metadata.producer_ids import ProducerIds
+from barnabas.metadata.records import (
+    BROKER_CONFIGS_PREFIX,
+    CLUSTER_DEFAULT,
+    CLUSTER_PATH,
+    DELETED_TOPICS_PREFIX,
+    TOPICS_PREFIX,
+    Tombstone,
+    TopicRecord,
+    decode_config,
+)
+from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
+from barnabas.metadata.store import Delete, MetadataStore, Put, StoreError
+from barnabas.metadata.topic_service import OffsetsTopic, TopicService
+
+logger = logging.getLogger(__name__)
+
+STOP_GRACE_MS: Final = 2_000
+BLOCKING_THREADS: Final = 4  # for metadata changes and look-ups in logs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """What a broker is started with."""
+
+    data_dir: Path
+    config: BrokerConfig
+    listen: Address
+    advertised: Address | None = None  # None: where it listens
+
+
+class Node:
+    """A broker on the running loop. `start`, then `stop`, once each."""
+
+    def __init__(self, options: NodeOptions) -> None:
+        self._options = options
+        self._config = options.config
+        self._core = Core(options.config.core_settings())
+        self._executor = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="blocking")
+        self._store: MetadataStore | None = None
+        self._loop: BrokerLoop | None = None
+        self._groups: GroupCoordinator | None = None
+        self.identity: BrokerIdentity
+        self.topics: TopicService
+        self.catalog = Catalog()
+        self.directory: DirectoryIdentity
+        self.address: Address  # where it listens
+
+    async def start(self) -> None:
+        """Serves clients at return. Raises StartError with one line for the user."""
+        try:
+            await self._start()
+        except BaseException as error:
+            with suppress(CoreError):  # what stopped the start is what counts
+                await self.stop()
+            if isinstance(error, CoreError | OSError | StoreError | ValueError):
+                raise StartError(str(error)) from error
+            raise
+
+    async def _start(self) -> None:
+        data_dir = self._options.data_dir
+        asyncio.get_running_loop().set_default_executor(self._executor)
+        self._open_directory(data_dir)
+        store = self._store = SqliteStore(data_dir / FILE_NAME)
+        self._check_cluster_id(store)
+        self._read_store(store)
+        self._reconcile(store)
+        self._report(self._load_partitions())
+        host, port = self._options.listen
+        self.address = Address(host, self._core.listen(host, port))
+        self._make_services(store)
+        assert self._groups is not None
+        await self._groups.start()
+        self._core.start()
+        assert self._loop is not None
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Stops serving and closes the logs. Raises CoreError when a log could not be closed."""
+        if self._loop is not None:
+            self._loop.stop()
+            self._loop = None
+        if self._groups is not None:
+            await self._groups.stop()
+            self._groups = None
+        # What the executor has begun is finished while the core still runs.
+        self._executor.shutdown(cancel_futures=True)
+        try:
+            # On the loop's thread: it has nothing left to do, and at the exit of the interpreter
+            # an executor would not take the call any more.
+            self._core.stop(STOP_GRACE_MS)
+        finally:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    # -- starting, step by step
+
+    def _open_directory(self, data_dir: Path) -> None:
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"cannot make the data directory {data_dir}: {error}") from error
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        node_id = self._config.integer("node.id")
+        self.directory = self._core.open_directory(str(data_dir), cluster_id, node_id)
+        if self.directory.node_id != node_id:
+            raise StartError(
+                f"{data_dir} belongs to broker {self.directory.node_id}, but node.id is {node_id}"
+            )
+
+    def _check_cluster_id(self, store: MetadataStore) -> None:
+        """The store and the directory belong together, or one of them has been exchanged."""
+        cluster_id = self.directory.cluster_id
+        entry = store.get(CLUSTER_PATH)
+        if entry is None:
+            store.commit([Put(CLUSTER_PATH, cluster_id.encode())])
+        elif entry.value.decode() != cluster_id:
+            raise StartError(
+                f"{self._options.data_dir} has cluster id {cluster_id}, but its {FILE_NAME} is of "
+                f"cluster {entry.value.decode()}"
+            )
+
+    def _read_store(self, store: MetadataStore) -> None:
+        for path, entry in store.list(TOPICS_PREFIX).items():
+            self.catalog.put(TopicRecord.decode(path.removeprefix(TOPICS_PREFIX), entry.value))
+        configs: dict[str, Mapping[str, str]] = {}
+        for path, entry in store.list(BROKER_CONFIGS_PREFIX).items():
+            configs[path.removeprefix(BROKER_CONFIGS_PREFIX)] = decode_config(entry.value)
+        self.catalog.broker_configs = configs
+        layers = (
+            (Source.DYNAMIC_DEFAULT_BROKER, CLUSTER_DEFAULT),
+            (Source.DYNAMIC_BROKER, str(self._config.integer("node.id"))),
+        )
+        for source, name in layers:
+            try:
+                self._config.set_dynamic(source, configs.get(name, {}))
+            except (ConfigError, KeyError) as error:
+                raise StartError(f"stored configuration of broker {name}: {error}") from error
+        self._core.set_broker_config(self._config.core_settings())
+
+    def _reconcile(self, store: MetadataStore) -> None:
+        """Makes the directories agree with the store, which counts.
+
+        A deletion that a crash has cut short is finished; a directory that the store knows nothing
+        of is set aside, for it may hold somebody's data.
+        """
+        tombstones = [
+            Tombstone.decode(path, entry.value)
+            for path, entry in store.list(DELETED_TOPICS_PREFIX).items()
+        ]
+        deleted = {(t.name, i) for t in tombstones for i in range(t.partition_count)}
+        known = {(t.name, p.partition) for t in self.catalog for p in t.partitions}
+        for topic, partition in self._core.list_partition_directories():
+            if (topic, partition) in known:
+                continue
+            if (topic, partition) in deleted:
+                self._core.delete_directory(topic, partition)
+            else:
+                kept_as = self._core.set_aside_directory(topic, partition)
+                logger.warning(
+                    "%s-%d is no partition of this broker: kept as %s", topic, partition, kept_as
+                )
+        if tombstones:
+            store.commit([Delete(tombstone.path) for tombstone in tombstones])
+
+    def _load_partitions(self) -> list[RecoveryReport]:
+        partitions = [
+            (topic.name, topic.topic_id, p.partition, p.leader_epoch)
+            for topic in self.catalog
+            for p in topic.partitions
+        ]
+        configs = {t.name: self._config.core_topic_config(t.config) for t in self.catalog}
+        return self._core.load_partitions(partitions, configs)
+
+    def _report(self, reports: list[RecoveryReport]) -> None:
+        """Says what the recovery of logs has found."""
+        checked_bytes = 0
+        for report in reports:
+            name = f"{report.topic}-{report.partition}"
+            checked_bytes += report.bytes_checked
+            if report.error:
+                logger.error("%s is offline: %s", name, report.error)
+            if report.bytes_set_aside:
+                logger.error(
+                    "%s is corrupt (%s): cut at offset %d, %d bytes kept in %s",
+                    name,
+                    report.reason,
+                    report.log_end_offset,
+                    report.bytes_set_aside,
+                    report.set_aside_path,
+                )
+            elif report.bytes_cut:
+                logger.warning(
+                    "%s had a torn tail (%s): cut at offset %d, %d bytes",
+                    name,
+                    report.reason,
+                    report.log_end_offset,
+                    report.bytes_cut,
+                )
+        if not self.directory.was_clean and reports:
+            logger.info(
+                "the last stop was not clean: %d logs checked, %d bytes",
+                sum(report.checked for report in reports),
+                checked_bytes,
+            )
+
+    def _make_services(self, store: MetadataStore) -> None:
+        advertised = self._options.advertised or self.address
+        rack = self._config.get("broker.rack")
+        self.identity = BrokerIdentity(
+            node_id=self._config.integer("node.id"),
+            cluster_id=self.directory.cluster_id,
+            host=advertised.host,
+            port=advertised.port or self.address.port,
+            rack=None if rack is None else str(rack),
+        )
+        self.topics = TopicService(
+            core=self._core,
+            store=store,
+            catalog=self.catalog,
+            config=self._config,
+            executor=self._executor,
+            on_deleted=self._on_topic_deleted,
+        )
+        self._groups = GroupCoordinator(
+            core=self._core,
+            config=group_config(self._config.core_settings()),
+            offsets_topic=OffsetsTopic(self.topics, self.catalog),
+        )
+        services = Services(
+            core=self._core,
+            identity=self.identity,
+            catalog=self.catalog,
+            store=store,
+            executor=self._executor,
+            producer_ids=ProducerIds(store),
+            config=self._config,
+            topics=self.topics,
+            configs=ConfigService(
+                store=store,
+                catalog=self.catalog,
+                config=self._config,
+                topics=self.topics,
+                executor=self._executor,
+            ),
+            groups=self._groups,
+            data_dir=str(self._options.data_dir.resolve()),
+        )
+        self._loop = BrokerLoop(self._core, services)
+
+    def _on_topic_deleted(self, topic: str) -> None:
+        if self._groups is not None:
+            self._groups.on_topic_deleted(topic)

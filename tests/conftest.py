@@ -1,0 +1,35 @@
+"""Options of the test run."""
+
+import signal
+
+import pytest
+
+# A run in the background is started with SIGINT ignored, which all the processes it starts would
+# inherit; the tests that interrupt them need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--peer",
+        choices=("barnabas", "kafka"),
+        default="barnabas",
+        help="the broker that tests/clients runs against; kafka shows that the tests are right",
+    )
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=25,
+        help="how many times tests/faults/test_kill.py kills the broker",
+    )
+    parser.addoption(
+        "--seed",
+        type=int,
+        default=None,
+        help="seed of the randomised fault tests; each prints the one it used",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones start first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

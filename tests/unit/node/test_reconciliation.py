@@ -1,0 +1,77 @@
+"""The store and the directories at start: the store counts, and nobody's data is deleted."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import barnabas
+from barnabas.metadata.records import Tombstone
+from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
+from barnabas.metadata.store import Put
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """The directory of a stopped broker with one topic of two partitions."""
+    directory = tmp_path / "d"
+    with barnabas.Broker(directory) as broker:
+        broker.create_topic("t", partitions=2)
+    return directory
+
+
+def partitions(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir() if path.is_dir()}
+
+
+def test_a_missing_directory_is_made_again(data_dir: Path) -> None:
+    shutil.rmtree(data_dir / "t-1")
+    with barnabas.Broker(data_dir):
+        assert partitions(data_dir) == {"t-0", "t-1"}
+
+
+def test_an_unknown_directory_is_set_aside_with_all_that_is_in_it(
+    data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(data_dir / "t-0", data_dir / "somebody-3")
+    contents = {path.name: path.read_bytes() for path in (data_dir / "somebody-3").iterdir()}
+    with barnabas.Broker(data_dir):
+        (stray,) = partitions(data_dir) - {"t-0", "t-1"}
+        assert stray.startswith("somebody-3")
+        assert stray.endswith("-stray")
+        kept = {path.name: path.read_bytes() for path in (data_dir / stray).iterdir()}
+        assert kept == contents
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "somebody-3" in warning
+    assert stray in warning
+    with barnabas.Broker(data_dir) as broker:  # it is not looked at any more, nor in the way
+        broker.create_topic("somebody", partitions=4)
+
+
+def test_a_deletion_that_was_cut_short_is_finished(data_dir: Path) -> None:
+    shutil.copytree(data_dir / "t-0", data_dir / "gone-0")
+    store = SqliteStore(data_dir / FILE_NAME)
+    tombstone = Tombstone("gone", bytes(range(16)), 1)
+    store.commit([Put(tombstone.path, tombstone.encode())])
+    store.close()
+    with barnabas.Broker(data_dir) as broker:
+        assert partitions(data_dir) == {"t-0", "t-1"}
+        broker.create_topic("gone")
+    with barnabas.Broker(data_dir):
+        assert "gone-0" in partitions(data_dir)
+
+
+def test_the_store_of_another_cluster_is_refused(data_dir: Path, tmp_path: Path) -> None:
+    with barnabas.Broker(tmp_path / "other"):
+        pass
+    shutil.copy(tmp_path / "other" / FILE_NAME, data_dir / FILE_NAME)
+    with pytest.raises(barnabas.StartError, match="cluster"):
+        barnabas.Broker(data_dir)
+
+
+def test_a_topic_document_that_cannot_be_read_is_refused(data_dir: Path) -> None:
+    store = SqliteStore(data_dir / FILE_NAME)
+    store.commit([Put("/topics/t", b"{}")])
+    store.close()
+    with pytest.raises(barnabas.StartError, match="topic t"):
+        barnabas.Broker(data_dir)
