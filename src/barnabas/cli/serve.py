@@ -1,0 +1,137 @@
+"""`barnabas serve`: one broker in the foreground, until SIGTERM or SIGINT.
+
+stdout has one line, `barnabas ready on HOST:PORT`, once clients are served. The banner and the log
+go to stderr. Heavy imports wait until the command runs.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from barnabas.cli.failure import CommandError
+from barnabas.cli.parser import key_value
+
+if TYPE_CHECKING:
+    from barnabas.config.start import StartConfig
+    from barnabas.node import Node
+
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_FORMATS: Final = ("text", "json")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
+    """Adds `serve`."""
+    summary = "run a broker"
+    parser = subparsers.add_parser("serve", help=summary, description=summary)
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="where topics live (./barnabas-data)"
+    )
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT", help="where to listen (127.0.0.1:9092); port 0: a free one"
+    )
+    parser.add_argument(
+        "--advertise", metavar="HOST:PORT", help="what clients are told to connect to"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="a server.properties file, as Kafka's"
+    )
+    parser.add_argument(
+        "--set",
+        type=key_value,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting; stronger than the file's",
+    )
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="allow a listener off loopback although there is no authentication",
+    )
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info")
+    parser.add_argument("--log-format", choices=LOG_FORMATS, default="text")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves until a signal comes."""
+    # kio looks for hypothesis to register strategies with, which takes half a second to import
+    # where it happens to be installed.
+    sys.modules.setdefault("hypothesis", None)  # type: ignore[arg-type]
+    from barnabas._core import CoreError
+    from barnabas.errors import ConfigError, StartError
+    from barnabas.logs import set_up_logging
+
+    set_up_logging(args.log_level, args.log_format)
+    try:
+        start = _start_config(args)
+        return asyncio.run(_serve(start))
+    except (ConfigError, StartError) as error:
+        raise CommandError(str(error)) from error
+    except CoreError as error:
+        raise CommandError(f"not stopped cleanly: {error}") from error
+
+
+def _start_config(args: argparse.Namespace) -> "StartConfig":
+    from barnabas.config.listeners import parse_address
+    from barnabas.config.start import make_start_config, read_properties
+
+    settings = dict(args.set)
+    if args.listen:
+        settings["listeners"] = f"PLAINTEXT://{parse_address(args.listen, '--listen')}"
+    if args.advertise:
+        advertised = parse_address(args.advertise, "--advertise")
+        settings["advertised.listeners"] = f"PLAINTEXT://{advertised}"
+    if args.insecure:
+        settings["allow.insecure.listeners"] = "true"
+    layers = [("command line", settings)]
+    if args.config:
+        layers.insert(0, (str(args.config), read_properties(args.config)))
+    return make_start_config(layers, data_dir=args.data_dir)
+
+
+async def _serve(start: "StartConfig") -> int:
+    import logging
+
+    from barnabas.node import Node, NodeOptions
+
+    logger = logging.getLogger("barnabas.serve")
+    for key in start.unused_keys:
+        logger.warning("%s has no effect: Barnabas does not use it", key)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stopping.set)
+    node = Node(
+        NodeOptions(
+            data_dir=start.data_dir,
+            config=start.config,
+            listen=start.listen,
+            advertised=start.advertised,
+        )
+    )
+    await node.start()
+    _print_banner(node, start)
+    print(f"barnabas ready on {node.address}", flush=True)
+    await stopping.wait()
+    logger.info("stopping")
+    await node.stop()
+    logger.info("stopped")
+    return 0
+
+
+def _print_banner(node: "Node", start: "StartConfig") -> None:
+    from barnabas._core import __version__
+
+    threads = start.config.get("num.network.threads")
+    lines = (
+        f"Barnabas {__version__}: broker {node.identity.node_id} of cluster "
+        f"{node.identity.cluster_id}",
+        f"  data      {start.data_dir.resolve()} ({len(node.catalog)} topics)",
+        f"  listener  {node.address} (clients are told {node.identity.host}:{node.identity.port})",
+        f"  threads   {threads} for connections, {start.config.get('num.io.threads')} for disks",
+    )
+    print("\n".join(lines), file=sys.stderr, flush=True)

@@ -1,0 +1,221 @@
+"""`barnabas.Broker`: a broker in this process, in a thread of its own, for any Kafka client.
+
+    with barnabas.Broker() as broker:
+        producer = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap_servers})
+
+Its control plane runs on an asyncio loop in one thread; the data plane has native threads. Several
+brokers live in one process, each with its own directory. Raises `BarnabasError`s only.
+"""
+
+import asyncio
+import atexit
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from weakref import WeakSet
+
+from barnabas.errors import BarnabasError, BrokerClosed, KafkaError
+
+if TYPE_CHECKING:
+    from barnabas.config.start import StartConfig
+    from barnabas.node import Node
+
+T = TypeVar("T")
+ConfigValue = str | int | float | bool
+
+_TEMPORARY_PREFIX: Final = "barnabas-"
+
+_open_brokers: "WeakSet[Broker]" = WeakSet()
+
+
+@atexit.register
+def _close_open_brokers() -> None:
+    """Whoever forgets to close a broker gets its logs closed and its directory removed even so."""
+    for broker in list(_open_brokers):
+        broker.close()
+
+
+class Broker:
+    """An embedded broker, serving clients from when it is made until `close`.
+
+    `data_dir` None is a temporary directory, removed on close; `port` 0 picks a free one. `config`
+    has Kafka's broker keys, values as Python's or as texts.
+
+    Raises ConfigError for a key or value that cannot be used, StartError when the broker cannot
+    start: its directory cannot be written or is in use, the port is taken.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path | None = None,
+        port: int = 0,
+        config: Mapping[str, ConfigValue] | None = None,
+    ) -> None:
+        self._closing = threading.Lock()
+        self._closed = False
+        self._stop_error: Exception | None = None
+        self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
+        self._temporary: Path | None = None
+        if data_dir is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX))
+        self._data_dir = self._temporary or Path(data_dir or "")
+        started: Future[Node] = Future()
+        try:
+            start = _start_config(self._data_dir, port, config or {})
+            self._loop = asyncio.new_event_loop()
+            self._stopping = asyncio.Event()
+            self._thread = threading.Thread(
+                target=self._run, args=(start, started), name="barnabas", daemon=True
+            )
+            self._thread.start()
+            self._node = started.result()
+            _open_brokers.add(self)
+        except BaseException:
+            self._remove_temporary()
+            raise
+
+    # -- what clients need
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """HOST:PORT, for any Kafka client."""
+        return f"{self._node.identity.host}:{self._node.identity.port}"
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the topics live."""
+        return self._data_dir
+
+    # -- topics
+
+    def create_topic(
+        self,
+        name: str,
+        partitions: int = 1,
+        config: Mapping[str, ConfigValue] | None = None,
+    ) -> None:
+        """Makes a topic that is served at return. Raises KafkaError."""
+        from barnabas.metadata.topic_service import NewTopic
+
+        texts = {key: _text(value) for key, value in (config or {}).items()}
+        topic = NewTopic(name=name, partition_count=partitions, config=texts)
+
+        async def create() -> None:
+            (result,) = await self._node.topics.create([topic])
+            if isinstance(result, KafkaError):
+                raise result
+
+        self._call(create)
+
+    def delete_topic(self, name: str) -> None:
+        """Deletes a topic and its records. Raises KafkaError."""
+        self._call(lambda: self._node.topics.delete(name))
+
+    # -- life
+
+    def close(self) -> None:
+        """Stops serving and closes the logs; removes a temporary directory. Can be repeated."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            _open_brokers.discard(self)
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+            self._remove_temporary()
+        if self._stop_error is not None:
+            raise BarnabasError(f"not stopped cleanly: {self._stop_error}") from self._stop_error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- the thread
+
+    def _run(self, start: "StartConfig", started: "Future[Node]") -> None:
+        """The thread: starts a node, and stops it when asked to."""
+        try:
+            self._loop.run_until_complete(self._serve(start, started))
+        except Exception as error:
+            self._stop_error = error
+        finally:
+            self._loop.close()
+
+    async def _serve(self, start: "StartConfig", started: "Future[Node]") -> None:
+        from barnabas.node import Node, NodeOptions
+
+        try:
+            node = Node(
+                NodeOptions(
+                    data_dir=start.data_dir,
+                    config=start.config,
+                    listen=start.listen,
+                    advertised=start.advertised,
+                )
+            )
+            await node.start()
+        except BaseException as error:
+            started.set_exception(error)
+            return
+        started.set_result(node)
+        await self._stopping.wait()
+        # Whoever waits for a call that the end has overtaken shall not wait for ever.
+        for call in self._calls:
+            call.cancel()
+        if self._calls:
+            await asyncio.wait(self._calls)
+        await node.stop()
+
+    def _call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Runs a coroutine on the broker's loop and waits for it."""
+        with self._closing:
+            if self._closed:
+                raise BrokerClosed("the broker is closed")
+            future = asyncio.run_coroutine_threadsafe(self._tracked(make()), self._loop)
+        try:
+            return future.result()
+        except CancelledError:
+            raise BrokerClosed("the broker was closed meanwhile") from None
+
+    async def _tracked(self, call: Coroutine[Any, Any, T]) -> T:
+        """Runs on the loop: a call that `close` can cancel."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls.add(task)
+        try:
+            return await call
+        finally:
+            self._calls.discard(task)
+
+    def _remove_temporary(self) -> None:
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _start_config(data_dir: Path, port: int, config: Mapping[str, ConfigValue]) -> "StartConfig":
+    from barnabas.config.broker_keys import EMBEDDED_DEFAULTS
+    from barnabas.config.start import make_start_config
+
+    settings = {key: _text(value) for key, value in config.items()}
+    settings.setdefault("listeners", f"PLAINTEXT://127.0.0.1:{port}")
+    return make_start_config([("config", settings)], data_dir=data_dir, defaults=EMBEDDED_DEFAULTS)
+
+
+def _text(value: ConfigValue) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

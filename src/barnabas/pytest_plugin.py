@@ -1,0 +1,121 @@
+"""Pytest fixtures: a Kafka broker for tests, and a fresh topic on it.
+
+    def test_orders(barnabas_broker, barnabas_topic):
+        run_my_application(barnabas_broker.bootstrap_servers, topic=barnabas_topic)
+
+`barnabas_broker`  one `barnabas.Broker` for the session (with pytest-xdist, for each worker), on a
+                   free port and a temporary directory. Its configuration, by Kafka's keys, comes
+                   from the ini option `barnabas_config`, one KEY=VALUE a line, and from
+                   `--barnabas-config KEY=VALUE` on the command line, which is stronger.
+`barnabas_topic`   the name of a topic that only this test has; it is deleted afterwards. It has one
+                   partition, or what a marker says:
+                   `@pytest.mark.barnabas_topic(partitions=3, config={"cleanup.policy": "compact"})`
+
+Every pytest run of an environment with Barnabas installed imports this module, so it imports
+nothing but pytest, and nothing happens in a run that uses neither fixture.
+"""
+
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from barnabas.embed import Broker
+
+_NAME_CHARS_MAX: Final = 200  # of the test's name in its topic's; Kafka allows 249 in all
+_NOT_ALLOWED: Final = re.compile(r"[^a-zA-Z0-9._-]+")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds --barnabas-config and the ini option barnabas_config."""
+    parser.addini(
+        "barnabas_config",
+        "configuration of the broker that tests get as barnabas_broker, one KEY=VALUE a line",
+        type="linelist",
+        default=[],
+    )
+    parser.getgroup("barnabas").addoption(
+        "--barnabas-config",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="configure the broker that tests get as barnabas_broker; repeatable",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marker, for runs with --strict-markers; refuses settings of a bad form."""
+    _settings(config)
+    config.addinivalue_line(
+        "markers",
+        "barnabas_topic(partitions=1, config=None): what the barnabas_topic fixture makes",
+    )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuses settings that no broker takes, once, and not again in each test that wants one."""
+    settings = _settings(session.config)
+    if settings and any("barnabas_broker" in _fixtures(item) for item in session.items):
+        _check(settings)
+
+
+@pytest.fixture(scope="session")
+def barnabas_broker(request: pytest.FixtureRequest) -> "Iterator[Broker]":
+    """A Kafka broker in this process; `barnabas_broker.bootstrap_servers` is for any client."""
+    from barnabas.embed import Broker
+
+    with Broker(config=_settings(request.config)) as broker:
+        yield broker
+
+
+@pytest.fixture
+def barnabas_topic(request: pytest.FixtureRequest, barnabas_broker: "Broker") -> Iterator[str]:
+    """The name of a new topic on `barnabas_broker`; the topic goes when the test is over."""
+    from barnabas.errors import BrokerClosed, KafkaError
+
+    marker = request.node.get_closest_marker("barnabas_topic")
+    options = {} if marker is None else dict(marker.kwargs)
+    test = _NOT_ALLOWED.sub("-", request.node.name)[:_NAME_CHARS_MAX]
+    name = f"{test}-{uuid.uuid4().hex[:12]}"
+    barnabas_broker.create_topic(name, **options)
+    yield name
+    try:
+        barnabas_broker.delete_topic(name)
+    except BrokerClosed:
+        pass  # the test closed it
+    except KafkaError as error:
+        if error.code.name != "unknown_topic_or_partition":  # the test may have deleted it
+            raise
+
+
+def _settings(config: pytest.Config) -> dict[str, str]:
+    lines = [*config.getini("barnabas_config"), *config.getoption("--barnabas-config")]
+    return dict(map(_setting, lines))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])  # items that are no functions have none
+
+
+def _check(settings: dict[str, str]) -> None:
+    from barnabas.config.broker_keys import EMBEDDED_DEFAULTS
+    from barnabas.config.start import make_start_config
+    from barnabas.errors import ConfigError
+
+    try:
+        make_start_config(
+            [("barnabas_config", settings)], data_dir=Path(), defaults=EMBEDDED_DEFAULTS
+        )
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _setting(line: str) -> tuple[str, str]:
+    key, separator, value = line.partition("=")
+    if not separator:
+        raise pytest.UsageError(f"barnabas_config: {line!r} is not KEY=VALUE")
+    return key.strip(), value.strip()

@@ -1,0 +1,140 @@
+"""barnabas.Broker: a broker in this process."""
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from kio.schema.errors import ErrorCode
+
+import barnabas
+
+
+def produce(servers: str, topic: str, values: list[bytes]) -> None:
+    producer = Producer({"bootstrap.servers": servers, "acks": "all", "log_level": 0})
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(20) == 0
+
+
+def consume(servers: str, topic: str, count: int) -> list[bytes]:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "g",
+            "auto.offset.reset": "earliest",
+            "log_level": 0,
+        }
+    )
+    consumer.subscribe([topic])
+    try:
+        values: list[bytes] = []
+        while len(values) < count:
+            messages = consumer.consume(count - len(values), 20)
+            assert messages, f"only {len(values)} of {count}"
+            values += [message.value() or b"" for message in messages]
+        return values
+    finally:
+        consumer.close()
+
+
+def test_clients_produce_and_consume() -> None:
+    with barnabas.Broker() as broker:
+        broker.create_topic("t")
+        values = [b"%d" % i for i in range(100)]
+        produce(broker.bootstrap_servers, "t", values)
+        assert consume(broker.bootstrap_servers, "t", 100) == values
+
+
+def test_several_brokers_share_a_process_and_nothing_else() -> None:
+    with barnabas.Broker() as one, barnabas.Broker() as two:
+        assert one.bootstrap_servers != two.bootstrap_servers
+        one.create_topic("t")
+        two.create_topic("t")
+        produce(one.bootstrap_servers, "t", [b"one"])
+        produce(two.bootstrap_servers, "t", [b"two"])
+        assert consume(one.bootstrap_servers, "t", 1) == [b"one"]
+        assert consume(two.bootstrap_servers, "t", 1) == [b"two"]
+
+
+def test_a_temporary_directory_is_removed() -> None:
+    broker = barnabas.Broker()
+    directory = broker.data_dir
+    assert directory.is_dir()
+    broker.close()
+    assert not directory.exists()
+
+
+def test_a_directory_is_kept_with_its_topics(tmp_path: Path) -> None:
+    with barnabas.Broker(tmp_path / "d") as broker:
+        broker.create_topic("t", partitions=2, config={"retention.ms": -1, "preallocate": False})
+        produce(broker.bootstrap_servers, "t", [b"kept"])
+    with barnabas.Broker(tmp_path / "d") as broker:
+        assert consume(broker.bootstrap_servers, "t", 1) == [b"kept"]
+
+
+def test_refused_topics_raise_kafkas_error() -> None:
+    with barnabas.Broker() as broker:
+        broker.create_topic("t")
+        with pytest.raises(barnabas.KafkaError, match="already exists") as caught:
+            broker.create_topic("t")
+        assert caught.value.code is ErrorCode.topic_already_exists
+        with pytest.raises(barnabas.KafkaError) as caught:
+            broker.delete_topic("other")
+        assert caught.value.code is ErrorCode.unknown_topic_or_partition
+        broker.delete_topic("t")
+        broker.create_topic("t")
+
+
+def test_a_closed_broker_says_so() -> None:
+    broker = barnabas.Broker()
+    broker.close()
+    broker.close()
+    with pytest.raises(barnabas.BrokerClosed):
+        broker.create_topic("t")
+
+
+@pytest.mark.parametrize(
+    ("config", "key"), [({"nope": 1}, "nope"), ({"num.partitions": "x"}, "num.partitions")]
+)
+def test_bad_configuration_is_named(config: dict[str, str], key: str) -> None:
+    with pytest.raises(barnabas.ConfigError, match=key):
+        barnabas.Broker(config=config)
+
+
+def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
+    with barnabas.Broker(tmp_path), pytest.raises(barnabas.StartError, match="in use"):
+        barnabas.Broker(tmp_path)
+    # The one that was refused has left nothing behind.
+    with barnabas.Broker(tmp_path):
+        pass
+
+
+def test_a_port_in_use_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(barnabas.StartError, match=f"127.0.0.1:{port}"):
+            barnabas.Broker(port=port)
+
+
+def test_closing_overtakes_calls_of_other_threads() -> None:
+    """Each call is done, or told that the broker is closed; none waits for ever."""
+    broker = barnabas.Broker()
+    outcomes: list[bool] = []
+
+    def create(first: int) -> None:
+        try:
+            for number in range(first, first + 10_000):
+                broker.create_topic(f"t-{number}")
+        except barnabas.BrokerClosed:
+            outcomes.append(True)
+
+    threads = [threading.Thread(target=create, args=(n * 10_000,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    broker.create_topic("while-busy")
+    broker.close()
+    for thread in threads:
+        thread.join(30)
+    assert outcomes == [True] * 4

@@ -1,0 +1,121 @@
+"""The fixtures that Barnabas gives to other people's tests."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+ROUND_TRIP = """
+    from confluent_kafka import Consumer, Producer
+
+    def test_round_trip(barnabas_broker, barnabas_topic):
+        producer = Producer({"bootstrap.servers": barnabas_broker.bootstrap_servers})
+        producer.produce(barnabas_topic, b"value")
+        assert producer.flush(20) == 0
+        consumer = Consumer({
+            "bootstrap.servers": barnabas_broker.bootstrap_servers,
+            "group.id": "g",
+            "auto.offset.reset": "earliest",
+        })
+        consumer.subscribe([barnabas_topic])
+        assert consumer.poll(20).value() == b"value"
+        consumer.close()
+"""
+
+TOPICS = """
+    import pytest
+    from confluent_kafka.admin import AdminClient
+
+    def topics(broker):
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        return admin.list_topics(timeout=20).topics
+
+    seen = []
+
+    @pytest.mark.parametrize("odd", ["a b/ü", "[x]" * 200])
+    def test_fresh(barnabas_broker, barnabas_topic, odd):
+        assert barnabas_topic not in seen
+        seen.append(barnabas_topic)
+        assert barnabas_topic in topics(barnabas_broker)
+
+    @pytest.mark.barnabas_topic(partitions=3)
+    def test_three(barnabas_broker, barnabas_topic):
+        assert len(topics(barnabas_broker)[barnabas_topic].partitions) == 3
+
+    def test_deleted_by_the_test(barnabas_broker, barnabas_topic):
+        barnabas_broker.delete_topic(barnabas_topic)
+
+    def test_all_are_gone(barnabas_broker):
+        assert not set(seen) & set(topics(barnabas_broker))
+"""
+
+CONFIGURED = """
+    from confluent_kafka.admin import AdminClient, ConfigResource
+
+    def test_configured(barnabas_broker):
+        admin = AdminClient({"bootstrap.servers": barnabas_broker.bootstrap_servers})
+        resource = ConfigResource(ConfigResource.Type.BROKER, "1")
+        entries = admin.describe_configs([resource])[resource].result()
+        assert entries["num.partitions"].value == "7"
+        assert entries["log.retention.hours"].value == "5"
+"""
+
+
+def test_a_test_gets_a_broker_that_clients_can_use(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(ROUND_TRIP)
+    pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=1)
+
+
+def test_each_test_gets_its_own_topic_which_is_deleted(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TOPICS)
+    pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=5)
+
+
+def test_the_command_line_is_stronger_than_the_ini_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nbarnabas_config =\n  num.partitions=2\n  log.retention.hours = 5\n")
+    pytester.makepyfile(CONFIGURED)
+    result = pytester.runpytest_subprocess("--barnabas-config", "num.partitions=7")
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [("num.partitions", "not KEY=VALUE"), ("num.partition=3", "num.partition")],
+)
+def test_a_bad_setting_is_one_usage_error(
+    pytester: pytest.Pytester, setting: str, message: str
+) -> None:
+    pytester.makepyfile("def test_1(barnabas_broker): pass\ndef test_2(barnabas_broker): pass")
+    result = pytester.runpytest_subprocess("--barnabas-config", setting)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (error,) = [line for line in result.errlines if line]
+    assert error.startswith("ERROR: ")
+    assert message in error
+
+
+def test_a_run_that_uses_no_fixture_imports_nothing_of_the_broker(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_light():
+            ours = {name for name in sys.modules if name.partition(".")[0] == "barnabas"}
+            assert ours <= {"barnabas", "barnabas.pytest_plugin"}
+            assert "confluent_kafka" not in sys.modules
+        """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_importing_the_plugin_is_cheap() -> None:
+    code = (
+        "import sys, pytest; before = set(sys.modules); import barnabas.pytest_plugin;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"numpy", "kio", "asyncio", "sqlite3", "rich", "barnabas._core"}
+    assert not heavy & set(run.stdout.split())
