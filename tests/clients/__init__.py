@@ -1,0 +1,1 @@
+"""Real clients, unmodified, against one broker: what their users would notice."""

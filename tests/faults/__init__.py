@@ -1,0 +1,1 @@
+"""What goes wrong in the world: killed processes, torn files, hostile bytes."""

@@ -1,0 +1,56 @@
+// Fuzzes validate_batch and the readers behind it: whatever the bytes, there is a verdict, no
+// access out of bounds, and a batch that was accepted can be decoded.
+//
+// Input: one byte of options (codec policy, compaction, timestamps, whether the CRC is made right),
+// then the bytes of a Produce request's partition.
+#include <cassert>
+#include <vector>
+
+#include "base/crc32c.h"
+#include "record/columns.h"
+#include "record/validate.h"
+
+using namespace barnabas;
+using namespace barnabas::record;
+
+namespace {
+
+constexpr int64_t kNow = 1'700'000'000'000;
+constexpr int64_t kMaxExpansionBytes = 1 << 20;  // keeps a run fast
+
+ValidationPolicy policy_of(uint8_t options) {
+  ValidationPolicy policy;
+  policy.max_decompressed_bytes = kMaxExpansionBytes;
+  policy.compacted = (options & 1) != 0;
+  policy.timestamp_type =
+      (options & 2) != 0 ? TimestampType::kLogAppendTime : TimestampType::kCreateTime;
+  policy.recompress = (options & 4) != 0;
+  policy.target_codec = static_cast<Codec>((options >> 4) % 5);
+  return policy;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  std::vector<uint8_t> bytes(data + 1, data + size);
+  const bool reseal = (data[0] & 8) != 0;
+  if (reseal && bytes.size() >= kBatchHeaderSize) {
+    // A fuzzer does not find checksums: make length, magic and CRC right and let it do the rest.
+    store_be<int32_t>(bytes.data() + field::kBatchLength,
+                      static_cast<int32_t>(bytes.size() - kBatchOverhead));
+    store_be<int8_t>(bytes.data() + field::kMagicByte, kMagic);
+    store_be<uint32_t>(bytes.data() + field::kCrc, crc32c(BatchView(bytes).crc_payload()));
+  }
+  auto result = validate_batch(bytes, policy_of(data[0]), kNow);
+  if (auto* batch = std::get_if<ValidatedBatch>(&result)) {
+    const BatchView view(batch->bytes);
+    assert(crc32c(view.crc_payload()) == view.crc());
+    const auto columns = decode_columns(view, kMaxExpansionBytes);
+    assert(columns.ok());
+    assert(columns->offsets.size() == static_cast<size_t>(view.record_count()));
+  } else if (const auto view = peek_batch(bytes)) {
+    (void)decode_columns(*view, kMaxExpansionBytes).ok();
+  }
+  return 0;
+}

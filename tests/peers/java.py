@@ -1,0 +1,173 @@
+"""Apache Kafka's jars, and Kafka's own command-line tools run from them.
+
+`tool_command` is the command line of a tool in a JVM of its own; `ToolShell` runs many tools in
+one JVM, which saves a second or two of CPU each.
+"""
+
+import base64
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from peers.cache import cached_dir
+from peers.processes import ProcessFailedError
+
+KAFKA_VERSION = "4.3.0"
+_JAVA_DIR = Path(__file__).parent / "java"
+
+DUMP_LOG_SEGMENTS = "org.apache.kafka.tools.DumpLogSegments"
+CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
+CONSOLE_CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
+VERIFIABLE_PRODUCER = "org.apache.kafka.tools.VerifiableProducer"
+VERIFIABLE_CONSUMER = "org.apache.kafka.tools.VerifiableConsumer"
+PRODUCER_PERFORMANCE = "org.apache.kafka.tools.ProducerPerformance"
+CONSUMER_PERFORMANCE = "org.apache.kafka.tools.ConsumerPerformance"
+TOPIC_COMMAND = "org.apache.kafka.tools.TopicCommand"
+GET_OFFSET_SHELL = "org.apache.kafka.tools.GetOffsetShell"
+CONSUMER_GROUP_COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+CONFIG_COMMAND = "kafka.admin.ConfigCommand"
+LOG_DIRS_COMMAND = "org.apache.kafka.tools.LogDirsCommand"
+BROKER_API_VERSIONS_COMMAND = "org.apache.kafka.tools.BrokerApiVersionsCommand"
+STORAGE_TOOL = "kafka.tools.StorageTool"
+BROKER = "kafka.Kafka"
+
+
+def have_java() -> bool:
+    return all(shutil.which(program) for program in ("java", "javac", "mvn"))
+
+
+def kafka_libs() -> Path:
+    """The directory with Kafka's jars, fetched from Maven Central on first use."""
+
+    def fetch(directory: Path) -> None:
+        subprocess.run(
+            [
+                "mvn",
+                "-q",
+                "-B",
+                "-f",
+                str(_JAVA_DIR / "pom.xml"),
+                f"-Dkafka.version={KAFKA_VERSION}",
+                "dependency:copy-dependencies",
+                f"-DoutputDirectory={directory}",
+            ],
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return cached_dir(f"kafka-{KAFKA_VERSION}/libs", fetch)
+
+
+def tool_command(tool: str, *args: str, heap: str = "256m") -> list[str]:
+    """The command line that runs the tool (a class name) in a JVM of its own."""
+    return [*_jvm(heap), "-cp", f"{kafka_libs()}/*", tool, *args]
+
+
+def _jvm(heap: str) -> list[str]:
+    # The serial collector and the first compiler tier start fastest; tools live for seconds.
+    return [
+        "java",
+        f"-Xmx{heap}",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+    ]
+
+
+@dataclass(frozen=True)
+class ToolResult:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    def check(self) -> "ToolResult":
+        """Itself; raises when the tool failed."""
+        if self.exit_code:
+            raise ProcessFailedError(f"exit code {self.exit_code}\n{self.stdout}\n{self.stderr}")
+        return self
+
+
+def run_tool(tool: str, *args: str, timeout_s: float = 60) -> ToolResult:
+    """Runs the tool in a JVM of its own: for those that need their process to end."""
+    run = subprocess.run(
+        tool_command(tool, *args),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    return ToolResult(run.returncode, run.stdout, run.stderr)
+
+
+class ToolShell:
+    """Runs Kafka's tools, their `main` methods unchanged, one after another in one JVM."""
+
+    def __init__(self) -> None:
+        libs = kafka_libs()
+        source = _JAVA_DIR / "ToolShell.java"
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+
+        def compile_shell(directory: Path) -> None:
+            subprocess.run(
+                ["javac", "-cp", f"{libs}/*", "-d", str(directory), str(source)], check=True
+            )
+
+        classes = cached_dir(f"kafka-{KAFKA_VERSION}/toolshell-{digest}", compile_shell)
+        self._directory = tempfile.TemporaryDirectory(prefix="barnabas-tools-")
+        self._process = subprocess.Popen(
+            [*_jvm("512m"), "-cp", f"{classes}:{libs}/*", "ToolShell"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, tool: str, *args: str, stdin: bytes = b"") -> ToolResult:
+        """Runs the tool (a class name) to its end. What it prints is decoded as UTF-8."""
+        directory = Path(self._directory.name)
+        files = [directory / name for name in ("stdin", "stdout", "stderr")]
+        files[0].write_bytes(stdin)
+        fields = [*map(str, files), tool, *args]
+        line = "\t".join(base64.b64encode(field.encode()).decode() for field in fields)
+        requests, answers = self._pipes()
+        requests.write(line + "\n")
+        requests.flush()
+        answer = answers.readline()
+        if not answer:
+            raise ProcessFailedError(f"the JVM ended while it ran {tool} {args}")
+        stdout, stderr = (path.read_text(errors="replace") for path in files[1:])
+        return ToolResult(int(answer), stdout, stderr)
+
+    def dump_log_segments(self, files: Sequence[Path], *options: str) -> str:
+        """What DumpLogSegments prints about the files; raises when it fails."""
+        result = self.run(DUMP_LOG_SEGMENTS, "--files", ",".join(map(str, files)), *options)
+        return result.check().stdout
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in self._pipes():
+            pipe.close()
+        self._directory.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _pipes(self) -> tuple[IO[str], IO[str]]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        return self._process.stdin, self._process.stdout

@@ -1,0 +1,209 @@
+"""Brokers as processes that tests and benchmarks start, stop and kill: Barnabas and Apache Kafka.
+
+Both offer the same interface (`Server`), so that a test written for one runs against the other:
+Apache Kafka is the oracle that shows the test itself is right.
+"""
+
+import abc
+import base64
+import os
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from peers.java import BROKER, STORAGE_TOOL, tool_command
+from peers.processes import Child, can_connect, free_port
+
+_READY = re.compile(r"^barnabas ready on (\S+):(\d+)$", re.MULTILINE)
+
+
+class Server(abc.ABC):
+    """One broker with a data directory that outlives its process."""
+
+    name: str
+
+    def __init__(self, directory: Path, config: Mapping[str, str] | None = None) -> None:
+        self.directory = directory
+        self.data_dir = directory / "data"
+        self.config = dict(config or {})
+        self.starts = 0
+        self.start_s = 0.0  # how long the last start took, until clients were served
+        self.port = 0
+        self.child: Child | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    def start(self) -> None:
+        """Starts the broker; returns once it serves clients. A restart keeps port and data."""
+        begin = time.monotonic()
+        self.launch()
+        self._wait_until_ready(self._running())
+        self.start_s = time.monotonic() - begin
+
+    def launch(self) -> None:
+        """Starts the process and does not wait for it."""
+        self.starts += 1
+        self.child = Child(self._command(), self.directory, f"broker-{self.starts}")
+
+    def stop(self) -> None:
+        """A clean shutdown."""
+        child = self._running()
+        self.child = None
+        code = child.terminate(timeout_s=60)
+        self._check_stop(code, child)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        child = self._running()
+        self.child = None
+        child.kill()
+
+    def cpu_s(self) -> float:
+        """CPU seconds (user and system, all threads) that the process has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_bytes(self) -> int:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def partition_dir(self, topic: str, partition: int) -> Path:
+        return self.data_dir / f"{topic}-{partition}"
+
+    def output(self) -> str:
+        """What the running or last broker wrote on stdout and stderr."""
+        paths = (self.directory / f"broker-{self.starts}.{end}" for end in ("out", "err"))
+        return "\n".join(path.read_text(errors="replace") for path in paths)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.child is not None:
+            self.kill()
+
+    def _running(self) -> Child:
+        assert self.child is not None, f"{self.name} is not running"
+        return self.child
+
+    @abc.abstractmethod
+    def _command(self) -> list[str]: ...
+
+    @abc.abstractmethod
+    def _wait_until_ready(self, child: Child) -> None: ...
+
+    def _check_stop(self, code: int, child: Child) -> None:
+        assert code == 0, child.describe()
+
+
+class BarnabasServer(Server):
+    """`barnabas serve`, with the interpreter and environment of the caller."""
+
+    name = "barnabas"
+
+    def _command(self) -> list[str]:
+        settings = [f"--set={key}={value}" for key, value in self.config.items()]
+        return [
+            str(Path(sys.executable).with_name("barnabas")),
+            "serve",
+            f"--data-dir={self.data_dir}",
+            f"--listen=127.0.0.1:{self.port}",
+            *settings,
+        ]
+
+    def _wait_until_ready(self, child: Child) -> None:
+        child.wait_for(lambda: _READY.search(child.stdout()), 60, "the ready line")
+        ready = _READY.search(child.stdout())
+        assert ready is not None
+        self.port = int(ready[2])
+
+
+class KafkaServer(Server):
+    """Apache Kafka, one KRaft node that is broker and controller."""
+
+    name = "kafka"
+
+    def __init__(
+        self, directory: Path, config: Mapping[str, str] | None = None, heap: str = "512m"
+    ) -> None:
+        super().__init__(directory, config)
+        self.heap = heap
+        self._controller_port = 0
+
+    def _command(self) -> list[str]:
+        properties = self.directory / "server.properties"
+        if not self.port:
+            self._format(properties)
+        command = tool_command(BROKER, str(properties), heap=self.heap)
+        # The tools' quick-start JVM options would make a slow broker.
+        return [word for word in command if not word.startswith("-XX:")]
+
+    def _wait_until_ready(self, child: Child) -> None:
+        child.wait_for(lambda: can_connect("127.0.0.1", self.port), 60, "the broker to listen")
+        child.wait_for(self._leads_its_topics, 60, "the broker to know its topics")
+
+    def _leads_its_topics(self) -> bool:
+        """Kafka serves clients before it has replayed its topics and opened their logs."""
+        logs = {path.parent.name for path in self.data_dir.glob("*/partition.metadata")}
+        split = (name.rpartition("-") for name in logs if not name.startswith("__cluster"))
+        latest = OffsetSpec.latest()
+        ends = {TopicPartition(topic, int(p)): latest for topic, _, p in split}
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        try:
+            admin.list_topics(timeout=5)
+            for found in admin.list_offsets(ends, request_timeout=5).values() if ends else ():
+                found.result()
+        except KafkaException:
+            return False
+        return True
+
+    def _format(self, properties: Path) -> None:
+        self.port, self._controller_port = free_port(), free_port()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},"
+            f"CONTROLLER://127.0.0.1:{self._controller_port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "log.dirs": str(self.data_dir),
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            **self.config,
+        }
+        lines = (f"{key}={value}\n" for key, value in settings.items())
+        properties.write_text("".join(lines))
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = tool_command(STORAGE_TOOL, "format", "-t", cluster_id, "-c", str(properties))
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+
+    def _check_stop(self, code: int, child: Child) -> None:
+        assert code in (0, 143), child.describe()  # a JVM that ends on SIGTERM says 128 + 15
