@@ -1,0 +1,1 @@
+"""Barnabas measured beside its peers, in one run, with the same client."""
