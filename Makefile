@@ -1,0 +1,86 @@
+# Barnabas: `make serve` and `make test` need a fresh Debian with Python >= 3.11 and root, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+PYTEST_ARGS ?= -n $(JOBS) --dist loadfile --no-loadscope-reorder
+KILLS ?= 25
+FUZZ_SECONDS ?= 60
+NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o -name '*.h' 2>/dev/null)
+PYTHON_CODE := src tests bench ci setup.py
+
+.PHONY: help setup build serve test test-native test-python test-asan test-tsan fuzz lint format clean
+.PHONY: lint-python lint-native lint-tools peers bench-quick
+
+help:  ## what there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml ci/setup.sh
+	PYTHON=$(PYTHON) bash ci/setup.sh $(VENV)
+	@touch $@
+
+build: $(VENV)/.ready  ## the extension modules and .venv/bin/barnabas
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@test -x $(BIN)/barnabas || $(BIN)/pip install -q --no-build-isolation --no-deps -e .
+
+serve: build  ## a broker on 127.0.0.1:9092
+	$(BIN)/barnabas serve
+
+test: test-native test-python  ## everything from nothing to a passed test run
+
+test-native: build  ## the native tests of csrc/
+	@cmake -S . -B build/native -DBARNABAS_TESTS=ON >/dev/null
+	@cmake --build build/native -j $(JOBS)
+	@ctest --test-dir build/native --output-on-failure --no-tests=error
+
+test-python: build peers  ## pytest: units, clients, faults
+	$(BIN)/pytest $(PYTEST_ARGS) --kills $(KILLS)
+
+peers:
+	@bash ci/setup-peers.sh
+
+build/asan/.configured build/tsan/.configured: CMakeLists.txt | lint-tools $(VENV)/.ready
+	@cmake -S . -B $(@D) -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release \
+	  -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g1" -DBARNABAS_PYTHON=OFF -DBARNABAS_TESTS=ON \
+	  $(if $(findstring asan,$@),-DBARNABAS_SANITIZE=address -DBARNABAS_FUZZ=ON,-DBARNABAS_SANITIZE=thread) >/dev/null
+	@touch $@
+
+test-asan: build/asan/.configured  ## the native tests with address and undefined-behaviour checks
+	@cmake --build build/asan -j $(JOBS)
+	@ctest --test-dir build/asan --output-on-failure --no-tests=error
+
+test-tsan: build/tsan/.configured  ## the native tests with data-race checks
+	@cmake --build build/tsan -j $(JOBS)
+	@ctest --test-dir build/tsan --output-on-failure --no-tests=error
+
+fuzz: build build/asan/.configured  ## the native fuzzers, FUZZ_SECONDS in all
+	@cmake --build build/asan -j $(JOBS)
+	$(BIN)/python tests/fuzz build/asan $(FUZZ_SECONDS)
+
+lint: lint-python lint-native  ## every check that is not a test
+
+lint-python: $(VENV)/.ready
+	$(BIN)/ruff check $(PYTHON_CODE)
+	$(BIN)/ruff format --check $(PYTHON_CODE)
+	$(BIN)/python ci/tidy.py
+	$(BIN)/mypy
+
+lint-tools:
+	@bash ci/apt-install.sh clang clang-tidy clang-format libclang-rt-14-dev
+
+lint-native: $(VENV)/.ready lint-tools
+	@echo clang-format; clang-format --dry-run -Werror $(NATIVE)
+	bash ci/clang-tidy.sh build/lint $(JOBS)
+
+format: $(VENV)/.ready lint-tools  ## rewrites sources in the house's format
+	$(BIN)/ruff check --fix-only -q $(PYTHON_CODE)
+	$(BIN)/ruff format -q $(PYTHON_CODE)
+	clang-format -i $(NATIVE)
+
+bench-quick: build peers  ## Barnabas and Apache Kafka side by side; writes bench/RESULTS.md
+	$(BIN)/python bench/compare.py --results bench/RESULTS.md
+
+clean:  ## removes what was built, not the environment
+	rm -rf build src/barnabas/*.so

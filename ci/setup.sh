@@ -1,0 +1,22 @@
+#!/bin/bash
+# Installs what the build and the tests need: system packages with apt, Python ones into the venv given.
+set -euo pipefail
+venv=$1
+python=${PYTHON:-python3}
+here=$(dirname "$0")
+
+packages=(build-essential cmake ninja-build pkg-config ccache
+  liblz4-dev libzstd-dev libsnappy-dev zlib1g-dev libgtest-dev kcat)
+# The interpreter's own headers and venv module, when it is Debian's.
+if [[ $(readlink -f "$(command -v "$python")") == /usr/bin/* ]]; then
+  packages+=(python3-venv python3-dev)
+fi
+bash "$here/apt-install.sh" "${packages[@]}"
+
+[[ -x $venv/bin/python ]] || "$python" -m venv "$venv"
+"$venv/bin/python" - <<'PY' >"$venv/requirements.txt"
+import tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+print("\n".join(project["dependencies"] + project["optional-dependencies"]["dev"]))
+PY
+"$venv/bin/pip" install -q --disable-pip-version-check -r "$venv/requirements.txt"

@@ -1,0 +1,217 @@
+"""Watches what compilers and linters do not: layers, sizes, the one registry, what sources mention.
+
+`python ci/tidy.py` prints one line a finding and exits 1 when there is any. Exceptions are named
+here, each with its reason.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+FILE_LINES = 500
+FUNCTION_LINES = 70
+
+LONG_FILES: dict[str, str] = {
+    "src/barnabas/_records.pyx": "encoder and decoder share inlined helpers, one module each costs",
+}
+LONG_FUNCTIONS: dict[str, str] = {}  # "path::function"; C++ functions are watched by clang-tidy
+
+# What a layer of csrc/ may include, besides itself.
+NATIVE_LAYERS = {
+    "base": (),
+    "record": ("base",),
+    "storage": ("base", "record"),
+    "net": ("base",),
+    "dataplane": ("base", "record", "storage", "net"),
+    "bindings": ("base", "record", "storage", "net", "dataplane"),
+}
+
+# The parts of src/barnabas, lowest first: a part imports only parts of lower tiers, or itself.
+PYTHON_TIERS = (
+    ("errors", "_core", "_records", "state"),
+    ("config", "protocol", "logs"),
+    ("log",),
+    ("metadata", "dump"),
+    ("coordinator",),
+    ("handlers",),
+    ("broker",),
+    ("node",),
+    ("embed",),
+    ("pytest_plugin", "cli"),
+    ("__main__",),
+)
+# Pure state machines: they import nothing of ours but each other.
+CLOSED_PARTS = ("state",)
+
+# Modules of handlers/ that handlers share and that answer no API of their own.
+HANDLER_SUPPORT = {
+    "call",
+    "config_changes",
+    "leader_epochs",
+    "partition_fields",
+    "pending",
+    "services",
+}
+
+BANNED_TEXT = {
+    re.compile(r"/(?:work|root|home)/\w"): "a path of somebody's machine",
+    re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b"): "unfinished work",
+    re.compile(r"\b(?:[Ii]ssue|[Tt]icket|PR) ?#?\d"): "ticket talk",
+    re.compile(r"[Cc]o-authored-by"): "a trailer",
+}
+SOURCE_SUFFIXES = {".py", ".pyi", ".pyx", ".cc", ".h", ".java", ".go", ".sh"}
+CODE_DIRS = ("src", "csrc", "tests", "bench", "ci")
+
+
+class Finding(NamedTuple):
+    path: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.message}"
+
+
+def sources() -> list[Path]:
+    """The source files git knows or would add, relative to the root."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *CODE_DIRS]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    paths = {Path(line) for line in listed.stdout.splitlines()}
+    return sorted(p for p in paths if p.suffix in SOURCE_SUFFIXES and (ROOT / p).is_file())
+
+
+def check_text(path: Path, text: str) -> Iterator[Finding]:
+    lines = text.splitlines()
+    if len(lines) > FILE_LINES and str(path) not in LONG_FILES:
+        yield Finding(str(path), FILE_LINES, f"{len(lines)} lines, more than {FILE_LINES}")
+    if path == Path("ci/tidy.py"):
+        return
+    for number, line in enumerate(lines, 1):
+        for pattern, meaning in BANNED_TEXT.items():
+            if match := pattern.search(line):
+                yield Finding(str(path), number, f"{meaning}: {match[0]!r}")
+
+
+def _check_length(path: Path, name: str, first: int, last: int) -> Iterator[Finding]:
+    length = last - first + 1
+    if length > FUNCTION_LINES and f"{path}::{name}" not in LONG_FUNCTIONS:
+        yield Finding(str(path), first, f"{name} has {length} lines, more than {FUNCTION_LINES}")
+
+
+# -- C++
+
+
+def check_native(path: Path, text: str) -> Iterator[Finding]:
+    if path.parts[0] != "csrc" or path.parts[1] not in NATIVE_LAYERS:
+        return
+    layer = path.parts[1]
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.match(r'#include "(\w+)/', line)
+        if match and match[1] != layer and match[1] not in NATIVE_LAYERS[layer]:
+            yield Finding(str(path), number, f"{layer} must not include {match[1]}")
+
+
+# -- Python
+
+
+def check_python(path: Path, text: str) -> Iterator[Finding]:
+    tree = ast.parse(text, str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _check_length(path, node.name, node.lineno, node.end_lineno or node.lineno)
+    if path.parts[:2] == ("src", "barnabas") and len(path.parts) > 2:
+        yield from _check_imports(path, tree)
+
+
+def _part(module: str) -> str | None:
+    """The part of our package that a module name belongs to; None for other packages."""
+    names = module.split(".")
+    return names[1] if names[0] == "barnabas" and len(names) > 1 else None
+
+
+def _imported_parts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "barnabas":
+            # Classes are public names, which come from the top of the package.
+            modules = [f"barnabas.{a.name}" for a in node.names if a.name.islower()]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        else:
+            continue
+        for module in modules:
+            if part := _part(module):
+                yield node.lineno, part
+
+
+def _check_imports(path: Path, tree: ast.Module) -> Iterator[Finding]:
+    own = Path(path.parts[2]).stem
+    if own == "__init__":
+        return
+    tiers = {part: tier for tier, parts in enumerate(PYTHON_TIERS) for part in parts}
+    if own not in tiers:
+        yield Finding(str(path), 1, f"{own} has no tier: add it to PYTHON_TIERS in ci/tidy.py")
+        return
+    for line, part in _imported_parts(tree):
+        if part in (own, "__version__"):
+            continue
+        if own in CLOSED_PARTS:
+            yield Finding(str(path), line, f"{own} must import nothing of ours, but imports {part}")
+        elif part not in tiers:
+            yield Finding(str(path), line, f"imports {part}, which has no tier in ci/tidy.py")
+        elif tiers[part] >= tiers[own]:
+            yield Finding(str(path), line, f"{own} must not import {part}: imports go downward")
+
+
+# -- the registry
+
+
+def check_registry() -> Iterator[Finding]:
+    """Every handler module is named in the registry, and the registry names no others."""
+    registry = ROOT / "src/barnabas/protocol/apis.py"
+    handlers_dir = ROOT / "src/barnabas/handlers"
+    if not registry.exists() and not handlers_dir.exists():
+        return
+    tree = ast.parse(registry.read_text())
+    named = {
+        node.value.rpartition(".")[2]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.startswith("barnabas.handlers.")
+    }
+    present = {path.stem for path in handlers_dir.glob("*.py") if not path.stem.startswith("_")}
+    present -= HANDLER_SUPPORT
+    where = str(registry.relative_to(ROOT))
+    for missing in sorted(present - named):
+        yield Finding(where, 1, f"handlers/{missing}.py is not in the registry")
+    for unknown in sorted(named - present):
+        yield Finding(where, 1, f"names handlers/{unknown}.py, which does not exist")
+
+
+def findings() -> Iterator[Finding]:
+    for path in sources():
+        text = (ROOT / path).read_text()
+        yield from check_text(path, text)
+        if path.suffix in (".cc", ".h"):
+            yield from check_native(path, text)
+        elif path.suffix in (".py", ".pyi"):
+            yield from check_python(path, text)
+    yield from check_registry()
+
+
+def main() -> int:
+    found = list(findings())
+    for finding in found:
+        print(finding)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
