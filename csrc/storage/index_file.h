@@ -11,12 +11,14 @@
 // an unreadable sector is an error instead of SIGBUS, and a file needs no preallocated, zero-filled
 // tail.
 //
-// Pure state plus free functions on descriptors; the owner (Segment, under Log's mutex) locks.
+// Pure state; the owner (Segment, under Log's mutex) locks, but for decode(), which readers call
+// unlocked while they search a file.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -98,15 +100,19 @@ class OffsetIndex {
   void append(int64_t offset, uint32_t position);
   /// The last entry in memory at or below `offset`; nullopt when it is (or may be) in the file.
   [[nodiscard]] std::optional<OffsetPosition> floor_in_tail(int64_t offset) const;
+  /// Needs no lock.
   [[nodiscard]] OffsetPosition decode(const uint8_t* entry) const;
   [[nodiscard]] bool full(int32_t max_bytes) const {
     return entries.count() >= static_cast<uint32_t>(max_bytes) / kOffsetEntryBytes;
   }
 
+  /// REQUIRES: `other` is of the same segment.
+  void take_entries(OffsetIndex&& other) { entries = std::move(other.entries); }
+
   IndexEntries entries{kOffsetEntryBytes};
 
  private:
-  int64_t base_offset_;
+  const int64_t base_offset_;
 };
 
 class TimeIndex {
@@ -115,6 +121,7 @@ class TimeIndex {
 
   /// Appends unless the timestamp is not above the last one.
   void maybe_append(OffsetTimestamp entry);
+  /// Needs no lock.
   [[nodiscard]] OffsetTimestamp decode(const uint8_t* entry) const;
   /// The last entry in memory at or below `timestamp`; nullopt when it may be in the file.
   [[nodiscard]] std::optional<OffsetTimestamp> floor_in_tail(int64_t timestamp) const;
@@ -123,11 +130,17 @@ class TimeIndex {
     return entries.count() + 1 >= static_cast<uint32_t>(max_bytes) / kTimeEntryBytes;
   }
 
+  /// REQUIRES: `other` is of the same segment.
+  void take_entries(TimeIndex&& other) {
+    entries = std::move(other.entries);
+    last = other.last;
+  }
+
   IndexEntries entries{kTimeEntryBytes};
   OffsetTimestamp last;  // (-1, -1) when there is none
 
  private:
-  int64_t base_offset_;
+  const int64_t base_offset_;
 };
 
 }  // namespace barnabas::storage

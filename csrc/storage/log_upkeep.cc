@@ -105,8 +105,8 @@ Status LogImpl::rebuild_indexes(const SegmentPtr& segment) {
   if (!active) rebuilt.finish_time_index();
   BARNABAS_TRY(persist_indexes(rebuilt, directory));
   MutexLock lock(mutex_);
-  segment->offset_index = rebuilt.offset_index;
-  segment->time_index = rebuilt.time_index;
+  segment->offset_index.take_entries(std::move(rebuilt.offset_index));
+  segment->time_index.take_entries(std::move(rebuilt.time_index));
   segment->max_timestamp = rebuilt.max_timestamp;
   segment->first_timestamp = rebuilt.first_timestamp;
   segment->bytes_since_index_entry = rebuilt.bytes_since_index_entry;
