@@ -10,7 +10,6 @@
 #include "bindings/convert.h"
 #include "bindings/gil.h"
 #include "dataplane/settings.h"
-#include "record/builder.h"
 #include "record/validate.h"
 #include "storage/bare_log.h"
 
@@ -64,24 +63,6 @@ Result<std::vector<uint8_t>> read_batches(storage::Log& log, int64_t offset, siz
 }
 
 // Requires GIL to read the arguments, then releases it.
-int64_t append_records(const PyLog& self, const py::sequence& records, int64_t timestamp_ms) {
-  storage::Log& log = self.writable_log();
-  record::BatchOptions options;
-  if (self.config.recompress) {
-    options.codec = self.config.codec;
-    options.level = self.config.codec_level;
-  }
-  const py::tuple held(records);  // keeps what the views refer to, whatever becomes of a list
-  const auto views = to_records(held);
-  return check(without_gil([&]() -> Result<int64_t> {
-    record::BatchBuilder builder(options);
-    for (const auto& [key, value] : views) builder.append(timestamp_ms, key, value);
-    BARNABAS_ASSIGN(auto bytes, builder.build());
-    return append_validated(log, self.config, std::move(bytes));
-  }));
-}
-
-// Requires GIL to read the arguments, then releases it.
 PyLogHolder open_log(const std::string& path, const py::object& config, bool read_only) {
   const auto log_config = check(dataplane::parse_log_config(to_settings(config)));
   auto bare = check(without_gil([&] { return BareLog::open(path, log_config, read_only); }));
@@ -100,7 +81,6 @@ void bind_writing(PyLogClass& log) {
             without_gil([&] { return append_validated(target, self.config, std::move(copy)); }));
       },
       py::arg("batch"));
-  log.def("append_records", &append_records, py::arg("records"), py::arg("timestamp_ms"));
   log.def(
       "truncate",
       [](const PyLog& self, int64_t offset) {

@@ -399,8 +399,7 @@ Result<std::shared_ptr<Partition>> EngineImpl::find(std::string_view topic,
 }
 
 Result<PartitionInfo> EngineImpl::partition_info(std::string_view topic, int32_t partition) {
-  const auto found = table_.find(topic, partition);
-  if (found == nullptr) return unknown_partition(topic, partition);
+  BARNABAS_ASSIGN(const auto found, find(topic, partition));
   return info_of(*found);
 }
 

@@ -134,7 +134,6 @@ Result<EngineConfig> parse_engine_config(const SettingMap& settings) {
   reader.read("fetch.max.bytes", config.fetch_max_bytes);
   reader.read("max.incremental.fetch.session.cache.slots", config.fetch_session_cache_slots);
   reader.read("log.flush.offset.checkpoint.interval.ms", config.checkpoint_interval_ms);
-  reader.read("log.flush.scheduler.interval.ms", config.flush_check_interval_ms);
   reader.read("log.retention.check.interval.ms", config.maintenance_interval_ms);
   reader.read("producer.id.expiration.ms", config.producer_id_expiration_ms);
   if (server.reactor_threads < 1) reader.refuse("num.network.threads", "must be at least 1");
@@ -164,7 +163,6 @@ Result<storage::LogConfig> parse_log_config(const SettingMap& settings) {
   reader.read("max.message.bytes", config.max_message_bytes);
   reader.read("message.timestamp.before.max.ms", config.timestamp_before_max_ms);
   reader.read("message.timestamp.after.max.ms", config.timestamp_after_max_ms);
-  reader.read("producer.id.expiration.ms", config.producer_id_expiration_ms);
   constexpr std::pair<std::string_view, record::TimestampType> kTimestampTypes[] = {
       {"CreateTime", record::TimestampType::kCreateTime},
       {"LogAppendTime", record::TimestampType::kLogAppendTime}};

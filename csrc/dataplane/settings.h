@@ -32,7 +32,6 @@ struct EngineConfig {
   int32_t fetch_session_cache_slots = 1000;  // max.incremental.fetch.session.cache.slots
   /// log.flush.offset.checkpoint.interval.ms; the log starts and high watermarks go with it.
   int64_t checkpoint_interval_ms = 60'000;
-  int64_t flush_check_interval_ms = INT64_MAX;     // log.flush.scheduler.interval.ms
   int64_t maintenance_interval_ms = 300'000;       // log.retention.check.interval.ms
   int64_t producer_id_expiration_ms = 86'400'000;  // producer.id.expiration.ms
 };

@@ -45,7 +45,6 @@ void Upkeep::run() {
   pthread_setname_np(pthread_self(), "bnb-upkeep");
   int64_t checkpointed_ms = clock_.monotonic_ms();
   int64_t maintained_ms = checkpointed_ms;
-  int64_t flush_checked_ms = checkpointed_ms;
   int64_t aged_ms = checkpointed_ms;
   for (;;) {
     EngineConfig config;
@@ -56,11 +55,9 @@ void Upkeep::run() {
       config = config_;
     }
     const int64_t now_ms = clock_.monotonic_ms();
-    if (now_ms - flush_checked_ms >= std::min(config.flush_check_interval_ms, kRoundMs)) {
-      flush_overdue();
-      flush_checked_ms = now_ms;
-    }
+    flush_overdue();
     store_.remove_due();
+    remove_due_files();
     if (now_ms - aged_ms >= kAgeRecentTailsMs) {
       for (const auto& partition : table_.partitions()) partition->age_recent_tail();
       aged_ms = now_ms;
@@ -108,6 +105,12 @@ void Upkeep::flush_overdue() {
     }
   }
   seen_.swap(seen);
+}
+
+void Upkeep::remove_due_files() {
+  for (const auto& partition : table_.partitions()) {
+    if (partition->availability() == ErrorCode::kNone) partition->log()->remove_due_files();
+  }
 }
 
 void Upkeep::maintain_logs() {

@@ -46,6 +46,7 @@ class Upkeep {
 
   void run() EXCLUDES(mutex_);
   void flush_overdue();
+  void remove_due_files();
   void maintain_logs();
 
   const PartitionTable& table_;

@@ -101,7 +101,7 @@ bool LogImpl::should_roll(const Segment& active, uint64_t bytes, int64_t last_of
   // By the records' own time when they have one, else by the wall clock.
   const int64_t since = active.first_timestamp >= 0 ? active.first_timestamp : active.created_ms;
   const int64_t until = active.first_timestamp >= 0 ? max_timestamp : clock_.wall_ms();
-  return until > since && until - since > config_.segment_ms - config_.segment_jitter_ms;
+  return until > since && until - since > roll_after_ms(active);
 }
 
 Result<AppendInfo> LogImpl::append(const AppendBatch& batch, int32_t leader_epoch) {

@@ -105,12 +105,12 @@ class Log {
   /// Errors: kOutOfOrderSequenceNumber, kInvalidProducerEpoch, kKafkaStorageError (nothing is
   /// appended), kRecordListTooLarge.
   virtual Result<AppendInfo> append(const AppendBatch& batch, int32_t leader_epoch) = 0;
-  /// As a follower or copier: offsets and epochs are kept as they are in `bytes` (several batches).
+  /// As a copy of another log: offsets and epochs stay as they are in `bytes` (several batches).
   virtual Result<AppendInfo> append_as_follower(ByteView bytes) = 0;
   /// fdatasync of everything below the log end; moves the recovery point. Returns the offset up to
   /// which all is durable. Blocks: disk threads only. After a failure the log is offline.
   virtual Result<int64_t> flush() = 0;
-  /// Forces a new segment. (segment.ms; tests)
+  /// Begins a new segment, unless the active one is empty.
   virtual Status roll() = 0;
   virtual Status truncate_to(int64_t offset) = 0;
   /// Moves the log start (DeleteRecords); whole segments below it become deletable.
@@ -152,9 +152,11 @@ class Log {
 
   // -- upkeep (disk threads) ----------------------------------------------------------------------
   virtual void set_config(const LogConfig& config) = 0;
-  /// Rolls when segment.ms is over, forgets expired producers, closes what is idle, removes what
-  /// retention allows below `high_watermark`.
+  /// Rolls when segment.ms is over, forgets expired producers, rebuilds damaged indexes, takes out
+  /// of the log what retention allows below `high_watermark`.
   virtual void maintain(int64_t high_watermark) = 0;
+  /// Unlinks the files of removed segments whose file.delete.delay.ms is over.
+  virtual void remove_due_files() = 0;
 };
 
 }  // namespace barnabas::storage

@@ -68,6 +68,7 @@ class LogImpl final : public Log {
 
   void set_config(const LogConfig& config) override;
   void maintain(int64_t high_watermark) override;
+  void remove_due_files() override;
 
  private:
   using SegmentPtr = std::shared_ptr<Segment>;
@@ -139,9 +140,11 @@ class LogImpl final : public Log {
   std::vector<SegmentPtr> take_segments_below(int64_t offset) REQUIRES(write_mutex_, mutex_);
   void remove_segments(const std::vector<SegmentPtr>& doomed) REQUIRES(write_mutex_);
   void remove_old_segments(int64_t high_watermark) REQUIRES(write_mutex_);
+  /// How many segments retention takes, the active one included.
   [[nodiscard]] size_t count_expired(int64_t high_watermark, int64_t now_ms) const REQUIRES(mutex_);
-  /// Returns the files whose time to be unlinked has come.
-  std::vector<std::string> maintain_segments(int64_t high_watermark) EXCLUDES(write_mutex_);
+  void roll_when_due(int64_t high_watermark) REQUIRES(write_mutex_);
+  /// How old the active segment may get: segment.ms less the segment's share of segment.jitter.ms.
+  [[nodiscard]] int64_t roll_after_ms(const Segment& active) const REQUIRES(mutex_);
   void rebuild_damaged_indexes() EXCLUDES(write_mutex_);
 
   // -- finding (log_read.cc, log_time.cc)
@@ -199,7 +202,8 @@ class LogImpl final : public Log {
     std::string path;
     int64_t due_ms;  // monotonic
   };
-  std::deque<DoomedFile> doomed_ GUARDED_BY(write_mutex_);
+  std::deque<DoomedFile> doomed_ GUARDED_BY(write_mutex_);  // in the order of due_ms
+  std::atomic<int64_t> next_due_ms_ = INT64_MAX;            // of doomed_, for a look without lock
 };
 
 }  // namespace barnabas::storage

@@ -191,6 +191,7 @@ void LogImpl::remove_segments(const std::vector<SegmentPtr>& doomed) {
       fds_.forget(path);
       if (::rename(path.c_str(), gone.c_str()) == 0) {
         doomed_.push_back({std::move(gone), due_ms});
+        next_due_ms_.store(doomed_.front().due_ms);
       } else if (errno != ENOENT) {
         log(LogLevel::kWarning, "storage", system_error(path).message);
       }
@@ -226,41 +227,60 @@ Status LogImpl::mark_deleted() {
   // A descriptor opened by the old name meanwhile must not be found by a topic made anew.
   for (const std::string& path : paths) fds_.forget(path);
   doomed_.clear();
+  next_due_ms_.store(INT64_MAX);
   return sync_directory(std::filesystem::path(to).parent_path().string());
 }
 
 void LogImpl::maintain(int64_t high_watermark) {
   rebuild_damaged_indexes();
-  // Unlinking a large file takes a while: not under the lock that appends need.
-  for (const std::string& path : maintain_segments(high_watermark)) ::unlink(path.c_str());
+  MutexLock writing(write_mutex_);
+  {
+    MutexLock lock(mutex_);
+    if (!check_writable().ok()) return;
+    producers_.remove_expired(clock_.wall_ms(), config_.producer_id_expiration_ms);
+  }
+  roll_when_due(high_watermark);
+  remove_old_segments(high_watermark);
 }
 
-std::vector<std::string> LogImpl::maintain_segments(int64_t high_watermark) {
-  MutexLock writing(write_mutex_);
+void LogImpl::roll_when_due(int64_t high_watermark) {
   bool roll_now = false;
   {
     MutexLock lock(mutex_);
-    if (!check_writable().ok()) return {};
     const int64_t now_ms = clock_.wall_ms();
-    producers_.remove_expired(now_ms, config_.producer_id_expiration_ms);
     const Segment& active = *segments_.back();
-    const int64_t limit_ms = config_.segment_ms - config_.segment_jitter_ms;
+    const int64_t limit_ms = roll_after_ms(active);
     // By both clocks: a topic whose records carry old timestamps would otherwise get a new segment
     // at every look.
     roll_now = active.size > 0 && now_ms - active.created_ms > limit_ms &&
                (active.first_timestamp < 0 || now_ms - active.first_timestamp > limit_ms);
+    // Retention takes whole segments, so the one being written has to be left first.
+    roll_now = roll_now || count_expired(high_watermark, now_ms) == segments_.size();
   }
-  if (roll_now) {
-    const Status rolled = roll_segment();
-    if (!rolled.ok()) log(LogLevel::kWarning, "storage", rolled.error().message);
-  }
-  remove_old_segments(high_watermark);
+  if (!roll_now) return;
+  const Status rolled = roll_segment();
+  if (!rolled.ok()) log(LogLevel::kWarning, "storage", rolled.error().message);
+}
+
+int64_t LogImpl::roll_after_ms(const Segment& active) const {
+  const auto jitter_ms =
+      static_cast<double>(std::min(config_.segment_jitter_ms, config_.segment_ms));
+  return config_.segment_ms - static_cast<int64_t>(active.jitter_share * jitter_ms);
+}
+
+void LogImpl::remove_due_files() {
+  if (clock_.monotonic_ms() < next_due_ms_.load()) return;
   std::vector<std::string> due;
-  while (!doomed_.empty() && doomed_.front().due_ms <= clock_.monotonic_ms()) {
-    due.push_back(std::move(doomed_.front().path));
-    doomed_.pop_front();
+  {
+    MutexLock writing(write_mutex_);
+    while (!doomed_.empty() && doomed_.front().due_ms <= clock_.monotonic_ms()) {
+      due.push_back(std::move(doomed_.front().path));
+      doomed_.pop_front();
+    }
+    next_due_ms_.store(doomed_.empty() ? INT64_MAX : doomed_.front().due_ms);
   }
-  return due;
+  // Unlinking a large file takes a while: not under the lock that appends need.
+  for (const std::string& path : due) ::unlink(path.c_str());
 }
 
 size_t LogImpl::count_expired(int64_t high_watermark, int64_t now_ms) const {
@@ -273,8 +293,9 @@ size_t LogImpl::count_expired(int64_t high_watermark, int64_t now_ms) const {
     excess = total > kept ? total - kept : 0;
   }
   size_t count = 0;
-  while (count + 1 < segments_.size() && segments_[count + 1]->base_offset <= high_watermark) {
+  while (count < segments_.size() && segments_[count]->next_offset <= high_watermark) {
     const Segment& oldest = *segments_[count];
+    if (count + 1 == segments_.size() && oldest.size == 0) break;
     const bool too_old = config_.retention_ms >= 0 && oldest.max_timestamp.timestamp >= 0 &&
                          now_ms - oldest.max_timestamp.timestamp > config_.retention_ms;
     const bool too_much = excess >= oldest.size && excess > 0;
@@ -289,7 +310,8 @@ void LogImpl::remove_old_segments(int64_t high_watermark) {
   std::vector<SegmentPtr> doomed;
   {
     MutexLock lock(mutex_);
-    const size_t count = count_expired(high_watermark, clock_.wall_ms());
+    const size_t count =
+        std::min(count_expired(high_watermark, clock_.wall_ms()), segments_.size() - 1);
     if (count == 0) return;
     const int64_t new_start = segments_[count]->base_offset;
     log_start_offset_.store(std::max(log_start_offset_.load(), new_start));

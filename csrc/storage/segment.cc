@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <random>
 
 #include "storage/batch_cursor.h"
 #include "storage/fd_cache.h"
@@ -11,6 +12,21 @@
 #include "storage/log_file_name.h"
 
 namespace barnabas::storage {
+namespace {
+
+double random_share() {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0, 1)(random);
+}
+
+}  // namespace
+
+Segment::Segment(int64_t base)
+    : base_offset(base),
+      jitter_share(random_share()),
+      next_offset(base),
+      offset_index(base),
+      time_index(base) {}
 
 void Segment::add_batch(const record::BatchView& batch, int32_t index_interval_bytes) {
   if (size == 0) first_timestamp = batch.max_timestamp();

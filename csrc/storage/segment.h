@@ -17,12 +17,12 @@ namespace barnabas::storage {
 class FdCache;
 
 struct Segment {
-  explicit Segment(int64_t base)
-      : base_offset(base), next_offset(base), offset_index(base), time_index(base) {}
+  explicit Segment(int64_t base);
 
   const int64_t base_offset;
-  int64_t next_offset;  // above every offset in the segment
-  uint64_t size = 0;    // bytes of whole batches in the file
+  const double jitter_share;  // in [0, 1): of segment.jitter.ms, drawn at random
+  int64_t next_offset;        // above every offset in the segment
+  uint64_t size = 0;          // bytes of whole batches in the file
   OffsetIndex offset_index;
   TimeIndex time_index;
   OffsetTimestamp max_timestamp;                   // offset: last of the first batch that has it

@@ -123,7 +123,7 @@ TEST_F(EngineTest, a_log_that_cannot_be_opened_is_reported_and_answers_storage_e
   EXPECT_NE(reports[0].error, "");
   EXPECT_EQ(reports[1].error, "");
   start();
-  EXPECT_TRUE(engine_->partition_info("t", 0)->offline);
+  EXPECT_EQ(engine_->partition_info("t", 0).error().code, ErrorCode::kKafkaStorageError);
   BrokerClient client(port_);
   EXPECT_EQ(client.produce_one({}).error, ErrorCode::kKafkaStorageError);
   EXPECT_EQ(client.fetch_one({}).error, ErrorCode::kKafkaStorageError);

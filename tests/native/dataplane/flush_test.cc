@@ -79,6 +79,7 @@ class GatedLog final : public storage::Log {
   [[nodiscard]] const std::string& directory() const override { return directory_; }
   void set_config(const storage::LogConfig&) override {}
   void maintain(int64_t) override {}
+  void remove_due_files() override {}
 
  private:
   mutable Mutex mutex_;

@@ -1,4 +1,5 @@
 // Rolling, truncation, deletion, retention, and what the files look like.
+#include <algorithm>
 #include <fstream>
 
 #include "log_fixture.h"
@@ -99,6 +100,25 @@ TEST_F(UpkeepTest, AnIdleSegmentIsLeftWhenItsTimeIsOver) {
   clock.advance_ms(5000);
   log->maintain(1);
   EXPECT_EQ(log->segment_count(), 2u);  // an empty one stays
+}
+
+TEST_F(UpkeepTest, JitterMakesSegmentsLeaveAtDifferentTimesAndNeverLate) {
+  config.segment_ms = 100'000;
+  config.segment_jitter_ms = 90'000;
+  open();
+  std::vector<int64_t> ages;  // of each segment, when it was left
+  int64_t timestamp = kNow;
+  for (int segment = 0; segment < 20; ++segment) {
+    const size_t before = log->segment_count();
+    const int64_t begin = timestamp;
+    append({.timestamp = begin});
+    while (log->segment_count() == before) append({.timestamp = timestamp += 1000});
+    ages.push_back(timestamp - begin);
+  }
+  const auto [least, most] = std::minmax_element(ages.begin(), ages.end());
+  EXPECT_GE(*least, 10'000);
+  EXPECT_LE(*most, 101'000);
+  EXPECT_GT(*most - *least, 10'000);
 }
 
 TEST_F(UpkeepTest, IndexEntriesNameTheLastOffsetOfTheBatchAtTheirPosition) {
@@ -251,10 +271,11 @@ TEST_F(UpkeepTest, AdvancingTheStartRemovesWholeSegmentsBelowIt) {
   EXPECT_EQ(log->epoch_for_offset(20), 20);
   EXPECT_EQ(log->advance_log_start_offset(41).error().code, ErrorCode::kOffsetOutOfRange);
   EXPECT_FALSE(names_with(".deleted").empty());
-  log->maintain(0);
+  clock.advance_ms(999);
+  log->remove_due_files();
   EXPECT_FALSE(names_with(".deleted").empty());
-  clock.advance_ms(1000);
-  log->maintain(0);
+  clock.advance_ms(1);
+  log->remove_due_files();
   EXPECT_TRUE(names_with(".deleted").empty());
   crash_and_open();
   EXPECT_EQ(log->log_start_offset(), 20);
@@ -277,8 +298,17 @@ TEST_F(UpkeepTest, RetentionRemovesOldSegmentsBelowTheHighWatermark) {
   const int64_t start = log->log_start_offset();
   EXPECT_EQ(batches_from(start).size(), static_cast<size_t>(40 - start));
   clock.advance_ms(100'000);
-  log->maintain(40);
-  EXPECT_EQ(log->segment_count(), 1u);  // the active one stays
+  log->maintain(39);
+  EXPECT_LE(log->read(39, 1, INT64_MAX, true)->first_batch_offset, 39);  // not committed yet
+  log->maintain(40);  // the segment being written to is left, and goes too
+  EXPECT_EQ(log->log_start_offset(), 40);
+  EXPECT_EQ(log->size_bytes(), 0u);
+  EXPECT_EQ(append({.timestamp = clock.wall_ms()}).base_offset, 40);
+  log->maintain(41);
+  EXPECT_EQ(log->log_start_offset(), 40);
+  crash_and_open();
+  EXPECT_EQ(log->log_start_offset(), 40);
+  EXPECT_EQ(log->log_end_offset(), 41);
 }
 
 TEST_F(UpkeepTest, RetentionKeepsAtLeastTheBytesAskedFor) {
