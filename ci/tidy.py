@@ -110,10 +110,12 @@ def check_native(path: Path, text: str) -> Iterator[Finding]:
     if path.parts[0] != "csrc" or path.parts[1] not in NATIVE_LAYERS:
         return
     layer = path.parts[1]
+    below = (layer, *NATIVE_LAYERS[layer])
     for number, line in enumerate(text.splitlines(), 1):
-        match = re.match(r'#include "(\w+)/', line)
-        if match and match[1] != layer and match[1] not in NATIVE_LAYERS[layer]:
-            yield Finding(str(path), number, f"{layer} must not include {match[1]}")
+        match = re.match(r'#\s*include\s*["<](\.\.|\w+)/', line)
+        included = match[1] if match else layer
+        if included == ".." or (included in NATIVE_LAYERS and included not in below):
+            yield Finding(str(path), number, f"{layer} must not include {included}")
 
 
 # -- Python
@@ -189,10 +191,28 @@ def check_registry() -> Iterator[Finding]:
     present = {path.stem for path in handlers_dir.glob("*.py") if not path.stem.startswith("_")}
     present -= HANDLER_SUPPORT
     where = str(registry.relative_to(ROOT))
+    for name in sorted(present & named):
+        yield from _check_handler_docstring(Path("src/barnabas/handlers") / f"{name}.py", tree)
     for missing in sorted(present - named):
         yield Finding(where, 1, f"handlers/{missing}.py is not in the registry")
     for unknown in sorted(named - present):
         yield Finding(where, 1, f"names handlers/{unknown}.py, which does not exist")
+
+
+def _check_handler_docstring(path: Path, registry: ast.Module) -> Iterator[Finding]:
+    """A handler's docstring opens with its API's name, key and versions, as registered."""
+    for node in ast.walk(registry):
+        if not (isinstance(node, ast.Call) and len(node.args) >= 5):
+            continue
+        values = [str(a.value) if isinstance(a, ast.Constant) else "" for a in node.args]
+        if values[4] != f"barnabas.handlers.{path.stem}":
+            continue
+        key, name, low, high = values[:4]
+        versions = f"version {low}" if low == high else f"versions {low}-{high}"
+        expected = f"{name} (API key {key}), {versions}:"
+        docstring = ast.get_docstring(ast.parse((ROOT / path).read_text())) or ""
+        if not docstring.startswith(expected):
+            yield Finding(str(path), 1, f"the docstring should begin with {expected!r}")
 
 
 def findings() -> Iterator[Finding]:

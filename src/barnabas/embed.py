@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from weakref import WeakSet
 
-from barnabas.errors import BarnabasError, BrokerClosed, KafkaError
+from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
 
 if TYPE_CHECKING:
     from barnabas.config.start import StartConfig
@@ -104,7 +104,7 @@ class Broker:
         """Makes a topic that is served at return. Raises KafkaError."""
         from barnabas.metadata.topic_service import NewTopic
 
-        texts = {key: _text(value) for key, value in (config or {}).items()}
+        texts = _texts(config or {})
         topic = NewTopic(name=name, partition_count=partitions, config=texts)
 
         async def create() -> None:
@@ -156,17 +156,10 @@ class Broker:
             self._loop.close()
 
     async def _serve(self, start: "StartConfig", started: "Future[Node]") -> None:
-        from barnabas.node import Node, NodeOptions
+        from barnabas.node import Node
 
         try:
-            node = Node(
-                NodeOptions(
-                    data_dir=start.data_dir,
-                    config=start.config,
-                    listen=start.listen,
-                    advertised=start.advertised,
-                )
-            )
+            node = Node(start)
             await node.start()
         except BaseException as error:
             started.set_exception(error)
@@ -210,12 +203,15 @@ def _start_config(data_dir: Path, port: int, config: Mapping[str, ConfigValue]) 
     from barnabas.config.broker_keys import EMBEDDED_DEFAULTS
     from barnabas.config.start import make_start_config
 
-    settings = {key: _text(value) for key, value in config.items()}
-    settings.setdefault("listeners", f"PLAINTEXT://127.0.0.1:{port}")
+    settings = _texts(config)
+    if "listeners" not in settings:
+        settings["listeners"] = f"PLAINTEXT://127.0.0.1:{port}"
+    elif port:
+        raise ConfigError(f"port={port} and listeners={settings['listeners']}: give one of them")
     return make_start_config([("config", settings)], data_dir=data_dir, defaults=EMBEDDED_DEFAULTS)
 
 
-def _text(value: ConfigValue) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+def _texts(config: Mapping[str, ConfigValue]) -> dict[str, str]:
+    from barnabas.config.keys import format_value
+
+    return {key: format_value(value) or "" for key, value in config.items()}

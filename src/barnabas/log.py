@@ -185,10 +185,8 @@ def _effective_config(config: Mapping[str, int | str | bool]) -> dict[str, int |
         return {}  # the core's own defaults are Kafka's
     # Imported where it is used: the keys' descriptions take half a second.
     from barnabas.config.broker_config import BrokerConfig, validate_topic_config
+    from barnabas.config.keys import format_value
 
-    texts = {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in config.items()
-    }
+    texts = {name: format_value(value) or "" for name, value in config.items()}
     validate_topic_config(texts)
     return BrokerConfig({}).core_topic_config(texts)

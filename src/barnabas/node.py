@@ -13,14 +13,14 @@ import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from barnabas._core import Core, CoreError, DirectoryIdentity, RecoveryReport
 from barnabas.broker import BrokerLoop
-from barnabas.config.broker_config import BrokerConfig, Source
+from barnabas.config.broker_config import Source
 from barnabas.config.listeners import Address
+from barnabas.config.start import StartConfig
 from barnabas.coordinator.coordinator import GroupCoordinator, group_config
 from barnabas.errors import ConfigError, StartError
 from barnabas.handlers.services import Services
@@ -47,23 +47,13 @@ STOP_GRACE_MS: Final = 2_000
 BLOCKING_THREADS: Final = 4  # for metadata changes and look-ups in logs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeOptions:
-    """What a broker is started with."""
-
-    data_dir: Path
-    config: BrokerConfig
-    listen: Address
-    advertised: Address | None = None  # None: where it listens
-
-
 class Node:
     """A broker on the running loop. `start`, then `stop`, once each."""
 
-    def __init__(self, options: NodeOptions) -> None:
-        self._options = options
-        self._config = options.config
-        self._core = Core(options.config.core_settings())
+    def __init__(self, start: StartConfig) -> None:
+        self._start_config = start
+        self._config = start.config
+        self._core = Core(start.config.core_settings())
         self._executor = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="blocking")
         self._store: MetadataStore | None = None
         self._loop: BrokerLoop | None = None
@@ -86,7 +76,9 @@ class Node:
             raise
 
     async def _start(self) -> None:
-        data_dir = self._options.data_dir
+        data_dir = self._start_config.data_dir
+        for key in self._start_config.unused_keys:
+            logger.warning("%s has no effect: Barnabas does not use it", key)
         asyncio.get_running_loop().set_default_executor(self._executor)
         self._open_directory(data_dir)
         store = self._store = SqliteStore(data_dir / FILE_NAME)
@@ -94,7 +86,7 @@ class Node:
         self._read_store(store)
         self._reconcile(store)
         self._report(self._load_partitions())
-        host, port = self._options.listen
+        host, port = self._start_config.listen
         self.address = Address(host, self._core.listen(host, port))
         self._make_services(store)
         assert self._groups is not None
@@ -132,10 +124,6 @@ class Node:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         node_id = self._config.integer("node.id")
         self.directory = self._core.open_directory(str(data_dir), cluster_id, node_id)
-        if self.directory.node_id != node_id:
-            raise StartError(
-                f"{data_dir} belongs to broker {self.directory.node_id}, but node.id is {node_id}"
-            )
 
     def _check_cluster_id(self, store: MetadataStore) -> None:
         """The store and the directory belong together, or one of them has been exchanged."""
@@ -145,8 +133,8 @@ class Node:
             store.commit([Put(CLUSTER_PATH, cluster_id.encode())])
         elif entry.value.decode() != cluster_id:
             raise StartError(
-                f"{self._options.data_dir} has cluster id {cluster_id}, but its {FILE_NAME} is of "
-                f"cluster {entry.value.decode()}"
+                f"{self._start_config.data_dir} has cluster id {cluster_id}, but its {FILE_NAME} "
+                f"is of cluster {entry.value.decode()}"
             )
 
     def _read_store(self, store: MetadataStore) -> None:
@@ -234,7 +222,7 @@ class Node:
             )
 
     def _make_services(self, store: MetadataStore) -> None:
-        advertised = self._options.advertised or self.address
+        advertised = self._start_config.advertised or self.address
         rack = self._config.get("broker.rack")
         self.identity = BrokerIdentity(
             node_id=self._config.integer("node.id"),
@@ -248,7 +236,6 @@ class Node:
             store=store,
             catalog=self.catalog,
             config=self._config,
-            executor=self._executor,
             on_deleted=self._on_topic_deleted,
         )
         self._groups = GroupCoordinator(
@@ -260,8 +247,6 @@ class Node:
             core=self._core,
             identity=self.identity,
             catalog=self.catalog,
-            store=store,
-            executor=self._executor,
             producer_ids=ProducerIds(store),
             config=self._config,
             topics=self.topics,
@@ -270,10 +255,9 @@ class Node:
                 catalog=self.catalog,
                 config=self._config,
                 topics=self.topics,
-                executor=self._executor,
             ),
             groups=self._groups,
-            data_dir=str(self._options.data_dir.resolve()),
+            data_dir=str(self._start_config.data_dir.resolve()),
         )
         self._loop = BrokerLoop(self._core, services)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import barnabas
 from barnabas import _core
 from barnabas._core import Core, CoreError
 from barnabas._records import iter_batches
@@ -198,9 +199,8 @@ def test_the_log_sink_gets_the_cores_lines(tmp_path: Path) -> None:
     lines: list[tuple[int, str, str]] = []
     _core.set_log_sink(lambda *line: lines.append(line))
     try:
-        log = _core.Log(str(tmp_path / "t-0"))
-        log.append_records([(None, b"a" * 100)], NOW_MS)
-        log.close()
+        with barnabas.Log(tmp_path / "t-0") as log:
+            log.append([b"a" * 100])
         segment = tmp_path / "t-0" / f"{0:020}.log"
         segment.write_bytes(segment.read_bytes()[:-1])
         (tmp_path / "t-0" / ".kafka_cleanshutdown").unlink()

@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from barnabas.cli.cluster import REQUEST_TIMEOUT_S, error_text, result_of
 from barnabas.cli.failure import EXIT_FAILURE, CommandError
+from barnabas.state.internal_topics import INTERNAL_TOPICS
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
         ConsumerGroupDescription,
     )
 
-INTERNAL_TOPICS: Final = frozenset(
-    ("__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata")
-)
 Partition = tuple[str, int]
 
 

@@ -96,23 +96,14 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
 async def _serve(start: "StartConfig") -> int:
     import logging
 
-    from barnabas.node import Node, NodeOptions
+    from barnabas.node import Node
 
     logger = logging.getLogger("barnabas.serve")
-    for key in start.unused_keys:
-        logger.warning("%s has no effect: Barnabas does not use it", key)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
-    node = Node(
-        NodeOptions(
-            data_dir=start.data_dir,
-            config=start.config,
-            listen=start.listen,
-            advertised=start.advertised,
-        )
-    )
+    node = Node(start)
     await node.start()
     _print_banner(node, start)
     print(f"barnabas ready on {node.address}", flush=True)

@@ -136,20 +136,22 @@ class BrokerConfig:
 
 
 def split_known(entries: Mapping[str, str], origin: str) -> tuple[dict[str, str], list[str]]:
-    """Entries whose keys are used, and the keys that only Kafka uses.
+    """Entries whose keys Barnabas has, and the keys that are of no effect.
 
     Raises ConfigError for a key that nobody knows.
     """
-    used: dict[str, str] = {}
+    known: dict[str, str] = {}
     unused: list[str] = []
     for name, text in entries.items():
         if name in BROKER_KEYS:
-            used[name] = text
+            known[name] = text
+            if not BROKER_KEYS[name].used:
+                unused.append(name)
         elif name in UNUSED_KAFKA_KEYS or name.startswith(UNUSED_PREFIXES):
             unused.append(name)
         else:
             raise ConfigError(f"{origin}: unknown configuration key {name}")
-    return used, unused
+    return known, unused
 
 
 def validate_topic_config(config: Mapping[str, str | None]) -> None:

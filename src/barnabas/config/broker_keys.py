@@ -15,7 +15,7 @@ from barnabas.config.keys import (
     Value,
 )
 from barnabas.config.topic_default_keys import TOPIC_DEFAULT_KEYS
-from barnabas.config.topic_keys import DAY_MS, HOUR_MS, MINUTE_MS
+from barnabas.config.topic_keys import DAY_MS, HOUR_MS, MINUTE_MS, NO_EFFECT
 from barnabas.config.validators import Validator, at_least, list_of
 
 _INT, _SHORT, _LONG = ConfigType.INT, ConfigType.SHORT, ConfigType.LONG
@@ -25,7 +25,7 @@ _HIGH, _MEDIUM, _LOW = Importance.HIGH, Importance.MEDIUM, Importance.LOW
 REACTORS_DEFAULT_MAX: Final = 4
 
 
-def _static(
+def _key(
     importance: Importance,
     name: str,
     type_: ConfigType,
@@ -33,38 +33,19 @@ def _static(
     doc: str,
     *,
     check: Validator | None = None,
+    update: Update = Update.READ_ONLY,
+    used: bool = True,
 ) -> Key:
-    """A key that is read at start."""
     return Key(
         name=name,
         type=type_,
         default=default,
-        doc=doc,
+        doc=doc if used else f"{doc} {NO_EFFECT}",
         importance=importance,
         validator=check,
+        update=update,
         nullable=default is None,
-    )
-
-
-def _dynamic(
-    importance: Importance,
-    name: str,
-    type_: ConfigType,
-    default: Value,
-    doc: str,
-    *,
-    check: Validator | None = None,
-) -> Key:
-    """A key that may change at any time."""
-    return Key(
-        name=name,
-        type=type_,
-        default=default,
-        doc=doc,
-        importance=importance,
-        validator=check,
-        update=Update.DYNAMIC,
-        nullable=default is None,
+        used=used,
     )
 
 
@@ -86,7 +67,7 @@ def _time(
 
 
 _IDENTITY = (
-    _static(
+    _key(
         _HIGH,
         "node.id",
         _INT,
@@ -94,49 +75,50 @@ _IDENTITY = (
         "The id of this broker.",
         check=at_least(0),
     ),
-    _static(_HIGH, "broker.id", _INT, -1, "The older name of node.id; -1 is not set."),
-    _static(_MEDIUM, "broker.rack", _STRING, None, "The rack this broker is in."),
-    _static(
+    _key(_HIGH, "broker.id", _INT, -1, "The older name of node.id; -1 is not set."),
+    _key(_MEDIUM, "broker.rack", _STRING, None, "The rack this broker is in."),
+    _key(
         _HIGH,
         "process.roles",
         _LIST,
         ("broker", "controller"),
         "What Kafka's process would be; a Barnabas broker is its own controller.",
         check=list_of("broker", "controller"),
+        used=False,
     ),
 )
 
 _NETWORK = (
-    _static(
+    _key(
         _HIGH,
         "listeners",
         _LIST,
         ("PLAINTEXT://127.0.0.1:9092",),
         "Where clients connect: NAME://HOST:PORT; port 0 picks a free one.",
     ),
-    _static(_HIGH, "advertised.listeners", _LIST, None, "What clients are told to connect to."),
-    _static(
+    _key(_HIGH, "advertised.listeners", _LIST, None, "What clients are told to connect to."),
+    _key(
         _LOW,
         "listener.security.protocol.map",
         _STRING,
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
         "The protocol of each listener name.",
     ),
-    _static(
+    _key(
         _HIGH,
         "controller.listener.names",
         _LIST,
         (),
         "Listeners of Kafka's controllers; there are none here, so these are passed over.",
     ),
-    _static(
+    _key(
         _HIGH,
         "allow.insecure.listeners",
         _BOOL,
         False,
         "Allows a listener off loopback without authentication. Barnabas' own key.",
     ),
-    _static(
+    _key(
         _HIGH,
         "num.network.threads",
         _INT,
@@ -144,7 +126,7 @@ _NETWORK = (
         "Threads that serve connections.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _HIGH,
         "num.io.threads",
         _INT,
@@ -152,7 +134,7 @@ _NETWORK = (
         "Threads for what may wait for a disk.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _HIGH,
         "queued.max.requests",
         _INT,
@@ -160,30 +142,32 @@ _NETWORK = (
         "Requests that may wait for the broker loop before connections are not read from.",
         check=at_least(1),
     ),
-    _dynamic(
+    _key(
         _MEDIUM,
         "max.connections",
         _INT,
         INT32_MAX,
         "Connections at a time.",
         check=at_least(0),
+        update=Update.DYNAMIC,
     ),
-    _dynamic(
+    _key(
         _MEDIUM,
         "max.connections.per.ip",
         _INT,
         INT32_MAX,
         "Connections at a time from one address.",
         check=at_least(0),
+        update=Update.DYNAMIC,
     ),
-    _static(
+    _key(
         _MEDIUM,
         "connections.max.idle.ms",
         _LONG,
         10 * MINUTE_MS,
-        "Connections without a request for so long are closed.",
+        "Connections on which nothing moves for so long are closed.",
     ),
-    _static(
+    _key(
         _HIGH,
         "socket.request.max.bytes",
         _INT,
@@ -191,29 +175,29 @@ _NETWORK = (
         "The largest request.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _MEDIUM,
         "socket.listen.backlog.size",
         _INT,
         50,
-        "Connections that may wait to be accepted.",
+        "Connections that may wait to be accepted; 1024 at least.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _HIGH,
         "socket.send.buffer.bytes",
         _INT,
         100 << 10,
         "SO_SNDBUF; -1 leaves it to the system.",
     ),
-    _static(
+    _key(
         _HIGH,
         "socket.receive.buffer.bytes",
         _INT,
         100 << 10,
         "SO_RCVBUF; -1 leaves it to the system.",
     ),
-    _static(
+    _key(
         _MEDIUM,
         "fetch.max.bytes",
         _INT,
@@ -221,7 +205,7 @@ _NETWORK = (
         "The largest fetch response.",
         check=at_least(1024),
     ),
-    _static(
+    _key(
         _MEDIUM,
         "max.incremental.fetch.session.cache.slots",
         _INT,
@@ -229,7 +213,7 @@ _NETWORK = (
         "Fetch sessions remembered.",
         check=at_least(0),
     ),
-    _static(
+    _key(
         _MEDIUM,
         "max.request.partition.size.limit",
         _INT,
@@ -240,15 +224,15 @@ _NETWORK = (
 )
 
 _TOPICS = (
-    _static(
+    _key(
         _HIGH,
         "auto.create.topics.enable",
         _BOOL,
         True,
         "Whether asking for the metadata of a topic creates it.",
     ),
-    _static(_HIGH, "delete.topic.enable", _BOOL, True, "Whether topics can be deleted."),
-    _static(
+    _key(_HIGH, "delete.topic.enable", _BOOL, True, "Whether topics can be deleted."),
+    _key(
         _MEDIUM,
         "num.partitions",
         _INT,
@@ -256,7 +240,7 @@ _TOPICS = (
         "Partitions of a topic created without a number.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _MEDIUM,
         "default.replication.factor",
         _INT,
@@ -266,28 +250,28 @@ _TOPICS = (
 )
 
 _GROUPS = (
-    _static(
+    _key(
         _MEDIUM,
         "group.initial.rebalance.delay.ms",
         _INT,
         3000,
         "How long the first rebalance of an empty group waits for more members.",
     ),
-    _static(
+    _key(
         _MEDIUM,
         "group.min.session.timeout.ms",
         _INT,
         6000,
         "The shortest session timeout a member may ask for.",
     ),
-    _static(
+    _key(
         _MEDIUM,
         "group.max.session.timeout.ms",
         _INT,
         30 * MINUTE_MS,
         "The longest session timeout a member may ask for.",
     ),
-    _static(
+    _key(
         _MEDIUM,
         "group.max.size",
         _INT,
@@ -295,14 +279,14 @@ _GROUPS = (
         "Members of a group.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _HIGH,
         "offset.metadata.max.bytes",
         _INT,
         4096,
         "The largest metadata committed with an offset.",
     ),
-    _static(
+    _key(
         _HIGH,
         "offsets.retention.minutes",
         _INT,
@@ -310,7 +294,7 @@ _GROUPS = (
         "How long the offsets of a group without members are kept.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _HIGH,
         "offsets.retention.check.interval.ms",
         _LONG,
@@ -318,7 +302,7 @@ _GROUPS = (
         "How often expired offsets are looked for.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _HIGH,
         "offsets.topic.num.partitions",
         _INT,
@@ -326,7 +310,7 @@ _GROUPS = (
         "Partitions of __consumer_offsets, when it is created.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _HIGH,
         "offsets.topic.replication.factor",
         _SHORT,
@@ -334,7 +318,7 @@ _GROUPS = (
         "Replicas of __consumer_offsets: 3, or the number of brokers if that is less.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _HIGH,
         "offsets.topic.segment.bytes",
         _INT,
@@ -342,28 +326,30 @@ _GROUPS = (
         "The segment size of __consumer_offsets.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _HIGH,
         "transaction.state.log.replication.factor",
         _SHORT,
         1,
         "Replicas of __transaction_state: 3, or the number of brokers if that is less.",
         check=at_least(1),
+        used=False,
     ),
-    _static(
+    _key(
         _HIGH,
         "transaction.state.log.min.isr",
         _INT,
         1,
         "Replicas of __transaction_state in sync: 2, or the number of brokers if that is less.",
         check=at_least(1),
+        used=False,
     ),
 )
 
 _LOG = (
-    _static(_HIGH, "log.dir", _LIST, None, "The data directory, when log.dirs is not set."),
-    _static(_HIGH, "log.dirs", _LIST, None, "The data directory."),
-    _static(
+    _key(_HIGH, "log.dir", _LIST, None, "The data directory, when log.dirs is not set."),
+    _key(_HIGH, "log.dirs", _LIST, None, "The data directory."),
+    _key(
         _HIGH,
         "num.recovery.threads.per.data.dir",
         _INT,
@@ -371,7 +357,7 @@ _LOG = (
         "Threads that load logs at start.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _HIGH,
         "log.flush.offset.checkpoint.interval.ms",
         _INT,
@@ -379,14 +365,14 @@ _LOG = (
         "How often recovery points are written.",
         check=at_least(0),
     ),
-    _static(
+    _key(
         _HIGH,
         "log.flush.scheduler.interval.ms",
         _LONG,
         INT64_MAX,
-        "How often logs are looked at for an fsync that is due.",
+        "The fallback of log.flush.interval.ms. Logs are looked at every second for a due fsync.",
     ),
-    _static(
+    _key(
         _MEDIUM,
         "log.retention.check.interval.ms",
         _LONG,
@@ -394,7 +380,7 @@ _LOG = (
         "How often segments are looked at for deletion.",
         check=at_least(1),
     ),
-    _static(
+    _key(
         _LOW,
         "producer.id.expiration.ms",
         _INT,
@@ -409,15 +395,15 @@ _LOG = (
         Synonym("log.retention.minutes", MINUTE_MS),
         Synonym("log.retention.hours", HOUR_MS),
     ),
-    _static(_HIGH, "log.retention.minutes", _INT, None, "log.retention.ms in minutes."),
-    _static(_HIGH, "log.retention.hours", _INT, 7 * 24, "log.retention.ms in hours."),
+    _key(_HIGH, "log.retention.minutes", _INT, None, "log.retention.ms in minutes."),
+    _key(_HIGH, "log.retention.hours", _INT, 7 * 24, "log.retention.ms in hours."),
     _time(
         "log.roll.ms",
         None,
         "The default of the topic key segment.ms.",
         Synonym("log.roll.hours", HOUR_MS),
     ),
-    _static(
+    _key(
         _HIGH,
         "log.roll.hours",
         _INT,
@@ -431,7 +417,7 @@ _LOG = (
         "The default of the topic key segment.jitter.ms.",
         Synonym("log.roll.jitter.hours", HOUR_MS),
     ),
-    _static(
+    _key(
         _HIGH,
         "log.roll.jitter.hours",
         _INT,
@@ -455,6 +441,5 @@ BROKER_KEYS: Final[Mapping[str, Key]] = {
 
 EMBEDDED_DEFAULTS: Final[Mapping[str, Value]] = {
     "group.initial.rebalance.delay.ms": 0,
-    "listeners": ("PLAINTEXT://127.0.0.1:0",),
 }
 """Where an embedded broker differs: tests and notebooks do not wait for more members."""

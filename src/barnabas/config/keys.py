@@ -68,6 +68,7 @@ class Key:
     update: Update = Update.READ_ONLY
     nullable: bool = False
     internal: bool = False  # for tests: not described
+    used: bool = True  # False: kept and shown, of no effect
 
     def parse(self, text: str) -> Value:
         """The value of a text. Raises ConfigError with Kafka's message."""

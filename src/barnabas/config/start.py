@@ -50,9 +50,9 @@ def make_start_config(
     static: dict[str, str] = {}
     unused: list[str] = []
     for origin, entries in layers:
-        used, passed_over = split_known(entries, origin)
-        static |= used
-        unused += passed_over
+        known, without_effect = split_known(entries, origin)
+        static |= known
+        unused += without_effect
     if "broker.id" in static and "node.id" not in static and int_or(static["broker.id"], -1) >= 0:
         static["node.id"] = static["broker.id"]
     if data_dir is not None:

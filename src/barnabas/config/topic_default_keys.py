@@ -21,6 +21,7 @@ def _topic_default(name: str, topic_key: str, importance: Importance = _MEDIUM) 
         update=Update.DYNAMIC,
         nullable=key.nullable,
         internal=key.internal,
+        used=key.used,
     )
 
 

@@ -25,6 +25,7 @@ from barnabas.config.validators import (
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
+NO_EFFECT: Final = "(Kept and shown; Barnabas does not use it.)"
 COMPRESSION_TYPES: Final = ("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer")
 
 
@@ -36,18 +37,20 @@ def _key(
     *synonyms: str | Synonym,
     check: Validator | None = None,
     internal: bool = False,
+    used: bool = True,
 ) -> Key:
     return Key(
         name=name,
         type=type_,
         default=default,
-        doc=doc,
+        doc=doc if used else f"{doc} {NO_EFFECT}",
         importance=Importance.MEDIUM,
         validator=check,
         synonyms=tuple(s if isinstance(s, Synonym) else Synonym(s) for s in synonyms),
         update=Update.DYNAMIC,
         nullable=internal,
         internal=internal,
+        used=used,
     )
 
 
@@ -102,6 +105,7 @@ _KEYS = (
         "How long compaction keeps tombstones.",
         "log.cleaner.delete.retention.ms",
         check=at_least(0),
+        used=False,
     ),
     _key(
         "file.delete.delay.ms",
@@ -134,6 +138,7 @@ _KEYS = (
         (),
         "Replicas whose fetching is throttled.",
         check=throttled_replicas,
+        used=False,
     ),
     _key(
         "index.interval.bytes",
@@ -157,6 +162,7 @@ _KEYS = (
         (),
         "Replicas whose serving of followers is throttled.",
         check=throttled_replicas,
+        used=False,
     ),
     _key(
         "local.retention.bytes",
@@ -165,6 +171,7 @@ _KEYS = (
         "The size kept locally with tiered storage; -2 is retention.bytes.",
         "log.local.retention.bytes",
         check=at_least(-2),
+        used=False,
     ),
     _key(
         "local.retention.ms",
@@ -173,6 +180,7 @@ _KEYS = (
         "The time kept locally with tiered storage; -2 is retention.ms.",
         "log.local.retention.ms",
         check=at_least(-2),
+        used=False,
     ),
     _key(
         "max.compaction.lag.ms",
@@ -181,6 +189,7 @@ _KEYS = (
         "The longest time a record stays out of compaction.",
         "log.cleaner.max.compaction.lag.ms",
         check=at_least(1),
+        used=False,
     ),
     _key(
         "max.message.bytes",
@@ -221,6 +230,7 @@ _KEYS = (
         "The share of a log that is uncompacted before compaction starts.",
         "log.cleaner.min.cleanable.ratio",
         check=between(0, 1),
+        used=False,
     ),
     _key(
         "min.compaction.lag.ms",
@@ -229,6 +239,7 @@ _KEYS = (
         "The shortest time a record stays out of compaction.",
         "log.cleaner.min.compaction.lag.ms",
         check=at_least(0),
+        used=False,
     ),
     _key(
         "min.insync.replicas",
@@ -244,10 +255,22 @@ _KEYS = (
         False,
         "Whether a new segment's file gets its full size at once.",
         "log.preallocate",
+        used=False,
     ),
-    _key("remote.log.copy.disable", _BOOL, False, "Stops copying to tiered storage."),
-    _key("remote.log.delete.on.disable", _BOOL, False, "Deletes tiered data when disabled."),
-    _key("remote.storage.enable", _BOOL, False, "Tiered storage, which Barnabas does not have."),
+    _key("remote.log.copy.disable", _BOOL, False, "Stops copying to tiered storage.", used=False),
+    _key(
+        "remote.log.delete.on.disable",
+        _BOOL,
+        False,
+        "Deletes tiered data when disabled.",
+        used=False,
+    ),
+    _key(
+        "remote.storage.enable",
+        _BOOL,
+        False,
+        "Tiered storage, which Barnabas does not have: true is refused.",
+    ),
     _key(
         "retention.bytes",
         _LONG,

@@ -16,10 +16,11 @@ from barnabas.coordinator.timers import MS_PER_S, Timers
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.effects import Append, Effects, Instant, SetTimer, TimerKey
 from barnabas.state.group.shard import GroupShard
+from barnabas.state.internal_topics import CONSUMER_OFFSETS
 
 logger = logging.getLogger(__name__)
 
-TOPIC = "__consumer_offsets"
+TOPIC = CONSUMER_OFFSETS
 LOAD_CHUNK_BYTES = 64 * 1024  # decoded in one go: some milliseconds
 
 Reply = Callable[[Any], None]
@@ -86,8 +87,8 @@ class Shard:
         try:
             offset = self._log.partition_info(TOPIC, self.partition).log_start_offset
             while True:
-                data = await self._loop.run_in_executor(
-                    None, self._log.read_batches, TOPIC, self.partition, offset, LOAD_CHUNK_BYTES
+                data = await asyncio.to_thread(
+                    self._log.read_batches, TOPIC, self.partition, offset, LOAD_CHUNK_BYTES
                 )
                 if not data:
                     break

@@ -14,11 +14,11 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from barnabas.state.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE
+
 if TYPE_CHECKING:
     from barnabas._records import Record
 
-CONSUMER_OFFSETS: Final = "__consumer_offsets"
-TRANSACTION_STATE: Final = "__transaction_state"
 _VERSION: Final = struct.Struct(">h")
 _NAMES: Final = "barnabas.protocol.internal"
 _TRANSACTION_STATUS: Final = (

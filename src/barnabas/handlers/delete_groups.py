@@ -1,4 +1,4 @@
-"""DeleteGroups (42), versions 0-2: groups without members go, with their offsets."""
+"""DeleteGroups (API key 42), versions 0-2: groups without members go, with their offsets."""
 
 import asyncio
 

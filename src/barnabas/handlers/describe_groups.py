@@ -1,4 +1,4 @@
-"""DescribeGroups (15), versions 0-6: groups with their members.
+"""DescribeGroups (API key 15), versions 0-6: groups with their members.
 
 An unknown group is Dead; from version 6 on it is GROUP_ID_NOT_FOUND too (KIP-1043). Version 3 can
 ask what the client may do: everything, as long as there is no authorizer.

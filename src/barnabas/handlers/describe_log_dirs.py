@@ -4,6 +4,7 @@ Version 3 added the top-level error, 4 the volume's total and usable bytes (KIP-
 directory is cordoned. Partitions that are not here are left out, as in Kafka.
 """
 
+import asyncio
 import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ async def handle(call: Call) -> bytes:
     """Describes the one data directory."""
     services = call.services
     path = services.data_dir
-    volume = await services.run_blocking(os.statvfs, path)
+    volume = await asyncio.to_thread(os.statvfs, path)
     topics: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for info in _wanted(call):
         topics[info.topic].append(

@@ -1,4 +1,4 @@
-"""FindCoordinator (10), versions 0-6: the broker that looks after a group.
+"""FindCoordinator (API key 10), versions 0-6: the broker that looks after a group.
 
 That is always this one. `__consumer_offsets` is created when somebody first asks. Version 1 has key
 types, 4 several keys at once. There are no transactions and no share groups here: their

@@ -1,4 +1,4 @@
-"""Heartbeat (12), versions 0-4: a member says that it lives, and learns of rebalances.
+"""Heartbeat (API key 12), versions 0-4: a member says that it lives, and learns of rebalances.
 
 The most frequent request of all: the few possible answers are encoded once. Version 3 has static
 members.

@@ -1,4 +1,4 @@
-"""InitProducerId (API key 22), versions 0-6: an id for an idempotent producer (KIP-98, KIP-360).
+"""InitProducerId (API key 22), versions 0-5: an id for an idempotent producer (KIP-98, KIP-360).
 
 Without a transactional id each request gets a new producer id with epoch 0, whatever id and epoch
 the producer had. There are no transactions yet: a request with a transactional id is refused with
@@ -43,6 +43,4 @@ def _answer(call: Call, producer_id: int) -> bytes:
         error_code=ErrorCode.none,
         producer_id=producer_id,
         producer_epoch=0,
-        ongoing_txn_producer_id=NO_PRODUCER_ID,
-        ongoing_txn_producer_epoch=NO_PRODUCER_EPOCH,
     )

@@ -1,4 +1,4 @@
-"""JoinGroup (11), versions 0-9: become, or stay, a member of a group.
+"""JoinGroup (API key 11), versions 0-9: become, or stay, a member of a group.
 
 Answered when the join phase of the rebalance ends. Version 0 has no rebalance timeout: the session
 timeout counts. From 4 on a dynamic member is first told its id and comes back with it (KIP-394), 5

@@ -1,4 +1,4 @@
-"""LeaveGroup (13), versions 0-5: members go, so that the others need not wait for their timeout.
+"""LeaveGroup (API key 13), versions 0-5: members go, and others need not wait.
 
 Versions 0 to 2 name one member, whose error is that of the response. From 3 on there are several,
 each with its own error; a static member may be named by its group instance id alone, which is how

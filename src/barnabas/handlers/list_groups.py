@@ -1,4 +1,4 @@
-"""ListGroups (16), versions 0-5: the groups of this broker.
+"""ListGroups (API key 16), versions 0-5: the groups of this broker.
 
 Version 4 filters by state, 5 by type; both without regard to case.
 """

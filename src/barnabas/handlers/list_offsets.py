@@ -5,6 +5,7 @@ later than any record is answered with offset -1 and no error. Version 2 brought
 level, 4 the leader epoch in request and answer.
 """
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from kio.schema.errors import ErrorCode
@@ -13,8 +14,7 @@ from barnabas.handlers.call import Call
 from barnabas.handlers.leader_epochs import check_leader_epoch
 
 if TYPE_CHECKING:
-    from barnabas._core import PartitionInfo
-    from barnabas.handlers.services import Services
+    from barnabas._core import Core, PartitionInfo
 
 LATEST: Final = -1
 EARLIEST: Final = -2
@@ -96,7 +96,7 @@ async def _answer(call: Call, topic: str, partition: Any) -> dict[str, Any]:
         if error := check_leader_epoch(info, getattr(partition, "current_leader_epoch", -1)):
             return _failed(index, error)
         isolation_level = getattr(call.request, "isolation_level", 0)
-        found = await _look_up(call.services, info, timestamp, isolation_level)
+        found = await _look_up(call.services.core, info, timestamp, isolation_level)
     except CoreError as error:
         return _failed(index, ErrorCode(error.code))
     return {
@@ -109,10 +109,10 @@ async def _answer(call: Call, topic: str, partition: Any) -> dict[str, Any]:
 
 
 async def _look_up(
-    services: "Services", info: "PartitionInfo", timestamp: int, isolation_level: int
+    core: "Core", info: "PartitionInfo", timestamp: int, isolation_level: int
 ) -> tuple[int, int, int]:
     """Timestamp, offset and leader epoch of what was asked for."""
-    core, topic, partition = services.core, info.topic, info.partition
+    topic, partition = info.topic, info.partition
     committed_only = isolation_level == READ_COMMITTED
     end = info.last_stable_offset if committed_only else info.high_watermark
     if timestamp == LATEST:
@@ -123,7 +123,7 @@ async def _look_up(
     if timestamp in (LATEST_TIERED, EARLIEST_PENDING_UPLOAD):
         return _NOTHING  # there is no remote storage
     if timestamp == MAX_TIMESTAMP:
-        found = await services.run_blocking(core.max_timestamp_offset, topic, partition)
+        found = await asyncio.to_thread(core.max_timestamp_offset, topic, partition)
     else:
-        found = await services.run_blocking(core.offset_for_timestamp, topic, partition, timestamp)
+        found = await asyncio.to_thread(core.offset_for_timestamp, topic, partition, timestamp)
     return found if found[1] < end else _NOTHING

@@ -1,4 +1,4 @@
-"""OffsetCommit (8), versions 2-10: store how far a group has read.
+"""OffsetCommit (API key 8), versions 2-10: store how far a group has read.
 
 Answered when the offsets are stored. Versions 2 to 4 have a retention of their own, 6 leader
 epochs, 7 static members; 9 answers GROUP_ID_NOT_FOUND where older ones get ILLEGAL_GENERATION;

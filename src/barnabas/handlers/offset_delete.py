@@ -1,4 +1,4 @@
-"""OffsetDelete (47), version 0: forget how far a group has read.
+"""OffsetDelete (API key 47), version 0: forget how far a group has read.
 
 Refused for topics that members of the group subscribe to (KIP-496).
 """

@@ -1,4 +1,4 @@
-"""OffsetFetch (9), versions 1-10: how far a group has read.
+"""OffsetFetch (API key 9), versions 1-10: how far a group has read.
 
 A partition without a committed offset has -1. Null topics mean all there are (from version 2 on). 7
 can ask for stable offsets only, 8 for several groups at once; 10 names topics by id.

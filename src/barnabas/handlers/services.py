@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from barnabas.config.broker_config import BrokerConfig
 from barnabas.coordinator.coordinator import GroupCoordinator
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
 from barnabas.metadata.config_service import ConfigService
 from barnabas.metadata.producer_ids import ProducerIds
-from barnabas.metadata.store import MetadataStore
 from barnabas.metadata.topic_service import TopicService
 
 if TYPE_CHECKING:
     from barnabas._core import Core
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,16 +23,9 @@ class Services:
     core: Core
     identity: BrokerIdentity
     catalog: Catalog
-    store: MetadataStore
-    executor: Executor
     producer_ids: ProducerIds
     config: BrokerConfig
     topics: TopicService
     configs: ConfigService
     groups: GroupCoordinator
     data_dir: str
-
-    async def run_blocking(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Runs what may wait for a disk on another thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, function, *arguments)

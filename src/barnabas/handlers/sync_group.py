@@ -1,4 +1,4 @@
-"""SyncGroup (14), versions 0-5: the leader hands in the assignment, every member takes its part.
+"""SyncGroup (API key 14), versions 0-5: the assignment, handed in and taken.
 
 Answered when the assignment is stored. Version 3 has static members; 5 names the protocol, which
 must be the group's.

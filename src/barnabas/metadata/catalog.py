@@ -1,4 +1,4 @@
-"""The cluster as it is now, in memory: what handlers read. Imports `records` only.
+"""The cluster as it is now, in memory: what handlers read. Imports `records` and `state`.
 
 The catalog changes on the broker loop's thread alone, after the change is in the store, and each
 value in it is immutable: whoever holds a TopicRecord may keep it across a wait.
@@ -9,8 +9,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from barnabas.metadata.records import TopicRecord
-
-INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state"})
+from barnabas.state.internal_topics import INTERNAL_TOPICS
 
 
 @dataclass(frozen=True, slots=True)

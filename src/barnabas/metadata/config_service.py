@@ -6,7 +6,6 @@ To be used on the broker loop's thread.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 
 from kio.schema.errors import ErrorCode
 
@@ -38,13 +37,11 @@ class ConfigService:
         catalog: Catalog,
         config: BrokerConfig,
         topics: TopicService,
-        executor: Executor,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._config = config
         self._topics = topics
-        self._executor = executor
         self._changing = asyncio.Lock()
 
     async def change_topic(self, name: str, change: ConfigChange, *, validate_only: bool) -> None:
@@ -81,9 +78,8 @@ class ConfigService:
             if validate_only:
                 return
             put = Put(BROKER_CONFIGS_PREFIX + stored_as, encode_config(changed))
-            loop = asyncio.get_running_loop()
             try:
-                await loop.run_in_executor(self._executor, self._store.commit, [put])
+                await asyncio.to_thread(self._store.commit, [put])
             except StoreError as error:
                 raise KafkaError(ErrorCode.kafka_storage_error, str(error)) from error
             self._catalog.broker_configs = {**self._catalog.broker_configs, stored_as: changed}

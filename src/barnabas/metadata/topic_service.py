@@ -2,16 +2,15 @@
 
 What is in the store counts: a change is committed there first, so that a crash at any moment leaves
 it done or not done, and the next start makes directories agree. To be used on the broker loop's
-thread; whatever waits for a disk runs on the executor. One change at a time.
+thread; whatever waits for a disk runs on another one. One change at a time.
 """
 
 import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from kio.schema.errors import ErrorCode
 
@@ -21,14 +20,13 @@ from barnabas.metadata.catalog import Catalog, is_internal
 from barnabas.metadata.records import PartitionRecord, Tombstone, TopicRecord
 from barnabas.metadata.store import ABSENT, Delete, MetadataStore, Put, StoreError
 from barnabas.state import topics as rules
+from barnabas.state.internal_topics import CONSUMER_OFFSETS
 
 if TYPE_CHECKING:
     from barnabas._core import Core
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
-OFFSETS_TOPIC: Final = "__consumer_offsets"
 DEFAULT: Final = -1
 """As a number of partitions or replicas: the broker's default."""
 
@@ -54,14 +52,12 @@ class TopicService:
         store: MetadataStore,
         catalog: Catalog,
         config: BrokerConfig,
-        executor: Executor,
         on_deleted: Callable[[str], None],
     ) -> None:
         self._core = core
         self._store = store
         self._catalog = catalog
         self._config = config
-        self._executor = executor
         self._on_deleted = on_deleted
         self._changing = asyncio.Lock()
         self._node_id = config.integer("node.id")
@@ -112,7 +108,7 @@ class TopicService:
         return errors
 
     def _with_defaults(self, name: str) -> NewTopic:
-        if name != OFFSETS_TOPIC:
+        if name != CONSUMER_OFFSETS:
             return NewTopic(name=name)
         return NewTopic(
             name=name,
@@ -168,7 +164,10 @@ class TopicService:
             if wrong := rules.assignment_error(topic.assignments, (self._node_id,)):
                 raise KafkaError(*wrong)
             return [topic.assignments[i] for i in range(len(topic.assignments))]
-        if error := rules.replication_factor_error(topic.replication_factor, 1):
+        factor = topic.replication_factor
+        if factor == DEFAULT:
+            factor = self._config.integer("default.replication.factor")
+        if error := rules.replication_factor_error(factor, 1):
             raise KafkaError(ErrorCode.invalid_replication_factor, error)
         if error := rules.partition_count_error(topic.partition_count):
             raise KafkaError(ErrorCode.invalid_partitions, error)
@@ -182,7 +181,7 @@ class TopicService:
         if not topics:
             return {}
         try:
-            await self._run(
+            await asyncio.to_thread(
                 self._store.commit, [Put(topic.path, topic.encode(), ABSENT) for topic in topics]
             )
         except StoreError as error:
@@ -203,7 +202,7 @@ class TopicService:
     async def _take_back(self, topic: TopicRecord) -> None:
         """Forgets a topic whose logs could not be made."""
         try:
-            await self._run(self._store.commit, [Delete(topic.path)])
+            await asyncio.to_thread(self._store.commit, [Delete(topic.path)])
         except StoreError as error:
             # Nobody was told that it is there; the next start makes what is missing of it.
             logger.error("topic %s stays stored, without logs: %s", topic.name, error)
@@ -216,7 +215,7 @@ class TopicService:
 
         config = self._config.core_topic_config(topic.config)
         try:
-            await self._run(
+            await asyncio.to_thread(
                 self._core.create_partitions, topic.name, topic.topic_id, numbers, config
             )
         except CoreError as error:
@@ -285,7 +284,7 @@ class TopicService:
             await self._commit([Delete(topic.path), Put(tombstone.path, tombstone.encode())])
             self._catalog.remove(name)
             try:
-                await self._run(self._core.delete_topic, name)
+                await asyncio.to_thread(self._core.delete_topic, name)
                 await self._commit([Delete(tombstone.path)])
             except (CoreError, KafkaError) as error:
                 logger.error("topic %s is deleted, its directories not yet: %s", name, error)
@@ -303,7 +302,7 @@ class TopicService:
             changed = replace(topic, config=dict(change(topic.config)))
             await self._store_topic(changed)
             self._catalog.put(changed)
-            await self._run(
+            await asyncio.to_thread(
                 self._core.set_topic_config, name, self._config.core_topic_config(changed.config)
             )
             logger.info("topic %s now has the configuration %s", name, dict(changed.config))
@@ -311,10 +310,10 @@ class TopicService:
     async def apply_broker_config(self) -> None:
         """Tells the core what is in force after a change of the broker's configuration."""
         async with self._changing:
-            await self._run(self._core.set_broker_config, self._config.core_settings())
+            await asyncio.to_thread(self._core.set_broker_config, self._config.core_settings())
             for topic in self._catalog:
                 config = self._config.core_topic_config(topic.config)
-                await self._run(self._core.set_topic_config, topic.name, config)
+                await asyncio.to_thread(self._core.set_topic_config, topic.name, config)
 
     # -- parts
 
@@ -332,14 +331,10 @@ class TopicService:
 
     async def _commit(self, changes: Sequence[Put | Delete]) -> None:
         try:
-            await self._run(self._store.commit, changes)
+            await asyncio.to_thread(self._store.commit, changes)
         except StoreError as error:
             logger.error("cannot store metadata: %s", error)
             raise KafkaError(ErrorCode.kafka_storage_error, str(error)) from error
-
-    async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, function, *arguments)
 
 
 class OffsetsTopic:
@@ -351,15 +346,15 @@ class OffsetsTopic:
 
     def partition_count(self) -> int | None:
         """The partitions of __consumer_offsets, None when it does not exist."""
-        topic = self._catalog.topic(OFFSETS_TOPIC)
+        topic = self._catalog.topic(CONSUMER_OFFSETS)
         return None if topic is None else len(topic.partitions)
 
     async def ensure(self) -> int:
         """Makes __consumer_offsets if need be; returns its partition count."""
         count = self.partition_count()
         if count is None:
-            errors = await self._service.auto_create([OFFSETS_TOPIC])
-            if error := errors[OFFSETS_TOPIC]:
+            errors = await self._service.auto_create([CONSUMER_OFFSETS])
+            if error := errors[CONSUMER_OFFSETS]:
                 raise error
             count = self.partition_count()
             assert count is not None

@@ -39,6 +39,7 @@ def test_kafkas_own_server_properties_is_understood(tmp_path: Path) -> None:
     assert config.unused_keys == (
         "controller.quorum.bootstrap.servers",
         "inter.broker.listener.name",
+        "process.roles",
     )
 
 

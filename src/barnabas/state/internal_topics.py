@@ -1,0 +1,8 @@
+"""The names of the topics that brokers keep for themselves. Imports nothing."""
+
+from typing import Final
+
+CONSUMER_OFFSETS: Final = "__consumer_offsets"
+TRANSACTION_STATE: Final = "__transaction_state"
+INTERNAL_TOPICS: Final = frozenset({CONSUMER_OFFSETS, TRANSACTION_STATE, "__share_group_state"})
+"""Topics that only brokers write to; Produce (produce_handler.cc) names the same."""
