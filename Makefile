@@ -17,13 +17,15 @@ help:  ## what there is to make
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml ci/setup.sh
+$(VENV)/.ready: pyproject.toml ci/setup.sh ci/apt-install.sh
 	PYTHON=$(PYTHON) bash ci/setup.sh $(VENV)
 	@touch $@
 
+# The code is used where it lies; entry points and the version are installed anew when they change.
 build: $(VENV)/.ready  ## the extension modules and .venv/bin/barnabas
-	@$(BIN)/python setup.py -q build_ext --inplace
-	@test -x $(BIN)/barnabas || $(BIN)/pip install -q --no-build-isolation --no-deps -e .
+	@CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python setup.py -q build_ext --inplace
+	@[ $(VENV)/.installed -nt pyproject.toml ] && [ $(VENV)/.installed -nt setup.py ] || \
+	  { $(BIN)/pip install -q --no-build-isolation --no-deps -e . && touch $(VENV)/.installed; }
 
 serve: build  ## a broker on 127.0.0.1:9092
 	$(BIN)/barnabas serve
@@ -43,8 +45,9 @@ peers:
 
 build/asan/.configured build/tsan/.configured: CMakeLists.txt | lint-tools $(VENV)/.ready
 	@cmake -S . -B $(@D) -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Release \
-	  -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g1" -DBARNABAS_PYTHON=OFF -DBARNABAS_TESTS=ON \
-	  $(if $(findstring asan,$@),-DBARNABAS_SANITIZE=address -DBARNABAS_FUZZ=ON,-DBARNABAS_SANITIZE=thread) >/dev/null
+	  -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g1" -DCMAKE_COMPILE_WARNING_AS_ERROR=ON \
+	  -DBARNABAS_PYTHON=OFF -DBARNABAS_TESTS=ON \
+	  $(if $(findstring asan,$@),-DBARNABAS_SANITIZE=address -DBARNABAS_FUZZ=ON,-DBARNABAS_SANITIZE=thread -DBARNABAS_BENCH=ON) >/dev/null
 	@touch $@
 
 test-asan: build/asan/.configured  ## the native tests with address and undefined-behaviour checks
@@ -68,11 +71,11 @@ lint-python: $(VENV)/.ready
 	$(BIN)/mypy
 
 lint-tools:
-	@bash ci/apt-install.sh clang clang-tidy clang-format libclang-rt-14-dev
+	@bash ci/apt-install.sh clang clang-tidy clang-format libclang-rt-dev
 
 lint-native: $(VENV)/.ready lint-tools
 	@echo clang-format; clang-format --dry-run -Werror $(NATIVE)
-	bash ci/clang-tidy.sh build/lint $(JOBS)
+	@$(BIN)/python ci/clang_tidy.py build/lint $(JOBS)
 
 format: $(VENV)/.ready lint-tools  ## rewrites sources in the house's format
 	$(BIN)/ruff check --fix-only -q $(PYTHON_CODE)
