@@ -1,5 +1,7 @@
 #include "base/uuid.h"
 
+#include <random>
+
 namespace barnabas {
 namespace {
 
@@ -42,6 +44,13 @@ std::optional<Uuid> Uuid::parse(std::string_view text) {
       id.bytes[at++] = static_cast<uint8_t>(buffer >> bits);
     }
   }
+  return id;
+}
+
+Uuid Uuid::random() {
+  std::random_device random;
+  Uuid id;
+  for (uint8_t& byte : id.bytes) byte = static_cast<uint8_t>(random());
   return id;
 }
 

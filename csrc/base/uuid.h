@@ -20,6 +20,8 @@ struct Uuid {
   [[nodiscard]] std::string to_string() const;
   /// nullopt when `text` is not 22 characters of URL-safe base64.
   static std::optional<Uuid> parse(std::string_view text);
+  /// Of the system's random numbers.
+  static Uuid random();
 };
 
 }  // namespace barnabas

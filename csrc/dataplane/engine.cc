@@ -130,6 +130,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Result<storage::LogConfig> topic_config(const SettingMap& settings) EXCLUDES(config_mutex_);
   /// The partition, its log open.
   Result<std::shared_ptr<Partition>> find(std::string_view topic, int32_t partition) const;
+  Status begin() REQUIRES(topics_mutex_);
   Status close_logs();
 
   Clock& clock_;
@@ -152,7 +153,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   FetchHandler fetch_;
   std::unique_ptr<Upkeep> upkeep_;  // set by start()
 
-  std::atomic<bool> loaded_{false};
+  std::atomic<bool> begun_{false};  // store_->begin() was called
   std::atomic<bool> stopped_{false};
 };
 
@@ -163,7 +164,6 @@ Result<DirectoryIdentity> EngineImpl::open_directory(const std::string& path,
     return Error{ErrorCode::kUnknownServerError, "a data directory is open already"};
   }
   BARNABAS_ASSIGN(auto store, PartitionStore::open(path, cluster_id, node_id, clock_));
-  BARNABAS_TRY(store->read_checkpoints());
   store_ = std::move(store);
   const storage::LogDir& directory = store_->directory();
   DirectoryIdentity identity;
@@ -188,6 +188,7 @@ Result<std::vector<LoadReport>> EngineImpl::load_partitions(
     std::span<const PartitionSpec> partitions, const std::map<std::string, SettingMap>& configs) {
   BARNABAS_TRY(check_open());
   MutexLock topics_lock(topics_mutex_);
+  BARNABAS_TRY(begin());
   std::map<std::string_view, std::shared_ptr<Topic>> topics;
   for (const auto& spec : partitions) {
     auto& topic = topics[spec.topic];
@@ -225,8 +226,12 @@ Result<std::vector<LoadReport>> EngineImpl::load_partitions(
     topics.at(partitions[i].topic)->place(std::move(opened[i]));
   }
   for (auto& [name, topic] : topics) table_.put(std::move(topic));
-  loaded_ = true;
   return reports;
+}
+
+Status EngineImpl::begin() {
+  if (begun_.exchange(true)) return {};
+  return store_->begin();
 }
 
 Status EngineImpl::start() {
@@ -262,9 +267,8 @@ Status EngineImpl::close_logs() {
     MutexLock lock(config_mutex_);
     threads = config_.disk_threads;
   }
-  // Logs that were never opened are as clean as they were found.
-  if (!loaded_ && !store_->directory().was_clean()) return {};
-  if (loaded_) BARNABAS_TRY(store_->close_all(table_.partitions(), threads));
+  if (!begun_) return {};  // the directory is as it was found
+  BARNABAS_TRY(store_->close_all(table_, threads));
   return store_->mark_clean();
 }
 
@@ -318,6 +322,8 @@ Status EngineImpl::create_partitions(const std::string& topic, const Uuid& topic
     }
     indexes.push_back(index);
   }
+  BARNABAS_TRY(begin());
+  BARNABAS_TRY(store_->forget(topic, indexes, table_));
   BARNABAS_ASSIGN(auto logs, store_->create_logs(topic, topic_id, indexes, config));
 
   auto changed =
@@ -327,7 +333,6 @@ Status EngineImpl::create_partitions(const std::string& topic, const Uuid& topic
                                                partitions[i].second, std::move(logs[i])));
   }
   table_.put(std::move(changed));
-  loaded_ = true;
   return {};
 }
 

@@ -25,7 +25,9 @@ Partition::Partition(std::shared_ptr<const TopicIdentity> topic, int32_t index,
       leader_epoch_(leader_epoch),
       log_(std::move(log)),
       recent_tail_(log_ == nullptr ? 0 : log_->log_end_offset()) {
-  if (log_ != nullptr) high_watermark_ = log_->log_end_offset();
+  if (log_ == nullptr) return;
+  log_->begin_leader_epoch(leader_epoch);
+  high_watermark_ = log_->log_end_offset();
 }
 
 std::string Partition::to_string() const { return topic_->name + "-" + std::to_string(index_); }
@@ -65,9 +67,8 @@ Status Partition::flush() {
   const uint64_t appended = appended_bytes_.load();
   auto durable_offset = log_->flush();
   if (!durable_offset.ok()) {
-    // A failed fdatasync may have dropped the pages: nothing above the high watermark is certain.
-    failed_ = true;
-    wake_watches(true);
+    // After a failed fdatasync nothing above the high watermark is certain: the log is offline.
+    if (log_->offline()) wake_watches(true);
     return std::move(durable_offset).error();
   }
   publish(*durable_offset, appended);

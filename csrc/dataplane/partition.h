@@ -66,7 +66,10 @@ class Partition : public std::enable_shared_from_this<Partition> {
   /// Until there are transactions: the high watermark.
   [[nodiscard]] int64_t last_stable_offset() const { return high_watermark(); }
   [[nodiscard]] int64_t log_start_offset() const;
-  [[nodiscard]] bool offline() const { return log_ == nullptr || failed_ || log_->offline(); }
+  /// Whether something waits for an fdatasync: one that failed for want of a descriptor or of room
+  /// is to be tried again.
+  [[nodiscard]] bool awaits_flush() const { return flush_wanted_.load() > high_watermark(); }
+  [[nodiscard]] bool offline() const { return log_ == nullptr || log_->offline(); }
   [[nodiscard]] bool deleted() const { return deleted_; }
   /// What a request to it is answered: none, deleted, or offline.
   [[nodiscard]] ErrorCode availability() const;
@@ -122,7 +125,6 @@ class Partition : public std::enable_shared_from_this<Partition> {
   std::atomic<uint64_t> visible_bytes_{0};
   RecentTail recent_tail_;
   std::atomic<bool> deleted_{false};
-  std::atomic<bool> failed_{false};
   std::atomic<FlushState> flush_state_{FlushState::kIdle};
 
   std::atomic<uint32_t> watch_count_{0};

@@ -1,6 +1,7 @@
 #include "dataplane/partition_store.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -32,6 +33,14 @@ int64_t checkpointed(const storage::OffsetCheckpoint& offsets,
                      const storage::TopicPartition& name) {
   const auto found = offsets.find(name);
   return found == offsets.end() ? 0 : found->second;
+}
+
+/// A checkpoint; when it is damaged, none, which costs what `consequence` says.
+storage::OffsetCheckpoint or_nothing(Result<storage::OffsetCheckpoint> read,
+                                     const std::string& consequence) {
+  if (read.ok()) return std::move(read).value();
+  barnabas::log(LogLevel::kError, "store", read.error().message + ": not used, " + consequence);
+  return {};
 }
 
 Status remove_tree(const std::string& path) {
@@ -70,10 +79,14 @@ std::string PartitionStore::path_of(const storage::TopicPartition& name) const {
   return directory_->path() + "/" + name.to_string();
 }
 
-Status PartitionStore::read_checkpoints() {
-  BARNABAS_TRY(directory_->remove_deleted());
-  BARNABAS_ASSIGN(recovery_points_, directory_->recovery_points());
-  BARNABAS_ASSIGN(log_start_offsets_, directory_->log_start_offsets());
+Status PartitionStore::begin() {
+  BARNABAS_TRY(directory_->mark_in_use());
+  if (const Status removed = directory_->remove_deleted(); !removed.ok()) {
+    log(LogLevel::kError, "store", removed.error().message);  // the next start tries again
+  }
+  recovery_points_ = or_nothing(directory_->recovery_points(), "every log is checked in full");
+  log_start_offsets_ =
+      or_nothing(directory_->log_start_offsets(), "logs start where their first segments do");
   return {};
 }
 
@@ -85,7 +98,13 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::open_log(const storage::To
   options.recovery_point = checkpointed(recovery_points_, name);
   options.log_start_offset = checkpointed(log_start_offsets_, name);
   options.topic_id = topic_id;
-  BARNABAS_ASSIGN(auto log, storage::Log::open(path_of(name), name, config, options, fds_, clock_));
+  const std::string path = path_of(name);
+  if (options.recovery_point > 0 && ::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
+    barnabas::log(LogLevel::kError, "store",
+                  path + ": its directory is gone, and the records in it up to offset " +
+                      std::to_string(options.recovery_point) + " at least; starting empty");
+  }
+  BARNABAS_ASSIGN(auto log, storage::Log::open(path, name, config, options, fds_, clock_));
   const bool flushes = config.flush_messages != INT64_MAX || config.flush_ms != INT64_MAX;
   if (flushes && log->recovery_point() < log->log_end_offset()) {
     // Everything in the log is about to become readable, so it must be as durable as the topic
@@ -119,7 +138,7 @@ Result<std::vector<std::unique_ptr<storage::Log>>> PartitionStore::create_logs(
 
 Result<std::string> PartitionStore::set_aside(const storage::TopicPartition& name) {
   const std::string from = path_of(name);
-  std::string to = from + "-stray";
+  std::string to = directory_->path() + "/" + unique_name(name, storage::kStraySuffix);
   if (std::rename(from.c_str(), to.c_str()) != 0) return system_error(from);
   BARNABAS_TRY(sync_directory(directory_->path()));
   return to;
@@ -128,7 +147,7 @@ Result<std::string> PartitionStore::set_aside(const storage::TopicPartition& nam
 Status PartitionStore::remove(const storage::TopicPartition& name) {
   const std::string from = path_of(name);
   // Out of sight in one step: a half-removed directory must not be taken for a partition.
-  const std::string doomed = from + ".removed-delete";
+  const std::string doomed = directory_->path() + "/" + unique_name(name, storage::kDeleteSuffix);
   if (std::rename(from.c_str(), doomed.c_str()) != 0) return system_error(from);
   return remove_tree(doomed);
 }
@@ -156,12 +175,32 @@ void PartitionStore::remove_due() {
   }
 }
 
-Status PartitionStore::write_checkpoints(
-    const std::vector<std::shared_ptr<Partition>>& partitions) {
+Status PartitionStore::forget(const std::string& topic, const std::vector<int32_t>& partitions,
+                              const PartitionTable& table) {
+  MutexLock lock(checkpoint_mutex_);
+  const bool known = std::any_of(partitions.begin(), partitions.end(), [&](int32_t partition) {
+    return checkpointed_.contains({topic, partition}) ||
+           recovery_points_.contains({topic, partition}) ||
+           log_start_offsets_.contains({topic, partition});
+  });
+  if (!known) return {};
+  for (const int32_t partition : partitions) {
+    recovery_points_.erase({topic, partition});
+    log_start_offsets_.erase({topic, partition});
+  }
+  return write_locked(table);
+}
+
+Status PartitionStore::write_checkpoints(const PartitionTable& table) {
+  MutexLock lock(checkpoint_mutex_);
+  return write_locked(table);
+}
+
+Status PartitionStore::write_locked(const PartitionTable& table) {
   storage::OffsetCheckpoint recovery_points;
   storage::OffsetCheckpoint log_starts;
   storage::OffsetCheckpoint high_watermarks;
-  for (const auto& partition : partitions) {
+  for (const auto& partition : table.partitions()) {
     const storage::TopicPartition name{partition->topic().name, partition->index()};
     const storage::Log* log = partition->log();
     if (log == nullptr) {
@@ -175,13 +214,14 @@ Status PartitionStore::write_checkpoints(
     if (log->log_start_offset() > 0) log_starts[name] = log->log_start_offset();
     high_watermarks[name] = partition->high_watermark();
   }
+  for (const auto& [name, offset] : recovery_points) checkpointed_.insert(name);
   BARNABAS_TRY(directory_->write_recovery_points(recovery_points));
   BARNABAS_TRY(directory_->write_log_start_offsets(log_starts));
   return directory_->write_high_watermarks(high_watermarks);
 }
 
-Status PartitionStore::close_all(const std::vector<std::shared_ptr<Partition>>& partitions,
-                                 int threads) {
+Status PartitionStore::close_all(const PartitionTable& table, int threads) {
+  const auto partitions = table.partitions();
   Mutex mutex;
   Status first;
   parallel_for(threads, partitions.size(), [&](size_t i) {
@@ -198,7 +238,7 @@ Status PartitionStore::close_all(const std::vector<std::shared_ptr<Partition>>& 
     MutexLock lock(mutex);
     if (first.ok()) first = std::move(status);
   });
-  const Status written = write_checkpoints(partitions);
+  const Status written = write_checkpoints(table);
   return first.ok() ? written : first;
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@
 #include "base/result.h"
 #include "base/thread_annotations.h"
 #include "base/uuid.h"
-#include "dataplane/partition.h"
+#include "dataplane/partition_table.h"
 #include "storage/fd_cache.h"
 #include "storage/log.h"
 #include "storage/log_dir.h"
@@ -30,8 +31,9 @@ class PartitionStore {
 
   [[nodiscard]] const storage::LogDir& directory() const { return *directory_; }
 
-  /// Reads the checkpoints that open_log() starts from.
-  Status read_checkpoints();
+  /// From here on the directory is not as the last stop left it. Finishes deletions, reads the
+  /// checkpoints that open_log() starts from.
+  Status begin() EXCLUDES(checkpoint_mutex_);
   /// Opens a log that may be there already, recovering it as the last stop demands.
   Result<std::unique_ptr<storage::Log>> open_log(const storage::TopicPartition& name,
                                                  const Uuid& topic_id,
@@ -51,10 +53,14 @@ class PartitionStore {
   void remove_due() EXCLUDES(mutex_);
 
   /// Writes recovery points, log starts and high watermarks.
-  Status write_checkpoints(const std::vector<std::shared_ptr<Partition>>& partitions);
+  Status write_checkpoints(const PartitionTable& table) EXCLUDES(checkpoint_mutex_);
+  /// Before partitions are made that may have had namesakes: takes what checkpoints say of those
+  /// out of the files, or a crash would cut the new logs to the old ones' offsets.
+  Status forget(const std::string& topic, const std::vector<int32_t>& partitions,
+                const PartitionTable& table) EXCLUDES(checkpoint_mutex_);
   /// Flushes and closes every log, `threads` at a time, and writes the checkpoints. The error is
   /// that of the first log that could not be closed.
-  Status close_all(const std::vector<std::shared_ptr<Partition>>& partitions, int threads);
+  Status close_all(const PartitionTable& table, int threads);
   /// After close_all() succeeded: the next start need not look at the logs.
   Status mark_clean() { return directory_->mark_clean(); }
   /// Gives up the directory, clean or not: the last thing that is done with it.
@@ -63,6 +69,7 @@ class PartitionStore {
  private:
   PartitionStore(std::unique_ptr<storage::LogDir> directory, size_t max_open_files, Clock& clock);
 
+  Status write_locked(const PartitionTable& table) REQUIRES(checkpoint_mutex_);
   [[nodiscard]] std::string path_of(const storage::TopicPartition& name) const;
 
   struct Removal {
@@ -73,9 +80,12 @@ class PartitionStore {
   const std::unique_ptr<storage::LogDir> directory_;
   storage::FdCache fds_;
   Clock& clock_;
-  // Constant after read_checkpoints().
+
+  Mutex checkpoint_mutex_;  // held while partitions are looked at and the files are written
+  // What the files said at the start; of partitions that could not be opened it stays.
   storage::OffsetCheckpoint recovery_points_;
   storage::OffsetCheckpoint log_start_offsets_;
+  std::set<storage::TopicPartition> checkpointed_ GUARDED_BY(checkpoint_mutex_);
 
   Mutex mutex_;
   std::vector<Removal> removals_ GUARDED_BY(mutex_);

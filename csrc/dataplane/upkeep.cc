@@ -67,7 +67,7 @@ void Upkeep::run() {
       maintained_ms = now_ms;
     }
     if (now_ms - checkpointed_ms >= config.checkpoint_interval_ms) {
-      if (const Status status = store_.write_checkpoints(table_.partitions()); !status.ok()) {
+      if (const Status status = store_.write_checkpoints(table_); !status.ok()) {
         log(LogLevel::kError, "upkeep", status.error().message);
       }
       checkpointed_ms = now_ms;
@@ -100,7 +100,7 @@ void Upkeep::flush_overdue() {
       now.segment_count = segment_count;
       const bool overdue = now.dirty_since_ms >= 0 && topic->config.flush_ms != INT64_MAX &&
                            now_ms - now.dirty_since_ms >= topic->config.flush_ms;
-      if (rolled || overdue) flusher_.request(partition);
+      if (rolled || overdue || partition->awaits_flush()) flusher_.request(partition);
       seen.emplace(partition.get(), now);
     }
   }

@@ -4,7 +4,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <filesystem>
 
 #include "base/logger.h"
@@ -19,15 +18,7 @@ TopicPartition name_of(const std::string& directory) {
   const auto path = std::filesystem::path(directory).lexically_normal();
   const std::string name =
       path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
-  const size_t dash = name.rfind('-');
-  int32_t partition = 0;
-  if (dash != std::string::npos && dash > 0) {
-    const char* end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + dash + 1, end, partition);
-    if (parsed.ec == std::errc() && parsed.ptr == end && partition >= 0) {
-      return {name.substr(0, dash), partition};
-    }
-  }
+  if (auto parsed = TopicPartition::parse(name)) return *std::move(parsed);
   return {name.empty() ? "log" : name, 0};
 }
 

@@ -192,6 +192,14 @@ Result<AppendInfo> LogImpl::append_as_follower(ByteView bytes) {
   return info;
 }
 
+void LogImpl::begin_leader_epoch(int32_t leader_epoch) {
+  MutexLock writing(write_mutex_);
+  MutexLock lock(mutex_);
+  if (read_only_ || leader_epoch <= epochs_.latest_epoch()) return;
+  epochs_changed_ |= epochs_.assign(leader_epoch, log_end_offset_.load());
+  latest_epoch_.store(epochs_.latest_epoch());
+}
+
 LogImpl::WriteTarget LogImpl::write_target() const {
   const SegmentPtr& active = segments_.back();
   return {active, active->file.lock(), active->size};
@@ -244,7 +252,9 @@ void LogImpl::publish(ByteView bytes) {
                                  view.size_bytes()};
     active.add_batch(view, config_.index_interval_bytes);
     recent_.add(position);
-    producers_.apply(view, bytes.first(view.size_bytes()));
+    if (view.has_producer_id()) {
+      producers_.apply(view, bytes.first(view.size_bytes()), clock_.wall_ms());
+    }
     if (view.leader_epoch() > epochs_.latest_epoch()) {
       epochs_changed_ |= epochs_.assign(view.leader_epoch(), view.base_offset());
     }

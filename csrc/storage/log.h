@@ -107,8 +107,12 @@ class Log {
   virtual Result<AppendInfo> append(const AppendBatch& batch, int32_t leader_epoch) = 0;
   /// As a copy of another log: offsets and epochs stay as they are in `bytes` (several batches).
   virtual Result<AppendInfo> append_as_follower(ByteView bytes) = 0;
+  /// Notes that a leader of `leader_epoch` starts at the log end, unless the log knows that epoch
+  /// or a later one.
+  virtual void begin_leader_epoch(int32_t leader_epoch) = 0;
   /// fdatasync of everything below the log end; moves the recovery point. Returns the offset up to
-  /// which all is durable. Blocks: disk threads only. After a failure the log is offline.
+  /// which all is durable. Blocks: disk threads only. When an fsync failed the log is offline;
+  /// after another failure all is as it was, and a later flush may succeed.
   virtual Result<int64_t> flush() = 0;
   /// Begins a new segment, unless the active one is empty.
   virtual Status roll() = 0;

@@ -7,7 +7,6 @@
 
 #include <charconv>
 #include <filesystem>
-#include <random>
 
 #include "base/fd.h"
 #include "base/logger.h"
@@ -25,7 +24,6 @@ constexpr std::string_view kCleanShutdownName = ".kafka_cleanshutdown";
 constexpr std::string_view kRecoveryPointName = "recovery-point-offset-checkpoint";
 constexpr std::string_view kLogStartName = "log-start-offset-checkpoint";
 constexpr std::string_view kHighWatermarkName = "replication-offset-checkpoint";
-constexpr std::string_view kDeleteSuffix = "-delete";
 // As Kafka writes it when it knows no broker epoch.
 constexpr std::string_view kCleanShutdownContent = R"({"version":0,"brokerEpoch":-1})";
 // What Apache Kafka leaves in a directory of its own, and Barnabas never does.
@@ -105,13 +103,12 @@ Status write_identity(const std::string& path, const LogDirIdentity& identity) {
 }
 
 std::string random_directory_id() {
-  std::random_device random;
-  Uuid id;
+  std::string id;
   do {
-    for (uint8_t& byte : id.bytes) byte = static_cast<uint8_t>(random());
+    id = Uuid::random().to_string();
     // Kafka keeps the ids whose text starts with a dash out of the way of command lines.
-  } while (id.to_string()[0] == '-');
-  return id.to_string();
+  } while (id[0] == '-');
+  return id;
 }
 
 /// The error that keeps a directory without meta.properties from being taken over, if any.
@@ -140,22 +137,6 @@ Status check_not_kafkas(const std::string& path) {
     }
   }
   return {};
-}
-
-/// The partition in `<topic>-<n>`; nullopt for other names and for directories that are on their
-/// way out (-delete), in (-future) or aside (-stray): a dot and a suffix follow their number.
-std::optional<TopicPartition> parse_partition_name(std::string_view name) {
-  const size_t dash = name.rfind('-');
-  if (dash == std::string_view::npos || dash == 0 || dash + 1 == name.size()) return std::nullopt;
-  const std::string_view digits = name.substr(dash + 1);
-  TopicPartition partition;
-  const auto [end, error] =
-      std::from_chars(digits.data(), digits.data() + digits.size(), partition.partition);
-  if (error != std::errc() || end != digits.data() + digits.size() || partition.partition < 0) {
-    return std::nullopt;
-  }
-  partition.topic = name.substr(0, dash);
-  return partition;
 }
 
 }  // namespace
@@ -247,13 +228,7 @@ Result<std::unique_ptr<LogDir>> LogDir::open(const std::string& path,
                                        ", not to node " + std::to_string(identity_if_new.node_id));
     }
   }
-  const std::string clean_path = state->file(kCleanShutdownName);
-  state->was_clean = ::access(clean_path.c_str(), F_OK) == 0;
-  if (state->was_clean) {
-    if (::unlink(clean_path.c_str()) != 0) return system_error(clean_path);
-    // Durable before the first write: a power cut from now on must not look like a clean stop.
-    BARNABAS_TRY(sync_directory(path));
-  }
+  state->was_clean = ::access(state->file(kCleanShutdownName).c_str(), F_OK) == 0;
   return std::unique_ptr<LogDir>(new LogDir(std::move(state)));
 }
 
@@ -280,6 +255,13 @@ Status LogDir::write_high_watermarks(const OffsetCheckpoint& offsets) {
   return state_->write(kHighWatermarkName, offsets);
 }
 
+Status LogDir::mark_in_use() {
+  const std::string path = state_->file(kCleanShutdownName);
+  if (::unlink(path.c_str()) != 0) return errno == ENOENT ? Status() : system_error(path);
+  // Durable before the first write: a power cut from now on must not look like a clean stop.
+  return sync_directory(state_->path);
+}
+
 Status LogDir::mark_clean() {
   // One syncfs instead of an fsync for each index, snapshot and epoch file of every partition.
   BARNABAS_ASSIGN(const UniqueFd directory, open_file(state_->path, O_RDONLY | O_DIRECTORY));
@@ -297,7 +279,7 @@ Result<std::vector<TopicPartition>> LogDir::list_partitions() const {
   std::vector<TopicPartition> partitions;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(state_->path, error)) {
-    auto partition = parse_partition_name(entry.path().filename().string());
+    auto partition = TopicPartition::parse(entry.path().filename().string());
     if (partition && entry.is_directory(error)) partitions.push_back(*std::move(partition));
   }
   if (error) return directory_error(state_->path, "cannot be listed: " + error.message());

@@ -44,7 +44,7 @@ class LogDir {
 
   [[nodiscard]] const std::string& path() const;
   [[nodiscard]] const LogDirIdentity& identity() const;
-  /// Whether the last run stopped cleanly. The marker was removed by open().
+  /// Whether the last run stopped cleanly.
   [[nodiscard]] bool was_clean() const;
 
   [[nodiscard]] Result<OffsetCheckpoint> recovery_points() const;
@@ -53,6 +53,8 @@ class LogDir {
   Status write_recovery_points(const OffsetCheckpoint& offsets);
   Status write_log_start_offsets(const OffsetCheckpoint& offsets);
   Status write_high_watermarks(const OffsetCheckpoint& offsets);
+  /// Removes .kafka_cleanshutdown. To be called before a log is opened or made.
+  Status mark_in_use();
   /// Writes .kafka_cleanshutdown. REQUIRES: every log is closed, every checkpoint written.
   Status mark_clean();
   /// Lets another broker have the directory. Nothing may be written to it any more.

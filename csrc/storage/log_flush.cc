@@ -13,14 +13,29 @@
 namespace barnabas::storage {
 namespace {
 
+/// What became of a flush. An fsync that failed is final: the kernel may have dropped the pages it
+/// could not write and call them clean, so that another fsync would succeed and lie. Whatever else
+/// went wrong (no descriptor, no room for a checkpoint) left all as it was.
+struct SyncResult {
+  Status status;
+  bool fsync_failed = false;
+};
+
+SyncResult synced(Status status) { return {std::move(status), !status.ok()}; }
+
 /// fsyncs a file that may not be there.
-Status sync_file_if_exists(const std::string& path) {
+SyncResult sync_file_if_exists(const std::string& path) {
   auto fd = open_file(path, O_RDONLY);
-  if (!fd.ok()) {
-    if (fd.error().sys_errno == ENOENT) return {};
-    return std::move(fd).error();
-  }
-  return sync_data(fd->get(), path);
+  if (fd.ok()) return synced(sync_data(fd->get(), path));
+  if (fd.error().sys_errno == ENOENT) return {};
+  return {std::move(fd).error(), false};
+}
+
+SyncResult sync_names(const std::string& directory) {
+  auto fd = open_file(directory, O_RDONLY | O_DIRECTORY);
+  if (!fd.ok()) return {std::move(fd).error(), false};
+  if (::fsync(fd->get()) != 0) return synced(system_error(directory));
+  return {};
 }
 
 }  // namespace
@@ -36,52 +51,67 @@ Result<int64_t> LogImpl::flush() {
       last_flush_ms_ = clock_.monotonic_ms();
       return plan.end_offset;
     }
-    plan.directory = directory_;
-    for (const SegmentPtr& segment : segments_) {
-      if (segment->next_offset <= recovery_point_.load() || segment->size == 0) continue;
-      plan.segments.push_back(segment);
-      if (segment == segments_.back()) break;
-      for (const std::string_view file_suffix : {suffix::kOffsetIndex, suffix::kTimeIndex}) {
-        plan.side_files.push_back(path_of(*segment, file_suffix));
-      }
-    }
-    for (auto it = snapshots_.upper_bound(recovery_point_.load()); it != snapshots_.end(); ++it) {
-      plan.side_files.push_back(log_file_path(directory_, *it, suffix::kSnapshot));
-    }
-    if (epochs_changed_) plan.epoch_lines = epochs_.to_lines();
-    plan.directory_is_new = directory_is_new_;
+    plan = plan_flush();
     // From here on a change is the next flush's business.
     epochs_changed_ = names_changed_ = directory_is_new_ = false;
   }
-  const Status synced = sync(plan);
-  if (!synced.ok()) {
-    // The kernel may have dropped the pages it could not write and call them clean: another fsync
-    // would succeed and lie.
-    go_offline(synced.error().message);
-    return synced.error();
-  }
+  bool fsync_failed = false;
+  const Status done = sync(plan, fsync_failed);
+  if (fsync_failed) go_offline(done.error().message);
   MutexLock lock(mutex_);
+  if (!done.ok()) {
+    epochs_changed_ |= plan.epoch_lines.has_value();
+    names_changed_ |= plan.names_changed;
+    directory_is_new_ |= plan.directory_is_new;
+    return done.error();
+  }
   recovery_point_.store(plan.end_offset);
   last_flush_ms_ = clock_.monotonic_ms();
   return plan.end_offset;
 }
 
-Status LogImpl::sync(const FlushPlan& plan) {
+LogImpl::FlushPlan LogImpl::plan_flush() const {
+  FlushPlan plan;
+  plan.end_offset = log_end_offset_.load();
+  plan.directory = directory_;
+  for (const SegmentPtr& segment : segments_) {
+    if (segment->next_offset <= recovery_point_.load() || segment->size == 0) continue;
+    plan.segments.push_back(segment);
+    if (segment == segments_.back()) break;
+    for (const std::string_view file_suffix : {suffix::kOffsetIndex, suffix::kTimeIndex}) {
+      plan.side_files.push_back(path_of(*segment, file_suffix));
+    }
+  }
+  for (auto it = snapshots_.upper_bound(recovery_point_.load()); it != snapshots_.end(); ++it) {
+    plan.side_files.push_back(log_file_path(directory_, *it, suffix::kSnapshot));
+  }
+  if (epochs_changed_) plan.epoch_lines = epochs_.to_lines();
+  plan.names_changed = names_changed_;
+  plan.directory_is_new = directory_is_new_;
+  return plan;
+}
+
+Status LogImpl::sync(const FlushPlan& plan, bool& fsync_failed) {
+  const auto note = [&fsync_failed](SyncResult result) {
+    fsync_failed = result.fsync_failed;
+    return std::move(result.status);
+  };
   for (const SegmentPtr& segment : plan.segments) {
     std::string path;
     BARNABAS_ASSIGN(const SharedFd file, open_log_file(segment, &path));
-    BARNABAS_TRY(sync_data(file->get(), path));
+    BARNABAS_TRY(note(synced(sync_data(file->get(), path))));
   }
-  for (const std::string& path : plan.side_files) BARNABAS_TRY(sync_file_if_exists(path));
+  for (const std::string& path : plan.side_files) BARNABAS_TRY(note(sync_file_if_exists(path)));
   // Epochs below the recovery point are never read back from batches, so they must be there first.
   if (plan.epoch_lines) {
     BARNABAS_TRY(
         write_checkpoint_lines(plan.directory + "/" + std::string(kLeaderEpochCheckpointName),
                                *plan.epoch_lines, Durability::kNow));
   }
-  BARNABAS_TRY(sync_directory(plan.directory));
+  BARNABAS_TRY(note(sync_names(plan.directory)));
   if (plan.directory_is_new) {
-    BARNABAS_TRY(sync_directory(std::filesystem::path(plan.directory).parent_path().string()));
+    const auto parent = std::filesystem::path(plan.directory).parent_path();
+    BARNABAS_TRY(note(sync_names(parent.string())));
   }
   return {};
 }

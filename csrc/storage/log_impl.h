@@ -2,7 +2,8 @@
 // log_time.cc, log_flush.cc and log_upkeep.cc (truncation, deletion, retention).
 //
 // Locks, in the order they are taken:
-//   flush_mutex_   one flush at a time; held across fdatasync, so only disk threads wait for it
+//   flush_mutex_   one flush at a time; held across fdatasync, so only disk threads wait for it.
+//                  Who takes segments out of the log holds it too: a flush must not lose its files
 //   write_mutex_   one writer at a time; held across the pwrite of an append and across changes of
 //                  shape (roll, truncate, delete). Readers never take it.
 //   mutex_         the state; held for nanoseconds, never across a system call that touches a disk
@@ -38,6 +39,7 @@ class LogImpl final : public Log {
 
   Result<AppendInfo> append(const AppendBatch& batch, int32_t leader_epoch) override;
   Result<AppendInfo> append_as_follower(ByteView bytes) override;
+  void begin_leader_epoch(int32_t leader_epoch) override;
   Result<int64_t> flush() override;
   Status roll() override;
   Status truncate_to(int64_t offset) override;
@@ -99,6 +101,7 @@ class LogImpl final : public Log {
     std::vector<SegmentPtr> segments;
     std::vector<std::string> side_files;  // indexes and snapshots of what is no longer written to
     std::optional<std::vector<std::string>> epoch_lines;
+    bool names_changed = false;
     bool directory_is_new = false;
   };
 
@@ -119,7 +122,8 @@ class LogImpl final : public Log {
   Result<bool> write_batches(ByteView bytes, WriteTarget target) REQUIRES(write_mutex_);
   void publish(ByteView bytes) REQUIRES(write_mutex_, mutex_);
   void go_offline(const std::string& why);
-  Status sync(const FlushPlan& plan) EXCLUDES(mutex_);
+  [[nodiscard]] FlushPlan plan_flush() const REQUIRES(mutex_);
+  Status sync(const FlushPlan& plan, bool& fsync_failed) EXCLUDES(mutex_);
   [[nodiscard]] bool wants_flush() const REQUIRES(mutex_);
   void persist_index_tails() REQUIRES(write_mutex_);
 
@@ -135,11 +139,14 @@ class LogImpl final : public Log {
   Status roll_segment() REQUIRES(write_mutex_);
   Status take_snapshot() REQUIRES(write_mutex_);
   Status rebuild_indexes(const SegmentPtr& segment) REQUIRES(write_mutex_);
+  Status rebuild_damaged(const SegmentPtr& segment) EXCLUDES(write_mutex_);
+  Result<Segment> read_indexes(const SegmentPtr& segment) EXCLUDES(mutex_);
+  Status install_indexes(const SegmentPtr& segment, Segment rebuilt) REQUIRES(write_mutex_);
   Status reload_producers(int64_t offset) REQUIRES(write_mutex_);
   /// Takes the oldest segments that hold nothing at or above `offset` out of the log.
   std::vector<SegmentPtr> take_segments_below(int64_t offset) REQUIRES(write_mutex_, mutex_);
-  void remove_segments(const std::vector<SegmentPtr>& doomed) REQUIRES(write_mutex_);
-  void remove_old_segments(int64_t high_watermark) REQUIRES(write_mutex_);
+  void remove_segments(const std::vector<SegmentPtr>& doomed) REQUIRES(flush_mutex_, write_mutex_);
+  void remove_old_segments(int64_t high_watermark) REQUIRES(flush_mutex_, write_mutex_);
   /// How many segments retention takes, the active one included.
   [[nodiscard]] size_t count_expired(int64_t high_watermark, int64_t now_ms) const REQUIRES(mutex_);
   void roll_when_due(int64_t high_watermark) REQUIRES(write_mutex_);
@@ -156,7 +163,18 @@ class LogImpl final : public Log {
                                    int64_t end_offset) const REQUIRES(mutex_);
   Result<std::optional<BatchPosition>> find(const Lookup& lookup) EXCLUDES(mutex_);
   Result<ReadSlice> try_read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
-                             bool at_least_one, uint64_t& version);
+                             bool at_least_one);
+  /// The result of a look-up that saw no change of shape. A truncation or deletion meanwhile starts
+  /// it over; more than a few in a row mean that something is wrong beyond what that would mend.
+  template <class LookUp>
+  auto retried(LookUp look_up) EXCLUDES(mutex_) {
+    constexpr int kMaxTries = 8;
+    for (int tries = 1;; ++tries) {
+      const uint64_t version = shape_version_.load();
+      auto result = look_up();
+      if (shape_version_.load() == version || tries == kMaxTries) return result;
+    }
+  }
   Result<OffsetTimestamp> floor_timestamp(const SegmentPtr& segment, int64_t timestamp);
   Result<std::optional<TimestampOffset>> find_in_segment(const SegmentPtr& segment,
                                                          int64_t timestamp, int64_t from_offset);
@@ -179,6 +197,7 @@ class LogImpl final : public Log {
   std::atomic<int64_t> recovery_point_;
   std::atomic<int64_t> active_base_offset_;
   std::atomic<int32_t> latest_epoch_;
+  std::atomic<uint64_t> shape_version_ = 0;
   std::atomic<bool> offline_ = false;
   std::atomic<bool> deleted_ = false;
   std::string directory_when_deleted_;  // constant once deleted_ is set
@@ -191,7 +210,6 @@ class LogImpl final : public Log {
   ProducerState producers_ GUARDED_BY(mutex_);
   std::set<int64_t> snapshots_ GUARDED_BY(mutex_);
   int64_t last_snapshot_offset_ GUARDED_BY(mutex_);
-  uint64_t shape_version_ GUARDED_BY(mutex_) = 0;
   int64_t last_flush_ms_ GUARDED_BY(mutex_);  // monotonic
   bool epochs_changed_ GUARDED_BY(mutex_);
   bool names_changed_ GUARDED_BY(mutex_);  // files were made or removed since the last flush

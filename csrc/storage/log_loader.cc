@@ -259,7 +259,8 @@ Status LogLoader::drop_segments_from(size_t first) {
 }
 
 Status LogLoader::load_producers(int64_t until) {
-  ProducerLoader loader(directory_, fds_, log_.segments, log_.snapshots, options_.read_only);
+  ProducerLoader loader(directory_, fds_, log_.segments, log_.snapshots, clock_.wall_ms(),
+                        options_.read_only);
   BARNABAS_TRY(loader.load(until));
   log_.producers = std::move(loader.state);
   log_.last_snapshot_offset = loader.snapshot_offset;

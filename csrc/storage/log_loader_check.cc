@@ -80,7 +80,7 @@ Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
     } else {
       segment.add_batch(batch->view, config_.index_interval_bytes);
       expected = segment.next_offset;
-      log_.producers.apply(batch->view, batch->head);
+      log_.producers.apply(batch->view, batch->head, clock_.wall_ms());
       if (batch->view.leader_epoch() > log_.epochs.latest_epoch()) {
         log_.epochs_changed |=
             log_.epochs.assign(batch->view.leader_epoch(), batch->view.base_offset());

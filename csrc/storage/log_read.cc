@@ -78,15 +78,7 @@ Result<std::optional<BatchPosition>> LogImpl::find(const Lookup& lookup) {
 
 Result<ReadSlice> LogImpl::read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
                                 bool at_least_one) {
-  // A truncation or deletion while we look sends us back; more than a few in a row means that
-  // something is wrong beyond what another try would mend.
-  constexpr int kMaxTries = 8;
-  for (int tries = 1;; ++tries) {
-    uint64_t version = 0;
-    auto slice = try_read(offset, max_bytes, end_offset, at_least_one, version);
-    MutexLock lock(mutex_);
-    if (shape_version_ == version || tries == kMaxTries) return slice;
-  }
+  return retried([&] { return try_read(offset, max_bytes, end_offset, at_least_one); });
 }
 
 LogImpl::ReadPlan LogImpl::plan_read(const SegmentPtr& segment, int64_t offset,
@@ -101,9 +93,10 @@ LogImpl::ReadPlan LogImpl::plan_read(const SegmentPtr& segment, int64_t offset,
 }
 
 Result<ReadSlice> LogImpl::try_read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
-                                    bool at_least_one, uint64_t& version) {
+                                    bool at_least_one) {
   ReadPlan plan;
   ReadSlice slice;
+  uint64_t version = 0;
   {
     MutexLock lock(mutex_);
     version = shape_version_;

@@ -46,15 +46,20 @@ Status LogImpl::roll_segment() {
   const Status times_written = offsets_written.ok() ? write_pending(times) : Status();
   const Status snapshot = take_snapshot();
   for (const Status* status : {&offsets_written, &times_written, &snapshot}) {
-    // The new segment is the way on. What is missing now stays in memory, or is rebuilt at the next
-    // start from the log itself.
+    // The new segment is the way on. A snapshot is made up for from the log at the next start.
     if (!status->ok()) log(LogLevel::kWarning, "storage", status->error().message);
   }
-  MutexLock lock(mutex_);
-  if (offsets_written.ok()) old->offset_index.entries.reset(old->offset_index.entries.count());
-  if (offsets_written.ok() && times_written.ok()) {
-    old->time_index.entries.reset(old->time_index.entries.count());
+  const bool indexed = offsets_written.ok() && times_written.ok();
+  if (!indexed) {
+    // A short index would be believed after a restart; without one it is rebuilt, there or by
+    // maintain().
+    ::unlink(offsets.path.c_str());
+    ::unlink(times.path.c_str());
   }
+  MutexLock lock(mutex_);
+  old->offset_index.entries.reset(indexed ? old->offset_index.entries.count() : 0);
+  old->time_index.entries.reset(indexed ? old->time_index.entries.count() : 0);
+  old->index_damaged |= !indexed;
   next->created_ms = clock_.wall_ms();
   active_base_offset_.store(next->base_offset);
   segments_.push_back(std::move(next));

@@ -16,6 +16,11 @@ namespace {
 /// have brought it in (socket.request.max.bytes) times a generous ratio.
 constexpr size_t kMaxExpandedBytes = 1u << 30;
 
+/// As Java adds: validation lets batches through whose timestamps wrap around.
+int64_t wrapping_add(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+}
+
 /// The first record of `batch` at or after both bounds.
 Result<std::optional<TimestampOffset>> find_record(const record::BatchView& batch,
                                                    int64_t timestamp, int64_t from_offset) {
@@ -32,7 +37,8 @@ Result<std::optional<TimestampOffset>> find_record(const record::BatchView& batc
     BARNABAS_ASSIGN(const auto record, reader.next());
     if (!record) return std::optional<TimestampOffset>();
     const int64_t record_timestamp =
-        append_time ? batch.max_timestamp() : batch.base_timestamp() + record->timestamp_delta;
+        append_time ? batch.max_timestamp()
+                    : wrapping_add(batch.base_timestamp(), record->timestamp_delta);
     const int64_t offset = batch.base_offset() + record->offset_delta;
     if (record_timestamp >= timestamp && offset >= from_offset) {
       return std::optional(TimestampOffset{record_timestamp, offset, batch.leader_epoch()});
@@ -64,40 +70,44 @@ Result<std::optional<TimestampOffset>> find_record_from(int fd, const std::strin
 }  // namespace
 
 Result<TimestampOffset> LogImpl::offset_for_timestamp(int64_t timestamp) {
-  std::vector<SegmentPtr> candidates;
-  int64_t from_offset = 0;
-  {
-    MutexLock lock(mutex_);
-    from_offset = log_start_offset_.load();
-    for (const SegmentPtr& segment : segments_) {
-      if (segment->size > 0 && segment->max_timestamp.timestamp >= timestamp) {
-        candidates.push_back(segment);
+  return retried([&]() -> Result<TimestampOffset> {
+    std::vector<SegmentPtr> candidates;
+    int64_t from_offset = 0;
+    {
+      MutexLock lock(mutex_);
+      from_offset = log_start_offset_.load();
+      for (const SegmentPtr& segment : segments_) {
+        if (segment->size > 0 && segment->max_timestamp.timestamp >= timestamp) {
+          candidates.push_back(segment);
+        }
       }
     }
-  }
-  for (const SegmentPtr& segment : candidates) {
-    BARNABAS_ASSIGN(const auto found, find_in_segment(segment, timestamp, from_offset));
-    if (found) return *found;
-  }
-  return TimestampOffset{};
+    for (const SegmentPtr& segment : candidates) {
+      BARNABAS_ASSIGN(const auto found, find_in_segment(segment, timestamp, from_offset));
+      if (found) return *found;
+    }
+    return TimestampOffset{};
+  });
 }
 
 Result<TimestampOffset> LogImpl::max_timestamp_offset() {
-  SegmentPtr newest;
-  int64_t timestamp = record::kNoTimestamp;
-  int64_t from_offset = 0;
-  {
-    MutexLock lock(mutex_);
-    from_offset = log_start_offset_.load();
-    for (const SegmentPtr& segment : segments_) {
-      if (segment->size == 0 || segment->max_timestamp.timestamp <= timestamp) continue;
-      newest = segment;
-      timestamp = segment->max_timestamp.timestamp;
+  return retried([&]() -> Result<TimestampOffset> {
+    SegmentPtr newest;
+    int64_t timestamp = record::kNoTimestamp;
+    int64_t from_offset = 0;
+    {
+      MutexLock lock(mutex_);
+      from_offset = log_start_offset_.load();
+      for (const SegmentPtr& segment : segments_) {
+        if (segment->size == 0 || segment->max_timestamp.timestamp <= timestamp) continue;
+        newest = segment;
+        timestamp = segment->max_timestamp.timestamp;
+      }
     }
-  }
-  if (!newest) return TimestampOffset{};
-  BARNABAS_ASSIGN(const auto found, find_in_segment(newest, timestamp, from_offset));
-  return found.value_or(TimestampOffset{});
+    if (!newest) return TimestampOffset{};
+    BARNABAS_ASSIGN(const auto found, find_in_segment(newest, timestamp, from_offset));
+    return found.value_or(TimestampOffset{});
+  });
 }
 
 Result<OffsetTimestamp> LogImpl::floor_timestamp(const SegmentPtr& segment, int64_t timestamp) {

@@ -4,9 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
-#include <random>
 
 #include "base/logger.h"
 #include "storage/batch_cursor.h"
@@ -16,22 +14,12 @@
 #include "storage/producer_loader.h"
 
 namespace barnabas::storage {
+namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kSegmentSuffixes[] = {suffix::kLog, suffix::kOffsetIndex,
                                                  suffix::kTimeIndex, suffix::kTransactionIndex,
                                                  suffix::kSnapshot};
-
-std::string random_hex() {
-  std::random_device random;
-  std::string text;
-  for (int i = 0; i < 4; ++i) {
-    char digits[9];
-    std::snprintf(digits, sizeof digits, "%08x", random());
-    text += digits;
-  }
-  return text;
-}
 
 }  // namespace
 
@@ -84,16 +72,22 @@ Status LogImpl::truncate_to(int64_t offset) {
 }
 
 Status LogImpl::rebuild_indexes(const SegmentPtr& segment) {
-  std::string directory;
-  int32_t interval = 0;
-  uint64_t end = 0;
-  bool active = false;
   {
     MutexLock lock(mutex_);
     // Readers do without while the files change.
     segment->offset_index.entries.reset(0);
     segment->time_index.entries.reset(0);
-    directory = directory_;
+  }
+  BARNABAS_ASSIGN(Segment rebuilt, read_indexes(segment));
+  return install_indexes(segment, std::move(rebuilt));
+}
+
+Result<Segment> LogImpl::read_indexes(const SegmentPtr& segment) {
+  int32_t interval = 0;
+  uint64_t end = 0;
+  bool active = false;
+  {
+    MutexLock lock(mutex_);
     interval = config_.index_interval_bytes;
     end = segment->size;
     active = segment == segments_.back();
@@ -103,6 +97,15 @@ Status LogImpl::rebuild_indexes(const SegmentPtr& segment) {
   Segment rebuilt(segment->base_offset);
   BARNABAS_TRY(rebuild_from_headers(rebuilt, file->get(), path, end, interval));
   if (!active) rebuilt.finish_time_index();
+  return rebuilt;
+}
+
+Status LogImpl::install_indexes(const SegmentPtr& segment, Segment rebuilt) {
+  std::string directory;
+  {
+    MutexLock lock(mutex_);
+    directory = directory_;
+  }
   BARNABAS_TRY(persist_indexes(rebuilt, directory));
   MutexLock lock(mutex_);
   segment->offset_index.take_entries(std::move(rebuilt.offset_index));
@@ -111,7 +114,7 @@ Status LogImpl::rebuild_indexes(const SegmentPtr& segment) {
   segment->first_timestamp = rebuilt.first_timestamp;
   segment->bytes_since_index_entry = rebuilt.bytes_since_index_entry;
   segment->index_damaged = false;
-  if (end == 0) segment->created_ms = clock_.wall_ms();
+  if (segment->size == 0) segment->created_ms = clock_.wall_ms();
   return {};
 }
 
@@ -129,7 +132,7 @@ Status LogImpl::reload_producers(int64_t offset) {
     const std::string path = log_file_path(directory, *it, suffix::kSnapshot);
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
   }
-  ProducerLoader loader(directory, fds_, segments, snapshots);
+  ProducerLoader loader(directory, fds_, segments, snapshots, clock_.wall_ms());
   BARNABAS_TRY(loader.load(offset));
   MutexLock lock(mutex_);
   producers_ = std::move(loader.state);
@@ -139,6 +142,7 @@ Status LogImpl::reload_producers(int64_t offset) {
 }
 
 Status LogImpl::advance_log_start_offset(int64_t offset) {
+  MutexLock flushing(flush_mutex_);
   MutexLock writing(write_mutex_);
   std::vector<SegmentPtr> doomed;
   {
@@ -209,7 +213,8 @@ Status LogImpl::mark_deleted() {
     MutexLock lock(mutex_);
     closed_ = true;
     from = directory_;
-    to = from + "." + random_hex() + "-delete";
+    const fs::path parent = fs::path(from).parent_path();
+    to = (parent / unique_name(name_, kDeleteSuffix)).string();
     for (const SegmentPtr& segment : segments_) {
       for (const std::string_view file_suffix : kSegmentSuffixes) {
         paths.push_back(path_of(*segment, file_suffix));
@@ -228,11 +233,12 @@ Status LogImpl::mark_deleted() {
   for (const std::string& path : paths) fds_.forget(path);
   doomed_.clear();
   next_due_ms_.store(INT64_MAX);
-  return sync_directory(std::filesystem::path(to).parent_path().string());
+  return sync_directory(fs::path(to).parent_path().string());
 }
 
 void LogImpl::maintain(int64_t high_watermark) {
   rebuild_damaged_indexes();
+  MutexLock flushing(flush_mutex_);
   MutexLock writing(write_mutex_);
   {
     MutexLock lock(mutex_);
@@ -335,10 +341,31 @@ void LogImpl::rebuild_damaged_indexes() {
     }
   }
   for (const SegmentPtr& segment : damaged) {
-    MutexLock writing(write_mutex_);
-    const Status rebuilt = rebuild_indexes(segment);
+    const Status rebuilt = rebuild_damaged(segment);
     if (!rebuilt.ok()) log(LogLevel::kWarning, "storage", rebuilt.error().message);
   }
+}
+
+Status LogImpl::rebuild_damaged(const SegmentPtr& segment) {
+  uint64_t version = 0;
+  bool active = false;
+  {
+    MutexLock lock(mutex_);
+    version = shape_version_;
+    active = segment == segments_.back();
+  }
+  if (active) {
+    MutexLock writing(write_mutex_);
+    return rebuild_indexes(segment);
+  }
+  // Reading a whole segment takes a while, and this one changes no more: appends need not wait.
+  BARNABAS_ASSIGN(Segment rebuilt, read_indexes(segment));
+  MutexLock writing(write_mutex_);
+  {
+    MutexLock lock(mutex_);
+    if (version != shape_version_) return {};  // it may be gone: the next look will tell
+  }
+  return install_indexes(segment, std::move(rebuilt));
 }
 
 }  // namespace barnabas::storage

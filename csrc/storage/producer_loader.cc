@@ -20,7 +20,8 @@ Status ProducerLoader::load(int64_t until) {
   } else {
     snapshot_offset = segments_.front()->base_offset;
   }
-  return replay(snapshot_offset, until);
+  BARNABAS_TRY(replay(snapshot_offset, until));
+  return {};
 }
 
 Result<bool> ProducerLoader::load_snapshot(int64_t until) {
@@ -49,15 +50,16 @@ Status ProducerLoader::walk_back() {
   constexpr uint64_t kWindowGrowth = 8;
   const int64_t log_start = segments_.front()->base_offset;
   uint64_t window = kFirstWindowBytes;
-  while (state.incomplete()) {
+  // The first step is for all: sequences may have passed 2^31-1 a moment ago.
+  for (bool more = state.partial(); more; more = state.incomplete()) {
     BARNABAS_ASSIGN(const int64_t from, offset_before(snapshot_offset, window));
     ProducerState from_snapshot = std::exchange(state, {});
-    const Status replayed = replay(from, snapshot_offset);
+    const auto batches = replay(from, snapshot_offset);
     from_snapshot.complete_from(state);
     state = std::move(from_snapshot);
-    BARNABAS_TRY(replayed);
-    if (from <= log_start || window >= kMaxWalkBackBytes) break;
-    window = std::min(window * kWindowGrowth, kMaxWalkBackBytes);
+    if (!batches.ok()) return batches.error();
+    if (from <= log_start || (window >= kWalkBackBytes && *batches >= kWalkBackBatches)) break;
+    window *= kWindowGrowth;
   }
   return {};
 }
@@ -80,7 +82,8 @@ Result<int64_t> ProducerLoader::offset_before(int64_t offset, uint64_t bytes) co
   return offset;
 }
 
-Status ProducerLoader::replay(int64_t from, int64_t until) {
+Result<uint64_t> ProducerLoader::replay(int64_t from, int64_t until) {
+  uint64_t batches = 0;
   for (const auto& segment : segments_) {
     if (segment->base_offset >= until) break;
     if (segment->next_offset <= from || segment->size == 0) continue;
@@ -105,10 +108,12 @@ Status ProducerLoader::replay(int64_t from, int64_t until) {
         break;
       }
       if (!*batch || (*batch)->view.base_offset() >= until) break;
-      if ((*batch)->view.base_offset() >= from) state.apply((*batch)->view, (*batch)->head);
+      if ((*batch)->view.base_offset() < from) continue;
+      state.apply((*batch)->view, (*batch)->head, now_ms_);
+      ++batches;
     }
   }
-  return {};
+  return batches;
 }
 
 }  // namespace barnabas::storage

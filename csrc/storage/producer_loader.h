@@ -16,9 +16,11 @@
 
 namespace barnabas::storage {
 
-/// How far the log is walked back for the batches that a snapshot leaves out. The last five batches
-/// of whoever may still retry lie within it; reading on would cost more than it is worth.
-inline constexpr uint64_t kMaxWalkBackBytes = 64u << 20;
+/// How far the log is walked back for the batches that a snapshot leaves out: at least this many
+/// bytes and this many batches. The last five of whoever may still retry lie within them; reading
+/// on would cost more than it is worth.
+inline constexpr uint64_t kWalkBackBytes = 64u << 20;
+inline constexpr uint64_t kWalkBackBatches = 4096;
 
 class ProducerLoader {
  public:
@@ -26,11 +28,12 @@ class ProducerLoader {
   /// disk unless `read_only`.
   ProducerLoader(const std::string& directory, FdCache& fds,
                  const std::vector<std::shared_ptr<Segment>>& segments,
-                 std::set<int64_t>& snapshots, bool read_only = false)
+                 std::set<int64_t>& snapshots, int64_t now_ms, bool read_only = false)
       : directory_(directory),
         fds_(fds),
         segments_(segments),
         snapshots_(snapshots),
+        now_ms_(now_ms),
         read_only_(read_only) {}
 
   /// Fills `state` with what batches below `until` say.
@@ -43,12 +46,14 @@ class ProducerLoader {
   Result<bool> load_snapshot(int64_t until);
   Status walk_back();
   [[nodiscard]] Result<int64_t> offset_before(int64_t offset, uint64_t bytes) const;
-  Status replay(int64_t from, int64_t until);
+  /// Returns how many batches there were.
+  Result<uint64_t> replay(int64_t from, int64_t until);
 
   const std::string& directory_;
   FdCache& fds_;
   const std::vector<std::shared_ptr<Segment>>& segments_;
   std::set<int64_t>& snapshots_;
+  const int64_t now_ms_;  // wall clock
   const bool read_only_;
 };
 

@@ -29,7 +29,8 @@ std::vector<uint8_t> encode_producer_snapshot(const ProducerState& state) {
     store_be<int32_t>(p + 10, last.last_sequence);
     store_be<int64_t>(p + 14, last.last_offset);
     store_be<int32_t>(p + 22, last.offset_delta);
-    store_be<int64_t>(p + 26, entry.last_timestamp);
+    // Kafka takes it for the last timestamp, and for what expiry counts from.
+    store_be<int64_t>(p + 26, entry.last_seen_ms);
     store_be<int32_t>(p + 34, entry.coordinator_epoch);
     store_be<int64_t>(p + 38, entry.current_txn_first_offset);
     p += kEntryBytes;
@@ -53,11 +54,11 @@ Result<ProducerState> decode_producer_snapshot(ByteView bytes, const std::string
   for (int32_t i = 0; i < count; ++i, p += kEntryBytes) {
     ProducerEntry entry;
     entry.epoch = load_be<int16_t>(p + 8);
-    entry.last_timestamp = load_be<int64_t>(p + 26);
+    entry.last_seen_ms = load_be<int64_t>(p + 26);
     entry.coordinator_epoch = load_be<int32_t>(p + 34);
     entry.current_txn_first_offset = load_be<int64_t>(p + 38);
     const ProducerBatch last{load_be<int32_t>(p + 10), load_be<int32_t>(p + 22),
-                             load_be<int64_t>(p + 14), entry.last_timestamp};
+                             load_be<int64_t>(p + 14), entry.last_seen_ms};
     if (last.last_offset >= 0) entry.add(last);
     state.restore(load_be<int64_t>(p), entry);
   }

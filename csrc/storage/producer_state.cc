@@ -84,14 +84,15 @@ Result<std::optional<ProducerBatch>> ProducerState::check(const record::BatchVie
   return std::optional<ProducerBatch>();
 }
 
-void ProducerState::apply(const record::BatchView& batch, ByteView head) {
+void ProducerState::apply(const record::BatchView& batch, ByteView head, int64_t now_ms) {
   if (!batch.has_producer_id()) return;
   ProducerEntry& entry = producers_[batch.producer_id()];
   if (entry.epoch != batch.producer_epoch()) {
     entry.epoch = batch.producer_epoch();
     entry.batch_count = 0;
   }
-  entry.last_timestamp = batch.max_timestamp();
+  const bool append_time = batch.timestamp_type() == record::TimestampType::kLogAppendTime;
+  entry.last_seen_ms = append_time ? batch.max_timestamp() : now_ms;
   if (batch.is_control()) {
     entry.current_txn_first_offset = -1;
     const auto coordinator_epoch = marker_coordinator_epoch(batch, head);
@@ -118,18 +119,28 @@ void ProducerState::complete_from(const ProducerState& older) {
   }
 }
 
+bool ProducerState::partial() const {
+  return std::any_of(producers_.begin(), producers_.end(), [](const auto& producer) {
+    const size_t count = producer.second.batch_count;
+    return count > 0 && count < kBatchesRemembered;
+  });
+}
+
 bool ProducerState::incomplete() const {
   return std::any_of(producers_.begin(), producers_.end(), [](const auto& producer) {
     const ProducerEntry& entry = producer.second;
-    return entry.batch_count > 0 && entry.batch_count < kBatchesRemembered &&
-           entry.batches[0].first_sequence() != 0;
+    if (entry.batch_count == 0 || entry.batch_count == kBatchesRemembered) return false;
+    // Sequence 0 is a producer's first, unless it is the one after 2^31-1: then as many records of
+    // its lie before it.
+    const ProducerBatch& oldest = entry.batches[0];
+    return oldest.first_sequence() != 0 || oldest.first_offset() > INT32_MAX;
   });
 }
 
 void ProducerState::remove_expired(int64_t now_ms, int64_t expiration_ms) {
   std::erase_if(producers_, [now_ms, expiration_ms](const auto& producer) {
     const ProducerEntry& entry = producer.second;
-    return entry.current_txn_first_offset < 0 && now_ms - entry.last_timestamp >= expiration_ms;
+    return entry.current_txn_first_offset < 0 && now_ms - entry.last_seen_ms >= expiration_ms;
   });
 }
 

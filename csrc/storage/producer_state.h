@@ -36,7 +36,7 @@ struct ProducerEntry {
   int16_t epoch = record::kNoProducerEpoch;
   uint8_t batch_count = 0;
   int32_t coordinator_epoch = -1;
-  int64_t last_timestamp = record::kNoTimestamp;
+  int64_t last_seen_ms = -1;  // wall clock, when its last batch was appended
   int64_t current_txn_first_offset = -1;
   std::array<ProducerBatch, kBatchesRemembered> batches{};
 
@@ -58,15 +58,19 @@ class ProducerState {
   [[nodiscard]] Result<std::optional<ProducerBatch>> check(const record::BatchView& batch) const;
 
   /// Takes note of a batch that is in the log at its base offset. `head` is its first bytes, for
-  /// the marker in a control batch. Batches without a producer id change nothing.
-  void apply(const record::BatchView& batch, ByteView head);
+  /// the marker in a control batch; `now_ms` the wall clock. Batches without a producer id change
+  /// nothing.
+  void apply(const record::BatchView& batch, ByteView head, int64_t now_ms);
 
   /// Fills up the memory of producers whose last batch `older` knows with what came before it.
   void complete_from(const ProducerState& older);
-  /// Whether some producer has less than its last five batches, and batches before those it has.
+  /// Whether some producer has less than its last five batches.
+  [[nodiscard]] bool partial() const;
+  /// Whether some producer has, as far as its sequences tell, batches before those known.
   [[nodiscard]] bool incomplete() const;
 
-  /// Forgets producers whose last record is `expiration_ms` old, unless they are in a transaction.
+  /// Forgets producers that have appended nothing for `expiration_ms`, unless they are in a
+  /// transaction. Timestamps of records do not count: who sends old ones is not gone.
   void remove_expired(int64_t now_ms, int64_t expiration_ms);
 
   [[nodiscard]] const Map& producers() const { return producers_; }

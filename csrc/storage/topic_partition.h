@@ -1,9 +1,11 @@
-// The name of a partition, and of its directory.
+// The name of a partition, and of its directory. Pure functions.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace barnabas::storage {
 
@@ -13,9 +15,18 @@ struct TopicPartition {
 
   /// `<topic>-<partition>`, the directory's name.
   [[nodiscard]] std::string to_string() const { return topic + "-" + std::to_string(partition); }
+  /// The partition in `<topic>-<n>`; nullopt for other names, those of unique_name() among them.
+  static std::optional<TopicPartition> parse(std::string_view name);
   friend bool operator==(const TopicPartition&, const TopicPartition&) = default;
   friend auto operator<=>(const TopicPartition&, const TopicPartition&) = default;
 };
+
+inline constexpr std::string_view kDeleteSuffix = "-delete";
+inline constexpr std::string_view kStraySuffix = "-stray";
+
+/// What a directory is renamed to when it is on its way out or aside, as Kafka does it:
+/// `<topic>-<n>.<32 hex digits><suffix>`, the topic cut to what a file name may hold.
+std::string unique_name(const TopicPartition& partition, std::string_view suffix);
 
 }  // namespace barnabas::storage
 

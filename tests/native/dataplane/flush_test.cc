@@ -80,6 +80,7 @@ class GatedLog final : public storage::Log {
   void set_config(const storage::LogConfig&) override {}
   void maintain(int64_t) override {}
   void remove_due_files() override {}
+  void begin_leader_epoch(int32_t) override {}
 
  private:
   mutable Mutex mutex_;

@@ -104,6 +104,69 @@ TEST_F(FailureTest, AFlushThatFailsTakesTheLogOfflineForGood) {
   EXPECT_EQ(append_error({}), ErrorCode::kKafkaStorageError);
 }
 
+TEST_F(FailureTest, AFlushThatFoundNoRoomOrDescriptorIsTriedAgain) {
+  open();
+  append({}, 1);
+  const std::string checkpoint = file("leader-epoch-checkpoint.tmp");
+  fs::create_directory(checkpoint);  // in the way of the epochs, which a flush writes too
+  EXPECT_FALSE(log->flush().ok());
+  EXPECT_FALSE(log->offline());
+  EXPECT_EQ(log->recovery_point(), 0);
+  append({}, 1);
+  fs::remove(checkpoint);
+  {
+    fds.forget(log_file() + ".log");
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit none{0, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    const auto flushed = log->flush();
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    ASSERT_FALSE(flushed.ok());
+    EXPECT_EQ(flushed.error().sys_errno, EMFILE);
+  }
+  EXPECT_FALSE(log->offline());
+  EXPECT_EQ(*log->flush(), 2);
+  EXPECT_EQ(log->recovery_point(), 2);
+  EXPECT_TRUE(fs::exists(file("leader-epoch-checkpoint")));
+}
+
+TEST_F(FailureTest, RetentionTakesNoFileFromUnderAFlush) {
+  config.segment_bytes = 2000;
+  config.retention_bytes = 2000;
+  config.file_delete_delay_ms = 0;
+  open();
+  std::atomic<bool> done = false;
+  std::atomic<int> failures = 0;
+  std::thread flusher([&] {
+    while (!done.load()) failures += log->flush().ok() ? 0 : 1;
+  });
+  for (int round = 0; round < 60; ++round) {
+    for (int i = 0; i < 30; ++i) append({.value_bytes = 60});
+    log->maintain(log->log_end_offset());
+    log->remove_due_files();
+  }
+  done.store(true);
+  flusher.join();
+  EXPECT_EQ(failures.load(), 0);
+  EXPECT_FALSE(log->offline());
+}
+
+TEST_F(FailureTest, IndexesThatARollCannotWriteAreMissingAfterwardsAndThenRebuilt) {
+  config.index_interval_bytes = 1;
+  open();
+  for (int i = 0; i < 100; ++i) append();  // the first entries are in the file by now
+  fs::remove(log_file() + ".timeindex");
+  fs::create_directory(log_file() + ".timeindex");  // in the way
+  ASSERT_TRUE(log->roll().ok());
+  EXPECT_FALSE(fs::exists(log_file() + ".index"));  // a short one would be believed
+  EXPECT_EQ(batches_from(0).size(), 100u);
+  fs::remove(log_file() + ".timeindex");
+  log->maintain(0);
+  EXPECT_EQ(fs::file_size(log_file() + ".index"), 8u * 99);
+  EXPECT_EQ(batches_from(0).size(), 100u);
+}
+
 TEST_F(FailureTest, ReadersSeeOnlyWholeBatchesWhileOthersAreAppended) {
   config.segment_bytes = 100'000;
   config.index_interval_bytes = 500;

@@ -84,10 +84,17 @@ TEST_F(LogDirTest, DamagedMetaPropertiesAreNamed) {
   EXPECT_NE(error().find("version"), std::string::npos);
 }
 
-TEST_F(LogDirTest, TheCleanMarkerHoldsForOneStart) {
+TEST_F(LogDirTest, TheCleanMarkerHoldsUntilTheDirectoryIsUsed) {
   ASSERT_TRUE((*open())->mark_clean().ok());
-  EXPECT_TRUE((*open())->was_clean());
-  EXPECT_FALSE((*open())->was_clean());
+  EXPECT_TRUE((*open())->was_clean());  // a start that came to nothing
+  {
+    const auto used = open();
+    EXPECT_TRUE((*used)->was_clean());
+    ASSERT_TRUE((*used)->mark_in_use().ok());
+  }
+  const auto after_crash = open();
+  EXPECT_FALSE((*after_crash)->was_clean());
+  EXPECT_TRUE((*after_crash)->mark_in_use().ok());
 }
 
 TEST_F(LogDirTest, CheckpointsAreReadBackAndMissingOnesAreEmpty) {

@@ -2,6 +2,7 @@
 #include <fstream>
 
 #include "log_fixture.h"
+#include "storage/producer_loader.h"
 #include "storage/producer_state.h"
 
 namespace barnabas::storage {
@@ -106,6 +107,44 @@ TEST_F(ProducerTest, AnExpiredProducerIsForgotten) {
   clock.advance_ms(1);
   log->maintain(log->log_end_offset());
   EXPECT_EQ(append_error(batch(9)), ErrorCode::kNone);
+}
+
+TEST_F(ProducerTest, OldTimestampsOfRecordsAgeNoProducer) {
+  open();
+  for (int i = 0; i < 5; ++i) {
+    BatchSpec spec = batch(i);
+    spec.timestamp = clock.wall_ms() - 10 * config.producer_id_expiration_ms;
+    sent.push_back({i, 1, kId, append(spec)});
+  }
+  crash_and_open();
+  expect_memory();
+  close_and_open();
+  log->maintain(log->log_end_offset());
+  expect_memory();
+  clock.advance_ms(config.producer_id_expiration_ms);
+  close_and_open();
+  EXPECT_EQ(append_error(batch(99)), ErrorCode::kNone);  // forgotten
+}
+
+TEST_F(ProducerTest, FiveBatchesAroundTheWrapAreRememberedAcrossACleanStop) {
+  open();
+  send(INT32_MAX - 3);
+  for (int i = 2; i >= 0; --i) send(INT32_MAX - i);
+  send(0);
+  close_and_open();
+  expect_memory();
+}
+
+TEST_F(ProducerTest, FiveVeryLargeBatchesAreRememberedAcrossACleanStop) {
+  open();
+  constexpr size_t kBytes = kWalkBackBytes / 4;
+  for (int i = 0; i < 6; ++i) {
+    BatchSpec spec = batch(i);
+    spec.value_bytes = kBytes;
+    sent.push_back({i, 1, kId, append(spec)});
+  }
+  close_and_open();
+  expect_memory();
 }
 
 TEST_F(ProducerTest, FiveBatchesAreRememberedAcrossACleanStop) {

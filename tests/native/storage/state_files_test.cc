@@ -61,7 +61,7 @@ TEST(ProducerSnapshotTest, IsWrittenInKafkasLayoutAndReadBack) {
   ProducerState state;
   ProducerEntry entry;
   entry.epoch = 3;
-  entry.last_timestamp = 1'700'000'000'000;
+  entry.last_seen_ms = 1'700'000'000'000;
   entry.coordinator_epoch = 8;
   entry.add({4, 4, 104, 1'600'000'000'000});
   entry.add({9, 4, 109, 1'700'000'000'000});

@@ -340,6 +340,19 @@ TEST_F(UpkeepTest, AFlushIsAskedForByMessagesAndByTime) {
   EXPECT_TRUE(append({.records = 0 + 1}).needs_flush);
 }
 
+TEST_F(UpkeepTest, AnEpochBeginsWithItsLeaderNotWithItsFirstRecord) {
+  open();
+  log->begin_leader_epoch(0);
+  EXPECT_EQ(log->end_offset_for_epoch(0).end_offset, 0);
+  EXPECT_EQ(log->epoch_for_offset(0), 0);
+  append({}, 0);
+  log->begin_leader_epoch(2);
+  log->begin_leader_epoch(1);  // known to be over
+  EXPECT_EQ(log->latest_epoch(), 2);
+  EXPECT_EQ(log->end_offset_for_epoch(0).end_offset, 1);
+  EXPECT_EQ(log->end_offset_for_epoch(2).end_offset, 1);
+}
+
 TEST_F(UpkeepTest, FollowersBatchesKeepTheirOffsetsAndEpochs) {
   open();
   auto bytes = make_batch({.records = 2, .base_offset = 5, .leader_epoch = 3});

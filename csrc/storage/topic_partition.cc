@@ -1,0 +1,40 @@
+#include "storage/topic_partition.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/uuid.h"
+
+namespace barnabas::storage {
+namespace {
+
+constexpr size_t kMaxFileNameBytes = 255;  // NAME_MAX
+
+}  // namespace
+
+std::optional<TopicPartition> TopicPartition::parse(std::string_view name) {
+  const size_t dash = name.rfind('-');
+  if (dash == std::string_view::npos || dash == 0 || dash + 1 == name.size()) return std::nullopt;
+  const std::string_view digits = name.substr(dash + 1);
+  TopicPartition parsed;
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), parsed.partition);
+  if (error != std::errc() || end != digits.data() + digits.size() || parsed.partition < 0) {
+    return std::nullopt;
+  }
+  parsed.topic = name.substr(0, dash);
+  return parsed;
+}
+
+std::string unique_name(const TopicPartition& partition, std::string_view suffix) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string tail = "-" + std::to_string(partition.partition) + ".";
+  for (const uint8_t byte : Uuid::random().bytes) {
+    tail += kDigits[byte >> 4];
+    tail += kDigits[byte & 15];
+  }
+  tail += suffix;
+  return partition.topic.substr(0, kMaxFileNameBytes - tail.size()) + tail;
+}
+
+}  // namespace barnabas::storage
