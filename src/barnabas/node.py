@@ -81,6 +81,7 @@ class Node:
             logger.warning("%s has no effect: Barnabas does not use it", key)
         asyncio.get_running_loop().set_default_executor(self._executor)
         self._open_directory(data_dir)
+        self._check_store_is_there(data_dir)
         store = self._store = SqliteStore(data_dir / FILE_NAME)
         self._check_cluster_id(store)
         self._read_store(store)
@@ -124,6 +125,18 @@ class Node:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         node_id = self._config.integer("node.id")
         self.directory = self._core.open_directory(str(data_dir), cluster_id, node_id)
+
+    def _check_store_is_there(self, data_dir: Path) -> None:
+        """Partitions without the store that knows them are somebody else's, or it was lost: a new
+        store would set them all aside.
+        """
+        partitions = self._core.list_partition_directories()
+        if partitions and not (data_dir / FILE_NAME).exists():
+            topic, partition = min(partitions)
+            raise StartError(
+                f"data directory {data_dir} has partitions ({topic}-{partition}) but no "
+                f"{FILE_NAME}: it was not made by Barnabas, or that file is lost"
+            )
 
     def _check_cluster_id(self, store: MetadataStore) -> None:
         """The store and the directory belong together, or one of them has been exchanged."""

@@ -98,7 +98,9 @@ def test_the_leader_epoch_is_checked(client: WireClient) -> None:
 
 
 @pytest.mark.parametrize("version", range(2, 5))
-def test_the_end_of_an_epoch_is_told(client: WireClient, version: int) -> None:
+def test_the_end_of_an_epoch_is_told(
+    broker: barnabas.Broker, client: WireClient, version: int
+) -> None:
     def ask(topic: str, leader_epoch: int, current: int = -1) -> Any:
         partition = {
             "partition": 0,
@@ -111,6 +113,9 @@ def test_the_end_of_an_epoch_is_told(client: WireClient, version: int) -> None:
 
     found = ask("t", 0)
     assert (found.error_code, found.leader_epoch, found.end_offset) == (0, 0, 3)
+    broker.create_topic(f"empty-{version}")
+    empty = ask(f"empty-{version}", 0)
+    assert (empty.error_code, empty.leader_epoch, empty.end_offset) == (0, 0, 0)
     later = ask("t", 7)
     assert (later.error_code, later.leader_epoch, later.end_offset) == (0, -1, -1)
     assert ask("nope", 0).error_code.name == "unknown_topic_or_partition"
