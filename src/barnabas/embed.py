@@ -234,4 +234,6 @@ def _start_config(data_dir: Path, port: int, config: Mapping[str, ConfigValue]) 
 def _texts(config: Mapping[str, ConfigValue]) -> dict[str, str]:
     from barnabas.config.keys import format_value
 
-    return {key: format_value(value) or "" for key, value in config.items()}
+    if not all(isinstance(key, str) for key in config):
+        raise TypeError("a configuration's keys are texts")
+    return {key: format_value(value) or "" for key, value in dict(config).items()}

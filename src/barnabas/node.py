@@ -21,7 +21,7 @@ from typing import Final
 from barnabas._core import Core, CoreError, DirectoryIdentity, RecoveryReport
 from barnabas.broker import BrokerLoop
 from barnabas.config.broker_config import Source
-from barnabas.config.listeners import Address
+from barnabas.config.listeners import EVERY_INTERFACE, Address
 from barnabas.config.start import StartConfig
 from barnabas.coordinator.coordinator import GroupCoordinator, group_config
 from barnabas.errors import ConfigError, StartError
@@ -45,7 +45,6 @@ from barnabas.metadata.topic_service import OffsetsTopic, TopicService
 
 logger = logging.getLogger(__name__)
 
-EVERY_INTERFACE: Final = "0.0.0.0"  # how a listener without a host is shown
 START_ROOM_BYTES: Final = 256 << 10  # what a start writes, the store's log and index for the most
 STOP_GRACE_MS: Final = 2_000
 BLOCKING_THREADS: Final = 4  # for metadata changes and look-ups in logs

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from barnabas.errors import ConfigError
 
 PORT_MAX = 65_535
+EVERY_INTERFACE = "0.0.0.0"  # how a listener without a host is shown
 _HOST_PORT = r"(?P<host>\[[^\]]*\]|[^:/\[\]\s]*):(?P<port>-?[0-9]{1,9})"
 _ADDRESS = re.compile(_HOST_PORT)
 _LISTENER = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)://" + _HOST_PORT)

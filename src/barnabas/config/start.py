@@ -8,6 +8,7 @@ from typing import Final
 from barnabas.config.broker_config import BrokerConfig, split_known
 from barnabas.config.keys import Value
 from barnabas.config.listeners import (
+    EVERY_INTERFACE,
     Address,
     check_advertised,
     choose_listener,
@@ -65,8 +66,9 @@ def make_start_config(
     if listen is None:
         raise ConfigError("listeners: none given; PLAINTEXT://127.0.0.1:9092 is the default")
     if not is_loopback("listeners", listen.host) and not config.boolean("allow.insecure.listeners"):
+        shown = Address(listen.host or EVERY_INTERFACE, listen.port)
         raise ConfigError(
-            f"listeners: {listen} can be reached from other machines, and there is no "
+            f"listeners: {shown} can be reached from other machines, and there is no "
             "authentication yet; if that is meant, say --insecure "
             "(allow.insecure.listeners=true)"
         )
