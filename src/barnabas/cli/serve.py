@@ -114,16 +114,24 @@ async def _serve(start: "StartConfig", log_format: str) -> int:
         loop.add_signal_handler(number, stopping.set)
     node = Node(start)
     await node.start()
+    try:
+        _announce(node, start, log_format)
+        await stopping.wait()
+        logger.info("stopping")
+    finally:
+        await node.stop()
+    logger.info("stopped")
+    return 0
+
+
+def _announce(node: "Node", start: "StartConfig", log_format: str) -> None:
+    """Says what runs where: the banner on stderr, the ready line on stdout."""
     if log_format == "json":
+        logger = logging.getLogger("barnabas.serve")
         logger.info("; ".join(" ".join(line.split()) for line in _banner(node, start)))
     else:
         print("\n".join(_banner(node, start)), file=sys.stderr, flush=True)
     print(f"barnabas ready on {node.address}", flush=True)
-    await stopping.wait()
-    logger.info("stopping")
-    await node.stop()
-    logger.info("stopped")
-    return 0
 
 
 def _banner(node: "Node", start: "StartConfig") -> list[str]:
