@@ -22,7 +22,13 @@ from barnabas.cli.cluster import (
 )
 from barnabas.cli.failure import EXIT_FAILURE, EXIT_INTERRUPTED, CommandError
 from barnabas.cli.output import add_json_option, counted, human_bytes, print_json, warn
-from barnabas.cli.parser import header, natural_int, nonempty, separator
+from barnabas.cli.parser import (
+    add_delimiter_option,
+    header,
+    natural_int,
+    nonempty,
+    separator,
+)
 from barnabas.cli.progress import Progress
 from barnabas.cli.record_input import (
     JSON_FORMAT,
@@ -86,9 +92,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         metavar="TEXT",
         help="what ends the key in a line; \\t, \\0 and \\xNN are understood",
     )
-    what.add_argument(
-        "--delimiter", type=separator, default=b"\n", metavar="TEXT", help="ends a record, not \\n"
-    )
+    add_delimiter_option(what)
     what.add_argument("--key", metavar="TEXT", help="the key of records that have none")
     what.add_argument(
         "--header",

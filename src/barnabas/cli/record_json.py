@@ -138,8 +138,9 @@ def _headers(headers: object) -> Headers | None:
 
 
 def _header_key(key: str) -> str:
-    """A header's key that the client can take: it would not survive what is no UTF-8."""
-    _encoded(key, "headers")
+    """A header's key that the client can take: what is no UTF-8 ends it, a NUL ends the key."""
+    if b"\0" in _encoded(key, "headers"):
+        raise RecordSyntaxError("a header's key holds a NUL, which the client cannot send")
     return key
 
 

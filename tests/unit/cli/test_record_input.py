@@ -129,6 +129,7 @@ def test_headers_in_json_are_a_list_or_an_object() -> None:
         b'{"value": "\\ud800"}',
         b'{"headers": [{"key": "\\ud800", "value": "x"}]}',
         b'{"headers": {"\\udfff": "x"}}',
+        b'{"headers": {"a\\u0000b": "x"}}',
         b'{"headers": {"k": "\\ud800"}}',
         b'{"partition": 2147483648}',
         b'{"timestamp": 9223372036854775808}',
