@@ -40,7 +40,8 @@ test-native: build  ## the native tests of csrc/
 	@cmake --build build/native -j $(JOBS)
 	@ctest --test-dir build/native --output-on-failure --no-tests=error
 
-test-python: build peers  ## pytest: units, clients, faults
+test-python: build peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
+	$(BIN)/pytest tests/clients -q -m oracle --peer kafka
 	$(BIN)/pytest $(PYTEST_ARGS) --kills $(KILLS)
 
 peers:
