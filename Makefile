@@ -1,4 +1,4 @@
-# Barnabas: `make serve` and `make test` need a fresh Debian with Python >= 3.11 and root, nothing else.
+# Barnabas: `make serve` and `make test` need a fresh Debian with make, Python >= 3.11 and root, nothing else.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 60
 NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o -name '*.h' 2>/dev/null)
 PYTHON_CODE := src tests bench ci setup.py
 
-.PHONY: help setup build serve test test-native test-python test-asan test-tsan fuzz lint format clean
+.PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
 .PHONY: lint-python lint-native lint-tools peers bench-quick
 
 help:  ## what there is to make
@@ -32,12 +32,16 @@ serve: build  ## a broker on 127.0.0.1:9092
 
 test: test-native test-python  ## everything from nothing to a passed test run
 
+test-quick: build  ## pytest without the slow tests and those of the Java and Go clients
+	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow and not java and not go'
+
 test-native: build  ## the native tests of csrc/
 	@cmake -S . -B build/native -DBARNABAS_TESTS=ON >/dev/null
 	@cmake --build build/native -j $(JOBS)
 	@ctest --test-dir build/native --output-on-failure --no-tests=error
 
-test-python: build peers  ## pytest: units, clients, faults
+test-python: build peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
+	$(BIN)/pytest tests/clients -q -m oracle --peer kafka
 	$(BIN)/pytest $(PYTEST_ARGS) --kills $(KILLS)
 
 peers:

@@ -4,11 +4,16 @@
         producer = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap_servers})
 
 Its control plane runs on an asyncio loop in one thread; the data plane has native threads. Several
-brokers live in one process, each with its own directory. Raises `BarnabasError`s only.
+brokers live in one process, each with its own directory. What it refuses is a `BarnabasError`, or
+a TypeError for an argument of a wrong type.
+
+After a fork the broker is the parent's. The child has neither its threads nor its files to close:
+there `close` does nothing, and all else raises BrokerClosed.
 """
 
 import asyncio
 import atexit
+import os
 import shutil
 import tempfile
 import threading
@@ -60,6 +65,7 @@ class Broker:
     ) -> None:
         self._closing = threading.Lock()
         self._closed = False
+        self._pid = os.getpid()
         self._stop_error: Exception | None = None
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
         self._temporary: Path | None = None
@@ -86,7 +92,7 @@ class Broker:
     @property
     def bootstrap_servers(self) -> str:
         """HOST:PORT, for any Kafka client."""
-        return f"{self._node.identity.host}:{self._node.identity.port}"
+        return self._node.advertised_address
 
     @property
     def data_dir(self) -> Path:
@@ -122,6 +128,8 @@ class Broker:
 
     def close(self) -> None:
         """Stops serving and closes the logs; removes a temporary directory. Can be repeated."""
+        if not self._is_ours():
+            return
         with self._closing:
             if self._closed:
                 return
@@ -134,7 +142,13 @@ class Broker:
             raise BarnabasError(f"not stopped cleanly: {self._stop_error}") from self._stop_error
 
     def __enter__(self) -> Self:
+        if self._closed:
+            raise BrokerClosed("the broker is closed")
         return self
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._closed else ""
+        return f"<barnabas.Broker at {self.bootstrap_servers}, {self._data_dir}{state}>"
 
     def __exit__(
         self,
@@ -175,6 +189,8 @@ class Broker:
 
     def _call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Runs a coroutine on the broker's loop and waits for it."""
+        if not self._is_ours():
+            raise BrokerClosed("the broker runs in the process that this one was forked from")
         with self._closing:
             if self._closed:
                 raise BrokerClosed("the broker is closed")
@@ -193,6 +209,10 @@ class Broker:
             return await call
         finally:
             self._calls.discard(task)
+
+    def _is_ours(self) -> bool:
+        """Whether this process made it, and did not get a copy in a fork."""
+        return os.getpid() == self._pid
 
     def _remove_temporary(self) -> None:
         if self._temporary is not None:
@@ -214,4 +234,6 @@ def _start_config(data_dir: Path, port: int, config: Mapping[str, ConfigValue]) 
 def _texts(config: Mapping[str, ConfigValue]) -> dict[str, str]:
     from barnabas.config.keys import format_value
 
-    return {key: format_value(value) or "" for key, value in config.items()}
+    if not all(isinstance(key, str) for key in config):
+        raise TypeError("a configuration's keys are texts")
+    return {key: format_value(value) or "" for key, value in dict(config).items()}

@@ -10,6 +10,7 @@ locked); any number may read it with `read_only=True`, which changes no file.
 """
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from barnabas._records import CODEC_NAMES, Batch, CorruptBatch, Record, encode_b
 __all__ = ["Log", "LogStat"]
 
 READ_CHUNK_BYTES = 1 << 20
+# What a log's directory may hold, and still be empty of records.
+_OF_A_LOG = re.compile(r"\d{20}\..+|\..*|leader-epoch-checkpoint|partition\.metadata|lost\+found")
 
 Headers: TypeAlias = Iterable[tuple[str, bytes | None]]
 RecordTuple: TypeAlias = (
@@ -47,8 +50,8 @@ class Log:
     `config` takes Kafka's topic keys (`segment.bytes`, `compression.type`, `max.message.bytes`, …).
     A key that is no topic's, or a bad value, is a ConfigError that names it.
     Opening repairs what an unclean stop left behind; `recovery` says what was found. Errors are
-    `CoreError` with Kafka's `code`, and `errno` when the system refused; using a closed log is a
-    ValueError.
+    `CoreError` with Kafka's `code`, and `errno` when the system refused; using a closed log, and
+    opening a directory that holds other files and no log, is a ValueError.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Log:
         config: Mapping[str, int | str | bool] | None = None,
         read_only: bool = False,
     ) -> None:
+        _refuse_foreign_files(path)
+        self._path = os.fspath(path)
         self._core = _core.Log(os.fspath(path), _effective_config(config or {}), read_only)
 
     # -- writing
@@ -100,6 +105,8 @@ class Log:
 
     def truncate(self, offset: int) -> None:
         """Removes the batch that holds `offset`, and all that follow."""
+        if offset < 0:
+            raise ValueError(f"offset {offset} is below zero")
         self._core.truncate(offset)
 
     # -- reading
@@ -167,6 +174,9 @@ class Log:
         """Flushes and closes, so that the next open need not check anything. May be repeated."""
         self._core.close()
 
+    def __repr__(self) -> str:
+        return f"<barnabas.Log at {self._path}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -177,6 +187,17 @@ class Log:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _refuse_foreign_files(path: str | os.PathLike[str]) -> None:
+    """A mistyped path must not fill somebody's directory with segments."""
+    try:
+        names = os.listdir(path)
+    except OSError:
+        return  # it is not there yet, or the core says what is wrong with it
+    foreign = sorted(name for name in names if not _OF_A_LOG.fullmatch(name))
+    if foreign and not any(name.endswith(".log") for name in names if name not in foreign):
+        raise ValueError(f"{os.fspath(path)} holds no log, but other files: {foreign[0]!r}")
 
 
 def _effective_config(config: Mapping[str, int | str | bool]) -> dict[str, int | str | bool]:

@@ -8,7 +8,9 @@ which closes the logs, then the store.
 
 import asyncio
 import base64
+import errno
 import logging
+import os
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +21,7 @@ from typing import Final
 from barnabas._core import Core, CoreError, DirectoryIdentity, RecoveryReport
 from barnabas.broker import BrokerLoop
 from barnabas.config.broker_config import Source
-from barnabas.config.listeners import Address
+from barnabas.config.listeners import EVERY_INTERFACE, Address
 from barnabas.config.start import StartConfig
 from barnabas.coordinator.coordinator import GroupCoordinator, group_config
 from barnabas.errors import ConfigError, StartError
@@ -43,6 +45,7 @@ from barnabas.metadata.topic_service import OffsetsTopic, TopicService
 
 logger = logging.getLogger(__name__)
 
+START_ROOM_BYTES: Final = 256 << 10  # what a start writes, the store's log and index for the most
 STOP_GRACE_MS: Final = 2_000
 BLOCKING_THREADS: Final = 4  # for metadata changes and look-ups in logs
 
@@ -63,6 +66,11 @@ class Node:
         self.catalog = Catalog()
         self.directory: DirectoryIdentity
         self.address: Address  # where it listens
+
+    @property
+    def advertised_address(self) -> str:
+        """HOST:PORT, as clients are told."""
+        return str(Address(self.identity.host, self.identity.port))
 
     async def start(self) -> None:
         """Serves clients at return. Raises StartError with one line for the user."""
@@ -88,7 +96,7 @@ class Node:
         self._reconcile(store)
         self._report(self._load_partitions())
         host, port = self._start_config.listen
-        self.address = Address(host, self._core.listen(host, port))
+        self.address = Address(host or EVERY_INTERFACE, self._core.listen(host, port))
         self._make_services(store)
         assert self._groups is not None
         await self._groups.start()
@@ -122,6 +130,7 @@ class Node:
             data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StartError(f"cannot make the data directory {data_dir}: {error}") from error
+        self._check_room(data_dir)
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         node_id = self._config.integer("node.id")
         self.directory = self._core.open_directory(str(data_dir), cluster_id, node_id)
@@ -137,6 +146,13 @@ class Node:
                 f"data directory {data_dir} has partitions ({topic}-{partition}) but no "
                 f"{FILE_NAME}: it was not made by Barnabas, or that file is lost"
             )
+
+    def _check_room(self, data_dir: Path) -> None:
+        """Before anything is changed: a start that a full disk ends must not cost a clean stop."""
+        disk = os.statvfs(data_dir)
+        free_blocks = disk.f_bavail if os.geteuid() else disk.f_bfree
+        if free_blocks * disk.f_frsize < START_ROOM_BYTES:
+            raise StartError(f"{data_dir}: {os.strerror(errno.ENOSPC)}")
 
     def _check_cluster_id(self, store: MetadataStore) -> None:
         """The store and the directory belong together, or one of them has been exchanged."""
@@ -235,7 +251,7 @@ class Node:
             )
 
     def _make_services(self, store: MetadataStore) -> None:
-        advertised = self._start_config.advertised or self.address
+        advertised = self._start_config.advertised
         rack = self._config.get("broker.rack")
         self.identity = BrokerIdentity(
             node_id=self._config.integer("node.id"),

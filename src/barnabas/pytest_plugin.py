@@ -19,7 +19,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from barnabas.embed import Broker
 
 _NAME_CHARS_MAX: Final = 200  # of the test's name in its topic's; Kafka allows 249 in all
+_TOPIC_OPTIONS: Final = frozenset(("partitions", "config"))
 _NOT_ALLOWED: Final = re.compile(r"[^a-zA-Z0-9._-]+")
 
 
@@ -56,8 +57,18 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """With pytest-xdist, refuses settings that no broker takes before it starts its workers."""
+    settings = _settings(session.config)
+    if settings and session.config.pluginmanager.hasplugin("dsession"):
+        _check(settings)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuses settings that no broker takes, once, and not again in each test that wants one."""
+    if hasattr(session.config, "workerinput"):  # of pytest-xdist
+        return
     settings = _settings(session.config)
     if settings and any("barnabas_broker" in _fixtures(item) for item in session.items):
         _check(settings)
@@ -78,7 +89,7 @@ def barnabas_topic(request: pytest.FixtureRequest, barnabas_broker: "Broker") ->
     from barnabas.errors import BrokerClosed, KafkaError
 
     marker = request.node.get_closest_marker("barnabas_topic")
-    options = {} if marker is None else dict(marker.kwargs)
+    options = {} if marker is None else _topic_options(marker)
     test = _NOT_ALLOWED.sub("-", request.node.name)[:_NAME_CHARS_MAX]
     name = f"{test}-{uuid.uuid4().hex[:12]}"
     barnabas_broker.create_topic(name, **options)
@@ -95,6 +106,17 @@ def barnabas_topic(request: pytest.FixtureRequest, barnabas_broker: "Broker") ->
 def _settings(config: pytest.Config) -> dict[str, str]:
     lines = [*config.getini("barnabas_config"), *config.getoption("--barnabas-config")]
     return dict(map(_setting, lines))
+
+
+def _topic_options(marker: pytest.Mark) -> dict[str, Any]:
+    if marker.args or not marker.kwargs.keys() <= _TOPIC_OPTIONS:
+        given = [*map(repr, marker.args), *(f"{name}=…" for name in marker.kwargs)]
+        pytest.fail(
+            f"@pytest.mark.barnabas_topic({', '.join(given)}): it takes partitions=N and "
+            "config={…}, by name",
+            pytrace=False,
+        )
+    return dict(marker.kwargs)
 
 
 def _fixtures(item: pytest.Item) -> list[str]:

@@ -55,7 +55,9 @@ def any_records() -> list[Record]:
         Record(None, b"tombstone"),
         Record(b"", b""),
         Record(bytes(range(256)), bytes(reversed(range(256)))),
+        Record(b"empty key", b""),
         Record(b"headers", b"h", (("twice", b"1"), ("twice", b"2"), ("empty", b""))),
+        Record(b"headers", b"h", (("null", None), ("größe", bytes(range(256))))),
         Record(b"a long and repetitive value " * 400, b"long"),
     ]
     return [

@@ -127,6 +127,7 @@ def test_a_group_with_members_is_neither_deleted_nor_reset(
         (["--to-datetime", "2023-11-14T23:13:25+01:00"], 5),
         (["--by-duration", "PT1H"], RECORDS),
         (["--by-duration", "36500d"], 0),
+        (["--to-datetime", "1969-12-31T23:59:59.999Z"], 0),
     ],
 )
 def test_offsets_are_reset(
@@ -170,6 +171,10 @@ def test_a_reset_that_cannot_be_is_one_line(cli: Cli, topic: str, group: str) ->
 
     assert "which topics" in fails("--to-latest")
     assert "which topics" in fails("--to-latest", "--all-topics", "--topic", topic)
+    too_late = ("--topic", topic, "--to-datetime", "9" * 20)
+    assert "after the year 9999" in cli.fails(
+        "group", "reset-offsets", group, *too_late, exit_code=2
+    )
     assert "no topic missing" in fails("--to-latest", "--topic", "missing")
     assert "no partition 9" in fails("--to-latest", "--topic", f"{topic}:0,9")
     assert "committed nothing" in fails("--shift-by", "1", "--topic", f"{topic}:1")

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_stdin_and_several_files_in_order(cli: Cli, topic: str, tmp_path: Path) 
     assert cli.ok("consume", topic).lines == ["from a", "from stdin, no line end", "from b"]
 
 
+@pytest.mark.oracle
 def test_any_bytes_survive_as_json(cli: Cli, topic: str, tmp_path: Path) -> None:
     path = tmp_path / "binary"
     path.write_bytes(random.Random(1).randbytes(100_000))
@@ -65,6 +67,7 @@ def test_any_bytes_survive_as_json(cli: Cli, topic: str, tmp_path: Path) -> None
     assert cli.ok("consume", copy, "--delimiter", r"\0").stdout == path.read_bytes() + b"\0"
 
 
+@pytest.mark.oracle
 def test_json_lines_carry_all_of_a_record(cli: Cli) -> None:
     topic = cli.new_topic(3)
     records: list[dict[str, object]] = [
@@ -75,12 +78,31 @@ def test_json_lines_carry_all_of_a_record(cli: Cli) -> None:
     for partition, record in enumerate(records):
         record["partition"] = partition
     lines = "".join(json.dumps(record) + "\n" for record in records)
-    cli.ok("produce", topic, "--format", "json", stdin=lines.encode())
+    cli.ok("produce", topic, "--format", "json", "--keep-partitions", stdin=lines.encode())
     read = cli.ok("consume", topic, "--format", "json").objects
     for record in read:
         assert record.pop("topic") == topic
         assert record.pop("offset") == 0
     assert sorted(read, key=lambda record: record["partition"]) == records
+
+
+def test_what_was_consumed_goes_to_a_topic_with_fewer_partitions(cli: Cli) -> None:
+    wide, narrow = cli.new_topic(5), cli.new_topic(1)
+    keys = b"".join(b"k%d:v\n" % i for i in range(20))
+    cli.ok("produce", wide, "--key-separator", ":", stdin=keys)
+    exported = cli.ok("consume", wide, "--format", "json").stdout
+    cli.ok("produce", narrow, "--format", "json", stdin=exported)
+    assert len(cli.ok("consume", narrow).lines) == 20
+    run = cli.run("produce", narrow, "--format", "json", "--keep-partitions", stdin=exported)
+    assert run.exit_code == 1
+    assert "partition" in run.stderr
+    assert "--format lines" in cli.fails("produce", narrow, "--keep-partitions")
+
+
+def test_a_timestamp_of_zero_does_not_become_now(cli: Cli, topic: str) -> None:
+    cli.ok("produce", topic, "--format", "json", stdin=b'{"value": "v", "timestamp": 0}\n')
+    (record,) = cli.ok("consume", topic, "--format", "json").objects
+    assert record["timestamp"] == 1  # librdkafka has no 0
 
 
 def test_keys_are_split_off_and_printed(cli: Cli, topic: str) -> None:
@@ -96,6 +118,7 @@ def test_tombstones_are_shown_as_told(cli: Cli, topic: str) -> None:
     assert cli.ok("consume", topic, "--null", "~").text == "~\n"
 
 
+@pytest.mark.oracle
 def test_where_to_begin_and_when_to_stop(cli: Cli, topic: str) -> None:
     lines = b"".join(
         b'{"value": "%d", "timestamp": %d}\n' % (i, 1_700_000_000_000 + i) for i in range(10)
@@ -114,6 +137,8 @@ def test_where_to_begin_and_when_to_stop(cli: Cli, topic: str) -> None:
     assert consumed("--since", "1700000000004", "-n", "2") == "45"
     assert consumed("--since", "2099-01-01") == ""
     assert consumed("--since", "1h") == ""
+    assert consumed("--since", "1969-12-31T23:59:59.999Z", "-n", "2") == "01"
+    assert "after the year 9999" in cli.fails("consume", topic, "--since", "9" * 20, exit_code=2)
     assert "holds offsets 0 to 10, not 11" in cli.fails("consume", topic, "--offset", "11")
 
 
@@ -127,6 +152,7 @@ def test_one_partition_of_many(cli: Cli) -> None:
     assert "no partition 4" in cli.fails("produce", topic, "--partition", "4", stdin=b"x")
 
 
+@pytest.mark.oracle
 def test_the_key_decides_the_partition_as_javas_client_does(cli: Cli) -> None:
     topic = cli.new_topic(7)
     cli.ok("produce", topic, "--key-separator", ":", stdin=b"abc:\n21:\nfoobar:\n")
@@ -138,6 +164,7 @@ def test_the_key_decides_the_partition_as_javas_client_does(cli: Cli) -> None:
     }
 
 
+@pytest.mark.oracle
 def test_a_group_goes_on_where_it_stopped(cli: Cli, topic: str) -> None:
     cli.ok("produce", topic, stdin=LINES)
     group = f"group-of-{topic}"
@@ -224,6 +251,7 @@ def test_too_large_a_record_is_counted_and_the_others_are_delivered(cli: Cli, to
     assert cli.ok("consume", topic).lines == ["a", "b"]
 
 
+@pytest.mark.oracle
 def test_what_the_broker_refuses_is_counted(cli: Cli) -> None:
     topic = cli.new_topic(1, "--config", "max.message.bytes=1000")
     run = cli.run("produce", topic, "--json", stdin=b"x" * 2000 + b"\n")
@@ -277,11 +305,32 @@ def test_a_cluster_that_is_not_there_is_noticed_at_once() -> None:
     assert time.monotonic() - begin < 10
 
 
-def test_acks_and_idempotence(cli: Cli, topic: str) -> None:
-    cli.ok("produce", topic, "--acks", "0", stdin=b"a\n")
-    cli.ok("produce", topic, "--acks", "1", stdin=b"b\n")
-    cli.ok("produce", topic, "--no-idempotence", stdin=b"c\n")
-    wait_until(lambda: len(cli.ok("consume", topic).lines) == 3, TIMEOUT_S, "acks 0 to arrive")
+@pytest.mark.parametrize(
+    ("options", "is_idempotent"),
+    [
+        ((), True),
+        (("--acks", "0"), False),
+        (("--acks", "1"), False),
+        (("--no-idempotence",), False),
+    ],
+)
+def test_a_producer_is_idempotent_unless_told_otherwise(
+    cli: Cli, server: Server, topic: str, options: tuple[str, ...], is_idempotent: bool
+) -> None:
+    cli.ok("produce", topic, *options, stdin=b"a\n")
+    wait_until(lambda: cli.ok("consume", topic).lines == ["a"], TIMEOUT_S, "acks 0 to arrive")
+    (segment,) = server.partition_dir(topic, 0).glob("*.log")
+    assert (producer_id(segment) >= 0) == is_idempotent
+
+
+def producer_id(segment: Path) -> int:
+    """Of the first batch; -1 is none."""
+    found: int = struct.unpack_from(">q", segment.read_bytes(), 43)[0]
+    return found
+
+
+def test_an_empty_group_id_is_refused(cli: Cli, topic: str) -> None:
+    assert "group.id" in cli.fails("consume", topic, "-X", "group.id=")
 
 
 def test_a_large_file_shows_its_progress_on_a_terminal(

@@ -15,7 +15,8 @@ from clients.contract import SESSION_TIMEOUT_MS, Client, ClientContract, Member,
 from clients.members.events import start_event_member
 from peers.cache import cached_dir
 
-pytestmark = pytest.mark.go
+# The first one waits for the build, which fetches the library.
+pytestmark = [pytest.mark.go, pytest.mark.timeout(600)]
 
 SOURCE_DIR = Path(__file__).parent / "go"
 TIMEOUT_S = 60

@@ -1,5 +1,9 @@
-"""The Java client, through Kafka's own console tools and the clients of its system tests."""
+"""The Java client: as applications use it, and through Kafka's own tools.
 
+The tools carry text only; `PlainClient` (tests/peers/java) carries every record there is.
+"""
+
+import base64
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,11 +13,15 @@ from typing import cast
 import pytest
 
 from clients.contract import (
+    CODECS,
+    FIRST_TIMESTAMP_MS,
     SESSION_TIMEOUT_MS,
     Client,
     ClientContract,
     Member,
     Record,
+    any_records,
+    codecs_on_disk,
     create_topic,
     text_records,
 )
@@ -26,6 +34,7 @@ from peers.java import (
     CONSUMER_PERFORMANCE,
     GET_OFFSET_SHELL,
     LOG_DIRS_COMMAND,
+    PLAIN_CLIENT,
     PRODUCER_PERFORMANCE,
     TOPIC_COMMAND,
     VERIFIABLE_CONSUMER,
@@ -41,10 +50,12 @@ pytestmark = pytest.mark.java
 
 HEADERS = (("source", b"console"), ("other", b"2"))
 NULL = "<null>"
+PLAIN_NULL = "-"
 TIMEOUT_MS = 30_000
+DAY_MS = 86_400_000  # VerifiableProducer's timestamps run ahead of the clock
 
 
-class JavaClient(Client):
+class ConsoleTools(Client):
     sets_timestamps = False
 
     def __init__(self) -> None:
@@ -128,6 +139,34 @@ class JavaClient(Client):
         return [_record(line) for line in result.stdout.splitlines()]
 
 
+class JavaClient(ConsoleTools):
+    """What an application does; as members of groups, the clients of Kafka's system tests."""
+
+    sets_timestamps = True
+
+    def records(self) -> list[Record]:
+        return any_records()
+
+    def produce(self, bootstrap: str, topic: str, records: Sequence[Record], codec: str) -> None:
+        stdin = "".join(map(_plain_line, records)).encode()
+        self.shell.run(PLAIN_CLIENT, "produce", bootstrap, topic, codec, stdin=stdin).check()
+
+    def consume(self, bootstrap: str, topic: str, count: int) -> list[Record]:
+        return self._read("consume", bootstrap, topic, str(count))
+
+    def consume_since(
+        self, bootstrap: str, topic: str, timestamp_ms: int, count: int
+    ) -> list[Record]:
+        return self._read("since", bootstrap, topic, str(count), str(timestamp_ms))
+
+    def consume_in_group(self, bootstrap: str, topic: str, group: str, count: int) -> list[Record]:
+        return self._read("group", bootstrap, topic, str(count), group)
+
+    def _read(self, *args: str) -> list[Record]:
+        output = self.shell.run(PLAIN_CLIENT, *args).check().stdout
+        return [_plain_record(line) for line in output.splitlines()]
+
+
 class VerifiableMember(Member):
     def assignment(self) -> frozenset[int]:
         owned: set[int] = set()
@@ -175,7 +214,30 @@ def _record(line: str) -> Record:
     )
 
 
-class TestJava(ClientContract):
+def _plain_line(record: Record) -> str:
+    def text(data: bytes | None) -> str:
+        return PLAIN_NULL if data is None else base64.b64encode(data).decode()
+
+    timestamp = PLAIN_NULL if record.timestamp_ms is None else str(record.timestamp_ms)
+    headers = [(text(name.encode()), text(value)) for name, value in record.headers]
+    return "\t".join([timestamp, text(record.key), text(record.value), *sum(headers, ())]) + "\n"
+
+
+def _plain_record(line: str) -> Record:
+    def data(text: str) -> bytes | None:
+        return None if text == PLAIN_NULL else base64.b64decode(text)
+
+    timestamp, key, value, *headers = line.split("\t")
+    pairs = zip(headers[::2], headers[1::2], strict=True)
+    return Record(
+        data(value),
+        data(key),
+        tuple((base64.b64decode(name).decode(), data(text)) for name, text in pairs),
+        int(timestamp),
+    )
+
+
+class TestJavaClient(ClientContract):
     client = JavaClient()
 
     @pytest.fixture(autouse=True, scope="class")
@@ -184,13 +246,35 @@ class TestJava(ClientContract):
         yield
         cls.client.close()
 
+
+class TestJavaTools(ClientContract):
+    client = ConsoleTools()
+    # Its members are those of TestJavaClient.
+    test_a_group_of_three_survives_one_leaving_and_one_killed = None  # type: ignore[assignment]
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _one_jvm(cls) -> Iterator[None]:
+        yield
+        cls.client.close()
+
+    @pytest.mark.parametrize("codec", CODECS)
     def test_verifiable_consumer_reads_what_verifiable_producer_had_acknowledged(
-        self, server: Server
+        self, server: Server, tmp_path: Path, codec: str
     ) -> None:
         topic = create_topic(server.bootstrap, 3)
         count = 2000
         where = (f"--bootstrap-server={server.bootstrap}", f"--topic={topic}")
-        produced = self._events(VERIFIABLE_PRODUCER, *where, f"--max-messages={count}", "--acks=-1")
+        properties = tmp_path / "producer.properties"
+        properties.write_text(f"compression.type={codec}\n")
+        produced = self._events(
+            VERIFIABLE_PRODUCER,
+            *where,
+            f"--max-messages={count}",
+            "--acks=-1",
+            f"--command-config={properties}",
+            f"--message-create-time={FIRST_TIMESTAMP_MS}",
+        )
         acknowledged = [e["value"] for e in produced if e["name"] == "producer_send_success"]
         assert sorted(map(int, map(str, acknowledged))) == list(range(count))
         consumed = self._events(
@@ -203,6 +287,11 @@ class TestJava(ClientContract):
         )
         read = [e["value"] for e in consumed if e["name"] == "record_data"]
         assert sorted(map(str, read)) == sorted(map(str, acknowledged))
+        on_disk = [codecs_on_disk(server.partition_dir(topic, p)) for p in range(3)]
+        assert set().union(*on_disk) == {codec}
+        for record in self.client.consume_in_group(server.bootstrap, topic, f"t-{topic}", 10):
+            assert record.timestamp_ms is not None
+            assert 0 <= record.timestamp_ms - FIRST_TIMESTAMP_MS < DAY_MS
 
     def test_kafka_admin_tools_describe_what_they_made(self, server: Server) -> None:
         topic = create_topic(server.bootstrap)

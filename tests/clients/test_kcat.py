@@ -6,15 +6,21 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from clients.contract import (
     SESSION_TIMEOUT_MS,
     Client,
     ClientContract,
     Member,
     Record,
+    any_records,
+    create_topic,
     text_records,
 )
+from clients.test_confluent_kafka import ConfluentClient
 from peers.processes import Child
+from peers.servers import Server
 
 TIMEOUT_S = 30
 KEY_DELIMITER = b"|"
@@ -24,7 +30,7 @@ _PARTITION = re.compile(r"\[(\d+)\]")
 
 
 class KcatClient(Client):
-    sets_timestamps = False
+    sets_timestamps = False  # it has no option for them
 
     def records(self) -> list[Record]:
         return text_records(HEADERS)
@@ -75,10 +81,14 @@ class KcatMember(Member):
 
 
 def _kcat(bootstrap: str, *options: str, stdin: bytes = b"") -> str:
+    return _kcat_bytes(bootstrap, *options, stdin=stdin).decode()
+
+
+def _kcat_bytes(bootstrap: str, *options: str, stdin: bytes = b"") -> bytes:
     command = ["kcat", f"-b{bootstrap}", "-q", *options]
     run = subprocess.run(command, input=stdin, capture_output=True, timeout=TIMEOUT_S, check=False)
     assert run.returncode == 0, run.stderr.decode()
-    return run.stdout.decode()
+    return run.stdout
 
 
 def _records(output: str) -> list[Record]:
@@ -99,3 +109,44 @@ def _record(envelope: dict[str, object]) -> Record:
 
 class TestKcat(ClientContract):
     client = KcatClient()
+
+    @pytest.mark.oracle
+    def test_it_reads_the_bytes_and_timestamps_that_another_client_wrote(
+        self, server: Server
+    ) -> None:
+        topic = create_topic(server.bootstrap)
+        sent = any_records()
+        ConfluentClient().produce(server.bootstrap, topic, sent, "none")
+        # Lengths first: keys and values may hold any byte, and -1 is null.
+        options = ["-C", "-t", topic, "-p0", "-obeginning", f"-c{len(sent)}", "-f%T %K %S %k%s"]
+        output = _kcat_bytes(server.bootstrap, *options)
+        for record in sent:
+            timestamp, key_size, value_size, output = output.split(b" ", 3)
+            key, output = _take(output, int(key_size))
+            value, output = _take(output, int(value_size))
+            assert (key, value, int(timestamp)) == (record.key, record.value, record.timestamp_ms)
+        assert output == b""
+
+    @pytest.mark.oracle
+    def test_any_bytes_empty_and_null_that_it_writes_are_told_apart(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        topic = create_topic(server.bootstrap)
+        path = tmp_path / "value"
+        path.write_bytes(bytes(range(256)))
+        to_topic = ["-P", "-t", topic, "-p0"]
+        _kcat(server.bootstrap, *to_topic, "-k", "key", str(path))
+        _kcat(server.bootstrap, *to_topic, "-K|", stdin=b"empty|\n")
+        _kcat(server.bootstrap, *to_topic, "-K|", "-Z", stdin=b"null|\n")
+        _kcat(server.bootstrap, *to_topic, stdin=b"no key\n")
+        read = ConfluentClient().consume(server.bootstrap, topic, 4)
+        assert [(r.key, r.value) for r in read] == [
+            (b"key", bytes(range(256))),
+            (b"empty", b""),
+            (b"null", None),
+            (None, b"no key"),
+        ]
+
+
+def _take(data: bytes, size: int) -> tuple[bytes | None, bytes]:
+    return (None, data) if size < 0 else (data[:size], data[size:])

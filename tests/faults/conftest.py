@@ -3,10 +3,12 @@
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from faults.hostile import SERVER_CONFIG, under_attack
 from peers.servers import BarnabasServer, KafkaServer, Server
 
 ServerFactory = Callable[[Mapping[str, str]], Server]
@@ -26,6 +28,25 @@ def new_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve
             return servers.enter_context(server)
 
         yield start
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Says what a test has measured; the run's summary shows it, also of a test that passed."""
+    return partial(record_property, "measured")
+
+
+@pytest.fixture(scope="module")
+def attacked_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with BarnabasServer(tmp_path_factory.mktemp("attacked"), SERVER_CONFIG) as started:
+        yield started
+
+
+@pytest.fixture
+def server(attacked_server: Server) -> Iterator[Server]:
+    """One broker for a module's attacks, checked after each."""
+    with under_attack(attacked_server):
+        yield attacked_server
 
 
 @pytest.fixture

@@ -199,6 +199,35 @@ class CommitLoad(LoadThread):
             )
 
 
+class FollowLoad(LoadThread):
+    """Waits for what comes, on all partitions, so that fetches are waiting at any moment."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+        super().__init__("follower")
+        self.consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "unused",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 5000,
+                **RECONNECT,
+            }
+        )
+        self.consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
+
+    def work(self) -> None:
+        next_offset: dict[int | None, int] = defaultdict(int)
+        while not self.stopping.is_set():
+            for message in self.consumer.consume(1000, 0.2):
+                if message.error() is not None:
+                    continue  # the broker is down
+                offset = message.offset()
+                assert offset == next_offset[message.partition()], "a record is missing"
+                next_offset[message.partition()] = offset + 1
+        assert sum(next_offset.values()) > 0
+        self.consumer.close()
+
+
 class PartitionReader:
     """Reads each partition once, from front to back, and remembers where each record was."""
 

@@ -8,16 +8,15 @@ there: cut short, lengths and counts blown up, bytes exchanged.
 import random
 import struct
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from barnabas.protocol.apis import APIS, Api
-from faults.hostile import SERVER_CONFIG, under_attack
+from faults.hostile import peak_rss_bytes
 from faults.wire import API_VERSIONS, Wire, framed, header
 from fuzz.requests import sample_body
-from peers.servers import BarnabasServer, Server
+from peers.servers import Server
 
 FUZZ_S = 15
 ROUND_REQUESTS = 50
@@ -26,6 +25,8 @@ INT16_MAX = struct.pack(">h", 2**15 - 1)
 VARINT_HUGE = b"\xff\xff\xff\xff\x0f"  # 2^32 - 1, the most that an unsigned varint holds here
 VARINT_INT32_MAX = b"\xff\xff\xff\xff\x07"
 VARINT_ENDLESS = b"\xff" * 12
+# What the requests of one test may cost: the counts they claim would be gigabytes.
+INFLATED_GROWTH_LIMIT_BYTES = 32 << 20
 
 # Produce 0-2 are refused whole, so their messages are never decoded.
 DECODED = [
@@ -33,20 +34,6 @@ DECODED = [
     for api in APIS
     for version in range(max(api.min_version, 3 if api.key == 0 else 0), api.max_version + 1)
 ]
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory: Path = tmp_path_factory.mktemp("hostile-bytes")
-    with BarnabasServer(directory, SERVER_CONFIG) as started:
-        yield started
-
-
-@pytest.fixture
-def server(shared_server: Server) -> Iterator[Server]:
-    """One broker for all attacks, checked after each."""
-    with under_attack(shared_server):
-        yield shared_server
 
 
 def by_api(item: tuple[Api, int]) -> str:
@@ -99,7 +86,10 @@ def test_a_count_or_length_beyond_the_frame_allocates_nothing(
         for huge in (INT32_MAX, INT16_MAX, VARINT_INT32_MAX, VARINT_HUGE, VARINT_ENDLESS):
             inflated.append(body[:at] + huge + body[at + len(huge) :])
             inflated.append(body[:at] + huge)
+    before = peak_rss_bytes(server)
     attack_without_waiting(server.port, [(api, version, request) for request in inflated])
+    growth = peak_rss_bytes(server) - before
+    assert growth < INFLATED_GROWTH_LIMIT_BYTES, f"{growth >> 20} MB"
 
 
 @pytest.mark.parametrize("item", lowest_and_highest(), ids=by_api)
@@ -148,7 +138,9 @@ def damaged(body: bytes, rng: random.Random) -> bytes:
     return bytes(out)
 
 
-def test_random_damage_to_every_request_is_survived(server: Server, seed: int) -> None:
+def test_random_damage_to_every_request_is_survived(
+    server: Server, seed: int, measured: Callable[[str], None]
+) -> None:
     rng = random.Random(seed)
     sent = 0
     end = time.monotonic() + FUZZ_S
@@ -159,5 +151,5 @@ def test_random_damage_to_every_request_is_survived(server: Server, seed: int) -
             requests.append((api, version, damaged(sample_body(api, version, rng), rng)))
         attack_without_waiting(server.port, requests)
         sent += len(requests)
-    print(f"{sent} damaged requests")
+    measured(f"{sent:,} damaged requests in {FUZZ_S} s")
     assert sent >= ROUND_REQUESTS

@@ -6,40 +6,19 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from faults.conftest import ServerFactory
-from faults.hostile import (
-    LEFTOVER_DESCRIPTORS,
-    SERVER_CONFIG,
-    descriptor_count,
-    under_attack,
-)
+from faults.hostile import LEFTOVER_DESCRIPTORS, descriptor_count
 from faults.wire import API_VERSIONS, Wire, framed, header, ping
 from peers.processes import wait_until
-from peers.servers import BarnabasServer, Server
+from peers.servers import Server
 
 QUICK_S = 5
 HERD_CLIENTS = 2000
 METADATA = 3
 INT32_MAX = 2**31 - 1
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory: Path = tmp_path_factory.mktemp("hostile-frames")
-    with BarnabasServer(directory, SERVER_CONFIG) as started:
-        yield started
-
-
-@pytest.fixture
-def server(shared_server: Server) -> Iterator[Server]:
-    """One broker for all attacks, checked after each."""
-    with under_attack(shared_server):
-        yield shared_server
 
 
 @pytest.mark.parametrize("length", [-(2**31), -1, 0, 1, 9, (10 << 20) + 1, INT32_MAX])

@@ -19,14 +19,18 @@ MAX_INPUT_BYTES = 8192
 
 def run_fuzzer(binary: Path, seconds: int, findings: Path) -> bool:
     """Whether the fuzzer found nothing."""
-    from fuzz.seeds import SEEDS
+    from fuzz.seeds import SEEDS, shapes_file
 
-    with tempfile.TemporaryDirectory(prefix="barnabas-corpus-") as corpus:
+    with tempfile.TemporaryDirectory(prefix="barnabas-fuzz-") as directory:
+        shapes = Path(directory) / "shapes"
+        shapes.write_bytes(shapes_file())
+        corpus = Path(directory) / "corpus"
+        corpus.mkdir()
         for number, seed in enumerate(SEEDS[binary.name]()):
-            (Path(corpus) / f"seed-{number}").write_bytes(seed)
+            (corpus / f"seed-{number}").write_bytes(seed)
         command = [
             str(binary),
-            corpus,
+            str(corpus),
             f"-max_total_time={seconds}",
             f"-max_len={MAX_INPUT_BYTES}",
             f"-rss_limit_mb={MEMORY_LIMIT_MB}",
@@ -36,7 +40,11 @@ def run_fuzzer(binary: Path, seconds: int, findings: Path) -> bool:
             "-verbosity=0",
         ]
         # What was freed counts as memory while the sanitizer holds it back: not much of it.
-        env = {**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=16"}
+        env = {
+            **os.environ,
+            "ASAN_OPTIONS": "quarantine_size_mb=16",
+            "BARNABAS_FUZZ_SHAPES": str(shapes),
+        }
         done = subprocess.run(
             command,
             check=False,

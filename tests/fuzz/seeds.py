@@ -5,7 +5,9 @@ import struct
 from collections.abc import Callable, Iterator
 
 from barnabas._records import CODEC_NAMES, Record, encode_batch
-from barnabas.protocol.apis import API_BY_KEY
+from barnabas.protocol.apis import API_BY_KEY, Api
+from barnabas.protocol.codec import schema_class
+from barnabas.protocol.shape import request_shape
 from fuzz.requests import sample_body
 
 _SEED = 20
@@ -54,11 +56,28 @@ def fetch_request() -> Iterator[bytes]:
             yield bytes([version - _FETCH_MIN_VERSION]) + sample_body(api, version, rng)
 
 
+def message_shapes() -> list[tuple[Api, int]]:
+    """Every request that the broker loop decodes: each API that is not native, in each version."""
+    return [
+        (api, version)
+        for api in API_BY_KEY.values()
+        if not api.is_native
+        for version in range(api.min_version, api.max_version + 1)
+    ]
+
+
+def shapes_file() -> bytes:
+    """Their shapes, as fuzz_message_shape loads them: each behind its length, in two bytes."""
+    shapes = [request_shape(schema_class(api, v, "request")) for api, v in message_shapes()]
+    return b"".join(struct.pack(">H", len(shape)) + shape for shape in shapes)
+
+
 def message_shape() -> Iterator[bytes]:
-    """A byte that chooses the shape, then a message."""
-    yield b"\0" + struct.pack(">iii", 5, 1, 0) + b"\0\1a" + struct.pack(">i", -1)
-    yield b"\1" + b"\0" + struct.pack(">i", 5) + b"\2a\2\2b\0\0\0"
-    yield b"\2" + b"\0\2\2a\1" + struct.pack(">i", 5) + b"\2b\0"
+    """Two bytes that choose the shape, then a message that fits it."""
+    rng = random.Random(_SEED)
+    for number, (api, version) in enumerate(message_shapes()):
+        for _ in range(2):
+            yield struct.pack(">H", number) + sample_body(api, version, rng)
 
 
 def validate_batch() -> Iterator[bytes]:

@@ -36,6 +36,7 @@ LOG_DIRS_COMMAND = "org.apache.kafka.tools.LogDirsCommand"
 BROKER_API_VERSIONS_COMMAND = "org.apache.kafka.tools.BrokerApiVersionsCommand"
 STORAGE_TOOL = "kafka.tools.StorageTool"
 BROKER = "kafka.Kafka"
+PLAIN_CLIENT = "PlainClient"  # ours, on Kafka's client library
 
 
 def have_java() -> bool:
@@ -110,12 +111,12 @@ class ToolShell:
 
     def __init__(self) -> None:
         libs = kafka_libs()
-        source = _JAVA_DIR / "ToolShell.java"
-        digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+        sources = sorted(_JAVA_DIR.glob("*.java"))
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
         def compile_shell(directory: Path) -> None:
             subprocess.run(
-                ["javac", "-cp", f"{libs}/*", "-d", str(directory), str(source)], check=True
+                ["javac", "-cp", f"{libs}/*", "-d", str(directory), *map(str, sources)], check=True
             )
 
         classes = cached_dir(f"kafka-{KAFKA_VERSION}/toolshell-{digest}", compile_shell)

@@ -1,13 +1,10 @@
-"""A broker that a module's tests share."""
-
-from collections.abc import Iterator
+"""The broker of the tests that need just one: that of the plugin under test, one per session."""
 
 import pytest
 
 import barnabas
 
 
-@pytest.fixture(scope="module")
-def broker() -> Iterator[barnabas.Broker]:
-    with barnabas.Broker() as running:
-        yield running
+@pytest.fixture(scope="session")
+def broker(barnabas_broker: barnabas.Broker) -> barnabas.Broker:
+    return barnabas_broker

@@ -3,6 +3,7 @@
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -93,14 +94,55 @@ def test_a_closed_broker_says_so() -> None:
     broker.close()
     with pytest.raises(barnabas.BrokerClosed):
         broker.create_topic("t")
+    with pytest.raises(barnabas.BrokerClosed), broker:
+        pass
+    assert "closed" in repr(broker)
+
+
+def test_a_broker_shows_where_it_is() -> None:
+    with barnabas.Broker() as broker:
+        assert broker.bootstrap_servers in repr(broker)
+        assert str(broker.data_dir) in repr(broker)
+
+
+def test_a_broker_on_every_interface_is_reached_by_the_machines_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda: "localhost")
+    everywhere: dict[str, str | bool] = {
+        "listeners": "PLAINTEXT://0.0.0.0:0",
+        "allow.insecure.listeners": True,
+    }
+    with barnabas.Broker(config=everywhere) as broker:
+        assert broker.bootstrap_servers.startswith("localhost:")
+        broker.create_topic("t")
+        produce(broker.bootstrap_servers, "t", [b"value"])
+
+
+def test_the_address_of_a_broker_on_ipv6_has_brackets() -> None:
+    with barnabas.Broker(config={"listeners": "PLAINTEXT://[::1]:0"}) as broker:
+        assert broker.bootstrap_servers.startswith("[::1]:")
+        broker.create_topic("t")
+        produce(broker.bootstrap_servers, "t", [b"value"])
 
 
 @pytest.mark.parametrize(
-    ("config", "key"), [({"nope": 1}, "nope"), ({"num.partitions": "x"}, "num.partitions")]
+    ("config", "key"),
+    [
+        ({"nope": 1}, "nope"),
+        ({"num.partitions": "x"}, "num.partitions"),
+        ({"listeners": ""}, "listeners"),
+    ],
 )
 def test_bad_configuration_is_named(config: dict[str, str], key: str) -> None:
     with pytest.raises(barnabas.ConfigError, match=key):
         barnabas.Broker(config=config)
+
+
+@pytest.mark.parametrize("arguments", [{"data_dir": b"d"}, {"config": [1]}, {"config": {1: 2}}])
+def test_arguments_of_a_wrong_type_are_type_errors(arguments: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        barnabas.Broker(**arguments)
 
 
 def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ def test_what_is_appended_is_read_back(path: Path, codec: str) -> None:
         assert all(batch.crc_valid() for batch in log.batches())
 
 
+def test_a_log_shows_where_it_is(path: Path) -> None:
+    with Log(path) as log:
+        assert str(path) in repr(log)
+
+
 def test_the_files_are_those_of_kafka(path: Path) -> None:
     with Log(path, config={"internal.segment.bytes": 200}) as log:
         for i in range(6):
@@ -139,6 +144,32 @@ def test_truncation_removes_from_the_offset_on(path: Path) -> None:
         assert log.append([(None, b"new")]) == 4
     with Log(path) as log:
         assert values(log) == [b"0", b"1", b"2", b"3", b"new"]
+
+
+def test_truncation_below_zero_is_refused(path: Path) -> None:
+    with Log(path) as log:
+        log.append([(None, b"a")])
+        with pytest.raises(ValueError, match="-5 is below zero"):
+            log.truncate(-5)
+        assert values(log) == [b"a"]
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_directory_of_something_else_is_refused_and_left_alone(
+    tmp_path: Path, read_only: bool
+) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds no log, but other files: 'thesis\.tex'"):
+        Log(tmp_path, read_only=read_only)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_other_files_beside_a_log_are_no_reason_to_refuse_it(path: Path) -> None:
+    with Log(path) as log:
+        log.append([(None, b"a")])
+    (path / "notes.txt").write_text("mine")
+    with Log(path) as log:
+        assert values(log) == [b"a"]
 
 
 def test_a_wrong_batch_is_refused_and_nothing_is_appended(path: Path) -> None:

@@ -80,15 +80,38 @@ def test_the_command_line_is_stronger_than_the_ini_file(pytester: pytest.Pyteste
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("arguments", ["3", "partition=3", "3, config={}"])
+def test_a_marker_with_other_arguments_is_refused(
+    pytester: pytest.Pytester, arguments: str
+) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.barnabas_topic({arguments})
+        def test_topic(barnabas_topic): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--strict-markers")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*barnabas_topic(*): it takes partitions=N*by name*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [("num.partitions", "not KEY=VALUE"), ("num.partition=3", "num.partition")],
+    [
+        ("num.partitions", "not KEY=VALUE"),
+        ("num.partition=3", "num.partition"),
+        ("listeners=", "listeners"),
+    ],
 )
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "xdist"])
 def test_a_bad_setting_is_one_usage_error(
-    pytester: pytest.Pytester, setting: str, message: str
+    pytester: pytest.Pytester, setting: str, message: str, workers: tuple[str, ...]
 ) -> None:
     pytester.makepyfile("def test_1(barnabas_broker): pass\ndef test_2(barnabas_broker): pass")
-    result = pytester.runpytest_subprocess("--barnabas-config", setting)
+    result = pytester.runpytest_subprocess("--barnabas-config", setting, *workers)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (error,) = [line for line in result.errlines if line]
     assert error.startswith("ERROR: ")

@@ -1,11 +1,11 @@
 """What several commands ask a cluster for: topics, offsets, configuration."""
 
-import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from barnabas.cli.cluster import REQUEST_TIMEOUT_S, error_text, result_of
 from barnabas.cli.failure import EXIT_FAILURE, CommandError
+from barnabas.cli.output import warn
 from barnabas.state.internal_topics import INTERNAL_TOPICS
 
 if TYPE_CHECKING:
@@ -98,10 +98,16 @@ def alter_config(
     result_of(futures[resource], what)
 
 
-def report_each(futures: "Mapping[str, Future[object]]", failed: str, done: str) -> int:
+def report_each(
+    futures: "Mapping[str, Future[object]]",
+    failed: str,
+    done: str,
+    accepted: Mapping[int, str] | None = None,
+) -> int:
     """Says of each name what became of it; returns the exit code.
 
-    `failed` and `done` are formats with one `{}`, the name.
+    `failed` and `done` are formats with one `{}`, the name; so are those of `accepted`, for error
+    codes that are no failure.
     """
     from confluent_kafka import KafkaException
 
@@ -110,7 +116,11 @@ def report_each(futures: "Mapping[str, Future[object]]", failed: str, done: str)
         try:
             future.result()
         except KafkaException as error:
-            print(f"barnabas: {failed.format(name)}: {error_text(error)}", file=sys.stderr)
+            harmless = (accepted or {}).get(error.args[0].code())
+            if harmless is not None:
+                print(harmless.format(name))
+                continue
+            warn(f"{failed.format(name)}: {error_text(error)}")
             exit_code = EXIT_FAILURE
         else:
             print(done.format(name))

@@ -1,7 +1,10 @@
 """`barnabas consume`: records of a topic to stdout.
 
-Alone, it reads partitions and leaves no trace in the cluster; with --group it is a member, and
-commits what it has written out. Without --follow it stops at what was the end when it started.
+Alone, it reads partitions and commits nothing; with --group it is a member, and commits what it has
+written out. Without --follow it stops at what was the end when it started.
+
+librdkafka has no consumer without a group id, and looks for that group's coordinator even when it
+never uses one; a broker that has had no group yet makes `__consumer_offsets` at that.
 """
 
 import argparse
@@ -22,7 +25,13 @@ from barnabas.cli.cluster import (
 from barnabas.cli.consume_span import Span, plan_spans
 from barnabas.cli.failure import CommandError
 from barnabas.cli.output import warn
-from barnabas.cli.parser import natural_int, nonempty, positive_int, separator
+from barnabas.cli.parser import (
+    add_delimiter_option,
+    natural_int,
+    nonempty,
+    positive_int,
+    separator,
+)
 from barnabas.cli.record_output import Formatter, formatter
 from barnabas.cli.times import since_ms
 
@@ -89,9 +98,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     how.add_argument(
         "--key-separator", type=separator, default=b"\t", metavar="TEXT", help="(default: a tab)"
     )
-    how.add_argument(
-        "--delimiter", type=separator, default=b"\n", metavar="TEXT", help="ends a record, not \\n"
-    )
+    add_delimiter_option(how)
     how.add_argument(
         "--null", default="null", metavar="TEXT", help="shown for no key, no value (default: null)"
     )
@@ -108,6 +115,8 @@ def run(args: argparse.Namespace) -> int:
             "a group begins at what it has committed: --partition, --offset and --since "
             "do not go with --group (see barnabas group reset-offsets)"
         )
+    if dict(args.properties).get("group.id") == "":  # the client would abort the process
+        raise CommandError("bad client property: group.id is empty")
     errors = ClusterErrors()
     properties = {
         "group.id": args.group or "barnabas-cli",

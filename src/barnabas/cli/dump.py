@@ -1,14 +1,17 @@
 """`barnabas dump`: what the files of a data directory hold, and whether they are whole."""
 
 import argparse
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from barnabas.cli.failure import EXIT_FAILURE, CommandError
 from barnabas.cli.output import add_json_option, counted, print_json, warn
 from barnabas.cli.record_json import bytes_field, headers_field
 from barnabas.dump.finding import Damage, Entry, Findings
+
+_SHOWN_DAMAGE: Final = 20  # of one file; further ones are only counted
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
@@ -58,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
                 # In a directory full of them, files that hold nothing would hide the others.
                 say_empty = path in args.paths and not args.quiet
                 print_findings(path, shown, say_empty, with_totals=not args.quiet)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, struct.error) as error:
             if isinstance(error, BrokenPipeError):
                 raise
             warn(f"cannot read {path}: {getattr(error, 'strerror', None) or error}")
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Tally:
-    """Counts the damage that passes by."""
+    """Counts the damage that passes by, and lets through what a person would read of it."""
 
     def __init__(self) -> None:
         self.damage_count = 0
@@ -82,9 +85,13 @@ class Tally:
         for finding in findings:
             if isinstance(finding, Damage):
                 self.damage_count += 1
+                if self.damage_count > _SHOWN_DAMAGE:
+                    continue
             elif only_damage:
                 continue
             yield finding
+        if self.damage_count > _SHOWN_DAMAGE:
+            yield Damage(f"damage in {self.damage_count - _SHOWN_DAMAGE:,} more places")
 
 
 def _all_files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -65,7 +65,9 @@ def _run(argv: Sequence[str] | None) -> int:
         return 0
     except OSError as error:  # what commands do not explain themselves: stdout on a full disk
         _drop_output()
-        print(f"barnabas: {error.strerror or error}", file=sys.stderr)
+        reason = error.strerror or error
+        what = error.filename or "cannot write to stdout"
+        print(f"barnabas: {what}: {reason}", file=sys.stderr)
         return EXIT_FAILURE
     except Exception as error:
         if not _is_kafka_exception(error):

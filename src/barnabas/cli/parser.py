@@ -154,6 +154,13 @@ def separator(text: str) -> bytes:
     return _ESCAPE.sub(_unescape, text).encode("utf-8", "surrogateescape")
 
 
+def add_delimiter_option(group: argparse._ArgumentGroup) -> None:
+    """Adds --delimiter, of records in and out."""
+    group.add_argument(
+        "--delimiter", type=separator, default=b"\n", metavar="TEXT", help="ends a record, not \\n"
+    )
+
+
 def _unescape(found: re.Match[str]) -> str:
     escape = found[1]
     if escape[0] == "x":

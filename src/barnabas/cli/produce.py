@@ -22,7 +22,13 @@ from barnabas.cli.cluster import (
 )
 from barnabas.cli.failure import EXIT_FAILURE, EXIT_INTERRUPTED, CommandError
 from barnabas.cli.output import add_json_option, counted, human_bytes, print_json, warn
-from barnabas.cli.parser import header, natural_int, nonempty, separator
+from barnabas.cli.parser import (
+    add_delimiter_option,
+    header,
+    natural_int,
+    nonempty,
+    separator,
+)
 from barnabas.cli.progress import Progress
 from barnabas.cli.record_input import (
     JSON_FORMAT,
@@ -34,7 +40,7 @@ from barnabas.cli.record_input import (
     read_whole,
     total_bytes,
 )
-from barnabas.cli.record_json import Headers
+from barnabas.cli.record_json import Headers, InputRecord
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
@@ -43,6 +49,8 @@ _CODECS: Final = ("none", "gzip", "snappy", "lz4", "zstd")
 _POLL_EVERY: Final = 1000  # records between two looks at delivery reports
 _SHOWN_FAILURES: Final = 5  # further ones are only counted
 _INTERRUPT_FLUSH_S: Final = 5.0
+_BY_KEY: Final = -1  # librdkafka's, for a record of no partition
+_NOW: Final = 0  # librdkafka's, for a record of no timestamp
 _TOPIC_WAIT_S: Final = 2.0  # for a topic that the broker makes on first use
 _DEFAULTS: Final = {
     "allow.auto.create.topics": True,  # asking for the topic makes it, if the broker does that
@@ -62,7 +70,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         "--key-separator a key and a value, or JSON lines, or whole files.",
         epilog="JSON lines look like what `barnabas consume --format json` prints:\n"
         '  {"key": "k", "value": "v", "headers": [{"key": "h", "value": "x"}]}\n'
-        "Bytes that are not UTF-8 are base64, as key_base64 or value_base64; null is null.\n\n"
+        "Bytes that are not UTF-8 are base64, as key_base64 or value_base64; null is null.\n"
+        "A timestamp of 0 is sent as 1, because the client takes 0 for now.\n\n"
         "examples:\n"
         "  barnabas produce book moby-dick.txt\n"
         "  echo 'k1:hello' | barnabas produce events --key-separator :\n"
@@ -83,9 +92,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         metavar="TEXT",
         help="what ends the key in a line; \\t, \\0 and \\xNN are understood",
     )
-    what.add_argument(
-        "--delimiter", type=separator, default=b"\n", metavar="TEXT", help="ends a record, not \\n"
-    )
+    add_delimiter_option(what)
     what.add_argument("--key", metavar="TEXT", help="the key of records that have none")
     what.add_argument(
         "--header",
@@ -96,7 +103,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         metavar="KEY=VALUE",
         help="add a header to every record; repeatable",
     )
-    what.add_argument("--partition", type=natural_int, metavar="N", help="send to this partition")
+    which = what.add_mutually_exclusive_group()
+    which.add_argument("--partition", type=natural_int, metavar="N", help="send to this partition")
+    which.add_argument(
+        "--keep-partitions",
+        action="store_true",
+        help="send JSON records to the partitions that they name; else the key decides",
+    )
     how = parser.add_argument_group("delivery")
     how.add_argument("--compression", choices=_CODECS, default="none", help="(default: none)")
     how.add_argument(
@@ -151,6 +164,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.key_separator is not None and args.format != "lines":
         raise CommandError(f"--key-separator has no meaning with --format {args.format}")
+    if args.keep_partitions and args.format != "json":
+        raise CommandError(f"--keep-partitions has no meaning with --format {args.format}")
     names = args.files or [STDIN]
     delivery = Delivery()
     errors = ClusterErrors()
@@ -229,7 +244,6 @@ def _send_all(
 
     key = None if args.key is None else os.fsencode(args.key)
     headers: Headers = args.headers
-    partition = -1 if args.partition is None else args.partition
     for name, number, size_bytes, record in records:
         delivery.read += 1
         delivery.read_bytes += size_bytes
@@ -239,8 +253,8 @@ def _send_all(
                     args.topic,
                     record.value,
                     key if record.key is None else record.key,
-                    record.partition if partition < 0 else partition,
-                    timestamp=record.timestamp_ms,
+                    _partition(args, record),
+                    timestamp=_timestamp(record),
                     headers=[*headers, *(record.headers or ())],
                 )
                 break
@@ -257,6 +271,18 @@ def _send_all(
         if delivery.read % _POLL_EVERY == 0:
             producer.poll(0)
         progress.update(delivery.read, delivery.read_bytes)
+
+
+def _partition(args: argparse.Namespace, record: InputRecord) -> int:
+    if args.partition is not None:
+        return int(args.partition)
+    kept = record.partition if args.keep_partitions else None
+    return _BY_KEY if kept is None else kept
+
+
+def _timestamp(record: InputRecord) -> int:
+    """As librdkafka takes it: its 0 means now, so that a record's 0 has to be 1."""
+    return _NOW if record.timestamp_ms is None else max(1, record.timestamp_ms)
 
 
 def _flush(producer: "Producer", errors: ClusterErrors) -> None:

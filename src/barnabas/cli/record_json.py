@@ -7,7 +7,8 @@ Bytes that are valid UTF-8 are a string under `key` or `value`, null is null, an
 are base64 under `key_base64` or `value_base64` instead; the same holds for a header's value. What
 `produce` reads may leave everything out but the value (absent: null, a tombstone), may write
 headers as an object, and may give any JSON as a value: what is no string is sent as JSON text.
-`topic` and `offset` are ignored, so that what `consume` wrote can be produced elsewhere.
+`topic` and `offset` are ignored, and `partition` too unless `--keep-partitions` says otherwise,
+so that what `consume` wrote can be produced elsewhere.
 """
 
 import base64
@@ -19,6 +20,8 @@ from typing import Any, Final
 
 Headers = list[tuple[str, bytes | None]]
 
+_INT32_MAX: Final = 2**31 - 1
+_INT64_MAX: Final = 2**63 - 1
 _FIELDS: Final = frozenset(
     (
         "topic",
@@ -41,13 +44,13 @@ class RecordSyntaxError(ValueError):
 
 @dataclass(slots=True)
 class InputRecord:
-    """What to produce. partition -1: by the key; timestamp_ms 0: now."""
+    """What to produce. No timestamp_ms: now; no partition: by the key."""
 
     value: bytes | None
     key: bytes | None = None
     headers: Headers | None = None
-    timestamp_ms: int = 0
-    partition: int = -1
+    timestamp_ms: int | None = None
+    partition: int | None = None
 
 
 def bytes_field(name: str, data: bytes | None) -> tuple[str, str | None]:
@@ -80,8 +83,8 @@ def parse_record(line: bytes) -> InputRecord:
         value=_bytes(fields, "value"),
         key=_bytes(fields, "key"),
         headers=_headers(fields.get("headers")),
-        timestamp_ms=_integer(fields, "timestamp", 0),
-        partition=_integer(fields, "partition", -1),
+        timestamp_ms=_integer(fields, "timestamp", _INT64_MAX),
+        partition=_integer(fields, "partition", _INT32_MAX),
     )
 
 
@@ -97,19 +100,25 @@ def _bytes(fields: dict[str, Any], name: str) -> bytes | None:
     value = fields.get(name)
     if value is None:
         return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _encoded(
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), name
+    )
+
+
+def _encoded(text: str, name: str) -> bytes:
+    """UTF-8, which has no half of a surrogate pair; JSON may hold one."""
     try:
         return text.encode()
     except UnicodeEncodeError:
         raise RecordSyntaxError(f"{name!r} holds half a surrogate pair") from None
 
 
-def _integer(fields: dict[str, Any], name: str, default: int) -> int:
+def _integer(fields: dict[str, Any], name: str, most: int) -> int | None:
     value = fields.get(name)
     if value is None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
-        raise RecordSyntaxError(f"{name!r} is not a whole number, zero or above")
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise RecordSyntaxError(f"{name!r} is not a whole number from 0 to {most}")
     return value
 
 
@@ -117,15 +126,22 @@ def _headers(headers: object) -> Headers | None:
     if headers is None:
         return None
     if isinstance(headers, dict):
-        return [(key, _bytes(headers, key)) for key in headers]
+        return [(_header_key(key), _bytes(headers, key)) for key in headers]
     if not isinstance(headers, list):
         raise RecordSyntaxError('"headers" is neither an object nor a list')
     parsed: Headers = []
     for header in headers:
         if not isinstance(header, dict) or not isinstance(header.get("key"), str):
             raise RecordSyntaxError('a header is not {"key": …, "value": …}')
-        parsed.append((header["key"], _bytes(header, "value")))
+        parsed.append((_header_key(header["key"]), _bytes(header, "value")))
     return parsed
+
+
+def _header_key(key: str) -> str:
+    """A header's key that the client can take: what is no UTF-8 ends it, a NUL ends the key."""
+    if b"\0" in _encoded(key, "headers"):
+        raise RecordSyntaxError("a header's key holds a NUL, which the client cannot send")
+    return key
 
 
 def json_encoder() -> Callable[[object], str]:

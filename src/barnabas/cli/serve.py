@@ -6,6 +6,7 @@ go to stderr. Heavy imports wait until the command runs.
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     set_up_logging(args.log_level, args.log_format)
     try:
         start = _start_config(args)
-        return asyncio.run(_serve(start))
+        return asyncio.run(_serve(start, args.log_format))
     except (ConfigError, StartError) as error:
         raise CommandError(str(error)) from error
     except CoreError as error:
@@ -79,23 +80,31 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
     from barnabas.config.listeners import parse_address
     from barnabas.config.start import make_start_config, read_properties
 
+    advertised_key = "advertised.listeners"
     settings = dict(args.set)
     if args.listen:
         settings["listeners"] = f"PLAINTEXT://{parse_address(args.listen, '--listen')}"
     if args.advertise:
         advertised = parse_address(args.advertise, "--advertise")
-        settings["advertised.listeners"] = f"PLAINTEXT://{advertised}"
+        settings[advertised_key] = f"PLAINTEXT://{advertised}"
     if args.insecure:
         settings["allow.insecure.listeners"] = "true"
     layers = [("command line", settings)]
     if args.config:
         layers.insert(0, (str(args.config), read_properties(args.config)))
-    return make_start_config(layers, data_dir=args.data_dir)
+    start = make_start_config(layers, data_dir=args.data_dir)
+    if args.listen and advertised_key not in settings and advertised_key in layers[0][1]:
+        logging.getLogger("barnabas.serve").warning(
+            "--listen %s does not change what clients are told: %s, by %s of %s",
+            args.listen,
+            start.advertised,
+            advertised_key,
+            args.config,
+        )
+    return start
 
 
-async def _serve(start: "StartConfig") -> int:
-    import logging
-
+async def _serve(start: "StartConfig", log_format: str) -> int:
     from barnabas.node import Node
 
     logger = logging.getLogger("barnabas.serve")
@@ -105,24 +114,35 @@ async def _serve(start: "StartConfig") -> int:
         loop.add_signal_handler(number, stopping.set)
     node = Node(start)
     await node.start()
-    _print_banner(node, start)
-    print(f"barnabas ready on {node.address}", flush=True)
-    await stopping.wait()
-    logger.info("stopping")
-    await node.stop()
+    try:
+        _announce(node, start, log_format)
+        await stopping.wait()
+        logger.info("stopping")
+    finally:
+        await node.stop()
     logger.info("stopped")
     return 0
 
 
-def _print_banner(node: "Node", start: "StartConfig") -> None:
+def _announce(node: "Node", start: "StartConfig", log_format: str) -> None:
+    """Says what runs where: the banner on stderr, the ready line on stdout."""
+    if log_format == "json":
+        logger = logging.getLogger("barnabas.serve")
+        logger.info("; ".join(" ".join(line.split()) for line in _banner(node, start)))
+    else:
+        print("\n".join(_banner(node, start)), file=sys.stderr, flush=True)
+    print(f"barnabas ready on {node.address}", flush=True)
+
+
+def _banner(node: "Node", start: "StartConfig") -> list[str]:
+    """What runs where, in lines for people."""
     from barnabas._core import __version__
 
     threads = start.config.get("num.network.threads")
-    lines = (
+    return [
         f"Barnabas {__version__}: broker {node.identity.node_id} of cluster "
         f"{node.identity.cluster_id}",
         f"  data      {start.data_dir.resolve()} ({len(node.catalog)} topics)",
-        f"  listener  {node.address} (clients are told {node.identity.host}:{node.identity.port})",
+        f"  listener  {node.address} (clients are told {node.advertised_address})",
         f"  threads   {threads} for connections, {start.config.get('num.io.threads')} for disks",
-    )
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    ]

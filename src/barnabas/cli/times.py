@@ -14,6 +14,9 @@ _SHORT_DURATION = re.compile(
     r"(?:(?P<w>\d+)w)?(?:(?P<d>\d+)d)?(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m(?!s))?"
     r"(?:(?P<s>\d+(?:\.\d+)?)s)?(?:(?P<ms>\d+)ms)?"
 )
+_LATEST_MS = 253_402_300_799_999  # the end of the year 9999, the last that ISO 8601 can name
+_LATEST_DIGITS = 15
+_DATE_DIGITS = 8  # 20261124; longer numbers are ms
 _UNIT_MS = {
     "w": 7 * 86_400_000,
     "d": 86_400_000,
@@ -25,8 +28,13 @@ _UNIT_MS = {
 
 
 def datetime_ms(text: str) -> int:
-    """An argument type: ISO 8601, UTC when it names no zone, or ms since the epoch."""
-    if text.isdecimal() and len(text) > 8:  # shorter ones are dates: 20261124
+    """An argument type: ISO 8601, UTC when it names no zone, or ms since the epoch.
+
+    A time before 1970 is 0: the protocol's negative times mean something else, such as the end.
+    """
+    if text.isdecimal() and len(text) > _DATE_DIGITS:
+        if len(text) > _LATEST_DIGITS or int(text) > _LATEST_MS:
+            raise argparse.ArgumentTypeError(f"{text!r} is a time after the year 9999")
         return int(text)
     try:
         moment = datetime.fromisoformat(text)
@@ -36,7 +44,7 @@ def datetime_ms(text: str) -> int:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
+    return max(0, round(moment.timestamp() * 1000))
 
 
 def duration_ms(text: str) -> int:
@@ -46,7 +54,10 @@ def duration_ms(text: str) -> int:
     parts = {} if found is None else {k: v for k, v in found.groupdict().items() if v is not None}
     if not parts:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 90s, 1h30m or PT2H")
-    return round(sum(float(number) * _UNIT_MS[unit] for unit, number in parts.items()))
+    total_ms = sum(float(number) * _UNIT_MS[unit] for unit, number in parts.items())
+    if total_ms > _LATEST_MS:
+        raise argparse.ArgumentTypeError(f"{text!r} is longer than there have been records")
+    return round(total_ms)
 
 
 def iso_time(timestamp_ms: int) -> str:
@@ -60,10 +71,10 @@ def iso_time(timestamp_ms: int) -> str:
 
 def since_ms(text: str) -> int:
     """An argument type: a time, or a duration before now."""
-    try:
+    if text and (text[0] in "Pp" or _SHORT_DURATION.fullmatch(text)):
         return max(0, int(time.time() * 1000) - duration_ms(text))
-    except argparse.ArgumentTypeError:
-        pass
+    if text.isdecimal() and len(text) > _DATE_DIGITS:
+        return datetime_ms(text)
     try:
         return datetime_ms(text)
     except argparse.ArgumentTypeError:

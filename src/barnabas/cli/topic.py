@@ -77,14 +77,7 @@ def _add_create(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="N",
         help="how many copies (default: the broker's default.replication.factor)",
     )
-    parser.add_argument(
-        "--config",
-        type=key_value,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a topic configuration; repeatable",
-    )
+    _add_config_option(parser)
     parser.add_argument(
         "--if-not-exists", action="store_true", help="a topic that is there already is no error"
     )
@@ -92,9 +85,20 @@ def _add_create(commands: "argparse._SubParsersAction[Any]") -> None:
     parser.set_defaults(run=create)
 
 
+def _add_config_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=key_value,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set a topic configuration; repeatable",
+    )
+
+
 def create(args: argparse.Namespace) -> int:
     """Makes the topics; an existing one is an error unless --if-not-exists."""
-    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka import KafkaError
     from confluent_kafka.admin import NewTopic
 
     admin = connect_admin(args)
@@ -107,23 +111,13 @@ def create(args: argparse.Namespace) -> int:
         )
         for name in dict.fromkeys(args.topics)
     ]
-    exit_code = 0
     futures = admin.create_topics(
         topics, operation_timeout=REQUEST_TIMEOUT_S, request_timeout=REQUEST_TIMEOUT_S
     )
-    for name, future in futures.items():
-        try:
-            future.result()
-        except KafkaException as error:
-            exists = error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS
-            if exists and args.if_not_exists:
-                print(f"topic {name} exists already")
-                continue
-            warn(f"cannot create topic {name}: {error_text(error)}")
-            exit_code = EXIT_FAILURE
-        else:
-            print(f"created topic {name}")
-    return exit_code
+    accepted = {}
+    if args.if_not_exists:
+        accepted[KafkaError.TOPIC_ALREADY_EXISTS] = "topic {} exists already"
+    return report_each(futures, "cannot create topic {}", "created topic {}", accepted)
 
 
 def _add_list(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -193,6 +187,7 @@ def describe(args: argparse.Namespace) -> int:
     return exit_code
 
 
+_URL_SAFE: Final = str.maketrans("+/", "-_")
 _COLUMNS = ("topic", "partition", "leader", "replicas", "isr", "start", "end")
 
 
@@ -219,7 +214,7 @@ def _print_topics(
             print_json(
                 {
                     "topic": description.name,
-                    "topic_id": str(description.topic_id),
+                    "topic_id": _topic_id(description),
                     "internal": description.is_internal,
                     "config": config,
                     "partitions": [dict(zip(_COLUMNS[1:], row[1:], strict=True)) for row in rows],
@@ -227,11 +222,17 @@ def _print_topics(
             )
         else:
             print(
-                f"{description.name}: {counted(len(rows), 'partition')}, id {description.topic_id}"
+                f"{description.name}: {counted(len(rows), 'partition')}, "
+                f"id {_topic_id(description)}"
             )
             for key, value in config.items():
                 print(f"  {key} = {value}")
             print_table(_COLUMNS[1:], [_cells(row)[1:] for row in rows])
+
+
+def _topic_id(description: "TopicDescription") -> str:
+    """As Kafka's own tools write it: in the alphabet of base64 that is safe in URLs."""
+    return str(description.topic_id).translate(_URL_SAFE)
 
 
 def _partition(
@@ -293,14 +294,7 @@ def _add_alter(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="N",
         help="how many partitions there shall be; never fewer than there are",
     )
-    parser.add_argument(
-        "--config",
-        type=key_value,
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="set a topic configuration; repeatable",
-    )
+    _add_config_option(parser)
     parser.add_argument(
         "--delete-config",
         action="append",

@@ -1,14 +1,20 @@
-"""Where to listen and what to tell clients, from `listeners` and `advertised.listeners`."""
+"""Where to listen and what to tell clients, from `listeners` and `advertised.listeners`.
+
+Names are looked up here, so that one that nobody knows is refused before anything is started.
+"""
 
 import ipaddress
 import re
+import socket
 from typing import NamedTuple
 
 from barnabas.errors import ConfigError
 
 PORT_MAX = 65_535
-DEFAULT_PORT = 9092
-_LISTENER = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)://(?P<host>\[[^\]]*\]|[^:/]*):(?P<port>-?\d+)")
+EVERY_INTERFACE = "0.0.0.0"  # how a listener without a host is shown
+_HOST_PORT = r"(?P<host>\[[^\]]*\]|[^:/\[\]\s]*):(?P<port>-?[0-9]{1,9})"
+_ADDRESS = re.compile(_HOST_PORT)
+_LISTENER = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)://" + _HOST_PORT)
 
 
 class Address(NamedTuple):
@@ -30,14 +36,12 @@ class Listener(NamedTuple):
 
 def parse_address(text: str, what: str) -> Address:
     """HOST:PORT, as on the command line. Raises ConfigError naming `what`."""
-    host, colon, port = text.rpartition(":")
-    if not colon:
-        host, port = text, str(DEFAULT_PORT)
-        if host.isdigit():
-            raise ConfigError(f"{what}: {text!r} is not HOST:PORT; 127.0.0.1:{text} perhaps?")
-    if not port.isascii() or not port.isdigit() or int(port) > PORT_MAX:
-        raise ConfigError(f"{what}: {text!r} is not HOST:PORT")
-    return Address(host.strip("[]"), int(port))
+    match = _ADDRESS.fullmatch(text)
+    if match is None or not 0 <= int(match["port"]) <= PORT_MAX:
+        raise ConfigError(
+            f"{what}: {text!r} is not HOST:PORT, such as 127.0.0.1:9092 or [::1]:9092"
+        )
+    return Address(match["host"].strip("[]"), int(match["port"]))
 
 
 def parse_listeners(key: str, values: tuple[str, ...]) -> list[Listener]:
@@ -72,11 +76,52 @@ def choose_listener(
     return ours[0]
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to a listener on `host`."""
-    if host == "localhost":
+def is_wildcard(host: str) -> bool:
+    """Whether a listener on `host` is on every interface, so that no client can connect to it."""
+    if not host:
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
+
+
+def is_loopback(key: str, host: str) -> bool:
+    """Whether only this machine can connect to a listener on `host`.
+
+    Raises ConfigError naming the key for a name that cannot be looked up.
+    """
+    if is_wildcard(host):
+        return False
+    return all(ipaddress.ip_address(address).is_loopback for address in _look_up(key, host))
+
+
+def check_advertised(key: str, host: str) -> None:
+    """Refuses a host that no client can connect to. Raises ConfigError with Kafka's message."""
+    if host and is_wildcard(host):
+        raise ConfigError(
+            f"{key} cannot use the nonroutable meta-address {host}. Use a routable IP address."
+        )
+
+
+def machine_host(key: str) -> str:
+    """The name that this machine has for others, as Kafka finds it. Raises ConfigError."""
+    name = socket.getfqdn()
+    try:
+        _look_up(key, name)
+    except ConfigError:
+        raise ConfigError(
+            f"{key}: clients need a host to connect to, and the name of this machine, {name!r}, "
+            "cannot be looked up; name one with --advertise HOST:PORT (advertised.listeners)"
+        ) from None
+    return name
+
+
+def _look_up(key: str, host: str) -> set[str]:
+    """The addresses of a host."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{key}: host {host!r} cannot be looked up: {reason}") from None
+    return {str(address[0]) for *_, address in found}

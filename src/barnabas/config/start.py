@@ -8,9 +8,13 @@ from typing import Final
 from barnabas.config.broker_config import BrokerConfig, split_known
 from barnabas.config.keys import Value
 from barnabas.config.listeners import (
+    EVERY_INTERFACE,
     Address,
+    check_advertised,
     choose_listener,
     is_loopback,
+    is_wildcard,
+    machine_host,
     parse_listeners,
 )
 from barnabas.config.properties import parse_properties
@@ -26,7 +30,7 @@ class StartConfig:
     config: BrokerConfig
     data_dir: Path
     listen: Address
-    advertised: Address | None  # None: where it listens
+    advertised: Address  # port 0: the port where it listens
     unused_keys: tuple[str, ...]  # Kafka's, given and of no effect
 
 
@@ -59,10 +63,12 @@ def make_start_config(
         static["log.dirs"] = str(data_dir)
     config = BrokerConfig(static, defaults)
     listen = _client_listener(config, "listeners")
-    assert listen is not None
-    if not is_loopback(listen.host) and not config.boolean("allow.insecure.listeners"):
+    if listen is None:
+        raise ConfigError("listeners: none given; PLAINTEXT://127.0.0.1:9092 is the default")
+    if not is_loopback("listeners", listen.host) and not config.boolean("allow.insecure.listeners"):
+        shown = Address(listen.host or EVERY_INTERFACE, listen.port)
         raise ConfigError(
-            f"listeners: {listen} can be reached from other machines, and there is no "
+            f"listeners: {shown} can be reached from other machines, and there is no "
             "authentication yet; if that is meant, say --insecure "
             "(allow.insecure.listeners=true)"
         )
@@ -70,7 +76,7 @@ def make_start_config(
         config=config,
         data_dir=_data_dir(config),
         listen=listen,
-        advertised=_client_listener(config, "advertised.listeners"),
+        advertised=_advertised(config, listen),
         unused_keys=tuple(sorted(set(unused))),
     )
 
@@ -92,6 +98,21 @@ def _client_listener(config: BrokerConfig, key: str) -> Address | None:
     assert isinstance(controllers, tuple)
     protocols = str(config.get("listener.security.protocol.map"))
     return choose_listener(key, parse_listeners(key, values), controllers, protocols).address
+
+
+def _advertised(config: BrokerConfig, listen: Address) -> Address:
+    """What clients are told: what is configured, else where it listens.
+
+    A host that is missing, or stands for every interface, is this machine's name.
+    """
+    key = "advertised.listeners"
+    given = _client_listener(config, key)
+    if given is not None:
+        check_advertised(key, given.host)
+        return given if given.host else Address(machine_host(key), given.port)
+    if is_wildcard(listen.host):
+        return Address(machine_host("listeners"), listen.port)
+    return listen
 
 
 def _data_dir(config: BrokerConfig) -> Path:

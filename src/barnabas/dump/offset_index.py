@@ -30,20 +30,17 @@ def read_offset_index(path: Path) -> Findings:
                 yield item
                 continue
             at, (relative, position) = item
-            if relative <= last[0] or position <= last[1]:
-                yield Damage(
-                    f"offset {base_offset + relative} at {position} after "
-                    f"offset {base_offset + last[0]} at {last[1]}",
-                    at,
-                )
-            elif has_segment:
-                reason = _mismatch(data, base_offset + relative, position)
-                if reason:
-                    yield Damage(reason, at)
-            yield Entry(
-                "offset", at, {"offset": base_offset + relative, "segment_position": position}
-            )
-            last = (relative, position)
+            offset = base_offset + relative
+            if relative < 0 or position < 0:
+                yield Damage(f"offset {offset} at {position}", at)
+            elif relative <= last[0] or position <= last[1]:
+                after = f"offset {base_offset + last[0]} at {last[1]}"
+                yield Damage(f"offset {offset} at {position} after {after}", at)
+            elif has_segment and (reason := _mismatch(data, offset, position)):
+                yield Damage(reason, at)
+            else:
+                yield Entry("offset", at, {"offset": offset, "segment_position": position})
+                last = (relative, position)
 
 
 def _mismatch(segment: object, offset: int, position: int) -> str:

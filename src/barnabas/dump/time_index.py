@@ -28,5 +28,6 @@ def read_time_index(path: Path) -> Findings:
             yield Damage(
                 f"timestamp {timestamp} at offset {base_offset + relative} out of order", at
             )
+            continue
         yield Entry("timestamp", at, {"timestamp": timestamp, "offset": base_offset + relative})
         last = (timestamp, relative)

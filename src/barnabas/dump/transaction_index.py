@@ -25,8 +25,10 @@ def read_transaction_index(path: Path) -> Findings:
         at, (version, producer_id, first, last, stable) = item
         if version != _VERSION:
             yield Damage(f"entry of version {version}", at)
-        elif first > last or last <= last_end:
+            continue
+        if first > last or last <= last_end:
             yield Damage(f"offsets {first}..{last} after {last_end}", at)
+            continue
         last_end = last
         yield Entry(
             "aborted_transaction",

@@ -4,6 +4,8 @@ One table of documents by path. WAL with synchronous=FULL: a commit is durable w
 and a crash at any moment leaves it done or not done. Imports the store's types only.
 """
 
+import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +27,7 @@ from barnabas.metadata.store import (
 FILE_NAME: Final = "metadata.sqlite"
 FORMAT_VERSION: Final = 1
 HEADER_BYTES: Final = 100
+_SMALLEST_WRITE_BYTES: Final = 64 << 10  # the write-ahead log and its index begin with this much
 APPLICATION_ID: Final = 0x424E4253  # "BNBS", in the file's header
 
 _SCHEMA: Final = (
@@ -90,7 +93,21 @@ class SqliteStore:
             error, sqlite3.OperationalError
         ):
             return StoreError(self._damaged(error))
-        return StoreError(f"{self._path}: {error}")
+        return StoreError(f"{self._path}: {self._reason(error)}")
+
+    def _reason(self, error: sqlite3.Error) -> str:
+        """What SQLite says, but of a full disk what the system would: SQLite calls it an error."""
+        name = getattr(error, "sqlite_errorname", "")
+        if name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._is_disk_full()):
+            return os.strerror(errno.ENOSPC)
+        return str(error)
+
+    def _is_disk_full(self) -> bool:
+        try:
+            disk = os.statvfs(self._path.parent)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize < _SMALLEST_WRITE_BYTES
 
     def get(self, path: str) -> Entry | None:
         """The document of a path."""

@@ -127,12 +127,24 @@ def test_headers_in_json_are_a_list_or_an_object() -> None:
         b'{"headers": 5}',
         b'{"headers": [["a", "b"]]}',
         b'{"value": "\\ud800"}',
+        b'{"headers": [{"key": "\\ud800", "value": "x"}]}',
+        b'{"headers": {"\\udfff": "x"}}',
+        b'{"headers": {"a\\u0000b": "x"}}',
+        b'{"headers": {"k": "\\ud800"}}',
+        b'{"partition": 2147483648}',
+        b'{"timestamp": 9223372036854775808}',
         b"[" * 100_000,
     ],
 )
 def test_what_is_no_record_is_refused(line: bytes) -> None:
     with pytest.raises(RecordSyntaxError):
         parse_record(line)
+
+
+def test_a_timestamp_of_zero_is_not_the_same_as_none() -> None:
+    assert parse_record(b'{"timestamp": 0}').timestamp_ms == 0
+    assert parse_record(b"{}").timestamp_ms is None
+    assert parse_record(b'{"timestamp": null}').timestamp_ms is None
 
 
 @pytest.mark.parametrize("data", [None, b"", b"text", "grün".encode(), b"\xff\xfe", bytes(256)])

@@ -20,7 +20,7 @@ SERVE = (sys.executable, "-m", "barnabas", "serve")
 def serving(*arguments: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A running broker and the address it is ready on."""
     process = subprocess.Popen(
-        [*SERVE, "--listen", "127.0.0.1:0", *arguments],
+        [*SERVE, "--listen", "127.0.0.1:0", *arguments],  # the last of an option counts
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -28,7 +28,7 @@ def serving(*arguments: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     try:
         assert process.stdout is not None
         ready = process.stdout.readline()
-        assert ready.startswith("barnabas ready on 127.0.0.1:"), ready
+        assert ready.startswith("barnabas ready on "), ready
         yield process, ready.split()[-1]
     finally:
         process.kill()
@@ -77,12 +77,15 @@ def test_each_key_without_effect_gives_one_warning(tmp_path: Path) -> None:
     with serving(*arguments, "--config", str(properties)) as (process, _):
         process.terminate()
         _, stderr = process.communicate(timeout=30)
-    lines = [json.loads(line) for line in stderr.splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in stderr.splitlines()]
     warnings = [line["message"] for line in lines if line["level"] == "warning"]
     assert len(warnings) == 2
     assert "num.replica.fetchers" in warnings[0]
     assert "ssl.protocol" in warnings[1]
     assert {"time", "level", "component", "message"} <= lines[0].keys()
+    (banner,) = [line["message"] for line in lines if "Barnabas 0" in line["message"]]
+    assert str(tmp_path / "d") in banner
+    assert "threads" in banner
 
 
 def test_a_bad_key_or_value_is_named(tmp_path: Path) -> None:
@@ -95,6 +98,70 @@ def test_a_bad_key_or_value_is_named(tmp_path: Path) -> None:
 def test_a_listener_off_loopback_must_be_meant(tmp_path: Path) -> None:
     directory = ("--data-dir", str(tmp_path / "d"))
     assert "--insecure" in refusal(*directory, "--listen", "0.0.0.0:0")
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "[::]"])
+def test_clients_of_every_interface_are_told_a_host_they_can_connect_to(
+    tmp_path: Path, host: str
+) -> None:
+    listen = ("--listen", f"{host}:0", "--insecure", "--data-dir", str(tmp_path / "d"))
+    with serving(*listen) as (process, address):
+        shown, _, port = address.rpartition(":")
+        assert shown == (host or "0.0.0.0")
+        with WireClient(f"127.0.0.1:{port}") as client:
+            (broker,) = client.ask("Metadata", 1, topics=()).brokers
+        process.terminate()
+        _, stderr = process.communicate(timeout=30)
+    assert (broker.host, broker.port) == (socket.getfqdn(), int(port))
+    assert f"(clients are told {socket.getfqdn()}:{port})" in stderr
+
+
+def test_a_wildcard_cannot_be_advertised(tmp_path: Path) -> None:
+    line = refusal("--data-dir", str(tmp_path / "d"), "--advertise", "0.0.0.0:9092")
+    assert "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "listeners="), "listeners: none given"),
+        (("--listen", "foo"), "--listen: 'foo' is not HOST:PORT"),
+        (("--listen", "no.such.host.invalid:0"), "'no.such.host.invalid' cannot be looked up"),
+        (("--advertise", "9092"), "--advertise: '9092' is not HOST:PORT"),
+    ],
+)
+def test_a_listener_that_cannot_be_is_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in refusal("--data-dir", str(tmp_path / "d"), *arguments)
+    assert not (tmp_path / "d").exists()
+
+
+def test_an_advertised_listener_of_the_file_behind_another_listener_is_told(tmp_path: Path) -> None:
+    properties = tmp_path / "server.properties"
+    properties.write_text("advertised.listeners=PLAINTEXT://127.0.0.1:9999\n")
+    arguments = ("--data-dir", str(tmp_path / "d"), "--config", str(properties))
+    with serving(*arguments) as (process, _):
+        process.terminate()
+        _, stderr = process.communicate(timeout=30)
+    assert "--listen 127.0.0.1:0 does not change what clients are told: 127.0.0.1:9999" in stderr
+
+
+def test_a_full_stdout_is_named(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*SERVE, "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path / "d")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert (
+        done.stderr.splitlines()[-1] == "barnabas: cannot write to stdout: No space left on device"
+    )
+    assert (tmp_path / "d" / ".kafka_cleanshutdown").exists()
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:

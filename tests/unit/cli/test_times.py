@@ -56,6 +56,27 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         since_ms(text)
 
 
+@pytest.mark.parametrize("text", ["99999999999999999999", "9" * 5000, "253402300800000"])
+def test_a_time_that_no_calendar_has_is_refused(text: str) -> None:
+    for parse in (datetime_ms, since_ms):
+        with pytest.raises(argparse.ArgumentTypeError, match="after the year 9999"):
+            parse(text)
+
+
+@pytest.mark.parametrize("text", ["1969-12-31T23:59:59.999Z", "1969-12-31", "0001-01-01"])
+def test_a_time_before_1970_is_0_and_no_sentinel_of_the_protocol(text: str) -> None:
+    assert datetime_ms(text) == 0
+    assert since_ms(text) == 0
+
+
+@pytest.mark.parametrize("text", ["9" * 400 + "s", "P" + "9" * 20 + "W"])
+def test_an_endless_duration_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="longer than"):
+        duration_ms(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="longer than"):
+        since_ms(text)
+
+
 def test_since_takes_a_duration_as_ago() -> None:
     assert abs(since_ms("1h") - (time.time() - 3600) * 1000) < 5000
     assert since_ms("2026-11-24") == 1795478400000

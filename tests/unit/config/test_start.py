@@ -46,7 +46,7 @@ def test_kafkas_own_server_properties_is_understood(tmp_path: Path) -> None:
 def test_nothing_set_is_a_broker_on_loopback() -> None:
     config = start()
     assert config.listen == Address("127.0.0.1", 9092)
-    assert config.advertised is None
+    assert config.advertised == config.listen
     assert config.data_dir == Path("barnabas-data")
 
 
@@ -97,14 +97,47 @@ def test_the_older_name_of_the_node_id_counts_when_the_newer_is_not_set() -> Non
     assert start(broker_id="-1").config.get("node.id") == 1
 
 
-@pytest.mark.parametrize("text", ["9099", "h:x", "h:-1", "h:65536", ":"])
+def test_no_listener_at_all_is_named() -> None:
+    with pytest.raises(ConfigError, match="listeners: none given"):
+        start(listeners="")
+
+
+@pytest.mark.parametrize("listener", ["PLAINTEXT://no.such.host.invalid:1", "PLAINTEXT://a..b:1"])
+def test_a_host_that_cannot_be_looked_up_is_named(listener: str) -> None:
+    with pytest.raises(ConfigError, match=r"listeners: host .* cannot be looked up"):
+        start(listeners=listener)
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "[::]"])
+def test_clients_of_a_listener_on_every_interface_are_told_the_machines_name(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setattr("socket.getfqdn", lambda: "localhost")
+    open_to_all = {"allow_insecure_listeners": "true", "listeners": f"PLAINTEXT://{host}:9"}
+    assert start(**open_to_all).advertised == Address("localhost", 9)
+    told = start(**open_to_all, advertised_listeners="PLAINTEXT://:10")
+    assert told.advertised == Address("localhost", 10)
+    monkeypatch.setattr("socket.getfqdn", lambda: "no.such.host.invalid")
+    with pytest.raises(ConfigError, match=r"no\.such\.host\.invalid.*--advertise"):
+        start(**open_to_all)
+    told = start(**open_to_all, advertised_listeners="PLAINTEXT://10.0.0.1:10")
+    assert told.advertised == Address("10.0.0.1", 10)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
+def test_clients_cannot_be_told_a_host_that_is_none(host: str) -> None:
+    with pytest.raises(ConfigError, match=r"advertised\.listeners cannot use the nonroutable meta"):
+        start(advertised_listeners=f"PLAINTEXT://{host}:9092")
+
+
+@pytest.mark.parametrize("text", ["9099", "h", "h:x", "h:-1", "h:65536", ":", "::1", "::1:9092"])
 def test_a_bad_address_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match="--listen: "):
         parse_address(text, "--listen")
 
 
-def test_an_address_may_lack_its_port() -> None:
-    assert parse_address("h", "--listen") == Address("h", 9092)
+def test_an_address_is_host_and_port_and_of_ipv6_in_brackets() -> None:
+    assert parse_address("h:9092", "--listen") == Address("h", 9092)
     assert str(parse_address("[::1]:5", "--listen")) == "[::1]:5"
 
 

@@ -75,6 +75,21 @@ def test_index_entries_out_of_order_are_damage(partition: Path) -> None:
     assert [item.position for item in damage(index)] == [8]
 
 
+def test_index_entries_below_zero_are_damage(partition: Path) -> None:
+    index = sorted(partition.glob("*.index"))[0]
+    index.write_bytes(bytes.fromhex("00000005c859880400000009c8598805"))
+    assert [item.position for item in damage(index)] == [0, 8]
+    index.write_bytes(bytes.fromhex("fffffff500000000"))
+    assert [item.position for item in damage(index)] == [0]
+
+
+def test_one_wild_index_entry_does_not_condemn_those_behind_it(partition: Path) -> None:
+    index = sorted(partition.glob("*.index"))[0]
+    data = index.read_bytes()
+    index.write_bytes(struct.pack(">ii", 2**31 - 1, 2**31 - 1) + data[8:])
+    assert [item.position for item in damage(index)] == [0]
+
+
 def test_zeros_after_the_last_entry_are_room_and_no_damage(partition: Path) -> None:
     index = sorted(partition.glob("*.index"))[0]
     used = len(fields(index, "offset"))
