@@ -87,13 +87,14 @@ Status Consumer::on_partition(std::string_view topic, int32_t partition, int16_t
 Status Consumer::on_batch(const record::BatchView& batch, bool is_corrupt) {
   Position& position = positions_[current_];
   if (is_corrupt) ++tally_->corrupt_batches;
+  answer_.bytes += static_cast<int64_t>(batch.size_bytes());
   // The first batch of an answer may begin before the offset asked for.
   const int64_t before =
       std::clamp<int64_t>(position.next_offset - batch.base_offset(), 0, batch.record_count());
-  answer_.records += batch.record_count() - before;
-  answer_.bytes += static_cast<int64_t>(batch.size_bytes());
   position.next_offset = std::max(position.next_offset, batch.next_offset());
-  return plan_.stamped ? read_stamps(batch) : Status();
+  if (plan_.stamped) return read_stamps(batch);
+  answer_.records += batch.record_count() - before;
+  return {};
 }
 
 Status Consumer::read_stamps(const record::BatchView& batch) {
@@ -103,6 +104,7 @@ Status Consumer::read_stamps(const record::BatchView& batch) {
                                      kMaxBatchBytes));
   record::RecordReader reader(records, batch.record_count());
   int64_t stamped = 0;
+  int64_t measured = 0;
   while (true) {
     BARNABAS_ASSIGN(const auto record, reader.next());
     if (!record) break;
@@ -112,9 +114,15 @@ Status Consumer::read_stamps(const record::BatchView& batch) {
     ++stamped;
     const auto due_ns = load_be<int64_t>(stamp + 8);
     if (due_ns < run_.measure_ns) continue;
+    ++measured;
     tally_->latencies.record(now_ns_ - due_ns);
   }
   run_.stamped_fetched.fetch_add(stamped, std::memory_order_relaxed);
+  answer_.records += stamped;
+  if (measured > 0) {
+    const auto size_bytes = static_cast<int64_t>(batch.size_bytes());
+    measured_.add({0, measured, size_bytes * measured / batch.record_count()});
+  }
   return {};
 }
 
@@ -125,14 +133,19 @@ Status Consumer::on_end(int32_t correlation_id) {
   answer_.requests = 1;
   tally_->fetched.all.add(answer_);
   if (has_errors_) ++tally_->failed_requests;
-  if (sent_ns_ >= run_.measure_ns && !has_errors_) {
-    tally_->fetched.measured.add(answer_);
-    run_.fetched_records.fetch_add(answer_.records, std::memory_order_relaxed);
+  // Of a stamped load records were measured one by one, of others whole answers are.
+  if (!plan_.stamped && !has_errors_ && sent_ns_ >= run_.measure_ns) {
+    measured_ = answer_;
+    tally_->latencies.record(now_ns_ - sent_ns_);
+  }
+  if (measured_.records > 0 || measured_.requests > 0) {
+    measured_.requests = 1;
+    tally_->fetched.measured.add(measured_);
     tally_->last_measured_ns = std::max(tally_->last_measured_ns, now_ns_);
-    if (!plan_.stamped) tally_->latencies.record(now_ns_ - sent_ns_);
+    run_.fetched_records.fetch_add(measured_.records, std::memory_order_relaxed);
   }
   if (has_errors_) retry_ns_ = now_ns_ + kRetryNs;
-  answer_ = {};
+  answer_ = measured_ = {};
   has_errors_ = false;
   sent_ns_ = kNever;
   current_ = positions_.size() - 1;

@@ -53,6 +53,7 @@ class Consumer final : public Session, private FetchSink {
   std::optional<FetchFrame> frame_;
   size_t current_ = 0;       // position that the answer is at
   Counters answer_;          // of the answer that is read
+  Counters measured_;        // what of it counts
   bool has_errors_ = false;  // the answer has
   int64_t sent_ns_ = kNever;
   int64_t now_ns_ = 0;      // of the call of on_bytes

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _TICK_S: Final = 0.25
 _LOG_INTERVAL_S: Final = 1.0
 _NOT_OPTIONS: Final = frozenset(
-    ("run", "operation", "properties", "json", "quiet", "hdr_out", "connect_timeout", "broker_pid")
+    ("run", "operation", "version", "properties", "json", "quiet", "hdr_out", "broker_pid")
 )
 
 
