@@ -154,6 +154,7 @@ void bind_generator(py::module_& module) {
   generator.def("usage", [](LoadGenerator& self) {
     const auto usage = without_gil([&] { return self.usage(); });
     std::vector<std::pair<double, double>> seconds;
+    seconds.reserve(usage.size());
     for (const auto& worker : usage) {
       seconds.emplace_back(to_seconds(worker.cpu_ns), to_seconds(worker.wall_ns));
     }
