@@ -1,6 +1,7 @@
 // `LoadPlan`, `LoadGenerator`: the load generator. Semantics are in _core.pyi.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -21,13 +22,16 @@ using loadgen::Tally;
 using GeneratorHolder = std::unique_ptr<LoadGenerator, DeleteWithoutGil>;
 using PlanClass = py::class_<Plan>;
 
+constexpr double kLongestS = 1e9;  // of a plan's times
+
 double to_seconds(int64_t ns) { return static_cast<double>(ns) / loadgen::kNsPerSecond; }
-int to_ms(double seconds) { return static_cast<int>(seconds * 1000); }
+int to_ms(double seconds) { return static_cast<int>(std::clamp(seconds, 0.0, 1e6) * 1000); }
 
 void def_seconds(PlanClass& plan, const char* name, int64_t Plan::*field) {
   plan.def_property(
       name, [field](const Plan& self) { return to_seconds(self.*field); },
       [field](Plan& self, double seconds) {
+        if (!(seconds >= 0 && seconds <= kLongestS)) throw py::value_error("a time is too long");
         self.*field = static_cast<int64_t>(seconds * loadgen::kNsPerSecond);
       });
 }

@@ -64,6 +64,7 @@ LoadGenerator::~LoadGenerator() {
 }
 
 Status LoadGenerator::start(int connect_timeout_ms) {
+  if (!workers_.empty()) return Error{ErrorCode::kInvalidRequest, "it was started before"};
   std::vector<UniqueFd> sockets;
   BARNABAS_TRY(connect(connect_timeout_ms, sockets));
   run_.start_ns = system_clock().monotonic_ns() + kStartDelayNs;

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -15,7 +16,7 @@ uint8_t* Outbox::grow(size_t count) {
   if (!pieces_.empty() && pieces_.back().borrowed == nullptr) {
     pieces_.back().length += count;
   } else {
-    pieces_.push_back({nullptr, position, count});
+    pieces_.push_back({nullptr, dropped_ + position, count});
   }
   return owned_.data() + position;
 }
@@ -38,7 +39,7 @@ Status Outbox::flush(int fd) {
     for (size_t i = first_; i < pieces_.size() && count < kMaxPieces; ++i, skip = 0) {
       const Piece& piece = pieces_[i];
       const uint8_t* from =
-          piece.borrowed != nullptr ? piece.borrowed : owned_.data() + piece.position;
+          piece.borrowed != nullptr ? piece.borrowed : owned_.data() + piece.position - dropped_;
       vectors[count++] = {const_cast<uint8_t*>(from + skip), piece.length - skip};
     }
     msghdr message{};
@@ -47,14 +48,17 @@ Status Outbox::flush(int fd) {
     const ssize_t sent = ::sendmsg(fd, &message, MSG_NOSIGNAL);
     if (sent < 0) {
       if (errno == EINTR) continue;
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return {};
+      if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        drop_sent();
+        return {};
+      }
       return system_error("send", ErrorCode::kNetworkException);
     }
     consume(static_cast<size_t>(sent));
   }
   owned_.clear();
   pieces_.clear();
-  first_ = first_sent_ = 0;
+  first_ = first_sent_ = dropped_ = 0;
   return {};
 }
 
@@ -70,6 +74,17 @@ void Outbox::consume(size_t count) {
     ++first_;
     first_sent_ = 0;
   }
+}
+
+void Outbox::drop_sent() {
+  pieces_.erase(pieces_.begin(), pieces_.begin() + static_cast<ptrdiff_t>(first_));
+  first_ = 0;
+  const auto kept = std::find_if(pieces_.begin(), pieces_.end(),
+                                 [](const Piece& piece) { return piece.borrowed == nullptr; });
+  const size_t count = kept == pieces_.end() ? owned_.size() : kept->position - dropped_;
+  if (count <= owned_.size() / 2) return;  // moving the rest has to pay
+  owned_.erase(owned_.begin(), owned_.begin() + static_cast<ptrdiff_t>(count));
+  dropped_ += count;
 }
 
 }  // namespace barnabas::loadgen

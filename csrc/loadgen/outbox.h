@@ -26,16 +26,20 @@ class Outbox {
   [[nodiscard]] bool empty() const { return sent_total_ == appended_total_; }
   [[nodiscard]] uint64_t appended_total() const { return appended_total_; }  // bytes, ever
   [[nodiscard]] uint64_t sent_total() const { return sent_total_; }          // bytes, ever
+  [[nodiscard]] size_t buffered_bytes() const { return owned_.size(); }      // copied ones
 
  private:
   struct Piece {
     const uint8_t* borrowed;  // null: in owned_
-    size_t position;          // in owned_
+    size_t position;          // in owned_, as if nothing had been dropped from its front
     size_t length;
   };
   void consume(size_t count);
+  /// Drops what is sent: a socket that is never quite drained must not make it all be kept.
+  void drop_sent();
 
   std::vector<uint8_t> owned_;
+  size_t dropped_ = 0;  // bytes, from the front of owned_
   std::vector<Piece> pieces_;
   size_t first_ = 0;       // pieces before it are sent
   size_t first_sent_ = 0;  // bytes of pieces_[first_] that are sent

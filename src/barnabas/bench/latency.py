@@ -77,9 +77,8 @@ class HdrLog:
         """Logs an interval that ends now; its maximum is shown in milliseconds."""
         end_s = time.time() - self._base_s
         if histogram.get_total_count() > 0:
-            self._writer.output_interval_histogram(
-                histogram, self._begin_s or 1e-6, end_s, _NS_PER_MS
-            )
+            begin_s = self._begin_s or 1e-6  # the library takes 0 for a time not given
+            self._writer.output_interval_histogram(histogram, begin_s, end_s, _NS_PER_MS)
         self._begin_s = end_s
 
     def __enter__(self) -> Self:

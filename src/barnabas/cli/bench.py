@@ -28,7 +28,12 @@ CODECS: Final = ("none", "gzip", "snappy", "lz4", "zstd")  # by their numbers
 ACKS: Final = {"0": 0, "1": 1, "all": -1}
 DEFAULT_DURATION_S: Final = 10.0
 DEFAULT_WARM_UP_S: Final = 1.0
-_BYTES_MAX: Final = 1 << 30
+_FETCH_BYTES_MAX: Final = 1 << 30
+_BATCH_BYTES_MAX: Final = 256 << 20
+_LINGER_MAX_MS: Final = 3_600_000
+_RATE_MAX: Final = 10**9
+_RECORDS_MAX: Final = 10**15
+_SECONDS_MAX: Final = 10**7
 _CONNECTIONS_MAX: Final = 100_000
 _KEYS_MAX: Final = 10_000_000
 _THREADS_MAX: Final = 1024
@@ -81,7 +86,7 @@ def _add_consume(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     _add_topic_options(parser, creates=False)
     group = parser.add_argument_group("fetching")
-    size = count_up_to(_BYTES_MAX)
+    size = count_up_to(_FETCH_BYTES_MAX)
     group.add_argument(
         "--max-bytes",
         type=size,
@@ -173,7 +178,7 @@ def _add_record_options(parser: argparse.ArgumentParser, rate: int = 0) -> None:
     group = parser.add_argument_group("records")
     group.add_argument(
         "--record-size",
-        type=count_up_to(_BYTES_MAX),
+        type=count_up_to(_BATCH_BYTES_MAX),
         default=100,
         metavar="N",
         help="bytes of a value (default: %(default)s)",
@@ -181,7 +186,7 @@ def _add_record_options(parser: argparse.ArgumentParser, rate: int = 0) -> None:
     batch = group.add_mutually_exclusive_group()
     batch.add_argument(
         "--batch-size",
-        type=count_up_to(_BYTES_MAX),
+        type=count_up_to(_BATCH_BYTES_MAX),
         default=16384,
         metavar="N",
         help="bytes of a batch, before compression, at most (default: %(default)s)",
@@ -210,7 +215,7 @@ def _add_record_options(parser: argparse.ArgumentParser, rate: int = 0) -> None:
     )
     group.add_argument(
         "--rate",
-        type=natural_int if rate == 0 else positive_int,
+        type=_up_to(_RATE_MAX) if rate == 0 else count_up_to(_RATE_MAX),
         default=rate,
         metavar="N",
         help="records a second over all connections (default: %(default)s"
@@ -218,7 +223,7 @@ def _add_record_options(parser: argparse.ArgumentParser, rate: int = 0) -> None:
     )
     group.add_argument(
         "--linger-ms",
-        type=natural_int,
+        type=_up_to(_LINGER_MAX_MS),
         default=0,
         metavar="MS",
         help="with --rate: how long a record waits for others of its batch (default: %(default)s)",
@@ -256,12 +261,15 @@ def _add_load_options(parser: argparse.ArgumentParser, connections: str) -> None
     )
     group.add_argument(
         "--duration",
-        type=positive_seconds,
+        type=_duration,
         metavar="SECONDS",
         help=f"of what counts (default: {DEFAULT_DURATION_S:g})",
     )
     group.add_argument(
-        "--records", type=positive_int, metavar="N", help="end after N records instead"
+        "--records",
+        type=count_up_to(_RECORDS_MAX),
+        metavar="N",
+        help="end after N records instead",
     )
 
 
@@ -284,9 +292,26 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     add_cluster_options(parser)
 
 
+def _up_to(most: int) -> "Callable[[str], int]":
+    """Makes an argument type: a whole number from zero to `most`."""
+
+    def number(text: str) -> int:
+        return natural_int(text) and count_up_to(most)(text)
+
+    return number
+
+
+def _duration(text: str) -> float:
+    """An argument type: seconds, above zero, of a load that somebody will see end."""
+    seconds = positive_seconds(text)
+    if seconds > _SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is above {_SECONDS_MAX}")
+    return seconds
+
+
 def _seconds(text: str) -> float:
     """An argument type: seconds, zero or above."""
-    return 0.0 if text in ("0", "0.0") else positive_seconds(text)
+    return 0.0 if text in ("0", "0.0") else _duration(text)
 
 
 def check_options(args: argparse.Namespace) -> None:
@@ -311,6 +336,13 @@ def check_options(args: argparse.Namespace) -> None:
                 and args.key_distribution == "none"
             ),
             "--keys needs --key-distribution",
+        ),
+        (
+            lambda: (
+                args.operation != "consume"
+                and args.batch_records * args.record_size > _BATCH_BYTES_MAX
+            ),
+            f"a batch is at most {_BATCH_BYTES_MAX} bytes",
         ),
         (
             lambda: args.duration is not None and args.records is not None,

@@ -12,6 +12,7 @@ from barnabas.cli.admin import Partition, end_offsets, start_offsets
 from barnabas.cli.bench import ACKS, CODECS
 from barnabas.cli.cluster import (
     REQUEST_TIMEOUT_S,
+    ClusterErrors,
     await_metadata,
     connect_admin,
     error_text,
@@ -105,14 +106,11 @@ def _create_topics(admin: "AdminClient", topics: Sequence[str], args: argparse.N
 
 def _find_leaders(admin: "AdminClient", topics: Sequence[str], args: argparse.Namespace) -> Cluster:
     """Where the partitions are; waits for those that have no leader yet."""
-    from barnabas.cli.cluster import ClusterErrors
-
     deadline = time.monotonic() + _LEADER_WAIT_S
     while True:
         metadata = await_metadata(admin, ClusterErrors(), args)
         missing = [name for name in topics if name not in metadata.topics]
-        has_just_made = getattr(args, "create", False)
-        if missing and not has_just_made:
+        if missing and not getattr(args, "create", False):
             hint = "" if args.operation == "consume" else " (--create makes it)"
             raise CommandError(f"topic {missing[0]} does not exist{hint}")
         partitions = [

@@ -67,6 +67,41 @@ TEST(FramesTest, ManyRequestsLeaveInOrder) {
   EXPECT_EQ(outbox.sent_total(), expected.size());
 }
 
+TEST(OutboxTest, KeepsLittleOfWhatIsSentThoughTheSocketIsNeverDrained) {
+  int fds[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+  const UniqueFd ours(fds[0]);
+  const UniqueFd theirs(fds[1]);
+  const std::vector<uint8_t> borrowed(10'000, 0xee);
+  Outbox outbox;
+  std::vector<uint8_t> expected;
+  std::vector<uint8_t> got;
+  const auto receive = [&](size_t most) {
+    const size_t before = got.size();
+    got.resize(before + most);
+    const ssize_t count = ::recv(theirs.get(), got.data() + before, most, 0);
+    got.resize(before + static_cast<size_t>(std::max<ssize_t>(count, 0)));
+  };
+  for (uint32_t turn = 0; turn < 2000; ++turn) {
+    while (outbox.appended_total() - outbox.sent_total() < 100'000) {
+      std::vector<uint8_t> small(500 + expected.size() % 300, static_cast<uint8_t>(turn));
+      outbox.append(small);
+      outbox.append_borrowed(borrowed);
+      expected.insert(expected.end(), small.begin(), small.end());
+      expected.insert(expected.end(), borrowed.begin(), borrowed.end());
+    }
+    ASSERT_TRUE(outbox.flush(ours.get()).ok());
+    ASSERT_LT(outbox.buffered_bytes(), 50'000U);
+    receive(20'000);
+  }
+  while (!outbox.empty()) {
+    receive(1 << 20);
+    ASSERT_TRUE(outbox.flush(ours.get()).ok());
+  }
+  while (got.size() < expected.size()) receive(1 << 20);
+  EXPECT_EQ(got, expected);
+}
+
 TEST(FramesTest, FetchNamesPartitionsByTopics) {
   Plan plan;
   plan.partitions = {{"a", 0, 0, -1}, {"a", 1, 0, -1}, {"b", 5, 0, -1}};

@@ -29,6 +29,7 @@ def parse(*argv: str) -> argparse.Namespace:
         (["end-to-end", "--records", "5"], "end-to-end ends by --duration"),
         (["end-to-end", "--record-size", "15"], "--record-size is 16 or more"),
         (["end-to-end", "--acks", "0"], "end-to-end needs --acks 1 or all"),
+        (["produce", "--batch-records", "1000000", "--record-size", "300"], "a batch is at most"),
         (["produce", "-X", "security.protocol=ssl"], "bench speaks PLAINTEXT only"),
     ],
 )
@@ -46,6 +47,10 @@ def test_contradictions_are_one_clear_line(argv: list[str], message: str) -> Non
         ["produce", "--connections", "0"],
         ["produce", "--batch-size", "1", "--batch-records", "1"],
         ["produce", "--rate", "-1"],
+        ["produce", "--rate", "1000000001"],
+        ["produce", "--records", "9999999999999999999999"],
+        ["produce", "--duration", "1e300"],
+        ["produce", "--linger-ms", "99999999999"],
         ["end-to-end", "--rate", "0"],
         ["produce", "--warm-up", "-1"],
         ["consume", "--rate", "5"],
