@@ -28,7 +28,8 @@ NATIVE_LAYERS = {
     "storage": ("base", "record"),
     "net": ("base",),
     "dataplane": ("base", "record", "storage", "net"),
-    "bindings": ("base", "record", "storage", "net", "dataplane"),
+    "loadgen": ("base", "record"),
+    "bindings": ("base", "record", "storage", "net", "dataplane", "loadgen"),
 }
 
 # The parts of src/barnabas, lowest first: a part imports only parts of lower tiers, or itself.
@@ -42,6 +43,7 @@ PYTHON_TIERS = (
     ("broker",),
     ("node",),
     ("embed",),
+    ("bench",),
     ("pytest_plugin", "cli"),
     ("__main__",),
 )

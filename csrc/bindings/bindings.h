@@ -11,5 +11,6 @@ void bind_record(pybind11::module_& module);
 void bind_reports(pybind11::module_& module);
 void bind_shape(pybind11::module_& module);
 void bind_log_sink(pybind11::module_& module);
+void bind_loadgen(pybind11::module_& module);
 
 }  // namespace barnabas::bindings

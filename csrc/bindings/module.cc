@@ -13,4 +13,5 @@ PYBIND11_MODULE(_core, module) {
   bind_record(module);
   bind_shape(module);
   bind_log_sink(module);
+  bind_loadgen(module);
 }

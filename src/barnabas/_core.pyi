@@ -166,6 +166,91 @@ class Log:
     @property
     def recovery(self) -> RecoveryReport: ...
 
+class LoadPlan:
+    """What a LoadGenerator is to do. Times in seconds; partitions and connections are added."""
+
+    threads: int
+    warm_up_s: float  # its samples do not count
+    duration_s: float  # after the warm-up; 0: until `records`, or until the end offsets
+    records: int  # to be sent, or fetched, after the warm-up; 0: no such end
+    # -- produce
+    rate: float  # records a second over all connections; 0: closed loop, as fast as answers come
+    linger_s: float  # open loop: how long a record waits for others of its batch
+    in_flight: int  # unanswered requests of one connection
+    acks: int  # -1, 0 or 1
+    record_size: int  # bytes of a value
+    batch_bytes: int  # of a batch before compression, at most
+    batch_records: int  # instead of batch_bytes, when above 0
+    codec: int  # as for `compress`
+    keys: int
+    partitions_per_topic: int  # keys are spread over these
+    stamped: bool  # values carry their due time, which the plan's consumers read
+    # -- consume
+    fetch_max_bytes: int
+    partition_max_bytes: int
+    fetch_min_bytes: int
+    fetch_max_wait_ms: int
+    repeat: bool  # begins anew at the end offset
+    verify: bool  # checks CRCs
+
+    def __init__(self) -> None: ...
+    def set_key_distribution(self, name: str) -> None:
+        """none, uniform or zipf."""
+    def add_partition(
+        self, topic: str, partition: int, start_offset: int = 0, end_offset: int = -1
+    ) -> int:
+        """Returns its index. Consumers read from the start offset to the end offset; -1: until the
+        time is over."""
+    def add_connection(self, host: str, port: int, consumes: bool, partitions: list[int]) -> None:
+        """A connection to the leader of partitions, given by index."""
+
+class LoadCounters:
+    """What a LoadGenerator counted so far. "measured" is what was due, or sent, after warm-up."""
+
+    produced_requests: int  # acknowledged
+    produced_records: int
+    produced_bytes: int  # of batches
+    measured_produced_requests: int
+    measured_produced_records: int
+    measured_produced_bytes: int
+    fetched_requests: int
+    fetched_records: int
+    fetched_bytes: int
+    measured_fetched_requests: int
+    measured_fetched_records: int
+    measured_fetched_bytes: int
+    unsent_records: int  # were due, but could not be sent before the end
+    last_measured_ns: int  # when the last measured request was answered, monotonic; 0: none was
+    failed_requests: int
+    corrupt_batches: int
+    errors: dict[int, int]  # Kafka's error code -> how often it was answered
+
+class LoadGenerator:
+    """Produces to and fetches from any Kafka cluster, in native threads."""
+
+    def __init__(self, plan: LoadPlan) -> None:
+        """Prepares the batches."""
+    def start(self, connect_timeout_s: float) -> None:
+        """Connects and begins."""
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it is over, after at most that time. Raises what ended it early."""
+    def stop(self) -> None:
+        """Lets nothing become due any more; it is over once what is under way was answered."""
+    def counters(self) -> LoadCounters: ...
+    def take_latencies(self) -> bytes:
+        """The measured latencies since the last call: HdrHistogram's counts (lowest value 1 ns,
+        highest one hour, three digits) as int64 in the machine's order."""
+    def usage(self) -> list[tuple[float, float]]:
+        """CPU and elapsed seconds of each thread since the warm-up."""
+    @property
+    def measure_ns(self) -> int:
+        """When the warm-up is over: a time.monotonic_ns(). After start()."""
+    @property
+    def records_per_batch(self) -> int: ...
+
+def latency_index(value_ns: int) -> int:
+    """Where in the counts of `take_latencies` a value is."""
+
 def set_log_sink(sink: Callable[[int, str, str], None] | None) -> None:
     """sink(level, component, message) gets the native core's log lines."""
 

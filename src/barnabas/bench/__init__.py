@@ -1,0 +1,1 @@
+"""What `barnabas bench` measured: latencies, CPU, the report. Imports `_core` and HdrHistogram."""
