@@ -117,7 +117,6 @@ Status Consumer::read_stamps(const record::BatchView& batch) {
     ++measured;
     tally_->latencies.record(now_ns_ - due_ns);
   }
-  run_.stamped_fetched.fetch_add(stamped, std::memory_order_relaxed);
   answer_.records += stamped;
   if (measured > 0) {
     const auto size_bytes = static_cast<int64_t>(batch.size_bytes());
@@ -132,6 +131,10 @@ Status Consumer::on_end(int32_t correlation_id) {
   }
   answer_.requests = 1;
   tally_->fetched.all.add(answer_);
+  // Only now: whoever sees that all has arrived may end while an answer is still on its way in.
+  if (plan_.stamped) {
+    run_.stamped_fetched.fetch_add(answer_.records, std::memory_order_relaxed);
+  }
   if (has_errors_) ++tally_->failed_requests;
   // Of a stamped load records were measured one by one, of others whole answers are.
   if (!plan_.stamped && !has_errors_ && sent_ns_ >= run_.measure_ns) {
