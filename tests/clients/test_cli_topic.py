@@ -20,7 +20,7 @@ def test_a_topics_id_is_written_as_kafka_writes_it(cli: Cli, server: Server) -> 
         topic = cli.new_topic()
         metadata = server.partition_dir(topic, 0) / "partition.metadata"
         (described,) = cli.ok("topic", "describe", topic, "--json").objects
-        assert f"topic_id: {described['topic_id']}\n" in metadata.read_text()
+        assert metadata.read_text().split()[-1] == described["topic_id"]
 
 
 @pytest.mark.oracle
@@ -181,7 +181,7 @@ def test_a_bad_client_property_is_named(cli: Cli) -> None:
 def test_output_that_cannot_be_written_is_one_line(cli: Cli) -> None:
     cli.new_topic()
     for redirection, exit_code, error in (
-        (">/dev/full", 1, "barnabas: No space left on device\n"),
+        (">/dev/full", 1, "barnabas: cannot write to stdout: No space left on device\n"),
         (">&-", 0, ""),
         ("<&-", 0, ""),
     ):
