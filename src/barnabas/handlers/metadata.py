@@ -23,6 +23,7 @@ from barnabas.protocol.authorized_operations import (
     TOPIC_OPERATIONS,
 )
 from barnabas.protocol.encoder import Write, entity_encoder
+from barnabas.state.internal_topics import CLUSTER_METADATA
 from barnabas.state.topics import topic_name_error
 
 _FIRST_VERSION_WITH_TOPIC_IDS: Final = 12
@@ -37,7 +38,7 @@ def handle(call: Call) -> Response:
         topic.name is None or getattr(topic, "topic_id", None) is not None for topic in topics
     ):
         return error_response(call, ErrorCode.invalid_request)
-    missing = {t.name for t in topics if t.name is not None and _is_missing(call, t.name)}
+    missing = {t.name for t in topics if not _by_id(t) and _is_missing(call, t.name)}
     if missing and _may_create(call):
         return _create_and_respond(call, missing)
     return _respond_to_named(call, {})
@@ -56,8 +57,15 @@ def error_response(call: Call, error: ErrorCode) -> bytes:
     return _respond(call, answers, error_code=error)
 
 
+def _by_id(asked: Any) -> bool:
+    """Whether a topic is asked for by its id: one that is given counts, whatever the name."""
+    return asked.name is None or getattr(asked, "topic_id", None) is not None
+
+
 def _is_missing(call: Call, name: str) -> bool:
-    return call.services.catalog.topic(name) is None and topic_name_error(name) is None
+    if name == CLUSTER_METADATA or topic_name_error(name) is not None:
+        return False
+    return call.services.catalog.topic(name) is None
 
 
 def _may_create(call: Call) -> bool:
@@ -76,20 +84,21 @@ def _respond_to_named(call: Call, errors: dict[str, ErrorCode]) -> bytes:
     catalog = call.services.catalog
     answers: dict[Any, Any] = {}  # keyed, so that a topic named twice is answered once
     for asked in call.request.topics:
-        if asked.name is None:
+        name = None if _by_id(asked) else asked.name
+        if name is None:
             topic = catalog.topic_by_id(asked.topic_id)
             key, unknown = asked.topic_id, ErrorCode.unknown_topic_id
         else:
-            topic = catalog.topic(asked.name)
-            key, unknown = asked.name, errors.get(asked.name, _absence(asked.name))
+            topic = catalog.topic(name)
+            key, unknown = name, errors.get(name, _absence(name))
         answers[key] = (
             _fragment(call, topic)
             if topic is not None
             else {
                 "error_code": unknown,
-                "name": asked.name,
+                "name": name,
                 "topic_id": getattr(asked, "topic_id", None),
-                "is_internal": asked.name is not None and is_internal(asked.name),
+                "is_internal": name is not None and is_internal(name),
             }
         )
     return _respond(call, list(answers.values()))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import barnabas
+from barnabas._core import Core, CoreError
 from barnabas.metadata.records import Tombstone
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.store import Put
@@ -75,3 +76,35 @@ def test_a_topic_document_that_cannot_be_read_is_refused(data_dir: Path) -> None
     store.close()
     with pytest.raises(barnabas.StartError, match="topic t"):
         barnabas.Broker(data_dir)
+
+
+@pytest.mark.parametrize("tombstoned", [True, False])
+def test_a_directory_that_cannot_be_moved_does_not_end_the_start(
+    data_dir: Path,
+    tombstoned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class StuckCore(Core):
+        def delete_directory(self, topic: str, partition: int) -> None:
+            raise CoreError(f"{topic}-{partition} is busy")
+
+        def set_aside_directory(self, topic: str, partition: int) -> str:
+            raise CoreError(f"{topic}-{partition} is busy")
+
+    shutil.copytree(data_dir / "t-0", data_dir / "stuck-0")
+    tombstone = Tombstone("stuck", bytes(range(16)), 1)
+    if tombstoned:
+        store = SqliteStore(data_dir / FILE_NAME)
+        store.commit([Put(tombstone.path, tombstone.encode())])
+        store.close()
+    with monkeypatch.context() as patched:
+        patched.setattr("barnabas.node.Core", StuckCore)
+        with barnabas.Broker(data_dir):
+            assert partitions(data_dir) == {"t-0", "t-1", "stuck-0"}
+    (error,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert str(data_dir / "stuck-0") in error
+    with barnabas.Broker(data_dir):  # tries again
+        left = partitions(data_dir) - {"t-0", "t-1"}
+        assert [name for name in left if not name.endswith("-stray")] == []
+        assert len(left) == (0 if tombstoned else 1)
