@@ -31,7 +31,7 @@ SENTINEL_SINCE_VERSION: Final = {
     LATEST_TIERED: 9,  # KIP-1005
     EARLIEST_PENDING_UPLOAD: 11,  # KIP-1023
 }
-PARTITIONS_PER_PASS: Final = 250  # of the broker loop, which serves others in between
+PARTITIONS_PER_PASS: Final = 100  # of the broker loop, which serves others in between
 READ_COMMITTED: Final = 1
 _NOTHING: Final = (-1, -1, -1)  # timestamp, offset, leader epoch
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from kio.schema.errors import ErrorCode
@@ -332,6 +333,40 @@ def test_unreadable_partition_is_not_available_and_the_others_are() -> None:
         coordinator = await reopened(BrokenLog())
         await until(lambda: coordinator.describe("h") == (None, ErrorCode.none))
         assert coordinator.describe("g") == (None, ErrorCode.coordinator_not_available)
+        await coordinator.stop()
+
+    run(scenario)
+
+
+def test_whoever_waits_is_answered_when_the_offsets_topic_is_deleted() -> None:
+    async def scenario() -> None:
+        log = FakeLog()
+        coordinator = await new_coordinator(log, GroupConfig(initial_rebalance_delay_ms=60_000))
+        joining = asyncio.create_task(ask(lambda reply: coordinator.join(join_request("g"), reply)))
+        log.is_held = True
+        committing = asyncio.create_task(
+            ask(lambda reply: coordinator.commit(commit_request("h", 1), reply))
+        )
+        await until(lambda: bool(log.held))
+        coordinator.on_topics_deleted(["__consumer_offsets"])
+        assert (await joining).error is ErrorCode.not_coordinator
+        assert not coordinator.is_open
+        log.release_from_another_thread()
+        assert (await committing).error is ErrorCode.none  # it had been taken before
+        await coordinator.ensure_topic()
+        assert coordinator.describe("h") == (None, ErrorCode.none)
+        await coordinator.stop()
+
+    run(scenario)
+
+
+def test_a_long_client_id_makes_a_member_that_can_be_told_and_stored() -> None:
+    async def scenario() -> None:
+        coordinator = await new_coordinator(FakeLog())
+        request = replace(join_request("g"), client_id="\N{GRINNING FACE}" * 8_191)
+        joined: JoinResponse = await ask(lambda reply: coordinator.join(request, reply))
+        assert joined.error is ErrorCode.none
+        assert len(joined.member_id.encode()) <= 32_767
         await coordinator.stop()
 
     run(scenario)
