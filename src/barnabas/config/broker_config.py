@@ -178,7 +178,7 @@ def validate_topic_config(config: Mapping[str, str | None], broker: BrokerConfig
         return
     if given.get("remote.storage.enable", "").strip().lower() == "true":
         raise ConfigError(
-            "Tiered storage functionality is disabled in the broker. "
+            "Tiered Storage functionality is disabled in the broker. "
             "Topic cannot be configured with remote log storage."
         )
     lags = ("min.compaction.lag.ms", "max.compaction.lag.ms")

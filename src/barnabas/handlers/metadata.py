@@ -115,6 +115,7 @@ def _respond_to_named(call: Call, errors: dict[str, ErrorCode]) -> bytes:
                 "error_code": errors.get(name) or _absence(name),
                 "name": name,
                 "is_internal": is_internal(name),
+                "topic_authorized_operations": _operations(fragments.with_operations),
             }
         )
     return _respond(call, list(answers.values()))
@@ -152,8 +153,10 @@ class _Fragments:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._catalog = call.services.catalog
-        self._operations: bool = getattr(call.request, "include_topic_authorized_operations", False)
-        self._key = ("Metadata", call.version, self._operations)
+        self.with_operations: bool = getattr(
+            call.request, "include_topic_authorized_operations", False
+        )
+        self._key = ("Metadata", call.version, self.with_operations)
 
     def of(self, topic: TopicRecord) -> bytes:
         """The part of a topic."""
@@ -162,7 +165,7 @@ class _Fragments:
         if fragment is None:
             out = bytearray()
             element = element_type(self._call.response_type, "topics")
-            entity_encoder(element)(out, _described(topic, self._operations))
+            entity_encoder(element)(out, _described(topic, self.with_operations))
             fragment = encoded[self._key] = bytes(out)
         return fragment
 
@@ -174,5 +177,9 @@ def _described(topic: TopicRecord, operations: bool) -> dict[str, Any]:
         "topic_id": topic.topic_id,
         "is_internal": is_internal(topic.name),
         "partitions": [partition_fields(partition) for partition in topic.partitions],
-        "topic_authorized_operations": TOPIC_OPERATIONS if operations else NOT_REQUESTED,
+        "topic_authorized_operations": _operations(operations),
     }
+
+
+def _operations(asked_for: bool) -> int:
+    return TOPIC_OPERATIONS if asked_for else NOT_REQUESTED

@@ -76,7 +76,7 @@ def test_an_unknown_topic_key_is_named() -> None:
 
 
 def test_tiered_storage_is_refused() -> None:
-    with pytest.raises(ConfigError, match="Tiered storage"):
+    with pytest.raises(ConfigError, match="Tiered Storage"):
         validate_topic_config({"remote.storage.enable": "true"}, DEFAULTS)
 
 

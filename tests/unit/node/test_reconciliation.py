@@ -10,6 +10,7 @@ from barnabas._core import Core, CoreError
 from barnabas.metadata.records import Tombstone
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.store import Put
+from unit.wire import WireClient
 
 
 @pytest.fixture
@@ -108,3 +109,19 @@ def test_a_directory_that_cannot_be_moved_does_not_end_the_start(
         left = partitions(data_dir) - {"t-0", "t-1"}
         assert [name for name in left if not name.endswith("-stray")] == []
         assert len(left) == (0 if tombstoned else 1)
+
+
+def test_deletions_that_a_stop_has_overtaken_are_finished_at_the_next_start(
+    data_dir: Path,
+) -> None:
+    names = [f"gone-{number}" for number in range(100)]
+    with barnabas.Broker(data_dir) as broker, WireClient(broker.bootstrap_servers) as client:
+        new = {"num_partitions": 4, "replication_factor": 1, "assignments": [], "configs": []}
+        topics = [{"name": name, **new} for name in names]
+        client.ask("CreateTopics", 7, topics=topics, timeout=60_000)
+        doomed = [{"name": name, "topic_id": None} for name in names]
+        answers = client.ask("DeleteTopics", 6, topics=doomed, timeout=60_000).responses
+        assert {answer.error_code for answer in answers} == {0}
+    with barnabas.Broker(data_dir) as broker:
+        assert partitions(data_dir) == {"t-0", "t-1"}
+        broker.create_topic("gone-7")
