@@ -29,8 +29,8 @@ namespace barnabas::net {
 /// and few enough that a frame of the smallest elements cannot be blown up to gigabytes of objects.
 inline constexpr size_t kMaxMessageElements = 200'000;
 
-/// The longest string of any message, as in Kafka: older versions, and the records of groups, give a
-/// string's length as an int16, so that a longer one could be taken in but never be said again.
+/// The longest string of any message, as in Kafka: older versions, and the records of groups, give
+/// a string's length as an int16, so that a longer one could be taken in but never be said again.
 inline constexpr int64_t kMaxStringBytes = 0x7fff;
 
 enum class ShapeOp : uint8_t {
