@@ -54,6 +54,7 @@ CLOSED_PARTS = ("state",)
 HANDLER_SUPPORT = {
     "call",
     "config_changes",
+    "config_resources",
     "leader_epochs",
     "partition_fields",
     "pending",

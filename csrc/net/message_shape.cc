@@ -51,8 +51,11 @@ class Walker {
     } else if (op == ShapeOp::kBytes) {
       if (!read_length<int32_t>(length)) return false;
     } else {
-      assert(op == ShapeOp::kCompact);
+      assert(op == ShapeOp::kCompact || op == ShapeOp::kCompactString);
       if (!read_compact_length(length)) return false;
+      if (op == ShapeOp::kCompactString && length > kMaxStringBytes) {
+        return fail("a string is too long");
+      }
     }
     return length <= 0 || skip(static_cast<uint64_t>(length));
   }

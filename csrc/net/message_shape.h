@@ -8,6 +8,7 @@
 //   kString                      int16 length, -1 for null, and the bytes
 //   kBytes                       int32 length, -1 for null, and the bytes
 //   kCompact                     uvarint length + 1, 0 for null, and the bytes (flexible versions)
+//   kCompactString               the same, of kMaxStringBytes at most
 //   kArray f size shape          int32 count (-1: null), then `shape` for each element; `size` is
 //                                that shape's length, uint16; f is 1 when null is allowed
 //   kCompactArray f size shape   the same with uvarint count + 1 (0: null)
@@ -28,6 +29,10 @@ namespace barnabas::net {
 /// and few enough that a frame of the smallest elements cannot be blown up to gigabytes of objects.
 inline constexpr size_t kMaxMessageElements = 200'000;
 
+/// The longest string of any message, as in Kafka: older versions, and the records of groups, give
+/// a string's length as an int16, so that a longer one could be taken in but never be said again.
+inline constexpr int64_t kMaxStringBytes = 0x7fff;
+
 enum class ShapeOp : uint8_t {
   kFixed = 0,
   kString = 1,
@@ -37,6 +42,7 @@ enum class ShapeOp : uint8_t {
   kCompactArray = 5,
   kOptional = 6,
   kTags = 7,
+  kCompactString = 8,
 };
 
 /// The reason why `message` does not start with what `shape` describes, or nullptr. Bytes behind it

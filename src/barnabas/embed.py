@@ -108,7 +108,7 @@ class Broker:
         config: Mapping[str, ConfigValue] | None = None,
     ) -> None:
         """Makes a topic that is served at return. Raises KafkaError."""
-        from barnabas.metadata.topic_service import NewTopic
+        from barnabas.metadata.topic_plans import NewTopic
 
         texts = _texts(config or {})
         topic = NewTopic(name=name, partition_count=partitions, config=texts)
@@ -122,7 +122,12 @@ class Broker:
 
     def delete_topic(self, name: str) -> None:
         """Deletes a topic and its records. Raises KafkaError."""
-        self._call(lambda: self._node.topics.delete(name))
+
+        async def delete() -> None:
+            if error := (await self._node.topics.delete([name]))[name]:
+                raise error
+
+        self._call(delete)
 
     # -- life
 

@@ -7,7 +7,12 @@ BarnabasError
 └── BrokerClosed          an embedded broker was used after it was closed
 """
 
+from typing import Final
+
 from kio.schema.errors import ErrorCode
+
+MESSAGE_CHARACTERS_MAX: Final = 8_000
+"""Of an error's message: of four bytes at most each, they fit into a string of the protocol."""
 
 
 class BarnabasError(Exception):
@@ -20,7 +25,7 @@ class KafkaError(BarnabasError):
     def __init__(self, code: ErrorCode, message: str = "") -> None:
         super().__init__(message or code.name.upper())
         self.code = code
-        self.message = message
+        self.message = message[:MESSAGE_CHARACTERS_MAX]  # it may quote what a client has sent
 
 
 class ConfigError(BarnabasError):

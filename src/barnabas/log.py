@@ -209,5 +209,6 @@ def _effective_config(config: Mapping[str, int | str | bool]) -> dict[str, int |
     from barnabas.config.keys import format_value
 
     texts = {name: format_value(value) or "" for name, value in config.items()}
-    validate_topic_config(texts)
-    return BrokerConfig({}).core_topic_config(texts)
+    broker = BrokerConfig({})
+    validate_topic_config(texts, broker)
+    return broker.core_topic_config(texts)

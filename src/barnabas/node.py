@@ -12,7 +12,7 @@ import errno
 import logging
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -109,6 +109,7 @@ class Node:
         if self._loop is not None:
             self._loop.stop()
             self._loop = None
+            await self.topics.stop()
         if self._groups is not None:
             await self._groups.stop()
             self._groups = None
@@ -188,7 +189,8 @@ class Node:
         """Makes the directories agree with the store, which counts.
 
         A deletion that a crash has cut short is finished; a directory that the store knows nothing
-        of is set aside, for it may hold somebody's data.
+        of is set aside, for it may hold somebody's data. A deletion that fails is tried again at
+        the next start.
         """
         tombstones = [
             Tombstone.decode(path, entry.value)
@@ -196,18 +198,30 @@ class Node:
         ]
         deleted = {(t.name, i) for t in tombstones for i in range(t.partition_count)}
         known = {(t.name, p.partition) for t in self.catalog for p in t.partitions}
+        unfinished: set[str] = set()  # topics of which a directory is in the way
         for topic, partition in self._core.list_partition_directories():
             if (topic, partition) in known:
                 continue
-            if (topic, partition) in deleted:
-                self._core.delete_directory(topic, partition)
-            else:
-                kept_as = self._core.set_aside_directory(topic, partition)
-                logger.warning(
-                    "%s-%d is no partition of this broker: kept as %s", topic, partition, kept_as
-                )
-        if tombstones:
-            store.commit([Delete(tombstone.path) for tombstone in tombstones])
+            try:
+                if (topic, partition) in deleted:
+                    self._core.delete_directory(topic, partition)
+                else:
+                    kept_as = self._core.set_aside_directory(topic, partition)
+                    logger.warning(
+                        "%s-%d is no partition of this broker: kept as %s",
+                        topic,
+                        partition,
+                        kept_as,
+                    )
+            except CoreError as error:
+                # Somebody has to look at it, but nobody else shall be kept from being served.
+                path = Path(self.directory.path) / f"{topic}-{partition}"
+                what = "removed" if (topic, partition) in deleted else "set aside"
+                logger.error("%s cannot be %s: %s", path, what, error)
+                unfinished.add(topic)
+        done = [tombstone for tombstone in tombstones if tombstone.name not in unfinished]
+        if done:
+            store.commit([Delete(tombstone.path) for tombstone in done])
 
     def _load_partitions(self) -> list[RecoveryReport]:
         partitions = [
@@ -265,7 +279,7 @@ class Node:
             store=store,
             catalog=self.catalog,
             config=self._config,
-            on_deleted=self._on_topic_deleted,
+            on_deleted=self._on_topics_deleted,
         )
         self._groups = GroupCoordinator(
             core=self._core,
@@ -290,6 +304,6 @@ class Node:
         )
         self._loop = BrokerLoop(self._core, services)
 
-    def _on_topic_deleted(self, topic: str) -> None:
+    def _on_topics_deleted(self, topics: Iterable[str]) -> None:
         if self._groups is not None:
-            self._groups.on_topic_deleted(topic)
+            self._groups.on_topics_deleted(topics)

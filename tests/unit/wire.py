@@ -44,7 +44,10 @@ class WireClient:
         self.send_raw(header + (b"\0" if flexible else b"") + message)
 
     def send_raw(self, frame: bytes) -> None:
-        self._socket.sendall(_LENGTH.pack(len(frame)) + frame)
+        self.send_bytes(_LENGTH.pack(len(frame)) + frame)
+
+    def send_bytes(self, data: bytes) -> None:
+        self._socket.sendall(data)
 
     def receive(self, api: Api, version: int) -> Any:
         response_type = schema_class(api, version, "response")

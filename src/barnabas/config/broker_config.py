@@ -7,7 +7,7 @@ has one.
 """
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from barnabas.config.broker_keys import BROKER_KEYS
@@ -97,6 +97,15 @@ class BrokerConfig:
             if (value := _core_value(self.get(name))) is not None
         }
 
+    def with_dynamic(self, source: Source, config: Mapping[str, str]) -> "BrokerConfig":
+        """What the configuration would be with another layer of dynamic values. Raises ConfigError
+        for a bad one.
+        """
+        changed = BrokerConfig({}, self._defaults)
+        changed._layers = dict(self._layers)
+        changed.set_dynamic(source, config)
+        return changed
+
     def set_dynamic(self, source: Source, config: Mapping[str, str]) -> None:
         """Replaces a layer of dynamic values. They have been validated before."""
         self._layers[source] = {
@@ -154,8 +163,9 @@ def split_known(entries: Mapping[str, str], origin: str) -> tuple[dict[str, str]
     return known, unused
 
 
-def validate_topic_config(config: Mapping[str, str | None]) -> None:
+def validate_topic_config(config: Mapping[str, str | None], broker: BrokerConfig) -> None:
     """Checks a topic's own configuration. Raises ConfigError with Kafka's message."""
+    given: dict[str, str] = {}
     for name, text in config.items():
         key = TOPIC_KEYS.get(name)
         if key is None:
@@ -163,22 +173,56 @@ def validate_topic_config(config: Mapping[str, str | None]) -> None:
         if text is None:
             raise ConfigError(f"Null value not supported for topic configs: {name}")
         key.parse(text)
-    if (config.get("remote.storage.enable") or "").strip().lower() == "true":
+        given[name] = text
+    if not given:
+        return
+    if given.get("remote.storage.enable", "").strip().lower() == "true":
         raise ConfigError(
-            "Tiered storage functionality is disabled in the broker. "
+            "Tiered Storage functionality is disabled in the broker. "
             "Topic cannot be configured with remote log storage."
+        )
+    lags = ("min.compaction.lag.ms", "max.compaction.lag.ms")
+    shortest, longest = (broker.topic_value(name, given) for name in lags)
+    assert isinstance(shortest, int)
+    assert isinstance(longest, int)
+    if shortest > longest:
+        raise ConfigError(
+            f"conflict topic config setting {lags[0]} ({shortest}) > {lags[1]} ({longest})"
         )
 
 
-def validate_broker_config(config: Mapping[str, str]) -> None:
-    """Checks a dynamic broker configuration. Raises ConfigError with Kafka's message."""
-    for name, text in config.items():
-        key = BROKER_KEYS.get(name)
-        if key is None and name not in UNUSED_KAFKA_KEYS:
-            raise ConfigError(f"Unknown broker config name: {name}")
-        if key is None or key.update is not Update.DYNAMIC:
-            raise ConfigError(f"Cannot update these configs dynamically: Set({name})")
-        key.parse(text)
+def check_dynamic_keys(names: Iterable[str]) -> None:
+    """Whether these broker keys may change while the broker runs. Raises ConfigError with Kafka's
+    message; it has none for keys that it has never heard of, and keeps them.
+    """
+    fixed = [
+        name
+        for name in sorted(names)
+        if name not in BROKER_KEYS or BROKER_KEYS[name].update is not Update.DYNAMIC
+    ]
+    if fixed:
+        raise ConfigError(f"Cannot update these configs dynamically: [{', '.join(fixed)}]")
+
+
+def check_broker_values(config: BrokerConfig) -> None:
+    """What Kafka asks of a broker's values in force beyond each key's own check. Raises
+    ConfigError with Kafka's message.
+    """
+    retention_ms, roll_ms, jitter_ms = (
+        config.get(name) for name in ("log.retention.ms", "log.roll.ms", "log.roll.jitter.ms")
+    )
+    if retention_ms == 0:
+        raise ConfigError("log.retention.ms must be unlimited (-1) or, greater than or equal to 1")
+    if isinstance(roll_ms, int) and roll_ms < 1:
+        raise ConfigError("log.roll.ms must be greater than or equal to 1")
+    if isinstance(jitter_ms, int) and jitter_ms < 0:
+        raise ConfigError("log.roll.jitter.ms must be greater than or equal to 0")
+    if config.get("max.connections.per.ip") == 0:
+        # There are no overrides here: nobody could connect any more, not even to undo it.
+        raise ConfigError(
+            "max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides "
+            "property is set."
+        )
 
 
 def _scaled(value: Value, factor: int) -> Value:

@@ -387,6 +387,7 @@ _LOG = (
         DAY_MS,
         "How long the state of a producer without new records is kept.",
         check=at_least(1),
+        update=Update.DYNAMIC,
     ),
     _time(
         "log.retention.ms",

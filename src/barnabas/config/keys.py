@@ -23,11 +23,12 @@ class ConfigType(enum.IntEnum):
     LONG = 5
     DOUBLE = 6
     LIST = 7
-    CLASS = 8
     PASSWORD = 9
 
 
 _INTEGER_BITS = {ConfigType.INT: 32, ConfigType.SHORT: 16, ConfigType.LONG: 64}
+# What Java takes for a double, but for NaN, hexadecimal digits, and an f or d at the end.
+_DOUBLE = re.compile(r"[+-]?(?:Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -96,12 +97,15 @@ class Key:
                 "Expected value to be either true or false"
             )
         if self.type is ConfigType.DOUBLE:
-            try:
+            if _DOUBLE.fullmatch(trimmed):
                 return float(trimmed)
-            except ValueError:
-                raise self._no_number(text) from None
+            raise self._no_number(text)
         if self.type is ConfigType.LIST:
-            return tuple(re.split(r"\s*,\s*", trimmed)) if trimmed else ()
+            items = tuple(re.split(r"\s*,\s*", trimmed)) if trimmed else ()
+            if not all(items):
+                raise ConfigError(f"Configuration '{self.name}' values must not be empty.")
+            # Kafka keeps an entry of these once; what is only read at start has checks of its own.
+            return tuple(dict.fromkeys(items)) if self.update is Update.DYNAMIC else items
         return trimmed
 
     def _no_number(self, text: str) -> ConfigError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from barnabas.config.broker_config import BrokerConfig, split_known
+from barnabas.config.broker_config import BrokerConfig, check_broker_values, split_known
 from barnabas.config.keys import Value
 from barnabas.config.listeners import (
     EVERY_INTERFACE,
@@ -62,6 +62,7 @@ def make_start_config(
     if data_dir is not None:
         static["log.dirs"] = str(data_dir)
     config = BrokerConfig(static, defaults)
+    check_broker_values(config)
     listen = _client_listener(config, "listeners")
     if listen is None:
         raise ConfigError("listeners: none given; PLAINTEXT://127.0.0.1:9092 is the default")

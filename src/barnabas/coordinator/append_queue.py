@@ -16,7 +16,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.errors import told_for
 from barnabas.coordinator.records import encode
-from barnabas.state.group.effects import Append
+from barnabas.state.group.effects import CANNOT_BE_STORED, Append
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class AppendQueue:
                 encoded = [encode(record) for record in append.records]
             except Exception as error:  # such as a group id longer than the format allows
                 logger.warning("cannot encode a record of %s: %s", self._topic, error)
-                self._in_flight.append(_Batch([append], ErrorCode.unknown_server_error))
+                self._in_flight.append(_Batch([append], CANNOT_BE_STORED))
                 continue
             bytes_more = sum(
                 len(key) + len(value or b"") + _RECORD_OVERHEAD_BYTES for key, value in encoded

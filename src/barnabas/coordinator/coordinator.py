@@ -32,6 +32,7 @@ from barnabas.state.group.responses import (
 )
 from barnabas.state.group.shard import Offsets
 from barnabas.state.group.sync import SyncRequest
+from barnabas.state.internal_topics import CONSUMER_OFFSETS
 
 logger = logging.getLogger(__name__)
 
@@ -109,11 +110,6 @@ class GroupCoordinator:
     def is_open(self) -> bool:
         """Whether `__consumer_offsets` exists."""
         return bool(self._shards)
-
-    @property
-    def is_loading(self) -> bool:
-        """Whether some groups are not known yet."""
-        return any(shard.status is ShardStatus.LOADING for shard in self._shards)
 
     async def stop(self) -> None:
         """Stops timers and loading. Parked requests are not answered: connections close anyway."""
@@ -201,11 +197,14 @@ class GroupCoordinator:
             return
         shard.perform(shard.machine.delete_offsets(group_id, partitions, reply))
 
-    def on_topic_deleted(self, topic: str) -> None:
-        """Drops the offsets of a topic that is no more. Shards that are loading look themselves."""
+    def on_topics_deleted(self, topics: Iterable[str]) -> None:
+        """Drops the offsets of topics that are no more. Shards that are loading look themselves."""
+        gone = frozenset(topics)
+        if CONSUMER_OFFSETS in gone:
+            self._forget_all()
         for shard in self._shards:
             if shard.status is ShardStatus.ACTIVE:
-                shard.perform(shard.machine.delete_topic(topic))
+                shard.perform(shard.machine.delete_topics(gone))
 
     # -- administration
 
@@ -245,6 +244,16 @@ class GroupCoordinator:
         error = shard.error
         return (shard if error is ErrorCode.none else None), error
 
+    def _forget_all(self) -> None:
+        """The groups are gone with `__consumer_offsets`: members that look for their coordinator
+        make it anew, and themselves new members.
+        """
+        if self._loading is not None:
+            self._loading.cancel()
+        shards, self._shards = self._shards, []
+        for shard in shards:
+            shard.unload()
+
     def _make_shards(self, partition_count: int) -> None:
         self._shards = [
             Shard(self._loop, self._core, partition, self._config)
@@ -264,9 +273,9 @@ class GroupCoordinator:
         topics = {
             topic for group in shard.machine.groups.values() for topic in group.offsets.topics()
         }
-        for topic in sorted(topics):
-            if not self._offsets_topic.has_topic(topic):
-                shard.perform(shard.machine.delete_topic(topic))
+        gone = frozenset(topic for topic in topics if not self._offsets_topic.has_topic(topic))
+        if gone:
+            shard.perform(shard.machine.delete_topics(gone))
 
     def _schedule_expiry(self) -> None:
         delay_s = self._config.retention_check_interval_ms / MS_PER_S

@@ -13,7 +13,7 @@ from typing import Any
 
 from kio.serial.errors import SerialError
 
-from barnabas.protocol.encoder import entity_encoder
+from barnabas.protocol.encoder import entity_encoder, write_uvarint
 from barnabas.protocol.internal import group_metadata as gm
 from barnabas.protocol.internal import offset_commit as oc
 from barnabas.protocol.internal.reader import RecordReader, record_reader
@@ -32,7 +32,14 @@ from barnabas.state.group.records import (
 OFFSET_COMMIT_KEY_VERSIONS = (0, 1)
 GROUP_METADATA_KEY_VERSION = 2
 
-_VERSION = struct.Struct(">h")
+_INT16, _INT32, _INT64 = struct.Struct(">h"), struct.Struct(">i"), struct.Struct(">q")
+_VERSION = _INT16
+# Offsets are by far the most frequent records: they are put together by hand.
+_OFFSET_KEY_HEAD = _VERSION.pack(oc.OffsetCommitKey.__version__)
+_OFFSET_VALUE_VERSION = oc.OffsetCommitValueV4.__version__
+_OFFSET_VALUE_HEAD = struct.Struct(">hqi")  # version, offset, leader epoch
+_NO_TAGS = b"\0"
+_TOPIC_ID_TAG = b"\x01\0\x10"  # one tagged field: tag 0, of 16 bytes
 _NOT_STORED = -1
 
 _read_offset_key = record_reader(oc.OffsetCommitKey)
@@ -60,12 +67,14 @@ class RecordError(Exception):
 def encode(record: Record) -> tuple[bytes, bytes | None]:
     """The key and value of a record; value None for a tombstone."""
     if isinstance(record, OffsetRecord):
-        key_fields = {
-            "group": record.group_id,
-            "topic": record.topic,
-            "partition": record.partition,
-        }
-        key = _encode_entity(oc.OffsetCommitKey, key_fields)
+        key = b"".join(
+            (
+                _OFFSET_KEY_HEAD,
+                _string(record.group_id),
+                _string(record.topic),
+                _INT32.pack(record.partition),
+            )
+        )
         return key, None if record.value is None else _encode_offset_value(record.value)
     key = _encode_entity(gm.GroupMetadataKey, {"group": record.group_id})
     return key, None if record.value is None else _encode_group_value(record.value)
@@ -150,15 +159,20 @@ def _encode_offset_value(value: CommittedOffset) -> bytes:
             "expire_timestamp": value.expire_timestamp_ms,
         }
         return _encode_entity(oc.OffsetCommitValueV1, fields)
-    fields = {
-        "offset": value.offset,
-        "leader_epoch": value.leader_epoch,
-        "metadata": value.metadata,
-        "commit_timestamp": value.commit_timestamp_ms,
-    }
-    if value.topic_id != NO_TOPIC_ID:
-        fields["topic_id"] = value.topic_id
-    return _encode_entity(oc.OffsetCommitValueV4, fields)
+    metadata = value.metadata.encode()
+    out = bytearray(
+        _OFFSET_VALUE_HEAD.pack(_OFFSET_VALUE_VERSION, value.offset, value.leader_epoch)
+    )
+    write_uvarint(out, len(metadata) + 1)
+    out += metadata
+    out += _INT64.pack(value.commit_timestamp_ms)
+    out += _NO_TAGS if value.topic_id == NO_TOPIC_ID else _TOPIC_ID_TAG + value.topic_id
+    return bytes(out)
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return _INT16.pack(len(data)) + data
 
 
 def _encode_group_value(value: GroupValue) -> bytes:

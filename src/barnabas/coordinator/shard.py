@@ -33,6 +33,7 @@ class ShardStatus(enum.Enum):
     LOADING = "loading"
     ACTIVE = "active"
     FAILED = "failed"
+    UNLOADED = "unloaded"
 
 
 class Shard:
@@ -70,7 +71,7 @@ class Shard:
 
     def perform(self, effects: Effects) -> None:
         """Does what the state machine has asked for."""
-        for timer in effects.timers:
+        for timer in effects.timers if self.status is not ShardStatus.UNLOADED else ():
             if isinstance(timer, SetTimer):
                 self._timers.set(timer.key, timer.deadline_ms)
             else:
@@ -117,6 +118,12 @@ class Shard:
     def activate_empty(self) -> None:
         """Takes requests at once: the partition has just been created."""
         self.status = ShardStatus.ACTIVE
+
+    def unload(self) -> None:
+        """Gives up its groups: whoever waits is answered, also for appends on their way."""
+        self.status = ShardStatus.UNLOADED
+        self.close()
+        self.perform(self.machine.unloaded())
 
     def close(self) -> None:
         """Stops all timers."""

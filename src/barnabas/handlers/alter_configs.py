@@ -10,12 +10,7 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from barnabas.handlers.call import Call
-from barnabas.handlers.config_changes import (
-    change_resources,
-    check_entries,
-    failed_response,
-    key_of,
-)
+from barnabas.handlers.config_changes import change_resources, check_entries, failed_response
 from barnabas.metadata.config_service import ConfigChange
 
 
@@ -31,7 +26,7 @@ def error_response(call: Call, error: ErrorCode) -> bytes:
 
 def _replacement(_: Call, resource: Any) -> ConfigChange:
     check_entries(resource, nulls_allowed=lambda _: False)
-    config = {key_of(resource, entry.name).name: entry.value for entry in resource.configs}
+    config = {entry.name: entry.value for entry in resource.configs}
 
     def replace(_: Mapping[str, str]) -> Mapping[str, str]:
         return config

@@ -2,21 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.config.broker_keys import BROKER_KEYS
-from barnabas.config.keys import Key
-from barnabas.config.topic_keys import TOPIC_KEYS
 from barnabas.errors import KafkaError
 from barnabas.handlers.call import Call
+from barnabas.handlers.config_resources import BROKER, BROKER_LOGGER, TOPIC
 from barnabas.metadata.config_service import ConfigChange
 from barnabas.state.topics import topic_name_error
-
-TOPIC: Final = 2
-BROKER: Final = 4
-BROKER_LOGGER: Final = 8
 
 MakeChange = Callable[[Call, Any], ConfigChange]
 """The change that a resource of a request asks for. Raises KafkaError."""
@@ -47,16 +41,6 @@ def failed_response(call: Call, error: ErrorCode) -> bytes:
     return call.response(responses=[_outcome(r, error, None) for r in call.request.resources])
 
 
-def key_of(resource: Any, name: str) -> Key:
-    """The key of a resource's configuration. Raises KafkaError."""
-    is_topic = resource.resource_type == TOPIC
-    key = (TOPIC_KEYS if is_topic else BROKER_KEYS).get(name)
-    if key is None:
-        what = "topic" if is_topic else "broker"
-        raise KafkaError(ErrorCode.invalid_config, f"Unknown {what} config name: {name}")
-    return key
-
-
 def check_entries(resource: Any, nulls_allowed: Callable[[Any], bool]) -> None:
     """Refuses keys named twice and values that must not be null. Raises KafkaError."""
     names = [entry.name for entry in resource.configs]
@@ -73,6 +57,8 @@ async def _change(call: Call, resource: Any, make_change: MakeChange) -> None:
     name = resource.resource_name
     only = call.request.validate_only
     if resource.resource_type == TOPIC:
+        if not name:
+            raise KafkaError(ErrorCode.invalid_request, "Default topic resources are not allowed.")
         if reason := topic_name_error(name):
             message = f"Topic name is invalid: {reason}"
             raise KafkaError(ErrorCode.invalid_topic_exception, message)

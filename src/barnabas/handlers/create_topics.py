@@ -4,8 +4,9 @@
 made and its configuration (KIP-525), version 7 with the topic's id (KIP-516).
 """
 
+import asyncio
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from kio.schema.errors import ErrorCode
 
@@ -15,7 +16,12 @@ from barnabas.config.topic_keys import TOPIC_KEYS
 from barnabas.errors import KafkaError
 from barnabas.handlers.call import Call
 from barnabas.metadata.records import TopicRecord
-from barnabas.metadata.topic_service import NewTopic
+from barnabas.metadata.topic_plans import NewTopic
+from barnabas.protocol.codec import timedelta_ms
+from barnabas.protocol.encoder import array_encoder
+
+ANSWERS_PER_PASS: Final = 50  # of the broker loop, which serves others in between
+_FIRST_VERSION_WITH_CONFIGS: Final = 5
 
 
 async def handle(call: Call) -> bytes:
@@ -23,20 +29,25 @@ async def handle(call: Call) -> bytes:
     named = Counter(topic.name for topic in call.request.topics)
     wanted = [topic for topic in call.request.topics if named[topic.name] == 1]
     results = await call.services.topics.create(
-        [_new_topic(topic) for topic in wanted], validate_only=call.request.validate_only
+        [_new_topic(topic) for topic in wanted],
+        validate_only=call.request.validate_only,
+        timeout_ms=timedelta_ms(call.request.timeout),
     )
-    answers = [
-        _answer(call, topic.name, result) for topic, result in zip(wanted, results, strict=True)
-    ]
+    answers = []
+    configs = _Configs(call)
+    for number, (topic, result) in enumerate(zip(wanted, results, strict=True)):
+        if number and number % ANSWERS_PER_PASS == 0:
+            await asyncio.sleep(0)
+        answers.append(_answer(call, topic.name, result, configs))
     duplicate = KafkaError(ErrorCode.invalid_request, "Duplicate topic name.")
-    answers += [_answer(call, name, duplicate) for name, count in named.items() if count > 1]
+    answers += [_failed(name, duplicate) for name, count in named.items() if count > 1]
     return call.response(topics=answers)
 
 
 def error_response(call: Call, error: ErrorCode) -> bytes:
     """The error for every topic: the response has none of its own."""
     failed = KafkaError(error)
-    return call.response(topics=[_answer(call, t.name, failed) for t in call.request.topics])
+    return call.response(topics=[_failed(t.name, failed) for t in call.request.topics])
 
 
 def _new_topic(topic: Any) -> NewTopic:
@@ -44,29 +55,20 @@ def _new_topic(topic: Any) -> NewTopic:
         name=topic.name,
         partition_count=topic.num_partitions,
         replication_factor=topic.replication_factor,
-        assignments={a.partition_index: tuple(a.broker_ids) for a in topic.assignments},
+        assignments=[(a.partition_index, tuple(a.broker_ids)) for a in topic.assignments],
         config={entry.name: entry.value for entry in topic.configs},
     )
 
 
-def _answer(call: Call, name: str, result: TopicRecord | KafkaError) -> dict[str, Any]:
+def _failed(name: str, error: KafkaError) -> dict[str, Any]:
+    return {"name": name, "error_code": error.code, "error_message": error.message or None}
+
+
+def _answer(
+    call: Call, name: str, result: TopicRecord | KafkaError, configs: "_Configs"
+) -> dict[str, Any]:
     if isinstance(result, KafkaError):
-        return {"name": name, "error_code": result.code, "error_message": result.message or None}
-    config = call.services.config
-    entries = []
-    for key in TOPIC_KEYS.values():
-        if key.internal:
-            continue
-        setting = next(config.topic_settings(key.name, result.config))
-        entries.append(
-            {
-                "name": key.name,
-                "value": format_value(setting.value),
-                "read_only": False,
-                "config_source": Source(setting.source),
-                "is_sensitive": False,
-            }
-        )
+        return _failed(name, result)
     only_checked = call.request.validate_only
     return {
         "name": name,
@@ -74,5 +76,45 @@ def _answer(call: Call, name: str, result: TopicRecord | KafkaError) -> dict[str
         "error_code": ErrorCode.none,
         "num_partitions": len(result.partitions),
         "replication_factor": len(result.partitions[0].replicas),
-        "configs": entries,
+        "configs": configs.of(result),
     }
+
+
+class _Configs:
+    """The configurations of topics, encoded; many topics of one request have the same."""
+
+    def __init__(self, call: Call) -> None:
+        self._config = call.services.config
+        self._encode = None
+        if call.version >= _FIRST_VERSION_WITH_CONFIGS:
+            self._encode = array_encoder(call.response_type, "topics", "configs")
+        self._encoded: dict[tuple[tuple[str, str], ...], bytes] = {}
+
+    def of(self, topic: TopicRecord) -> bytes:
+        """The `configs` of a topic's answer."""
+        if self._encode is None:
+            return b""
+        key = tuple(topic.config.items())
+        encoded = self._encoded.get(key)
+        if encoded is None:
+            out = bytearray()
+            self._encode(out, self._entries(topic))
+            encoded = self._encoded[key] = bytes(out)
+        return encoded
+
+    def _entries(self, topic: TopicRecord) -> list[dict[str, Any]]:
+        entries = []
+        for key in TOPIC_KEYS.values():
+            if key.internal:
+                continue
+            setting = next(self._config.topic_settings(key.name, topic.config))
+            entries.append(
+                {
+                    "name": key.name,
+                    "value": format_value(setting.value),
+                    "read_only": False,
+                    "config_source": Source(setting.source),
+                    "is_sensitive": False,
+                }
+            )
+        return entries

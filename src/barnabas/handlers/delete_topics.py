@@ -12,28 +12,45 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.errors import KafkaError
 from barnabas.handlers.call import Call
+from barnabas.protocol.codec import timedelta_ms
 
 _FIRST_VERSION_WITH_IDS = 6
 _FIRST_VERSION_WITH_DELETION_DISABLED = 3
+
+_NAMED_TWICE = KafkaError(
+    ErrorCode.invalid_request,
+    "The provided topic name maps to an ID that was already supplied.",
+)
 
 _Asked = tuple[str | None, UUID | None]
 
 
 async def handle(call: Call) -> bytes:
-    """Deletes each topic on its own."""
-    asked = _asked(call)
-    counts = Counter(asked)
+    """Deletes the topics, all of them in one change of the store."""
+    counts = Counter(_asked(call))
+    ids = {topic_id.bytes for _, topic_id in counts if topic_id is not None}
+    by_both: set[bytes] = set()
     answers = []
+    found: list[tuple[str, bytes]] = []
     for name, topic_id in counts:
         try:
             if counts[name, topic_id] > 1:
                 what = "name" if name is not None else "id"
                 raise KafkaError(ErrorCode.invalid_request, f"Duplicate topic {what}.")
-            found, found_id = _find(call, name, topic_id)
-            await call.services.topics.delete(found)
-            answers.append(_answer(found, found_id, None))
+            topic = _find(call, name, topic_id)
         except KafkaError as error:
-            answers.append(_answer(name, topic_id, _for_version(call, error)))
+            answers.append(_answer(name, topic_id, error))
+            continue
+        if name is not None and topic[1] in ids:
+            by_both.add(topic[1])
+            answers.append(_answer(*topic, _NAMED_TWICE))
+        else:
+            found.append(topic)
+    doomed = [topic for topic in found if topic[1] not in by_both]
+    outcomes = await call.services.topics.delete(
+        [name for name, _ in doomed], timeout_ms=timedelta_ms(call.request.timeout)
+    )
+    answers += [_answer(*topic, _for_version(call, outcomes[topic[0]])) for topic in doomed]
     return call.response(responses=answers)
 
 
@@ -74,9 +91,10 @@ def _find(call: Call, name: str | None, topic_id: UUID | None) -> tuple[str, byt
     return topic.name, topic.topic_id
 
 
-def _for_version(call: Call, error: KafkaError) -> KafkaError:
+def _for_version(call: Call, error: KafkaError | None) -> KafkaError | None:
     if (
-        error.code is ErrorCode.topic_deletion_disabled
+        error is not None
+        and error.code is ErrorCode.topic_deletion_disabled
         and call.version < _FIRST_VERSION_WITH_DELETION_DISABLED
     ):
         return KafkaError(ErrorCode.invalid_request, error.message)

@@ -8,6 +8,7 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.errors import MESSAGE_CHARACTERS_MAX
 from barnabas.handlers.call import Call, Response
 from barnabas.protocol.authorized_operations import GROUP_OPERATIONS
 from barnabas.state.group.group import GroupState
@@ -31,7 +32,7 @@ def _describe(call: Call, group_id: str) -> dict[str, Any]:
         fields["group_state"] = GroupState.DEAD.value
         if call.version >= GROUP_ID_NOT_FOUND_FROM_VERSION:
             fields["error_code"] = ErrorCode.group_id_not_found
-            fields["error_message"] = f"Group {group_id} not found."
+            fields["error_message"] = f"Group {group_id} not found."[:MESSAGE_CHARACTERS_MAX]
         return fields
     return fields | {
         "group_state": group.state,

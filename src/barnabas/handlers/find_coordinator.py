@@ -2,7 +2,9 @@
 
 That is always this one. `__consumer_offsets` is created when somebody first asks. Version 1 has key
 types, 4 several keys at once. There are no transactions and no share groups here: their
-coordinators are refused at once, with a message, rather than looked for until the client gives up.
+coordinators are refused with INVALID_REQUEST and a message. That ends the Java client's
+`initTransactions`; librdkafka takes nothing but a failed authorization as final, and asks until it
+times out.
 """
 
 import logging

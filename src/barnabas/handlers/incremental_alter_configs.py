@@ -14,16 +14,17 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.config.broker_keys import BROKER_KEYS
 from barnabas.config.keys import ConfigType, Key, format_value
+from barnabas.config.topic_keys import TOPIC_KEYS
 from barnabas.errors import KafkaError
 from barnabas.handlers.call import Call
 from barnabas.handlers.config_changes import (
-    TOPIC,
     change_resources,
     check_entries,
     failed_response,
-    key_of,
 )
+from barnabas.handlers.config_resources import TOPIC
 from barnabas.metadata.config_service import ConfigChange
 
 
@@ -48,39 +49,52 @@ def error_response(call: Call, error: ErrorCode) -> bytes:
 
 def _change(call: Call, resource: Any) -> ConfigChange:
     check_entries(resource, nulls_allowed=lambda entry: entry.config_operation == Operation.DELETE)
-    entries = [(key_of(resource, entry.name), entry) for entry in resource.configs]
 
     def change(present: Mapping[str, str]) -> Mapping[str, str]:
         changed = dict(present)
-        for key, entry in entries:
-            _apply(call, resource, changed, key, entry)
+        for entry in resource.configs:
+            _apply(call, resource, changed, entry)
         return changed
 
     return change
 
 
-def _apply(call: Call, resource: Any, config: dict[str, str], key: Key, entry: Any) -> None:
-    operation = entry.config_operation
+def _apply(call: Call, resource: Any, config: dict[str, str], entry: Any) -> None:
+    """One operation. Whether there is such a key, and its value, is checked with the outcome: to
+    delete what is not there changes nothing.
+    """
+    operation, name = entry.config_operation, entry.name
     if operation == Operation.SET:
-        config[key.name] = entry.value
+        config[name] = entry.value
     elif operation == Operation.DELETE:
-        config.pop(key.name, None)
+        config.pop(name, None)
     elif operation in (Operation.APPEND, Operation.SUBTRACT):
-        if key.type is not ConfigType.LIST:
-            raise KafkaError(
-                ErrorCode.invalid_config,
-                f"Can't {Operation(operation).name} to key {key.name} because its type is not "
-                "LIST.",
-            )
+        key = _list_key(resource, Operation(operation), name)
         items = _list_in_force(call, resource, config, key)
         given = [item.strip() for item in entry.value.split(",")]
         if operation == Operation.APPEND:
             items += [item for item in given if item not in items]
         else:
             items = [item for item in items if item not in given]
-        config[key.name] = ",".join(items)
+        config[name] = ",".join(items)
     else:
         raise KafkaError(ErrorCode.invalid_request, f"Unknown operations type {operation}")
+
+
+def _list_key(resource: Any, operation: Operation, name: str) -> Key:
+    is_topic = resource.resource_type == TOPIC
+    key = (TOPIC_KEYS if is_topic else BROKER_KEYS).get(name)
+    if key is None:
+        what = "topic config" if is_topic else "config"
+        raise KafkaError(ErrorCode.invalid_config, f"Unknown {what} name: {name}")
+    if key.type is not ConfigType.LIST:
+        reason = (
+            f"Can't {operation.name} to key {name} because its type is not LIST."
+            if is_topic
+            else f"Config value {operation.name.lower()} is not allowed for config key: {name}"
+        )
+        raise KafkaError(ErrorCode.invalid_config, reason)
+    return key
 
 
 def _list_in_force(call: Call, resource: Any, config: Mapping[str, str], key: Key) -> list[str]:

@@ -31,6 +31,7 @@ SENTINEL_SINCE_VERSION: Final = {
     LATEST_TIERED: 9,  # KIP-1005
     EARLIEST_PENDING_UPLOAD: 11,  # KIP-1023
 }
+PARTITIONS_PER_PASS: Final = 100  # of the broker loop, which serves others in between
 READ_COMMITTED: Final = 1
 _NOTHING: Final = (-1, -1, -1)  # timestamp, offset, leader epoch
 
@@ -39,16 +40,25 @@ async def handle(call: Call) -> bytes:
     """Answers each partition on its own. Look-ups by time may wait for a disk."""
     topics = call.request.topics
     repeated = _repeated(topics)
-    answers = []
+    answers: dict[str, dict[int, Any]] = {}  # keyed: whatever is named twice is answered once
+    number = 0
     for topic in topics:
-        partitions = [
-            _failed(partition.partition_index, ErrorCode.invalid_request)
-            if (topic.name, partition.partition_index) in repeated
-            else await _answer(call, topic.name, partition)
-            for partition in topic.partitions
+        answered = answers.setdefault(topic.name, {})
+        for partition in topic.partitions:
+            index = partition.partition_index
+            number += 1
+            if number % PARTITIONS_PER_PASS == 0:
+                await asyncio.sleep(0)
+            if (topic.name, index) in repeated:
+                answered[index] = _failed(index, ErrorCode.invalid_request)
+            else:
+                answered[index] = await _answer(call, topic.name, partition)
+    return call.response(
+        topics=[
+            {"name": name, "partitions": list(partitions.values())}
+            for name, partitions in answers.items()
         ]
-        answers.append({"name": topic.name, "partitions": partitions})
-    return call.response(topics=answers)
+    )
 
 
 def error_response(call: Call, error: ErrorCode) -> bytes:

@@ -9,7 +9,7 @@ Each topic's part of the answer is encoded once per version and kept until the t
 """
 
 from collections.abc import Iterable
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from kio.schema.errors import ErrorCode
 
@@ -22,7 +22,8 @@ from barnabas.protocol.authorized_operations import (
     NOT_REQUESTED,
     TOPIC_OPERATIONS,
 )
-from barnabas.protocol.encoder import Write, entity_encoder
+from barnabas.protocol.encoder import element_type, entity_encoder
+from barnabas.state.internal_topics import CLUSTER_METADATA
 from barnabas.state.topics import topic_name_error
 
 _FIRST_VERSION_WITH_TOPIC_IDS: Final = 12
@@ -32,12 +33,13 @@ def handle(call: Call) -> Response:
     """Answers from the catalog; waits only when a topic is created on the way."""
     topics = call.request.topics
     if topics is None or (call.version == 0 and not topics):
-        return _respond(call, [_fragment(call, topic) for topic in call.services.catalog])
+        fragments = _Fragments(call)
+        return _respond(call, [fragments.of(topic) for topic in call.services.catalog])
     if call.version < _FIRST_VERSION_WITH_TOPIC_IDS and any(
         topic.name is None or getattr(topic, "topic_id", None) is not None for topic in topics
     ):
         return error_response(call, ErrorCode.invalid_request)
-    missing = {t.name for t in topics if t.name is not None and _is_missing(call, t.name)}
+    missing = _missing(call, topics)
     if missing and _may_create(call):
         return _create_and_respond(call, missing)
     return _respond_to_named(call, {})
@@ -56,8 +58,24 @@ def error_response(call: Call, error: ErrorCode) -> bytes:
     return _respond(call, answers, error_code=error)
 
 
-def _is_missing(call: Call, name: str) -> bool:
-    return call.services.catalog.topic(name) is None and topic_name_error(name) is None
+def _is_by_id(asked: Any, version: int) -> bool:
+    """Whether a topic is asked for by its id: one that is given counts, whatever the name."""
+    return version >= _FIRST_VERSION_WITH_TOPIC_IDS and (
+        asked.topic_id is not None or asked.name is None
+    )
+
+
+def _missing(call: Call, topics: Iterable[Any]) -> set[str]:
+    """The names that no topic has and one could have."""
+    find, version = call.services.catalog.topic, call.version
+    return {
+        asked.name
+        for asked in topics
+        if find(asked.name) is None
+        and not _is_by_id(asked, version)
+        and asked.name != CLUSTER_METADATA
+        and topic_name_error(asked.name) is None
+    }
 
 
 def _may_create(call: Call) -> bool:
@@ -73,23 +91,31 @@ async def _create_and_respond(call: Call, names: Iterable[str]) -> bytes:
 
 
 def _respond_to_named(call: Call, errors: dict[str, ErrorCode]) -> bytes:
-    catalog = call.services.catalog
+    catalog, version = call.services.catalog, call.version
+    fragments = _Fragments(call)
     answers: dict[Any, Any] = {}  # keyed, so that a topic named twice is answered once
     for asked in call.request.topics:
-        if asked.name is None:
+        name = asked.name
+        if _is_by_id(asked, version):
             topic = catalog.topic_by_id(asked.topic_id)
-            key, unknown = asked.topic_id, ErrorCode.unknown_topic_id
+            if topic is None:
+                answers[asked.topic_id] = {
+                    "error_code": ErrorCode.unknown_topic_id,
+                    "name": None,
+                    "topic_id": asked.topic_id,
+                }
+                continue
+            name = topic.name
         else:
-            topic = catalog.topic(asked.name)
-            key, unknown = asked.name, errors.get(asked.name, _absence(asked.name))
-        answers[key] = (
-            _fragment(call, topic)
+            topic = catalog.topic(name)
+        answers[name] = (
+            fragments.of(topic)
             if topic is not None
             else {
-                "error_code": unknown,
-                "name": asked.name,
-                "topic_id": getattr(asked, "topic_id", None),
-                "is_internal": asked.name is not None and is_internal(asked.name),
+                "error_code": errors.get(name) or _absence(name),
+                "name": name,
+                "is_internal": is_internal(name),
+                "topic_authorized_operations": _operations(fragments.with_operations),
             }
         )
     return _respond(call, list(answers.values()))
@@ -121,22 +147,27 @@ def _respond(call: Call, topics: list[Any], *, error_code: ErrorCode = ErrorCode
     )
 
 
-def _fragment(call: Call, topic: TopicRecord) -> bytes:
-    """The topic's part of the answer, encoded once."""
-    operations = getattr(call.request, "include_topic_authorized_operations", False)
-    encoded = call.services.catalog.encoded(topic)
-    key = ("Metadata", call.version, operations)
-    fragment = encoded.get(key)
-    if fragment is None:
-        out = bytearray()
-        _topic_encoder(call)(out, _described(topic, operations))
-        fragment = encoded[key] = bytes(out)
-    return fragment
+class _Fragments:
+    """The topics' parts of an answer, each encoded once and kept until the topic changes."""
 
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._catalog = call.services.catalog
+        self.with_operations: bool = getattr(
+            call.request, "include_topic_authorized_operations", False
+        )
+        self._key = ("Metadata", call.version, self.with_operations)
 
-def _topic_encoder(call: Call) -> Write:
-    topics_type = call.response_type.__dataclass_fields__["topics"].type
-    return entity_encoder(get_args(topics_type)[0])
+    def of(self, topic: TopicRecord) -> bytes:
+        """The part of a topic."""
+        encoded = self._catalog.encoded(topic)
+        fragment = encoded.get(self._key)
+        if fragment is None:
+            out = bytearray()
+            element = element_type(self._call.response_type, "topics")
+            entity_encoder(element)(out, _described(topic, self.with_operations))
+            fragment = encoded[self._key] = bytes(out)
+        return fragment
 
 
 def _described(topic: TopicRecord, operations: bool) -> dict[str, Any]:
@@ -146,5 +177,9 @@ def _described(topic: TopicRecord, operations: bool) -> dict[str, Any]:
         "topic_id": topic.topic_id,
         "is_internal": is_internal(topic.name),
         "partitions": [partition_fields(partition) for partition in topic.partitions],
-        "topic_authorized_operations": TOPIC_OPERATIONS if operations else NOT_REQUESTED,
+        "topic_authorized_operations": _operations(operations),
     }
+
+
+def _operations(asked_for: bool) -> int:
+    return TOPIC_OPERATIONS if asked_for else NOT_REQUESTED

@@ -12,7 +12,6 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.handlers.call import Call, Response
 from barnabas.handlers.pending import PendingReply
-from barnabas.protocol.codec import timedelta_ms
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
 from barnabas.state.group.records import NO_LEADER_EPOCH, NO_TOPIC_ID
 from barnabas.state.group.responses import CommitResponse
@@ -31,13 +30,12 @@ def handle(call: Call) -> Response:
     topics = [_check_topic(call, topic, offsets) for topic in request.topics]
     if not offsets:
         return _encode(call, topics, CommitResponse())
-    retention = getattr(request, "retention_time", None)
     commit = CommitRequest(
         group_id=request.group_id,
         generation_id=request.generation_id_or_member_epoch,
         member_id=request.member_id,
         group_instance_id=getattr(request, "group_instance_id", None),
-        retention_ms=DEFAULT_RETENTION if retention is None else timedelta_ms(retention),
+        retention_ms=getattr(request, "retention_time", DEFAULT_RETENTION),
         knows_group_id_not_found=call.version >= GROUP_ID_NOT_FOUND_FROM_VERSION,
         offsets=offsets,
     )

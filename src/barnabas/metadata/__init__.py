@@ -1,7 +1,8 @@
 """What the cluster is: topics, configuration, producer-id blocks; durable, and in memory.
 
-store.py      MetadataStore: versioned compare-and-set of small documents, and watches
+store.py      MetadataStore: versioned compare-and-set of small documents
 sqlite.py     the store of a lone broker
 records.py    the documents: topics, configurations, tombstones
+topic_*.py    plans, changes and removal of topics
 catalog.py    the cluster as it is now, in memory; every change goes to the store first
 """

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from barnabas.metadata.records import TopicRecord
 from barnabas.state.internal_topics import INTERNAL_TOPICS
+from barnabas.state.topics import folded_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Catalog:
     def __init__(self) -> None:
         self._topics: dict[str, TopicRecord] = {}
         self._names_by_id: dict[bytes, str] = {}
+        # Of names that may collide: folded, to the name.
+        self._folded: dict[str, str] = {}
         self._encoded: dict[str, dict[Hashable, bytes]] = {}
         # Broker id, or CLUSTER_DEFAULT, to the configuration set dynamically.
         self.broker_configs: Mapping[str, Mapping[str, str]] = {}
@@ -51,6 +54,10 @@ class Catalog:
         name = self._names_by_id.get(key)
         return None if name is None else self._topics[name]
 
+    def name_like(self, folded: str) -> str | None:
+        """The name of the topic whose folded name this is (`state.topics.folded_name`)."""
+        return self._folded.get(folded)
+
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted(self._topics)
@@ -59,12 +66,16 @@ class Catalog:
         """Adds or replaces a topic."""
         self._topics[topic.name] = topic
         self._names_by_id[topic.topic_id] = topic.name
+        if folded := folded_name(topic.name):
+            self._folded[folded] = topic.name
         self._encoded.pop(topic.name, None)
 
     def remove(self, name: str) -> None:
         """Forgets a topic."""
         topic = self._topics.pop(name)
         del self._names_by_id[topic.topic_id]
+        if folded := folded_name(name):
+            self._folded.pop(folded, None)
         self._encoded.pop(name, None)
 
     def encoded(self, topic: TopicRecord) -> dict[Hashable, bytes]:

@@ -6,13 +6,15 @@ To be used on the broker loop's thread.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from kio.schema.errors import ErrorCode
 
 from barnabas.config.broker_config import (
     BrokerConfig,
     Source,
-    validate_broker_config,
+    check_broker_values,
+    check_dynamic_keys,
     validate_topic_config,
 )
 from barnabas.errors import ConfigError, KafkaError
@@ -20,6 +22,9 @@ from barnabas.metadata.catalog import Catalog
 from barnabas.metadata.records import BROKER_CONFIGS_PREFIX, CLUSTER_DEFAULT, encode_config
 from barnabas.metadata.store import MetadataStore, Put, StoreError
 from barnabas.metadata.topic_service import TopicService
+
+MAX_STRING_BYTES: Final = 0x7FFF
+"""Of a string in Kafka's messages. A list can outgrow it by appending."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,18 +55,21 @@ class ConfigService:
         def checked(present: Mapping[str, str]) -> Mapping[str, str]:
             changed = change(present)
             try:
-                validate_topic_config(changed)
+                validate_topic_config(changed, self._config)
+                _check_lengths(changed)
             except ConfigError as error:
                 raise KafkaError(ErrorCode.invalid_config, str(error)) from error
             return changed
 
-        if not validate_only:
-            await self._topics.set_config(name, checked)
-            return
         topic = self._catalog.topic(name)
         if topic is None:
-            raise KafkaError(ErrorCode.unknown_topic_or_partition)
-        checked(topic.config)
+            raise KafkaError(
+                ErrorCode.unknown_topic_or_partition, f"The topic '{name}' does not exist."
+            )
+        if validate_only:
+            checked(topic.config)
+        else:
+            await self._topics.set_config(name, checked)
 
     async def change_broker(self, name: str, change: ConfigChange, *, validate_only: bool) -> None:
         """Changes the dynamic configuration of this broker, or with an empty name the defaults of
@@ -70,11 +78,9 @@ class ConfigService:
         source = Source.DYNAMIC_BROKER if name else Source.DYNAMIC_DEFAULT_BROKER
         stored_as = name or CLUSTER_DEFAULT
         async with self._changing:
-            changed = dict(change(self._catalog.broker_configs.get(stored_as, {})))
-            try:
-                validate_broker_config(changed)
-            except ConfigError as error:
-                raise KafkaError(ErrorCode.invalid_config, str(error)) from error
+            present = self._catalog.broker_configs.get(stored_as, {})
+            changed = dict(change(present))
+            self._check_broker(source, changed)
             if validate_only:
                 return
             put = Put(BROKER_CONFIGS_PREFIX + stored_as, encode_config(changed))
@@ -86,3 +92,29 @@ class ConfigService:
             self._config.set_dynamic(source, changed)
             await self._topics.apply_broker_config()
             logger.info("dynamic configuration of broker %s is now %s", stored_as, changed)
+
+    def _check_broker(self, source: Source, changed: Mapping[str, str]) -> None:
+        """Raises KafkaError, which as in Kafka is another one than for a topic."""
+        try:
+            check_dynamic_keys(changed)
+            _check_lengths(changed)
+            candidate = self._config.with_dynamic(source, changed)
+        except ConfigError as error:
+            raise KafkaError(ErrorCode.invalid_request, str(error)) from error
+        try:
+            check_broker_values(candidate)
+        except ConfigError as error:
+            message = f"requirement failed: {error}"
+            raise KafkaError(ErrorCode.invalid_request, message) from error
+
+
+def _check_lengths(config: Mapping[str, str]) -> None:
+    """A value that no message could say would make its resource impossible to describe. Raises
+    ConfigError.
+    """
+    for name, text in config.items():
+        if len(text.encode()) > MAX_STRING_BYTES:
+            raise ConfigError(
+                f"Invalid value for configuration {name}: it has {len(text.encode())} bytes, at "
+                f"most {MAX_STRING_BYTES} are possible"
+            )

@@ -8,7 +8,7 @@ import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,6 @@ from barnabas.metadata.store import (
     Put,
     StoreError,
     VersionConflict,
-    Watcher,
 )
 
 FILE_NAME: Final = "metadata.sqlite"
@@ -43,8 +42,6 @@ class SqliteStore:
         """Opens the file, which is made when it is missing. Raises StoreError."""
         self._path = path
         self._lock = threading.Lock()
-        self._watchers: dict[int, tuple[str, Watcher]] = {}
-        self._next_watcher = 0
         if path.exists() and 0 < path.stat().st_size < HEADER_BYTES:
             # SQLite would take it for a new file and write over what is left.
             raise StoreError(self._damaged("cut off"))
@@ -145,11 +142,6 @@ class SqliteStore:
             except BaseException:
                 self._roll_back()
                 raise
-            watchers = tuple(self._watchers.values())
-        paths = [change.path for change in changes]
-        for prefix, watcher in watchers:
-            if matching := frozenset(path for path in paths if path.startswith(prefix)):
-                watcher(matching)
 
     def _roll_back(self) -> None:
         # After a full disk SQLite may have rolled back by itself.
@@ -173,19 +165,6 @@ class SqliteStore:
             )
         else:
             execute("DELETE FROM document WHERE path = ?", (change.path,))
-
-    def watch(self, prefix: str, watcher: Watcher) -> Callable[[], None]:
-        """Calls `watcher` after each commit of matching paths, on the thread that made it."""
-        with self._lock:
-            key = self._next_watcher
-            self._next_watcher += 1
-            self._watchers[key] = (prefix, watcher)
-
-        def unwatch() -> None:
-            with self._lock:
-                self._watchers.pop(key, None)
-
-        return unwatch
 
     def close(self) -> None:
         """Ends the use of the file."""

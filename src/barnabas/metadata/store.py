@@ -5,7 +5,7 @@ from 0 at creation. Changes are committed many at a time, each on condition of a
 of them or none. That is what both SQLite and ZooKeeper can promise.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 ABSENT: Final = -1
@@ -37,7 +37,6 @@ class Delete(NamedTuple):
 
 
 Change = Put | Delete
-Watcher = Callable[[frozenset[str]], None]
 
 
 class VersionConflict(Exception):
@@ -68,10 +67,6 @@ class MetadataStore(Protocol):
 
         Raises VersionConflict, or StoreError when the store fails.
         """
-
-    def watch(self, prefix: str, watcher: Watcher) -> Callable[[], None]:
-        """Calls with the paths of each commit that start with `prefix`, after it, on the thread
-        that made it or on one of the store's. Returns what ends the watch."""
 
     def close(self) -> None:
         """Ends the use of the store."""

@@ -2,23 +2,26 @@
 
 What is in the store counts: a change is committed there first, so that a crash at any moment leaves
 it done or not done, and the next start makes directories agree. To be used on the broker loop's
-thread; whatever waits for a disk runs on another one. One change at a time.
+thread; whatever waits for a disk runs on another one. One change at a time: one whose turn does not
+come within the client's `timeout_ms` fails with REQUEST_TIMED_OUT, one that has begun is finished.
 """
 
 import asyncio
 import logging
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.config.broker_config import BrokerConfig, validate_topic_config
-from barnabas.errors import ConfigError, KafkaError
-from barnabas.metadata.catalog import Catalog, is_internal
-from barnabas.metadata.records import PartitionRecord, Tombstone, TopicRecord
+from barnabas.config.broker_config import BrokerConfig
+from barnabas.errors import KafkaError
+from barnabas.metadata.catalog import Catalog
+from barnabas.metadata.records import Tombstone, TopicRecord
 from barnabas.metadata.store import ABSENT, Delete, MetadataStore, Put, StoreError
+from barnabas.metadata.topic_plans import MorePartitions, NewTopic, TopicPlanner
+from barnabas.metadata.topic_removal import TopicRemoval
 from barnabas.state import topics as rules
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
 
@@ -27,19 +30,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT: Final = -1
-"""As a number of partitions or replicas: the broker's default."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTopic:
-    """A topic to be made."""
-
-    name: str
-    partition_count: int = DEFAULT
-    replication_factor: int = DEFAULT
-    assignments: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    config: Mapping[str, str | None] = field(default_factory=dict)
+REMOVAL_GRACE_S: Final = 0.1
+"""How long an answered deletion waits for the core, so that few ever meet a topic that is gone."""
+PLANS_PER_PASS: Final = 50  # of the broker loop, which serves others in between
+_MS_PER_S: Final = 1000
 
 
 class TopicService:
@@ -52,7 +46,7 @@ class TopicService:
         store: MetadataStore,
         catalog: Catalog,
         config: BrokerConfig,
-        on_deleted: Callable[[str], None],
+        on_deleted: Callable[[Iterable[str]], None],
     ) -> None:
         self._core = core
         self._store = store
@@ -60,44 +54,59 @@ class TopicService:
         self._config = config
         self._on_deleted = on_deleted
         self._changing = asyncio.Lock()
-        self._node_id = config.integer("node.id")
+        self._planner = TopicPlanner(catalog, config)
+        self._removal = TopicRemoval(core, store)
+
+    async def stop(self) -> None:
+        """Ends what goes on in the background."""
+        await self._removal.stop()
 
     # -- creating
 
     async def create(
-        self, topics: Sequence[NewTopic], *, validate_only: bool = False
+        self,
+        topics: Sequence[NewTopic],
+        *,
+        validate_only: bool = False,
+        timeout_ms: int | None = None,
     ) -> list[TopicRecord | KafkaError]:
         """Makes topics; for each its record or why not."""
-        async with self._changing:
-            results: list[TopicRecord | KafkaError] = []
-            names: set[str] = set()
-            partition_count = 0
-            for topic in topics:
-                try:
-                    record = self._plan(topic, names)
-                    partition_count += len(record.partitions)
-                    if partition_count > rules.MAX_PARTITIONS_PER_BATCH:
-                        raise KafkaError(
-                            ErrorCode.policy_violation,
-                            "Unable to perform excessively large batch operation.",
-                        )
-                    results.append(record)
-                    names.add(topic.name)
-                except KafkaError as error:
-                    results.append(error)
-            if not validate_only:
-                planned = [result for result in results if isinstance(result, TopicRecord)]
-                failures = await self._create_planned(planned)
-                results = [
-                    failures.get(result.name, result) if isinstance(result, TopicRecord) else result
-                    for result in results
-                ]
-            return results
+        try:
+            _check_total(self._planner.partitions_asked_for(topics))
+            async with self._turn(timeout_ms):
+                # Their directories are in the way of new ones.
+                await self._removal.finished(topic.name for topic in topics)
+                results = await self._plan(topics)
+                if not validate_only:
+                    planned = [result for result in results if isinstance(result, TopicRecord)]
+                    failures = await self._create_planned(planned)
+                    results = [
+                        failures.get(r.name, r) if isinstance(r, TopicRecord) else r
+                        for r in results
+                    ]
+                return results
+        except KafkaError as error:
+            return [error] * len(topics)
+
+    async def _plan(self, topics: Sequence[NewTopic]) -> list[TopicRecord | KafkaError]:
+        results: list[TopicRecord | KafkaError] = []
+        also_new: dict[str, str] = {}
+        for number, topic in enumerate(topics):
+            if number and number % PLANS_PER_PASS == 0:
+                await asyncio.sleep(0)
+            try:
+                results.append(self._planner.plan(topic, also_new))
+            except KafkaError as error:
+                results.append(error)
+            else:
+                if folded := rules.folded_name(topic.name):
+                    also_new[folded] = topic.name
+        return results
 
     async def auto_create(self, names: Iterable[str]) -> dict[str, KafkaError | None]:
         """Makes topics with the broker's defaults; for each why it could not be made."""
         wanted = list(names)
-        results = await self.create([self._with_defaults(name) for name in wanted])
+        results = await self.create([self._planner.with_defaults(name) for name in wanted])
         errors: dict[str, KafkaError | None] = {}
         for name, result in zip(wanted, results, strict=True):
             # Somebody else may have been faster, which is as good.
@@ -107,83 +116,17 @@ class TopicService:
                 errors[name] = result
         return errors
 
-    def _with_defaults(self, name: str) -> NewTopic:
-        if name != CONSUMER_OFFSETS:
-            return NewTopic(name=name)
-        return NewTopic(
-            name=name,
-            partition_count=self._config.integer("offsets.topic.num.partitions"),
-            replication_factor=self._config.integer("offsets.topic.replication.factor"),
-            config={
-                "cleanup.policy": "compact",
-                "compression.type": "producer",
-                "segment.bytes": str(
-                    max(self._config.integer("offsets.topic.segment.bytes"), 1 << 20)
-                ),
-            },
-        )
-
-    def _plan(self, topic: NewTopic, also_new: set[str]) -> TopicRecord:
-        """The record of a topic to be made. Raises KafkaError with Kafka's message."""
-        if error := rules.topic_name_error(topic.name):
-            raise KafkaError(ErrorCode.invalid_topic_exception, f"Topic name is invalid: {error}")
-        if self._catalog.topic(topic.name) is not None:
-            raise KafkaError(
-                ErrorCode.topic_already_exists, f"Topic '{topic.name}' already exists."
-            )
-        other = rules.colliding_name(topic.name, (*self._catalog.names(), *also_new))
-        if other is not None:
-            raise KafkaError(
-                ErrorCode.invalid_topic_exception,
-                f"Topic '{topic.name}' collides with existing topic: {other}",
-            )
-        replicas = self._plan_replicas(topic)
-        try:
-            validate_topic_config(topic.config)
-        except ConfigError as bad:
-            raise KafkaError(ErrorCode.invalid_config, str(bad)) from bad
-        partitions = tuple(PartitionRecord(i, 0, nodes) for i, nodes in enumerate(replicas))
-        config = {name: text for name, text in topic.config.items() if text is not None}
-        return TopicRecord(topic.name, uuid.uuid4().bytes, partitions, config)
-
-    def _plan_replicas(self, topic: NewTopic) -> list[tuple[int, ...]]:
-        """The replicas of each partition."""
-        if topic.assignments:
-            if topic.replication_factor != DEFAULT:
-                raise KafkaError(
-                    ErrorCode.invalid_request,
-                    "A manual partition assignment was specified, but replication factor was not "
-                    "set to -1.",
-                )
-            if topic.partition_count != DEFAULT:
-                raise KafkaError(
-                    ErrorCode.invalid_request,
-                    "A manual partition assignment was specified, but numPartitions was not set "
-                    "to -1.",
-                )
-            if wrong := rules.assignment_error(topic.assignments, (self._node_id,)):
-                raise KafkaError(*wrong)
-            return [topic.assignments[i] for i in range(len(topic.assignments))]
-        factor = topic.replication_factor
-        if factor == DEFAULT:
-            factor = self._config.integer("default.replication.factor")
-        if error := rules.replication_factor_error(factor, 1):
-            raise KafkaError(ErrorCode.invalid_replication_factor, error)
-        if error := rules.partition_count_error(topic.partition_count):
-            raise KafkaError(ErrorCode.invalid_partitions, error)
-        count = topic.partition_count
-        if count == DEFAULT:
-            count = self._config.integer("num.partitions")
-        return [(self._node_id,)] * count
-
     async def _create_planned(self, topics: Sequence[TopicRecord]) -> dict[str, KafkaError]:
         """Stores topics, makes their logs; returns what failed, by name."""
         if not topics:
             return {}
+
+        def commit() -> None:
+            puts = [Put(topic.path, topic.encode(), ABSENT) for topic in topics]
+            self._store.commit(puts)
+
         try:
-            await asyncio.to_thread(
-                self._store.commit, [Put(topic.path, topic.encode(), ABSENT) for topic in topics]
-            )
+            await asyncio.to_thread(commit)
         except StoreError as error:
             logger.error("cannot store new topics: %s", error)
             unstored = KafkaError(ErrorCode.kafka_storage_error, str(error))
@@ -227,69 +170,89 @@ class TopicService:
 
     async def grow(
         self,
-        name: str,
-        partition_count: int,
-        assignments: Sequence[tuple[int, ...]] | None,
+        wishes: Sequence[MorePartitions],
         *,
         validate_only: bool = False,
-    ) -> None:
-        """Adds partitions. Raises KafkaError."""
-        async with self._changing:
-            topic = self._existing(name)
-            present = len(topic.partitions)
-            if error := rules.new_partition_count_error(name, partition_count, present):
-                raise KafkaError(ErrorCode.invalid_partitions, error)
-            added = partition_count - present
-            if assignments is not None:
-                self._check_new_replicas(assignments, added)
-            replicas = assignments or [(self._node_id,)] * added
-            new = tuple(PartitionRecord(present + i, 0, nodes) for i, nodes in enumerate(replicas))
+        timeout_ms: int | None = None,
+    ) -> list[KafkaError | None]:
+        """Adds partitions to topics; for each why it could not be done."""
+        try:
+            _check_total(sum(self._added(wish) for wish in wishes))
+            async with self._turn(timeout_ms):
+                return [await self._grow(wish, validate_only) for wish in wishes]
+        except KafkaError as error:
+            return [error] * len(wishes)
+
+    def _added(self, wish: MorePartitions) -> int:
+        topic = self._catalog.topic(wish.name)
+        return 0 if topic is None else max(wish.partition_count - len(topic.partitions), 0)
+
+    async def _grow(self, wish: MorePartitions, validate_only: bool) -> KafkaError | None:
+        try:
+            topic = self._existing(wish.name)
+            new = self._planner.plan_growth(topic, wish)
             if validate_only:
-                return
+                return None
             grown = replace(topic, partitions=topic.partitions + new)
             await self._store_topic(grown)
-            failure = await self._make_logs(grown, [(p.partition, 0) for p in new])
-            if failure is not None:
-                try:
-                    await self._store_topic(topic)
-                except KafkaError as error:
-                    logger.error("topic %s stays stored as grown: %s", name, error)
-                raise failure
-            self._catalog.put(grown)
-            logger.info("topic %s now has %d partitions", name, partition_count)
-
-    def _check_new_replicas(self, assignments: Sequence[tuple[int, ...]], added: int) -> None:
-        invalid = ErrorCode.invalid_replica_assignment
-        if len(assignments) != added:
-            raise KafkaError(
-                invalid,
-                f"Attempted to add {added} additional partition(s), but only {len(assignments)} "
-                "assignment(s) were specified.",
-            )
-        for replicas in assignments:
-            if error := rules.replicas_error(replicas, (self._node_id,)):
-                raise KafkaError(invalid, error)
+        except KafkaError as error:
+            return error
+        failure = await self._make_logs(grown, [(p.partition, p.leader_epoch) for p in new])
+        if failure is not None:
+            try:
+                await self._store_topic(topic)
+            except KafkaError as error:
+                logger.error("topic %s stays stored as grown: %s", topic.name, error)
+            return failure
+        self._catalog.put(grown)
+        logger.info("topic %s now has %d partitions", topic.name, wish.partition_count)
+        return None
 
     # -- deleting
 
-    async def delete(self, name: str) -> None:
-        """Deletes a topic and its logs. Raises KafkaError."""
-        from barnabas._core import CoreError
+    async def delete(
+        self, names: Iterable[str], *, timeout_ms: int | None = None
+    ) -> dict[str, KafkaError | None]:
+        """Deletes topics and their logs; for each why it could not be done.
 
-        async with self._changing:
-            topic = self._existing(name)
-            if not self._config.boolean("delete.topic.enable") or is_internal(name):
-                raise KafkaError(ErrorCode.topic_deletion_disabled)
-            tombstone = Tombstone(name, topic.topic_id, len(topic.partitions))
-            await self._commit([Delete(topic.path), Put(tombstone.path, tombstone.encode())])
-            self._catalog.remove(name)
-            try:
-                await asyncio.to_thread(self._core.delete_topic, name)
-                await self._commit([Delete(tombstone.path)])
-            except (CoreError, KafkaError) as error:
-                logger.error("topic %s is deleted, its directories not yet: %s", name, error)
-            logger.info("deleted topic %s", name)
-            self._on_deleted(name)
+        The topics are gone at return, their directories soon.
+        """
+        names = list(names)
+        results: dict[str, KafkaError | None] = dict.fromkeys(names)
+        doomed: list[TopicRecord] = []
+        try:
+            async with self._turn(timeout_ms):
+                for name in results:
+                    try:
+                        doomed.append(self._deletable(name))
+                    except KafkaError as error:
+                        results[name] = error
+                await self._delete(doomed)
+        except KafkaError as error:
+            return {name: result or error for name, result in results.items()}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REMOVAL_GRACE_S):
+                await self._removal.finished(topic.name for topic in doomed)
+        return results
+
+    def _deletable(self, name: str) -> TopicRecord:
+        topic = self._existing(name)
+        if not self._config.boolean("delete.topic.enable"):
+            raise KafkaError(ErrorCode.topic_deletion_disabled)
+        return topic
+
+    async def _delete(self, topics: Sequence[TopicRecord]) -> None:
+        tombstones = [Tombstone(t.name, t.topic_id, len(t.partitions)) for t in topics]
+        changes: list[Put | Delete] = [Delete(topic.path) for topic in topics]
+        changes += [Put(tombstone.path, tombstone.encode()) for tombstone in tombstones]
+        if not changes:
+            return
+        await self._commit(changes)
+        for topic in topics:
+            self._catalog.remove(topic.name)
+            logger.info("deleted topic %s", topic.name)
+        self._on_deleted([topic.name for topic in topics])
+        self._removal.add(tombstones)
 
     # -- configuring
 
@@ -297,7 +260,7 @@ class TopicService:
         self, name: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]
     ) -> None:
         """Replaces a topic's own configuration by `change` of it, which raises KafkaError."""
-        async with self._changing:
+        async with self._turn():
             topic = self._existing(name)
             changed = replace(topic, config=dict(change(topic.config)))
             await self._store_topic(changed)
@@ -309,13 +272,27 @@ class TopicService:
 
     async def apply_broker_config(self) -> None:
         """Tells the core what is in force after a change of the broker's configuration."""
-        async with self._changing:
+        async with self._turn():
             await asyncio.to_thread(self._core.set_broker_config, self._config.core_settings())
-            for topic in self._catalog:
+            for topic in list(self._catalog):
                 config = self._config.core_topic_config(topic.config)
                 await asyncio.to_thread(self._core.set_topic_config, topic.name, config)
 
     # -- parts
+
+    @asynccontextmanager
+    async def _turn(self, timeout_ms: int | None = None) -> AsyncIterator[None]:
+        """The right to change topics. Raises KafkaError when the client's time is up before."""
+        timeout_s = None if timeout_ms is None else max(timeout_ms, 0) / _MS_PER_S
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changing.acquire()
+        except TimeoutError:
+            raise KafkaError(ErrorCode.request_timed_out) from None
+        try:
+            yield
+        finally:
+            self._changing.release()
 
     def _existing(self, name: str) -> TopicRecord:
         topic = self._catalog.topic(name)
@@ -335,6 +312,11 @@ class TopicService:
         except StoreError as error:
             logger.error("cannot store metadata: %s", error)
             raise KafkaError(ErrorCode.kafka_storage_error, str(error)) from error
+
+
+def _check_total(partition_count: int) -> None:
+    if error := rules.total_partitions_error(partition_count):
+        raise KafkaError(ErrorCode.policy_violation, error)
 
 
 class OffsetsTopic:

@@ -4,6 +4,7 @@ kio's schema classes are imported when a version is first used: all of them toge
 most of a second and 48 MB. Imports `apis`, `encoder`, `shape` and the core's check of shapes.
 """
 
+import dataclasses
 import datetime
 import importlib
 import re
@@ -11,6 +12,8 @@ import struct
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+
+from kio.static.primitive import i64
 
 from barnabas._core import shape_mismatch
 from barnabas.protocol.apis import API_VERSIONS_KEY, Api
@@ -40,7 +43,7 @@ class Codec:
     def __init__(self, api: Api, version: int) -> None:
         from kio.serial import entity_reader
 
-        request_type = schema_class(api, version, "request")
+        request_type = _with_plain_int64(schema_class(api, version, "request"))
         self.response_type = schema_class(api, version, "response")
         self._read = entity_reader(request_type)
         self._shape = request_shape(request_type)
@@ -84,6 +87,32 @@ def schema_class(api: Api, version: int, direction: str) -> Any:
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", api.name).lower()
     module = importlib.import_module(f"kio.schema.{snake}.v{version}.{direction}")
     return getattr(module, api.name + direction.title())
+
+
+def _with_plain_int64(request_type: Any) -> Any:
+    """The request class with durations of 64 bits as numbers of ms: a timedelta holds fewer."""
+    fields = dataclasses.fields(request_type)
+    if not any(field.metadata.get("kafka_type") == "timedelta_i64" for field in fields):
+        return request_type
+    plain: list[tuple[str, Any, Any]] = []
+    for field in fields:
+        hint, default = field.type, field.default
+        metadata: Mapping[Any, Any] = field.metadata
+        if metadata.get("kafka_type") == "timedelta_i64":
+            hint, metadata = i64, {"kafka_type": "int64"}
+            if default is not dataclasses.MISSING:
+                default = i64(timedelta_ms(default))
+        copy: Any = dataclasses.field(default=default, metadata=metadata)
+        plain.append((field.name, hint, copy))
+    kept = ("__type__", "__version__", "__flexible__", "__api_key__", "__header_schema__")
+    return dataclasses.make_dataclass(
+        request_type.__name__,
+        plain,
+        namespace={name: getattr(request_type, name) for name in kept},
+        frozen=True,
+        slots=True,
+        kw_only=True,
+    )
 
 
 def timedelta_ms(value: datetime.timedelta) -> int:

@@ -1,9 +1,10 @@
 """The shapes of requests: what the core checks before kio decodes.
 
 kio's native decoder trusts a request's counts: an array that claims 2^31 elements makes it ask for
-so much memory that the process aborts. It also reads null where the protocol has none. The core's
-`shape_mismatch` finds both, along a little program compiled here from kio's schema classes; its
-encoding is described in `csrc/net/message_shape.h`. Imports nothing of ours.
+so much memory that the process aborts. It also reads null where the protocol has none, and strings
+longer than Kafka's 32,767 bytes. The core's `shape_mismatch` finds all that, along a little program
+compiled here from kio's schema classes; its encoding is described in `csrc/net/message_shape.h`.
+Imports nothing of ours.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import typing
 from typing import Any
 
 _FIXED, _STRING, _BYTES, _COMPACT, _ARRAY, _COMPACT_ARRAY, _OPTIONAL, _TAGS = range(8)
+_COMPACT_STRING = 8
 
 _FIXED_BYTES = {
     "bool": 1,
@@ -70,7 +72,7 @@ def _field(hint: Any, kafka_type: str | None, flexible: bool) -> bytes:
     if kafka_type in _FIXED_BYTES:
         return bytes([_FIXED, _FIXED_BYTES[kafka_type]])
     if flexible:
-        return bytes([_COMPACT])
+        return bytes([_COMPACT_STRING if kafka_type == "string" else _COMPACT])
     return bytes([{"string": _STRING, "bytes": _BYTES, "records": _BYTES}[kafka_type]])
 
 

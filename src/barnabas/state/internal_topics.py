@@ -4,5 +4,7 @@ from typing import Final
 
 CONSUMER_OFFSETS: Final = "__consumer_offsets"
 TRANSACTION_STATE: Final = "__transaction_state"
+CLUSTER_METADATA: Final = "__cluster_metadata"
+"""Kafka's controllers keep their log under this name; a directory of it marks Kafka's own data."""
 INTERNAL_TOPICS: Final = frozenset({CONSUMER_OFFSETS, TRANSACTION_STATE, "__share_group_state"})
 """Topics that only brokers write to; Produce (produce_handler.cc) names the same."""

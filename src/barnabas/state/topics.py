@@ -4,13 +4,13 @@ Pure functions. The rules are org.apache.kafka.common.internals.Topic's and the 
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from kio.schema.errors import ErrorCode
 
 MAX_NAME_LENGTH: Final = 249
-MAX_PARTITIONS_PER_BATCH: Final = 10_000
+MAX_PARTITIONS_PER_REQUEST: Final = 10_000
 """Partitions that one CreateTopics or CreatePartitions request may make in all (KRaft's limit)."""
 
 _LEGAL_NAME: Final = re.compile(r"[a-zA-Z0-9._-]+")
@@ -32,20 +32,24 @@ def topic_name_error(name: str) -> str | None:
     return None
 
 
-def colliding_name(name: str, others: Iterable[str]) -> str | None:
-    """The existing topic that '.' and '_' make look like `name` in metric names."""
-    if "." not in name and "_" not in name:
-        return None
-    folded = name.replace(".", "_")
-    return next((o for o in others if o != name and o.replace(".", "_") == folded), None)
+def folded_name(name: str) -> str | None:
+    """What metric names make of a name: names that fold to the same collide. None for a name that
+    collides with nothing.
+    """
+    return name.replace(".", "_") if "." in name or "_" in name else None
 
 
 def partition_count_error(count: int) -> str | None:
     """Why a topic cannot be made with `count` partitions (-1 stands for the default)."""
     if count == 0 or count < -1:
         return "Number of partitions was set to an invalid non-positive value."
-    if count > MAX_PARTITIONS_PER_BATCH:
-        return _too_many(count)
+    return None
+
+
+def total_partitions_error(count: int) -> str | None:
+    """Why one request cannot make `count` partitions in all."""
+    if count > MAX_PARTITIONS_PER_REQUEST:
+        return "Excessively large number of partitions per request."
     return None
 
 
@@ -56,28 +60,37 @@ def replication_factor_error(factor: int, brokers: int) -> str | None:
     if factor > brokers:
         return (
             f"Unable to replicate the partition {factor} time(s): The target replication factor of "
-            f"{factor} cannot be reached because only {brokers} broker(s) are registered."
+            f"{factor} cannot be reached because only {brokers} broker(s) are registered or "
+            "some brokers have all their log directories cordoned."
         )
     return None
 
 
 def assignment_error(
-    assignments: Mapping[int, Sequence[int]], brokers: Collection[int]
+    assignments: Sequence[tuple[int, Sequence[int]]], brokers: Collection[int]
 ) -> tuple[ErrorCode, str] | None:
-    """What is wrong with a manual assignment of replicas (partition -> brokers)."""
+    """What is wrong with a manual assignment of replicas (partition, brokers)."""
     invalid = ErrorCode.invalid_replica_assignment
-    if sorted(assignments) != list(range(len(assignments))):
+    by_partition: dict[int, Sequence[int]] = {}
+    for partition, replicas in assignments:
+        if partition in by_partition:
+            return (
+                invalid,
+                f"Found multiple manual partition assignments for partition {partition}",
+            )
+        by_partition[partition] = replicas
+    if sorted(by_partition) != list(range(len(by_partition))):
         return invalid, "partitions should be a consecutive 0-based integer sequence"
-    sizes = {len(replicas) for replicas in assignments.values()}
-    for _, replicas in sorted(assignments.items()):
+    first = by_partition[0]
+    for _, replicas in sorted(by_partition.items()):
         if error := replicas_error(replicas, brokers):
             return invalid, error
-        if len(sizes) > 1 and len(replicas) != len(assignments[0]):
+        if len(replicas) != len(first):
             return (
                 invalid,
                 "The manual partition assignment includes a partition with "
                 f"{len(replicas)} replica(s), but this is not consistent with previous partitions, "
-                f"which have {len(assignments[0])} replica(s).",
+                f"which have {len(first)} replica(s).",
             )
     return None
 
@@ -106,13 +119,4 @@ def new_partition_count_error(topic: str, count: int, present: int) -> str | Non
             f"The topic {topic} currently has {present} partition(s); {count} would not be an "
             "increase."
         )
-    if count - present > MAX_PARTITIONS_PER_BATCH:
-        return _too_many(count - present)
     return None
-
-
-def _too_many(count: int) -> str:
-    return (
-        f"Excessively large number of partitions per request: {count}, at most "
-        f"{MAX_PARTITIONS_PER_BATCH} are allowed."
-    )

@@ -57,6 +57,17 @@ TEST(MessageShape, LengthsBelowNullAreRefused) {
   EXPECT_EQ(reason(kPlainShape, {0, 0, 0, 1, 0x80, 0}), "a length is negative");
 }
 
+TEST(MessageShape, StringsAreLimitedAndBytesAreNot) {
+  Bytes message = {0x80, 0x80, 0x02};  // a length of kMaxStringBytes, plus one
+  message.resize(message.size() + kMaxStringBytes);
+  const Bytes string = {op(ShapeOp::kCompactString)};
+  EXPECT_EQ(reason(string, message), "");
+  message.front() = 0x81;
+  message.push_back(0);
+  EXPECT_EQ(reason(string, message), "a string is too long");
+  EXPECT_EQ(reason({op(ShapeOp::kCompact)}, message), "");
+}
+
 TEST(MessageShape, NestedArraysShareOneLimitOfElements) {
   // 1,000 arrays of 200 strings each are as many elements as are allowed; the outer ones come on
   // top.

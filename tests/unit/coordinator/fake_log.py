@@ -5,7 +5,10 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from kio.schema.errors import ErrorCode
+
 from barnabas._records import encode_batch
+from barnabas.coordinator.coordinator import GroupCoordinator
 
 
 class FakeCoreError(Exception):
@@ -68,6 +71,11 @@ class FakeLog:
 
     def partition_info(self, topic: str, partition: int) -> Any:
         return SimpleNamespace(log_start_offset=0)
+
+
+def is_loading(groups: GroupCoordinator) -> bool:
+    """Whether some groups are not known yet."""
+    return groups.listed()[1] is ErrorCode.coordinator_load_in_progress
 
 
 class FakeOffsetsTopic:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from kio.schema.errors import ErrorCode
@@ -15,7 +16,7 @@ from barnabas.state.group.liveness import Leaver
 from barnabas.state.group.member import Protocol
 from barnabas.state.group.responses import JoinResponse, SyncResponse
 from barnabas.state.group.sync import SyncRequest
-from unit.coordinator.fake_log import FakeLog, FakeOffsetsTopic
+from unit.coordinator.fake_log import FakeLog, FakeOffsetsTopic, is_loading
 
 PARTITIONS = 50
 QUICK = GroupConfig(initial_rebalance_delay_ms=0, min_session_timeout_ms=1)
@@ -106,7 +107,7 @@ def test_group_and_its_offsets_survive_a_restart() -> None:
         await coordinator.stop()
 
         successor = await reopened(log)
-        await until(lambda: not successor.is_loading)
+        await until(lambda: not is_loading(successor))
         assert successor.heartbeat("g", joined.member_id, None, 1) is ErrorCode.none
         offsets, error = successor.committed("other")
         assert error is ErrorCode.none
@@ -147,7 +148,7 @@ def test_loading_coordinator_says_so_and_denies_no_group() -> None:
         # Thrown out, members would drop their partitions for nothing.
         assert coordinator.heartbeat("g", "m", None, 1) is ErrorCode.none
         log.reads_allowed.set()
-        await until(lambda: not coordinator.is_loading)
+        await until(lambda: not is_loading(coordinator))
         assert coordinator.heartbeat("g", "m", None, 1) is ErrorCode.unknown_member_id
         await coordinator.stop()
 
@@ -283,7 +284,7 @@ def test_offsets_expire_while_the_broker_runs() -> None:
         await until(lambda: coordinator.listed()[0] == [])
         await coordinator.stop()
         successor = await reopened(log)
-        await until(lambda: not successor.is_loading)
+        await until(lambda: not is_loading(successor))
         assert successor.listed() == ([], ErrorCode.none)
         await successor.stop()
 
@@ -297,7 +298,7 @@ def test_offsets_of_topics_deleted_while_the_broker_was_down_are_dropped_at_load
         await ask(lambda reply: coordinator.commit(commit_request("g", 1), reply))
         await coordinator.stop()
         successor = await reopened(log, topics=frozenset())
-        await until(lambda: not successor.is_loading and successor.committed("g")[0] == {})
+        await until(lambda: not is_loading(successor) and successor.committed("g")[0] == {})
         await successor.stop()
 
     run(scenario)
@@ -314,7 +315,7 @@ def test_record_that_cannot_be_read_costs_no_other_group() -> None:
         await ask(lambda reply: coordinator.commit(commit_request("g", 2), reply))
         await coordinator.stop()
         successor = await reopened(log)
-        await until(lambda: not successor.is_loading)
+        await until(lambda: not is_loading(successor))
         assert successor.committed("g")[0]["t"][0].offset == 2
         await successor.stop()
 
@@ -330,9 +331,42 @@ def test_unreadable_partition_is_not_available_and_the_others_are() -> None:
 
     async def scenario() -> None:
         coordinator = await reopened(BrokenLog())
-        await until(lambda: not coordinator.is_loading)
+        await until(lambda: coordinator.describe("h") == (None, ErrorCode.none))
         assert coordinator.describe("g") == (None, ErrorCode.coordinator_not_available)
+        await coordinator.stop()
+
+    run(scenario)
+
+
+def test_whoever_waits_is_answered_when_the_offsets_topic_is_deleted() -> None:
+    async def scenario() -> None:
+        log = FakeLog()
+        coordinator = await new_coordinator(log, GroupConfig(initial_rebalance_delay_ms=60_000))
+        joining = asyncio.create_task(ask(lambda reply: coordinator.join(join_request("g"), reply)))
+        log.is_held = True
+        committing = asyncio.create_task(
+            ask(lambda reply: coordinator.commit(commit_request("h", 1), reply))
+        )
+        await until(lambda: bool(log.held))
+        coordinator.on_topics_deleted(["__consumer_offsets"])
+        assert (await joining).error is ErrorCode.not_coordinator
+        assert not coordinator.is_open
+        log.release_from_another_thread()
+        assert (await committing).error is ErrorCode.none  # it had been taken before
+        await coordinator.ensure_topic()
         assert coordinator.describe("h") == (None, ErrorCode.none)
+        await coordinator.stop()
+
+    run(scenario)
+
+
+def test_a_long_client_id_makes_a_member_that_can_be_told_and_stored() -> None:
+    async def scenario() -> None:
+        coordinator = await new_coordinator(FakeLog())
+        request = replace(join_request("g"), client_id="\N{GRINNING FACE}" * 8_191)
+        joined: JoinResponse = await ask(lambda reply: coordinator.join(request, reply))
+        assert joined.error is ErrorCode.none
+        assert len(joined.member_id.encode()) <= 32_767
         await coordinator.stop()
 
     run(scenario)

@@ -15,6 +15,7 @@ from barnabas.coordinator.routing import partition_for
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.responses import JoinResponse
 from peers.java import ToolShell, have_java
+from unit.coordinator.fake_log import is_loading
 from unit.coordinator.test_group_coordinator import (
     ask,
     commit_request,
@@ -66,7 +67,7 @@ class StoredGroups:
         await self.groups.start()
         if not self.groups.is_open:
             await self.groups.ensure_topic()
-        await until(lambda: not self.groups.is_loading)
+        await until(lambda: not is_loading(self.groups))
         return self.groups
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,6 +1,8 @@
 """DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and ListConfigResources over the wire."""
 
+import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,8 +99,8 @@ def test_a_brokers_configuration_is_described(client: WireClient) -> None:
         (TOPIC, "nope", "unknown_topic_or_partition"),
         (TOPIC, "a b", "invalid_topic_exception"),
         (BROKER, "9", "invalid_request"),
-        (BROKER_LOGGER, "1", "invalid_request"),
-        (GROUP, "g", "invalid_request"),
+        (BROKER_LOGGER, "9", "invalid_request"),
+        (GROUP, "", "invalid_request"),
     ],
 )
 def test_resources_that_are_not_here_are_refused(
@@ -248,8 +250,13 @@ def test_a_brokers_limit_takes_effect_at_once_and_survives_a_restart(tmp_path: A
 
 def test_read_only_broker_keys_are_refused(client: WireClient) -> None:
     error, message = alter(client, BROKER, "1", ("num.network.threads", SET, "9"))
-    assert error == "invalid_config"
-    assert "Cannot update these configs dynamically" in (message or "")
+    assert error == "invalid_request"
+    assert message == "Cannot update these configs dynamically: [num.network.threads]"
+    two = (("num.partitions", SET, "3"), ("node.id", SET, "2"))
+    assert "[node.id, num.partitions]" in (alter(client, BROKER, "1", *two)[1] or "")
+    for name in ("no.such.key", "log.cleaner.threads", "num.partitions"):
+        assert alter(client, BROKER, "1", (name, DELETE, None)) == ("none", None)
+        assert alter(client, BROKER, "1", (name, SET, "1"))[0] == "invalid_request"
     assert alter(client, BROKER, "x", ("message.max.bytes", SET, "9"))[0] == "invalid_request"
 
 
@@ -260,3 +267,79 @@ def test_resources_with_configurations_are_listed(client: WireClient) -> None:
     assert (BROKER, "1") in found
     topics = client.ask("ListConfigResources", 1, resource_types=[TOPIC]).config_resources
     assert {r.resource_type for r in topics} == {TOPIC}
+
+
+def test_a_limit_that_locks_everybody_out_is_refused(client: WireClient) -> None:
+    error, message = alter(client, BROKER, "1", ("max.connections.per.ip", SET, "0"))
+    assert error == "invalid_request"
+    assert message == (
+        "requirement failed: max.connections.per.ip can be set to zero only if "
+        "max.connections.per.ip.overrides property is set."
+    )
+    assert alter(client, BROKER, "1", ("log.retention.ms", SET, "0"))[0] == "invalid_request"
+    assert alter(client, BROKER, "1", ("log.retention.ms", SET, "x"))[0] == "invalid_request"
+
+
+def test_the_expiration_of_producer_ids_changes_while_the_broker_runs(client: WireClient) -> None:
+    key = "producer.id.expiration.ms"
+    assert alter(client, BROKER, "1", (key, SET, "1000"))[0] == "none"
+    assert value(client, BROKER, "1", key) == ("1000", DYNAMIC_BROKER)
+    assert alter(client, BROKER, "1", (key, DELETE, None))[0] == "none"
+
+
+def test_compaction_lags_that_contradict_each_other_are_refused(client: WireClient) -> None:
+    lags = (("min.compaction.lag.ms", SET, "100"), ("max.compaction.lag.ms", SET, "50"))
+    assert alter(client, TOPIC, "t", *lags) == (
+        "invalid_config",
+        "conflict topic config setting min.compaction.lag.ms (100) > max.compaction.lag.ms (50)",
+    )
+
+
+def test_defaults_of_all_topics_cannot_be_set(client: WireClient) -> None:
+    assert alter(client, TOPIC, "", ("retention.ms", SET, "1"))[0] == "invalid_request"
+    assert alter(client, TOPIC, "nowhere", ("retention.ms", SET, "1")) == (
+        "unknown_topic_or_partition",
+        "The topic 'nowhere' does not exist.",
+    )
+
+
+def test_a_list_cannot_outgrow_what_a_message_can_say(client: WireClient) -> None:
+    key = "follower.replication.throttled.replicas"
+    first, second = (",".join(f"{n}:{n}" for n in range(a, a + 2_500)) for a in (0, 10_000))
+    assert alter(client, TOPIC, "t", (key, SET, first))[0] == "none"
+    assert alter(client, TOPIC, "t", (key, APPEND, second))[0] == "invalid_config"
+    assert describe(client, TOPIC, "t", None).error_code == 0
+    assert alter(client, TOPIC, "t", (key, DELETE, None))[0] == "none"
+
+
+def test_loggers_are_described_with_their_levels(client: WireClient) -> None:
+    listed = client.ask("ListConfigResources", 1, resource_types=[BROKER_LOGGER])
+    assert [r.resource_name for r in listed.config_resources] == ["1"]
+    result = describe(client, BROKER_LOGGER, "1", None)
+    assert result.error_code == 0
+    loggers = {entry.name: entry for entry in result.configs}
+    assert loggers["barnabas.node"].value in logging.getLevelNamesMapping()
+    assert all(entry.read_only for entry in result.configs)
+
+
+def test_groups_have_nothing_to_configure(client: WireClient) -> None:
+    result = describe(client, GROUP, "g", None)
+    assert (result.error_code, result.configs) == (0, ())
+
+
+def test_a_resource_that_cannot_be_described_does_not_spoil_the_others(
+    broker: barnabas.Broker, client: WireClient
+) -> None:
+    broker.create_topic("spoilt")
+    catalog = broker._node.catalog
+    topic = catalog.topic("spoilt")
+    assert topic is not None
+    catalog.put(replace(topic, config={"retention.ms": "no number"}))
+    resources = [
+        {"resource_type": TOPIC, "resource_name": name, "configuration_keys": None}
+        for name in ("spoilt", "t")
+    ]
+    spoilt, other = client.ask("DescribeConfigs", 4, resources=resources).results
+    assert spoilt.error_code.name == "unknown_server_error"
+    assert (other.error_code, len(other.configs)) == (0, 33)
+    broker.delete_topic("spoilt")

@@ -8,6 +8,7 @@ import pytest
 from kio.schema.errors import ErrorCode
 
 from barnabas.state.group.config import GroupConfig
+from unit.coordinator.fake_log import is_loading
 from unit.handlers.group_broker import (
     CONFIG,
     TOPIC_ID,
@@ -99,7 +100,7 @@ def test_loading_group_is_not_reported_as_without_offsets(version: int) -> None:
             assert [item.error_code for item in fetched.topics[0].partitions] == [loading] * 2
         assert await commit(successor, 43) is loading
         broker.log.reads_allowed.set()
-        while successor.groups.is_loading:
+        while is_loading(successor.groups):
             await asyncio.sleep(0.001)
         assert offsets((await fetch(successor, version)).topics[0]) == [(42, "note"), NOTHING]
         await successor.groups.stop()

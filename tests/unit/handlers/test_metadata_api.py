@@ -161,3 +161,24 @@ def test_the_cluster_is_described(
     assert answer.error_code == 0
     assert [f"{b.host}:{b.port}" for b in answer.brokers] == [broker.bootstrap_servers]
     assert answer.cluster_id == client.ask("Metadata", 9, topics=[]).cluster_id
+
+
+@pytest.mark.parametrize("version", [12, 13])
+def test_an_id_counts_more_than_a_name(
+    broker: barnabas.Broker, client: WireClient, version: int
+) -> None:
+    broker.create_topic(f"both-{version}")
+    topic = broker._node.catalog.topic(f"both-{version}")
+    assert topic is not None
+    known, unknown = uuid.UUID(bytes=topic.topic_id), uuid.uuid4()
+    asked = [
+        {"name": "never-made", "topic_id": known},
+        {"name": f"both-{version}", "topic_id": unknown},
+        {"name": "never-made", "topic_id": unknown},
+    ]
+    found, lost = client.ask(
+        "Metadata", version, topics=asked, allow_auto_topic_creation=True
+    ).topics
+    assert (found.name, found.error_code) == (f"both-{version}", 0)
+    assert (lost.name, lost.error_code.name) == (None, "unknown_topic_id")
+    assert broker._node.catalog.topic("never-made") is None

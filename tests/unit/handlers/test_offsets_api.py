@@ -8,6 +8,8 @@ import pytest
 from confluent_kafka import Producer
 
 import barnabas
+from barnabas.metadata.producer_ids import ProducerIds
+from barnabas.metadata.store import StoreError
 from unit.wire import WireClient
 
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED, PENDING_UPLOAD = range(-1, -7, -1)
@@ -164,3 +166,47 @@ def test_sizes_of_partitions_are_described(
     assert [topic.name for topic in some.topics] == ["t"]
     if version >= 4:
         assert some.total_bytes >= some.usable_bytes > 0
+
+
+@pytest.mark.parametrize("version", range(3, 6))
+@pytest.mark.parametrize(("producer_id", "epoch"), [(5, -1), (-1, 5)])
+def test_a_producer_has_both_an_id_and_an_epoch_or_neither(
+    client: WireClient, version: int, producer_id: int, epoch: int
+) -> None:
+    answer = client.ask(
+        "InitProducerId",
+        version,
+        transactional_id=None,
+        producer_id=producer_id,
+        producer_epoch=epoch,
+    )
+    assert answer.error_code.name == "invalid_request"
+
+
+def test_a_producer_is_to_ask_again_while_no_ids_can_be_reserved(
+    broker: barnabas.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: ProducerIds) -> int:
+        raise StoreError("disk full")
+
+    with barnabas.Broker() as other, WireClient(other.bootstrap_servers) as client:
+        ask = {"transactional_id": None, "producer_id": -1, "producer_epoch": -1}
+        with monkeypatch.context() as patched:
+            patched.setattr(ProducerIds, "_reserve", fail)
+            answer = client.ask("InitProducerId", 5, **ask)
+        assert answer.error_code.name == "coordinator_load_in_progress"
+        assert client.ask("InitProducerId", 5, **ask).error_code == 0
+
+
+def test_a_partition_asked_for_twice_is_answered_once(client: WireClient) -> None:
+    partition = {"partition_index": 0, "timestamp": LATEST, "current_leader_epoch": -1}
+    unknown = {**partition, "partition_index": 7}
+    topics = [
+        {"name": "t", "partitions": [partition, unknown]},
+        {"name": "t", "partitions": [partition]},
+    ]
+    (topic,) = client.ask("ListOffsets", 11, replica_id=-1, topics=topics).topics
+    assert [(p.partition_index, p.error_code.name) for p in topic.partitions] == [
+        (0, "invalid_request"),
+        (7, "unknown_topic_or_partition"),
+    ]

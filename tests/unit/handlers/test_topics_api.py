@@ -1,5 +1,7 @@
 """CreateTopics, DeleteTopics and CreatePartitions over the wire, in every version."""
 
+import asyncio
+import time
 import uuid
 from typing import Any
 
@@ -27,7 +29,8 @@ def new_topic(name: str, partitions: int = 1, replicas: int = 1, **more: Any) ->
 
 def create(broker: barnabas.Broker, *topics: dict[str, Any], version: int = 7, **more: Any) -> Any:
     with WireClient(broker.bootstrap_servers) as client:
-        return client.ask("CreateTopics", version, topics=list(topics), timeout=1000, **more).topics
+        values = {"timeout": 1000, "topics": list(topics), **more}
+        return client.ask("CreateTopics", version, **values).topics
 
 
 def refusal(broker: barnabas.Broker, topic: dict[str, Any]) -> tuple[str, str]:
@@ -204,7 +207,7 @@ def test_a_topic_grows_in_every_version(broker: barnabas.Broker, version: int) -
     [
         (1, None, "invalid_partitions"),
         (2, None, "invalid_partitions"),
-        (20_000, None, "invalid_partitions"),
+        (20_000, None, "policy_violation"),
         (4, [{"broker_ids": [1]}], "invalid_replica_assignment"),
         (3, [{"broker_ids": [9]}], "invalid_replica_assignment"),
     ],
@@ -224,13 +227,108 @@ def test_growth_that_is_none_is_refused(
 
 
 def test_one_request_makes_at_most_ten_thousand_partitions(broker: barnabas.Broker) -> None:
-    small, large = create(
+    answers = create(
         broker, new_topic("fits", 9000), new_topic("fits-not", 1001), validate_only=True
     )
-    assert small.error_code == 0
-    assert large.error_code.name == "policy_violation"
+    assert {answer.error_code.name for answer in answers} == {"policy_violation"}
     (huge,) = create(broker, new_topic("huge", 2**31 - 1))
-    assert huge.error_code.name == "invalid_partitions"
+    assert huge.error_code.name == "policy_violation"
+    assert huge.error_message == "Excessively large number of partitions per request."
+    create(broker, new_topic("wide-1"), new_topic("wide-2"))
+    growing = [{"name": f"wide-{n}", "count": 5_002, "assignments": None} for n in (1, 2)]
+    with WireClient(broker.bootstrap_servers) as client:
+        results = client.ask("CreatePartitions", 3, topics=growing).results
+    assert {answer.error_code.name for answer in results} == {"policy_violation"}
+    assert partition_count(broker, "wide-1") == 1
+
+
+def test_the_topic_of_kafkas_controllers_cannot_be_made(broker: barnabas.Broker) -> None:
+    name = "__cluster_metadata"
+    assert refusal(broker, new_topic(name)) == (
+        "invalid_request",
+        "Creation of internal topic __cluster_metadata is prohibited.",
+    )
+    with pytest.raises(barnabas.KafkaError, match="prohibited"):
+        broker.create_topic(name)
+    with WireClient(broker.bootstrap_servers) as client:
+        for version in versions("Metadata"):
+            (answer,) = client.ask(
+                "Metadata", version, topics=[{"name": name}], allow_auto_topic_creation=True
+            ).topics
+            assert answer.error_code.name == "unknown_topic_or_partition"
+    assert not (broker.data_dir / f"{name}-0").exists()
+
+
+def test_a_partition_assigned_twice_is_refused(broker: barnabas.Broker) -> None:
+    twice = [{"partition_index": 0, "broker_ids": [1]}] * 2
+    assert refusal(broker, new_topic("assigned-twice", -1, -1, assignments=twice)) == (
+        "invalid_replica_assignment",
+        "Found multiple manual partition assignments for partition 0",
+    )
+
+
+def test_the_number_of_partitions_is_checked_before_that_of_brokers(
+    broker: barnabas.Broker,
+) -> None:
+    assert refusal(broker, new_topic("none-on-two", 0, 2))[0] == "invalid_partitions"
+
+
+def test_a_topic_named_and_identified_is_not_deleted(broker: barnabas.Broker) -> None:
+    both, other = create(broker, new_topic("both"), new_topic("other"))
+    with WireClient(broker.bootstrap_servers) as client:
+        topics = [
+            {"name": "both", "topic_id": None},
+            {"name": None, "topic_id": both.topic_id},
+            {"name": "other", "topic_id": None},
+        ]
+        answers = client.ask("DeleteTopics", 6, topics=topics).responses
+    assert [(a.name, a.topic_id, a.error_code.name, a.error_message) for a in answers] == [
+        (
+            "both",
+            both.topic_id,
+            "invalid_request",
+            "The provided topic name maps to an ID that was already supplied.",
+        ),
+        ("other", other.topic_id, "none", None),
+    ]
+    assert partition_count(broker, "both") == 1
+    assert partition_count(broker, "other") is None
+
+
+def test_many_topics_are_deleted_in_one_go_and_can_be_made_again(broker: barnabas.Broker) -> None:
+    names = [f"many-{number}" for number in range(100)]
+    create(broker, *(new_topic(name, 3) for name in names))
+    with WireClient(broker.bootstrap_servers) as client:
+        topics = [{"name": name} for name in names]
+        begin_s = time.monotonic()
+        answers = client.ask("DeleteTopics", 6, topics=topics).responses
+        took_s = time.monotonic() - begin_s
+    assert {answer.error_code.name for answer in answers} == {"none"}
+    assert took_s < 0.5  # not a commit and three directories each
+    assert [partition_count(broker, name) for name in names[:3]] == [None] * 3
+    again = create(broker, *(new_topic(name) for name in names))
+    assert {answer.error_code.name for answer in again} == {"none"}
+    assert {path.name for path in broker.data_dir.glob("many-*-0")} == {f"{n}-0" for n in names}
+    assert not [path.name for path in broker.data_dir.glob("many-*-2")]
+
+
+def test_a_change_whose_turn_does_not_come_in_time_is_given_up(broker: barnabas.Broker) -> None:
+    create(broker, new_topic("held"))
+    changing = broker._node.topics._changing
+    asyncio.run_coroutine_threadsafe(changing.acquire(), broker._loop).result()
+    try:
+        (answer,) = create(broker, new_topic("late"), timeout=1)
+        assert answer.error_code.name == "request_timed_out"
+        with WireClient(broker.bootstrap_servers) as client:
+            topics = [{"name": "held", "count": 2, "assignments": None}]
+            (answer,) = client.ask("CreatePartitions", 3, topics=topics, timeout=0).results
+            assert answer.error_code.name == "request_timed_out"
+            (answer,) = client.ask("DeleteTopics", 5, topic_names=["held"], timeout=-1).responses
+            assert answer.error_code.name == "request_timed_out"
+    finally:
+        broker._loop.call_soon_threadsafe(changing.release)
+    assert partition_count(broker, "late") is None
+    assert partition_count(broker, "held") == 1
 
 
 def test_deletion_can_be_disabled() -> None:
@@ -243,10 +341,15 @@ def test_deletion_can_be_disabled() -> None:
         assert old.error_code.name == "invalid_request"
 
 
-def test_kafkas_own_topics_cannot_be_deleted(broker: barnabas.Broker) -> None:
+def test_groups_are_forgotten_with_the_topic_of_their_offsets(broker: barnabas.Broker) -> None:
+    name = "__consumer_offsets"
+    heartbeat = {"group_id": "g", "generation_id": 1, "member_id": "m", "group_instance_id": None}
     with WireClient(broker.bootstrap_servers) as client:
         client.ask("FindCoordinator", 0, key="g")
-        name = "__consumer_offsets"
+        assert client.ask("Heartbeat", 4, **heartbeat).error_code.name == "unknown_member_id"
         (answer,) = client.ask("DeleteTopics", 6, topics=[{"name": name}]).responses
-        assert answer.error_code.name == "topic_deletion_disabled"
+        assert answer.error_code.name == "none"
+        assert client.ask("Heartbeat", 4, **heartbeat).error_code.name == "not_coordinator"
+        assert client.ask("FindCoordinator", 0, key="g").error_code.name == "none"
+        assert client.ask("Heartbeat", 4, **heartbeat).error_code.name == "unknown_member_id"
     assert partition_count(broker, name) == 50

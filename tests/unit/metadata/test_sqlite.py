@@ -1,4 +1,4 @@
-"""The SQLite store: conditions, watches, damage, and a process killed in the middle of commits."""
+"""The SQLite store: conditions, damage, and a process killed in the middle of commits."""
 
 import os
 import signal
@@ -40,18 +40,6 @@ def test_a_conflict_changes_nothing(path: Path) -> None:
         store.commit([Delete("/a", 7)])
     store.commit([Delete("/a", 0), Delete("/never-there")])
     assert store.list("/") == {}
-    store.close()
-
-
-def test_watchers_hear_of_their_paths_only_until_they_stop(path: Path) -> None:
-    store = SqliteStore(path)
-    heard: list[frozenset[str]] = []
-    unwatch = store.watch("/topics/", heard.append)
-    store.commit([Put("/topics/a", b""), Put("/cluster", b"")])
-    store.commit([Put("/cluster", b"")])
-    unwatch()
-    store.commit([Delete("/topics/a")])
-    assert heard == [frozenset({"/topics/a"})]
     store.close()
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 import barnabas
+from barnabas._core import Core, CoreError
 from barnabas.metadata.records import Tombstone
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.store import Put
+from unit.wire import WireClient
 
 
 @pytest.fixture
@@ -75,3 +77,51 @@ def test_a_topic_document_that_cannot_be_read_is_refused(data_dir: Path) -> None
     store.close()
     with pytest.raises(barnabas.StartError, match="topic t"):
         barnabas.Broker(data_dir)
+
+
+@pytest.mark.parametrize("tombstoned", [True, False])
+def test_a_directory_that_cannot_be_moved_does_not_end_the_start(
+    data_dir: Path,
+    tombstoned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class StuckCore(Core):
+        def delete_directory(self, topic: str, partition: int) -> None:
+            raise CoreError(f"{topic}-{partition} is busy")
+
+        def set_aside_directory(self, topic: str, partition: int) -> str:
+            raise CoreError(f"{topic}-{partition} is busy")
+
+    shutil.copytree(data_dir / "t-0", data_dir / "stuck-0")
+    tombstone = Tombstone("stuck", bytes(range(16)), 1)
+    if tombstoned:
+        store = SqliteStore(data_dir / FILE_NAME)
+        store.commit([Put(tombstone.path, tombstone.encode())])
+        store.close()
+    with monkeypatch.context() as patched:
+        patched.setattr("barnabas.node.Core", StuckCore)
+        with barnabas.Broker(data_dir):
+            assert partitions(data_dir) == {"t-0", "t-1", "stuck-0"}
+    (error,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert str(data_dir / "stuck-0") in error
+    with barnabas.Broker(data_dir):  # tries again
+        left = partitions(data_dir) - {"t-0", "t-1"}
+        assert [name for name in left if not name.endswith("-stray")] == []
+        assert len(left) == (0 if tombstoned else 1)
+
+
+def test_deletions_that_a_stop_has_overtaken_are_finished_at_the_next_start(
+    data_dir: Path,
+) -> None:
+    names = [f"gone-{number}" for number in range(100)]
+    with barnabas.Broker(data_dir) as broker, WireClient(broker.bootstrap_servers) as client:
+        new = {"num_partitions": 4, "replication_factor": 1, "assignments": [], "configs": []}
+        topics = [{"name": name, **new} for name in names]
+        client.ask("CreateTopics", 7, topics=topics, timeout=60_000)
+        doomed = [{"name": name, "topic_id": None} for name in names]
+        answers = client.ask("DeleteTopics", 6, topics=doomed, timeout=60_000).responses
+        assert {answer.error_code for answer in answers} == {0}
+    with barnabas.Broker(data_dir) as broker:
+        assert partitions(data_dir) == {"t-0", "t-1"}
+        broker.create_topic("gone-7")

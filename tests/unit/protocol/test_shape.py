@@ -8,8 +8,10 @@ import pytest
 from barnabas._core import shape_mismatch
 from barnabas.protocol.apis import API_BY_KEY, APIS, Api
 from barnabas.protocol.codec import BadRequest, codec_for, schema_class
+from barnabas.protocol.encoder import write_uvarint
 from barnabas.protocol.shape import request_shape
 from fuzz.requests import sample_body
+from unit.wire import is_flexible, request_message
 
 METADATA = API_BY_KEY[3]
 LIST_OFFSETS = API_BY_KEY[2]
@@ -80,3 +82,29 @@ def test_tagged_fields_beyond_the_message_are_refused() -> None:
         codec_for(METADATA, 12).decode(header_tag_too_long + bytes(20))
     with pytest.raises(BadRequest, match="cut off"):
         codec_for(METADATA, 12).decode(b"\xff\xff\xff\xff\x0f")
+
+
+def test_a_string_longer_than_kafkas_is_refused_in_every_encoding() -> None:
+    """Versions before the flexible ones cannot say it at all, so it must not get in."""
+    api, flexible = API_BY_KEY[15], 5  # DescribeGroups
+
+    def body(size: int) -> bytes:
+        length = bytearray()
+        write_uvarint(length, size + 1)
+        return b"\0\x02" + bytes(length) + b"x" * size + b"\0\0"
+
+    assert codec_for(api, flexible).decode(body(32_767)).groups == ("x" * 32_767,)
+    with pytest.raises(BadRequest, match="string is too long"):
+        codec_for(api, flexible).decode(body(32_768))
+    with pytest.raises(BadRequest, match="negative"):
+        codec_for(api, 0).decode(struct.pack(">iH", 1, 40_000) + b"x" * 40_000)
+
+
+def test_bytes_may_be_longer_than_strings() -> None:
+    join = API_BY_KEY[11]
+    values = {"protocols": [{"name": "range", "metadata": b"m" * 100_000}]}
+    for version in range(join.min_version, join.max_version + 1):
+        message = request_message(join, version, values)
+        shape = request_shape(schema_class(join, version, "request"))
+        header = b"\0" if is_flexible(join, version) else b""
+        assert shape_mismatch(shape, header + message) is None

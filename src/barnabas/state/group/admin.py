@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from barnabas.state.group.group import Group, GroupState
 from barnabas.state.group.responses import DescribedGroup, DescribedMember, ListedGroup
 
-CLASSIC_TYPE = "Classic"
-"""The group type Kafka's tools show, for groups of the classic protocol."""
+CLASSIC_TYPE = "classic"
+"""The group type of groups of the classic protocol, as ListGroups says it."""
 
 
 def describe_group(group: Group) -> DescribedGroup:
@@ -37,7 +37,7 @@ def list_groups(
     """The groups in one of `states` and of one of `types`, without regard to case; empty: all."""
     wanted_states = {state.strip().lower() for state in states}
     wanted_types = {group_type.strip().lower() for group_type in types}
-    if wanted_types and CLASSIC_TYPE.lower() not in wanted_types:
+    if wanted_types and CLASSIC_TYPE not in wanted_types:
         return []
     return [
         ListedGroup(group.group_id, group.protocol_type or "", group.state.value, CLASSIC_TYPE)

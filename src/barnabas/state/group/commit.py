@@ -21,6 +21,7 @@ from barnabas.state.group.records import (
 from barnabas.state.group.responses import CommitResponse, DeleteOffsetsResponse
 
 DEFAULT_RETENTION = -1
+INT64_MAX = 2**63 - 1
 TOMBSTONES_PER_APPEND = 4_096  # an append is one batch, which max.message.bytes limits
 COMMITTED = CommitResponse()
 
@@ -99,7 +100,7 @@ def commit_offsets(
     expire_timestamp_ms = (
         NO_TIMESTAMP
         if request.retention_ms == DEFAULT_RETENTION
-        else now.wall_ms + request.retention_ms
+        else min(max(now.wall_ms + request.retention_ms, 0), INT64_MAX)
     )
     accepted: list[PartitionOffset] = []
     rejected: dict[tuple[str, int], ErrorCode] = {}

@@ -11,10 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from kio.schema.errors import ErrorCode
+
 from barnabas.state.group.records import Record
 
 Token = object
 """Names one waiting request. Opaque here; each token is answered exactly once."""
+
+
+CANNOT_BE_STORED = ErrorCode.invalid_record
+"""The failure of an append whose records have no bytes: it will not do better next time."""
 
 
 class Instant(NamedTuple):

@@ -16,6 +16,8 @@ from barnabas.state.group.rebalance import (
 from barnabas.state.group.records import GroupRecord
 from barnabas.state.group.responses import JoinResponse
 
+MEMBER_ID_PREFIX_MAX = 8_000  # characters, of four bytes at most: a string has 32,767 at most
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinRequest:
@@ -86,15 +88,20 @@ def join_group(join: Join, new_member_uuid: str) -> None:
     elif request.member_id != UNKNOWN_MEMBER_ID:
         _join_with_member_id(join)
     elif request.group_instance_id is not None:
-        member_id = f"{request.group_instance_id}-{new_member_uuid}"
+        member_id = _member_id(request.group_instance_id, new_member_uuid)
         if request.group_instance_id in group.static_members:
             _replace_static_member(join, member_id)
         else:
             _add_member(join, member_id)
     elif request.requires_known_member_id:
-        _add_pending_member(join, f"{request.client_id}-{new_member_uuid}")
+        _add_pending_member(join, _member_id(request.client_id, new_member_uuid))
     else:
-        _add_member(join, f"{request.client_id}-{new_member_uuid}")
+        _add_member(join, _member_id(request.client_id, new_member_uuid))
+
+
+def _member_id(prefix: str, new_member_uuid: str) -> str:
+    """A new member's id. An id that no message could carry would make its group unusable."""
+    return f"{prefix[:MEMBER_ID_PREFIX_MAX]}-{new_member_uuid}"
 
 
 def _has_room(group: Group, member_id: str, max_size: int) -> bool:

@@ -5,7 +5,7 @@ that asks for stable offsets is told to ask again, and a deletion of everything 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import NamedTuple
 
 from barnabas.state.group.records import NO_TIMESTAMP, CommittedOffset
@@ -45,10 +45,12 @@ class OffsetStore:
         """All committed offsets; not to be changed by the caller."""
         return self._by_topic
 
-    def partitions(self, topic: str) -> set[int]:
-        """The partitions of a topic with an offset, stored or on its way."""
-        in_flight = {partition for name, partition in self._in_flight if name == topic}
-        return in_flight.union(self._by_topic.get(topic, ()))
+    def partitions_of(self, topics: Set[str]) -> list[tuple[str, int]]:
+        """The partitions of some topics with an offset, stored or on its way."""
+        found = {key for key in self._in_flight if key[0] in topics}
+        for topic in topics & self._by_topic.keys():
+            found.update((topic, partition) for partition in self._by_topic[topic])
+        return sorted(found)
 
     def all_partitions(self) -> list[tuple[str, int]]:
         """All partitions with an offset, stored or on its way."""

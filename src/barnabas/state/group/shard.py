@@ -5,7 +5,7 @@ carry a token; its one answer is in the effects of this event or of a later one.
 refused changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from kio.schema.errors import ErrorCode
 
@@ -15,7 +15,14 @@ from barnabas.state.group import sync as syncs
 from barnabas.state.group.admin import describe_group, list_groups
 from barnabas.state.group.commit import CommitRequest, OffsetsAppend, TombstonesAppend
 from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import Effects, Instant, TimerKey, TimerKind, Token
+from barnabas.state.group.effects import (
+    CANNOT_BE_STORED,
+    Effects,
+    Instant,
+    TimerKey,
+    TimerKind,
+    Token,
+)
 from barnabas.state.group.group import Group, GroupState
 from barnabas.state.group.join import Join, JoinRequest, StaticMemberAppend
 from barnabas.state.group.liveness import Leaver, heartbeat, leave_group, on_session_timer
@@ -182,14 +189,13 @@ class GroupShard:
                 commits.append_tombstones(group, expired, effects, deletes_group=is_unused)
         return effects
 
-    def delete_topic(self, topic: str) -> Effects:
-        """Drops all offsets of a topic that is no more."""
+    def delete_topics(self, topics: Set[str]) -> Effects:
+        """Drops all offsets of topics that are no more."""
         effects = Effects()
         for group in self.groups.values():
-            partitions = group.offsets.partitions(topic)
+            partitions = group.offsets.partitions_of(topics)
             if partitions and group.state is not GroupState.DEAD:
-                keys = [(topic, partition) for partition in sorted(partitions)]
-                commits.append_tombstones(group, keys, effects)
+                commits.append_tombstones(group, partitions, effects)
         return effects
 
     # -- administration
@@ -256,6 +262,12 @@ class GroupShard:
     def append_failed(self, outcome: object, error: ErrorCode, now: Instant) -> Effects:
         """The append with this outcome is not stored; `error` is what clients are to be told."""
         effects = Effects()
+        if error is CANNOT_BE_STORED:
+            if isinstance(outcome, TombstonesAppend):
+                # What cannot be written has never been stored: memory is all there is to clear.
+                self._tombstones_appended(outcome, effects)
+                return effects
+            error = ErrorCode.unknown_server_error
         match outcome:
             case OffsetsAppend(group_id=group_id):
                 group = self.groups[group_id]
@@ -315,4 +327,15 @@ class GroupShard:
                 group.restart_session(member, now, effects)
             if len(group.members) > self.config.max_size:
                 prepare_rebalance(group, now, self.config, effects)
+        return effects
+
+    def unloaded(self) -> Effects:
+        """The log is no more, and the groups with it: members have to look for a coordinator."""
+        effects = Effects()
+        error = ErrorCode.not_coordinator
+        for group in self.groups.values():
+            for member in group.members.values():
+                unjoined = JoinResponse(error=error, member_id=member.member_id)
+                group.answer_join(member, unjoined, effects)
+                group.answer_sync(member, SyncResponse(error=error), effects)
         return effects

@@ -1,6 +1,7 @@
 """Committed offsets: who may commit, what survives, what expires."""
 
 from barnabas.state.group.config import GroupConfig
+from barnabas.state.group.effects import CANNOT_BE_STORED
 from unit.state.group.transcript import Transcript
 
 STABLE_MEMBER = """
@@ -302,6 +303,28 @@ def test_retention_asked_for_by_the_client_overrides_the_brokers() -> None:
         4999  offsets?                 => offsets t/0=5
         5000  admin expire
         5000  group?                   => no group
+    """)
+
+
+def test_a_retention_beyond_all_times_never_ends_and_one_before_them_has_ended() -> None:
+    Transcript(GroupConfig(offsets_retention_ms=1000)).run(f"""
+        0     x commit t/0=5 retention={2**63 - 1} => x ok
+        0     x commit t/1=6 retention={-(2**63)} => x ok
+        0     broker restarts
+        5000  admin expire
+        5000  offsets?                 => offsets t/0=5
+    """)
+
+
+def test_a_group_that_cannot_be_stored_goes_from_memory() -> None:
+    script = Transcript(GroupConfig(offsets_retention_ms=1000))
+    script.run("""
+        0     x commit t/0=5           => x ok
+    """)
+    script.world.storage_error = CANNOT_BE_STORED
+    script.run("""
+        1000  admin expire
+        1000  group?                   => no group
     """)
 
 

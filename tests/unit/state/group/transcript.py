@@ -202,7 +202,7 @@ class Transcript:
             keys = [(topic, int(partition)) for topic, partition in (w.split("/") for w in rest)]
             self.world.perform(shard.delete_offsets(GROUP, keys, call))
         elif verb == "delete-topic":
-            self.world.perform(shard.delete_topic(rest[0]))
+            self.world.perform(shard.delete_topics({rest[0]}))
         else:
             assert verb == "expire"
             self.world.perform(shard.expire(instant))
