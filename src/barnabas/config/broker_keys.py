@@ -16,13 +16,14 @@ from barnabas.config.keys import (
 )
 from barnabas.config.topic_default_keys import TOPIC_DEFAULT_KEYS
 from barnabas.config.topic_keys import DAY_MS, HOUR_MS, MINUTE_MS, NO_EFFECT
-from barnabas.config.validators import Validator, at_least, list_of
+from barnabas.config.validators import Validator, at_least, between, list_of
 
 _INT, _SHORT, _LONG = ConfigType.INT, ConfigType.SHORT, ConfigType.LONG
 _BOOL, _STRING, _LIST = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.LIST
 _HIGH, _MEDIUM, _LOW = Importance.HIGH, Importance.MEDIUM, Importance.LOW
 
 REACTORS_DEFAULT_MAX: Final = 4
+REACTORS_MAX: Final = 1024
 
 
 def _key(
@@ -124,7 +125,7 @@ _NETWORK = (
         _INT,
         min(REACTORS_DEFAULT_MAX, os.cpu_count() or 1),
         "Threads that serve connections.",
-        check=at_least(1),
+        check=between(1, REACTORS_MAX),
     ),
     _key(
         _HIGH,

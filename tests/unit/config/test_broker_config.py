@@ -1,6 +1,9 @@
 """Which value is in force, and where it is from."""
 
+import pytest
+
 from barnabas.config.broker_config import BrokerConfig, Source
+from barnabas.errors import ConfigError
 
 HOUR_MS = 3_600_000
 
@@ -64,3 +67,9 @@ def test_the_core_gets_plain_values() -> None:
     broker = BrokerConfig({"internal.segment.bytes": "600"})
     assert broker.core_topic_config({})["internal.segment.bytes"] == 600
     assert all(isinstance(v, int | str | bool) for v in broker.core_settings().values())
+
+
+@pytest.mark.parametrize("text", ["0", "1025", "100000"])
+def test_a_number_of_threads_that_no_machine_has_names_its_key(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"num\.network\.threads"):
+        BrokerConfig({"num.network.threads": text})
