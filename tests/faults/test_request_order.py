@@ -6,8 +6,9 @@ import pytest
 
 from faults.conftest import ServerFactory
 from faults.wire import Wire, framed, header
+from peers.processes import wait_until
 
-METADATA, OFFSET_COMMIT, OFFSET_FETCH = 3, 8, 9
+METADATA, OFFSET_COMMIT, OFFSET_FETCH, FIND_COORDINATOR = 3, 8, 9, 10
 CREATE_TOPICS, DELETE_TOPICS = 19, 20
 ROUNDS = 50
 OLD_ANSWER = struct.Struct(">i")  # the header of an answer
@@ -58,6 +59,12 @@ def in_one_send(wire: Wire, *requests: bytes) -> list[bytes]:
     return [answer[OLD_ANSWER.size :] for answer in answers if answer is not None]
 
 
+def is_committed(wire: Wire) -> bool:
+    """Whether the group's coordinator is there; the first question makes it."""
+    _, answer = in_one_send(wire, header(FIND_COORDINATOR, 0) + string("g"), commit("g", "t", 0))
+    return answer.endswith(struct.pack(">h", 0))
+
+
 def topic_error(metadata: bytes, topic: str) -> int:
     """The error code that stands before the topic's name in a Metadata v1 answer."""
     at = metadata.index(string(topic))
@@ -72,6 +79,7 @@ def wire(new_server: ServerFactory) -> Wire:
 
 def test_an_offset_fetch_behind_a_commit_sees_what_it_committed(wire: Wire) -> None:
     assert len(in_one_send(wire, create_topic("t"))) == 1
+    wait_until(lambda: is_committed(wire), 20, "the coordinator takes commits")
     for offset in range(ROUNDS):
         _, found = in_one_send(wire, commit("g", "t", offset), committed("g", "t"))
         (read,) = struct.unpack_from(">q", found, 4 + 2 + 1 + 4 + 4)
