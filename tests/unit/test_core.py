@@ -200,7 +200,7 @@ def test_the_log_sink_gets_the_cores_lines(tmp_path: Path) -> None:
     _core.set_log_sink(lambda *line: lines.append(line))
     try:
         with barnabas.Log(tmp_path / "t-0") as log:
-            log.append([b"a" * 100])
+            log.append([(None, b"a" * 100)])
         segment = tmp_path / "t-0" / f"{0:020}.log"
         segment.write_bytes(segment.read_bytes()[:-1])
         (tmp_path / "t-0" / ".kafka_cleanshutdown").unlink()
