@@ -13,4 +13,7 @@ void bind_shape(pybind11::module_& module);
 void bind_log_sink(pybind11::module_& module);
 void bind_loadgen(pybind11::module_& module);
 
+/// Waits until the Python sink has the log lines so far. Requires the GIL, releases it.
+void flush_log_lines();
+
 }  // namespace barnabas::bindings

@@ -122,7 +122,9 @@ void bind_network(PyCore& core) {
   core.def(
       "stop",
       [](Engine& engine, int64_t grace_ms) {
-        check(without_gil([&] { return engine.stop(grace_ms); }));
+        const Status stopped = without_gil([&] { return engine.stop(grace_ms); });
+        flush_log_lines();
+        check(stopped);
       },
       py::arg("grace_ms"));
 }

@@ -34,7 +34,7 @@ net::Admission ControlQueue::offer(const net::Request& request) {
   queued_bytes_ += control.body.size();
   queue_.push_back(std::move(control));
   if (queue_.size() == 1) (void)eventfd_write(event_.get(), 1);  // cannot fail at 1
-  return net::Admission::kTaken;
+  return net::Admission::kTakenAlone;
 }
 
 ControlQueue::Taken ControlQueue::take(size_t limit) {
@@ -59,7 +59,7 @@ ControlQueue::Taken ControlQueue::take(size_t limit) {
 bool ControlQueue::has_room(size_t body_bytes) const {
   // A request larger than the limit passes alone.
   return queue_.empty() ||
-         (queue_.size() < max_queued_ && queued_bytes_ + body_bytes <= kMaxQueuedRequestBytes);
+         (queue_.size() < max_queued_ && queued_bytes_ + body_bytes <= max_queued_bytes_);
 }
 
 std::optional<net::RequestToken> ControlQueue::redeem(uint64_t token) {
@@ -83,8 +83,9 @@ std::vector<net::RequestToken> ControlQueue::stop() {
   return unanswered;
 }
 
-void ControlQueue::set_limit(size_t max_queued) {
+void ControlQueue::set_limits(size_t max_queued, size_t max_queued_bytes) {
   MutexLock lock(mutex_);
+  max_queued_bytes_ = max_queued_bytes;
   max_queued_ = max_queued;
 }
 

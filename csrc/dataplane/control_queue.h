@@ -3,10 +3,10 @@
 //
 // Thread-safety: safe from every thread.
 //
-// Limits: queued.max.requests, and kMaxQueuedRequestBytes of them (Kafka's
-// queued.max.request.bytes), waiting to be taken; beyond them offer() says kBusy, and take() says
+// Limits: queued.max.requests and queued.max.request.bytes (RequestMemory::limit_of), waiting to be
+// taken; beyond them offer() says kBusy, and take() says
 // that paused connections may be offered again. Requests taken and not yet answered are bounded by
-// what the server lets every connection have in flight.
+// the connections: one request each, as the server lets no other overtake it.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +23,10 @@
 
 namespace barnabas::dataplane {
 
-inline constexpr size_t kMaxQueuedRequestBytes = 128 << 20;
-
 class ControlQueue {
  public:
-  explicit ControlQueue(size_t max_queued) : max_queued_(max_queued) {}
+  ControlQueue(size_t max_queued, size_t max_queued_bytes)
+      : max_queued_(max_queued), max_queued_bytes_(max_queued_bytes) {}
   Status open();
 
   net::Admission offer(const net::Request& request) EXCLUDES(mutex_);
@@ -44,7 +43,7 @@ class ControlQueue {
 
   /// Readable while take() would return something.
   [[nodiscard]] int fd() const { return event_.get(); }
-  void set_limit(size_t max_queued) EXCLUDES(mutex_);
+  void set_limits(size_t max_queued, size_t max_queued_bytes) EXCLUDES(mutex_);
   [[nodiscard]] size_t queued() const EXCLUDES(mutex_);
 
  private:
@@ -53,6 +52,7 @@ class ControlQueue {
   UniqueFd event_;  // constant after open()
   mutable Mutex mutex_;
   size_t max_queued_ GUARDED_BY(mutex_);
+  size_t max_queued_bytes_ GUARDED_BY(mutex_);
   std::deque<ControlRequest> queue_ GUARDED_BY(mutex_);
   size_t queued_bytes_ GUARDED_BY(mutex_) = 0;  // of bodies in queue_
   std::unordered_map<uint64_t, net::RequestToken> tokens_ GUARDED_BY(mutex_);

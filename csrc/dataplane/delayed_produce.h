@@ -37,6 +37,9 @@ class DelayedProduce final : public DelayedOperation {
   void on_timeout() override { give_up(ErrorCode::kRequestTimedOut); }
   void on_stop() override { give_up(ErrorCode::kNotLeaderOrFollower); }
   bool count_visible(uint64_t) override { return true; }
+  [[nodiscard]] size_t memory_bytes() const override {
+    return sizeof(DelayedProduce) + response_.capacity() + pending_.capacity() * sizeof(Pending);
+  }
 
   /// Whether every partition is settled, one way or the other.
   bool settle();

@@ -17,6 +17,8 @@
 #include "dataplane/produce_handler.h"
 #include "dataplane/purgatory.h"
 #include "dataplane/upkeep.h"
+#include "net/log_limiter.h"
+#include "net/request_memory.h"
 #include "net/server.h"
 
 namespace barnabas::dataplane {
@@ -32,21 +34,8 @@ Error unknown_partition(std::string_view topic, int32_t partition) {
                "there is no partition " + std::string(topic) + "-" + std::to_string(partition)};
 }
 
-PartitionInfo info_of(const Partition& partition) {
-  PartitionInfo info;
-  info.topic = partition.topic().name;
-  info.partition = partition.index();
-  info.leader_epoch = partition.leader_epoch();
-  info.high_watermark = partition.high_watermark();
-  info.last_stable_offset = partition.last_stable_offset();
-  info.offline = partition.offline();
-  if (const storage::Log* log = partition.log()) {
-    info.log_start_offset = log->log_start_offset();
-    info.log_end_offset = log->log_end_offset();
-    info.size_bytes = log->size_bytes();
-    info.segment_count = log->segment_count();
-  }
-  return info;
+size_t queued_bytes_limit(const EngineConfig& config) {
+  return static_cast<size_t>(net::RequestMemory::limit_of(config.server.queued_max_request_bytes));
 }
 
 class EngineImpl final : public Engine, private net::RequestHandler {
@@ -54,14 +43,14 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   EngineImpl(EngineConfig config, Clock& clock)
       : clock_(clock),
         config_(config),
-        queue_(static_cast<size_t>(config.queued_max_requests)),
+        queue_(static_cast<size_t>(config.queued_max_requests), queued_bytes_limit(config)),
         disk_pool_("bnb-disk", config.disk_threads, kMaxQueuedDiskReads),
         sessions_(static_cast<size_t>(config.fetch_session_cache_slots), clock),
         server_(net::Server::create(config.server, *this, clock)),
         purgatory_(*server_, static_cast<size_t>(config.server.reactor_threads)),
-        produce_(table_, purgatory_, flusher_, *server_, clock,
+        produce_(table_, {*server_, purgatory_, disk_pool_, flusher_, clock},
                  static_cast<size_t>(config.server.reactor_threads)),
-        fetch_(table_, {*server_, purgatory_, disk_pool_, sessions_, clock},
+        fetch_(table_, {*server_, purgatory_, disk_pool_, sessions_, clock, fetch_log_},
                static_cast<size_t>(config.server.reactor_threads)) {
     fetch_.set_max_bytes(config.fetch_max_bytes);
   }
@@ -121,6 +110,9 @@ class EngineImpl final : public Engine, private net::RequestHandler {
 
  private:
   net::Admission on_request(const net::Request& request) override;
+  void on_closed(const net::RequestToken& connection) override {
+    purgatory_.drop_connection(connection);
+  }
 
   [[nodiscard]] Status check_open() const {
     if (store_ != nullptr) return {};
@@ -149,6 +141,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   DurableWaiters durable_waiters_;
   std::unique_ptr<net::Server> server_;
   Purgatory purgatory_;
+  net::LogLimiter fetch_log_{"fetch"};
   ProduceHandler produce_;
   FetchHandler fetch_;
   std::unique_ptr<Upkeep> upkeep_;  // set by start()
@@ -375,7 +368,7 @@ Status EngineImpl::set_topic_config(const std::string& topic, const SettingMap& 
 Status EngineImpl::set_broker_config(const SettingMap& settings) {
   BARNABAS_ASSIGN(const EngineConfig config, parse_engine_config(settings));
   server_->set_config(config.server);
-  queue_.set_limit(static_cast<size_t>(config.queued_max_requests));
+  queue_.set_limits(static_cast<size_t>(config.queued_max_requests), queued_bytes_limit(config));
   sessions_.set_limit(static_cast<size_t>(config.fetch_session_cache_slots));
   fetch_.set_max_bytes(config.fetch_max_bytes);
   if (upkeep_ != nullptr) upkeep_->set_config(config);
@@ -425,8 +418,7 @@ Result<storage::TimestampOffset> EngineImpl::offset_for_timestamp(std::string_vi
 Result<storage::TimestampOffset> EngineImpl::max_timestamp_offset(std::string_view topic,
                                                                   int32_t partition) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  BARNABAS_ASSIGN(const auto offset, found->log()->max_timestamp_offset());
-  return offset.offset < found->high_watermark() ? offset : storage::TimestampOffset{};
+  return dataplane::max_timestamp_offset(*found);
 }
 
 Result<int32_t> EngineImpl::epoch_for_offset(std::string_view topic, int32_t partition,
@@ -473,14 +465,17 @@ std::vector<std::pair<std::string, int64_t>> EngineImpl::stats() {
           {"requests_total", count(server.requests_total)},
           {"bytes_in", count(server.bytes_in)},
           {"bytes_out", count(server.bytes_out)},
+          {"request_bytes", server.request_bytes},
           {"batches_appended", count(produce_.batches_appended())},
           {"flushes", count(flusher_.flush_count())},
           {"requests_parked", purgatory_.parked_count()},
+          {"requests_parked_bytes", purgatory_.parked_bytes()},
           {"requests_queued", count(queue_.queued())},
           {"disk_reads", count(disk_pool_.submitted())},
           {"disk_reads_queued", count(disk_pool_.queued())},
           {"fetch_sessions", count(sessions_.size())},
-          {"fetch_session_partitions", count(sessions_.partition_count())}};
+          {"fetch_session_partitions", count(sessions_.partition_count())},
+          {"fetch_session_bytes", count(sessions_.memory_bytes())}};
 }
 
 }  // namespace

@@ -3,9 +3,12 @@
 //
 // Life: create, open_directory, load_partitions, listen, start, stop. stop() is final.
 //
-// Thread-safety: after create() every method may be called from any thread; the methods that wait
-// for a disk or a thread (open_directory, load_partitions, create_partitions, delete_*, stop, the
-// offset look-ups, read_batches) must not be called from a reactor.
+// Thread-safety: create, open_directory, start and stop are called one after the other, each once
+// the one before has returned, and nothing else runs while open_directory or start do. Every other
+// method may be called from any thread between open_directory and stop (listen and the control
+// requests from create on). The methods that wait for a disk or a thread (open_directory,
+// load_partitions, create_partitions, delete_*, stop, the offset look-ups, read_batches) must not
+// be called from a reactor.
 //
 // Ownership: callbacks given to the engine are kept until they ran or stop() returned.
 #pragma once

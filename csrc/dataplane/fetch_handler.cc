@@ -3,48 +3,27 @@
 #include <algorithm>
 #include <memory>
 #include <string>
-#include <unordered_set>
 #include <utility>
 
-#include "base/logger.h"
+#include "dataplane/fetch_operation.h"
+#include "dataplane/fetch_response.h"
 
 namespace barnabas::dataplane {
 namespace {
 
 constexpr int16_t kFirstZstdVersion = 10;
+// What an answer may hold beside records, at most: the rest of an int32 is for these.
+constexpr int32_t kMaxAnswerOverheadBytes = 256 << 20;
 
 PartitionKey key_of(const FetchTopic& topic, int32_t partition, bool by_id) {
   return by_id ? PartitionKey{topic.id, {}, partition}
                : PartitionKey{{}, std::string(topic.name), partition};
 }
 
-// Points the entry at its partition, or says why there is none.
-void attach(const TopicPtr& topic, ErrorCode unknown_topic, int16_t version, FetchEntry& entry) {
-  const auto* found = topic == nullptr ? nullptr : topic->find(entry.index);
-  if (topic == nullptr) {
-    entry.read.error = unknown_topic;
-  } else if (found == nullptr) {
-    entry.read.error = ErrorCode::kUnknownTopicOrPartition;
-  } else if (version < kFirstZstdVersion && topic->config.recompress &&
-             topic->config.codec == record::Codec::kZstd) {
-    entry.read.error = ErrorCode::kUnsupportedCompressionType;
-  } else {
-    entry.partition = *found;
-  }
-}
-
-// A partition named twice counts once, as it was named last.
-void remove_duplicates(std::vector<FetchEntry>& entries) {
-  constexpr size_t kAlwaysDistinct = 1;
-  if (entries.size() <= kAlwaysDistinct) return;
-  std::unordered_set<PartitionKey, PartitionKeyHash> seen;
-  seen.reserve(entries.size());
-  bool duplicates = false;
-  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    entry->included = seen.insert({entry->topic_id, entry->topic, entry->index}).second;
-    duplicates = duplicates || !entry->included;
-  }
-  if (duplicates) std::erase_if(entries, [](const auto& entry) { return !entry.included; });
+// There are no followers yet: Kafka's answers to a replica it does not know.
+ErrorCode refusal_of_follower(const FetchParams& params) {
+  return params.current_leader_epoch >= 0 ? ErrorCode::kUnknownLeaderEpoch
+                                          : ErrorCode::kNotLeaderOrFollower;
 }
 
 }  // namespace
@@ -57,12 +36,30 @@ net::Admission FetchHandler::handle(const net::Request& request) {
   FetchRequest& fetch = scratch_[request.token.reactor];
   if (request.api_version < kFetchMinVersion || request.api_version > kFetchMaxVersion ||
       !fetch.parse(request.body, request.api_version)) {
-    log(LogLevel::kInfo, "fetch",
-        "ill-formed request of version " + std::to_string(request.api_version) + " from " +
-            std::string(request.peer_host) + ": closing the connection");
+    services_.log.log(LogLevel::kInfo,
+                      "ill-formed request of version " + std::to_string(request.api_version) +
+                          " from " + std::string(request.peer_host) + ": closing the connection",
+                      request.received_ns);
     services_.server.respond(request.token, net::Response::close());
     return net::Admission::kTaken;
   }
+  FetchPlan plan = begin_plan(request, fetch);
+  if (fetch.is_full()) {
+    if (fetch.session_id != kNoSessionId) services_.sessions.remove(fetch.session_id);
+    if (fetch.session_epoch == kInitialSessionEpoch) plan.session_kind = SessionKind::kNew;
+    plan_from_request(fetch, plan);
+  } else {
+    plan_from_session(fetch, plan);
+    if (plan.header.error != ErrorCode::kNone) {
+      services_.server.respond(request.token, encode_fetch_response(plan));
+      return net::Admission::kTaken;
+    }
+  }
+  std::make_shared<FetchOperation>(services_, std::move(plan))->start();
+  return net::Admission::kTaken;
+}
+
+FetchPlan FetchHandler::begin_plan(const net::Request& request, const FetchRequest& fetch) const {
   FetchPlan plan;
   plan.token = request.token;
   plan.header.correlation_id = request.correlation_id;
@@ -71,25 +68,11 @@ net::Admission FetchHandler::handle(const net::Request& request) {
   plan.header.node_id = node_id_;
   plan.may_wait = fetch.max_wait_ms > 0;
   plan.deadline_ns = request.received_ns + int64_t{fetch.max_wait_ms} * 1'000'000;
-  plan.max_bytes = static_cast<uint64_t>(std::max(0, std::min(fetch.max_bytes, max_bytes_.load())));
+  const int32_t max_bytes =
+      std::min({fetch.max_bytes, max_bytes_.load(), INT32_MAX - kMaxAnswerOverheadBytes});
+  plan.max_bytes = static_cast<uint64_t>(std::max(0, max_bytes));
   plan.min_bytes = std::min(static_cast<uint64_t>(std::max(0, fetch.min_bytes)), plan.max_bytes);
-  plan.from_follower = fetch.replica_id >= 0;
-
-  if (fetch.is_full()) {
-    if (fetch.session_id != kNoSessionId) services_.sessions.remove(fetch.session_id);
-    if (fetch.session_epoch == kInitialSessionEpoch) plan.session_kind = SessionKind::kNew;
-    plan_from_request(fetch, plan);
-  } else {
-    plan_from_session(fetch, plan);
-    if (plan.header.error != ErrorCode::kNone) {
-      plan.entries.clear();
-      services_.server.respond(request.token, encode_fetch_response(plan.header, plan.entries));
-      return net::Admission::kTaken;
-    }
-  }
-  if (plan.from_follower) refuse_follower(plan);
-  std::make_shared<FetchOperation>(services_, std::move(plan))->start();
-  return net::Admission::kTaken;
+  return plan;
 }
 
 void FetchHandler::plan_from_request(const FetchRequest& request, FetchPlan& plan) const {
@@ -97,20 +80,22 @@ void FetchHandler::plan_from_request(const FetchRequest& request, FetchPlan& pla
   const bool by_id = version >= kFetchFirstTopicIdVersion;
   const ErrorCode unknown =
       by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition;
-  plan.entries.reserve(request.partitions.size());
   size_t next = 0;
   for (const auto& named : request.topics) {
     const TopicPtr topic = by_id ? table_.find(named.id) : table_.find(named.name);
     for (size_t i = 0; i < named.partition_count; ++i, ++next) {
-      auto& entry = plan.entries.emplace_back();
-      entry.index = request.partitions[next].index;
-      entry.topic_id = named.id;
-      entry.topic = std::string(named.name);
-      entry.params = request.partitions[next].params;
-      attach(topic, unknown, version, entry);
+      const auto& [index, params] = request.partitions[next];
+      Resolved found = resolve(topic, unknown, index, version);
+      if (found.partition != nullptr && request.replica_id >= 0) {
+        found = {nullptr, refusal_of_follower(params)};
+      }
+      if (found.partition != nullptr) {
+        plan.add(std::move(found.partition), params);
+      } else {
+        plan.refuse(named.id, named.name, index, params, found.error);
+      }
     }
   }
-  remove_duplicates(plan.entries);
 }
 
 void FetchHandler::plan_from_session(const FetchRequest& request, FetchPlan& plan) {
@@ -121,6 +106,7 @@ void FetchHandler::plan_from_session(const FetchRequest& request, FetchPlan& pla
     return;
   }
   size_t partition_count = 0;
+  size_t memory_bytes = 0;
   {
     MutexLock lock(session->mutex);
     if (session->epoch != request.session_epoch) {
@@ -131,6 +117,8 @@ void FetchHandler::plan_from_session(const FetchRequest& request, FetchPlan& pla
       plan.header.error = ErrorCode::kFetchSessionTopicIdError;
       return;
     }
+    session->epoch = next_session_epoch(session->epoch);
+    plan.session_epoch = session->epoch;
     size_t next = 0;
     for (const auto& topic : request.topics) {
       for (size_t i = 0; i < topic.partition_count; ++i, ++next) {
@@ -145,59 +133,65 @@ void FetchHandler::plan_from_session(const FetchRequest& request, FetchPlan& pla
       }
     }
     partition_count = session->partitions().size();
-    if (partition_count > 0) {
-      session->epoch = next_session_epoch(session->epoch);
-      plan.session_kind = SessionKind::kIncremental;
-      plan.session = session;
-      plan.session_epoch = session->epoch;
-      plan.entries.reserve(partition_count);
-      for (auto& cached : session->partitions()) {
-        resolve(cached, plan.header.version, plan.entries.emplace_back());
-      }
-    }
+    memory_bytes = session->memory_bytes();
+    plan_from_partitions(session->partitions(), request, plan);
   }
   if (partition_count > 0) {
-    services_.sessions.touch(*session, partition_count);
+    plan.session_kind = SessionKind::kIncremental;
+    plan.session = session;
+    services_.sessions.touch(*session, partition_count, memory_bytes);
   } else {
     services_.sessions.remove(session->id);  // nothing left to fetch ends the session
   }
 }
 
-void FetchHandler::resolve(CachedPartition& cached, int16_t version, FetchEntry& entry) const {
-  entry.index = cached.key.partition;
-  entry.topic_id = cached.key.topic_id;
-  entry.params = cached.params;
-  entry.cached = &cached;
-  if (version >= kFirstZstdVersion) {
-    entry.partition = cached.partition.lock();
-    if (entry.partition != nullptr && !entry.partition->deleted()) return;
-    entry.partition = nullptr;
-  }
-  if (cached.key.topic_id.is_zero()) {
-    entry.topic = cached.key.topic;
-    attach(table_.find(cached.key.topic), ErrorCode::kUnknownTopicOrPartition, version, entry);
-  } else {
-    const TopicPtr topic = table_.find(cached.key.topic_id);
-    ErrorCode unknown = ErrorCode::kUnknownTopicId;
-    if (topic == nullptr && !cached.resolved_name.empty()) {
-      // The topic this session knew is gone; one of its name may have taken its place.
-      unknown = table_.find(cached.resolved_name) != nullptr ? ErrorCode::kInconsistentTopicId
-                                                             : ErrorCode::kUnknownTopicOrPartition;
+void FetchHandler::plan_from_partitions(FetchSession::Partitions& partitions,
+                                        const FetchRequest& request, FetchPlan& plan) const {
+  for (auto& cached : partitions) {
+    Resolved found = resolve(cached, plan.header.version);
+    cached.partition = found.partition;
+    if (found.partition != nullptr) {
+      cached.resolved_name = found.partition->topic().name;
+      if (request.replica_id >= 0) found = {nullptr, refusal_of_follower(cached.params)};
     }
-    attach(topic, unknown, version, entry);
+    if (found.partition != nullptr) {
+      plan.add(std::move(found.partition), cached.params);
+    } else {
+      plan.refuse(cached.key.topic_id, cached.key.topic, cached.key.partition, cached.params,
+                  found.error);
+    }
   }
-  cached.partition = entry.partition;
-  if (entry.partition != nullptr) cached.resolved_name = entry.partition->topic().name;
 }
 
-void FetchHandler::refuse_follower(FetchPlan& plan) const {
-  for (auto& entry : plan.entries) {
-    if (entry.partition == nullptr) continue;
-    entry.read.error = entry.params.current_leader_epoch >= 0 ? ErrorCode::kUnknownLeaderEpoch
-                                                              : ErrorCode::kNotLeaderOrFollower;
-    entry.topic = entry.partition->topic().name;
-    entry.partition = nullptr;
+FetchHandler::Resolved FetchHandler::resolve(const CachedPartition& cached, int16_t version) const {
+  const auto& [topic_id, name, index] = cached.key;
+  if (version >= kFirstZstdVersion) {
+    auto known = cached.partition.lock();
+    if (known != nullptr && !known->deleted()) return {std::move(known)};
   }
+  if (topic_id.is_zero()) {
+    return resolve(table_.find(name), ErrorCode::kUnknownTopicOrPartition, index, version);
+  }
+  const TopicPtr topic = table_.find(topic_id);
+  ErrorCode unknown = ErrorCode::kUnknownTopicId;
+  if (topic == nullptr && !cached.resolved_name.empty()) {
+    // The topic this session knew is gone; one of its name may have taken its place.
+    unknown = table_.find(cached.resolved_name) != nullptr ? ErrorCode::kInconsistentTopicId
+                                                           : ErrorCode::kUnknownTopicOrPartition;
+  }
+  return resolve(topic, unknown, index, version);
+}
+
+FetchHandler::Resolved FetchHandler::resolve(const TopicPtr& topic, ErrorCode unknown_topic,
+                                             int32_t index, int16_t version) {
+  if (topic == nullptr) return {nullptr, unknown_topic};
+  const auto* found = topic->find(index);
+  if (found == nullptr) return {nullptr, ErrorCode::kUnknownTopicOrPartition};
+  if (version < kFirstZstdVersion && topic->config.recompress &&
+      topic->config.codec == record::Codec::kZstd) {
+    return {nullptr, ErrorCode::kUnsupportedCompressionType};
+  }
+  return {*found};
 }
 
 }  // namespace barnabas::dataplane

@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "dataplane/fetch_operation.h"
+#include "dataplane/fetch_plan.h"
 #include "dataplane/fetch_request.h"
 #include "dataplane/partition_table.h"
 #include "net/server.h"
@@ -32,11 +32,22 @@ class FetchHandler {
   void set_node_id(int32_t node_id) { node_id_ = node_id; }
 
  private:
+  /// A partition, or why there is none.
+  struct Resolved {
+    std::shared_ptr<Partition> partition;
+    ErrorCode error = ErrorCode::kNone;
+  };
+
+  [[nodiscard]] FetchPlan begin_plan(const net::Request& request, const FetchRequest& fetch) const;
   void plan_from_request(const FetchRequest& request, FetchPlan& plan) const;
   /// Brings the session up to date with the request and plans from it.
   void plan_from_session(const FetchRequest& request, FetchPlan& plan);
-  void resolve(CachedPartition& cached, int16_t version, FetchEntry& entry) const;
-  void refuse_follower(FetchPlan& plan) const;
+  void plan_from_partitions(FetchSession::Partitions& partitions, const FetchRequest& request,
+                            FetchPlan& plan) const;
+  [[nodiscard]] Resolved resolve(const CachedPartition& cached, int16_t version) const;
+  /// In `topic`, which is null when there is none.
+  static Resolved resolve(const TopicPtr& topic, ErrorCode unknown_topic, int32_t index,
+                          int16_t version);
 
   const PartitionTable& table_;
   FetchServices services_;

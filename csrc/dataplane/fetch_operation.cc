@@ -1,9 +1,14 @@
 #include "dataplane/fetch_operation.h"
 
 #include <algorithm>
+#include <cassert>
+#include <string>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
-#include "base/logger.h"
+#include "dataplane/fetch_request.h"
+#include "dataplane/fetch_response.h"
 #include "dataplane/page_cache.h"
 
 namespace barnabas::dataplane {
@@ -18,10 +23,7 @@ FetchOperation::FetchOperation(FetchServices& services, FetchPlan plan)
     : DelayedOperation(services.purgatory, plan.token),
       services_(services),
       plan_(std::move(plan)) {
-  for (auto& entry : plan_.entries) {
-    entry.watch.waiter = this;
-    any_readable_ = any_readable_ || entry.partition != nullptr;
-  }
+  for (auto& entry : plan_.entries) entry.watch.waiter = this;
 }
 
 FetchOperation::~FetchOperation() { remove_watches(); }
@@ -29,7 +31,7 @@ FetchOperation::~FetchOperation() { remove_watches(); }
 void FetchOperation::read() {
   state_ = State::kReading;
   const bool cold = std::any_of(plan_.entries.begin(), plan_.entries.end(), [](const auto& entry) {
-    return entry.partition != nullptr && entry.partition->may_be_cold(entry.params.fetch_offset);
+    return entry.partition->may_be_cold(entry.params.fetch_offset);
   });
   if (cold) {
     go_to_disk();
@@ -45,7 +47,6 @@ void FetchOperation::read_entries() {
   must_answer_ = false;
   bytes_read_ = 0;
   for (auto& entry : plan_.entries) {
-    if (entry.partition == nullptr) continue;
     Partition& partition = *entry.partition;
     const uint64_t allowed =
         std::min<uint64_t>(left, static_cast<uint64_t>(std::max(0, entry.params.max_bytes)));
@@ -76,7 +77,7 @@ void FetchOperation::read_entries() {
 }
 
 bool FetchOperation::may_answer() const {
-  return must_answer_ || expired_ || !plan_.may_wait || !any_readable_ ||
+  return must_answer_ || expired_ || !plan_.may_wait || plan_.entries.empty() ||
          bytes_read_ >= plan_.min_bytes || purgatory_.stopping();
 }
 
@@ -93,7 +94,6 @@ void FetchOperation::park() {
   // one of the two.
   bool moved = false;
   for (auto& entry : plan_.entries) {
-    if (entry.partition == nullptr) continue;
     entry.partition->remove_watch(entry.watch);
     entry.watch.wake_offset = entry.read.high_watermark + 1;
     entry.watch.counted_visible = entry.visible_before_read;
@@ -141,7 +141,7 @@ void FetchOperation::bring_in_entries() {
     auto& slice = entry.read.slice;
     if (slice.file.length == 0 || is_resident(slice.file)) continue;
     if (const Status status = bring_in(slice.file, slice.path); !status.ok()) {
-      log(LogLevel::kError, "fetch", status.error().message);
+      services_.log.log(LogLevel::kError, status.error().message, services_.clock.monotonic_ns());
       slice = {};
       entry.read.error = ErrorCode::kKafkaStorageError;
       must_answer_ = true;
@@ -153,47 +153,61 @@ void FetchOperation::answer() {
   const auto keep = shared_from_this();
   state_ = State::kAnswered;
   remove_watches();
-  close_session_books();
-  services_.server.respond(token(), encode_fetch_response(plan_.header, plan_.entries));
+  if (plan_.session_kind == SessionKind::kNew) make_session();
+  if (plan_.session_kind == SessionKind::kIncremental) update_session();
+  services_.server.respond(token(), encode_fetch_response(plan_));
   purgatory_.unpark(*this);
 }
 
-void FetchOperation::close_session_books() {
-  if (plan_.session_kind == SessionKind::kNew) {
-    FetchSession::Partitions partitions;
-    const bool by_id = plan_.header.version >= kFetchFirstTopicIdVersion;
-    for (const auto& entry : plan_.entries) {
-      auto& cached = partitions.emplace_back();
-      cached.key = by_id ? PartitionKey{entry.topic_id, {}, entry.index}
-                         : PartitionKey{{}, entry.topic_name(), entry.index};
-      cached.params = entry.params;
-      cached.partition = entry.partition;
-      if (entry.partition != nullptr) cached.resolved_name = entry.partition->topic().name;
-      cached.update(entry.read);
+void FetchOperation::make_session() {
+  FetchSession::Partitions partitions;
+  const bool by_id = plan_.header.version >= kFetchFirstTopicIdVersion;
+  plan_.for_each([&](auto& part) {
+    auto& cached = partitions.emplace_back();
+    cached.params = part.params;
+    if constexpr (std::is_same_v<decltype(part), FetchEntry&>) {
+      const TopicIdentity& topic = part.partition->topic();
+      cached.key = {by_id ? topic.id : Uuid{}, by_id ? std::string() : topic.name,
+                    part.partition->index()};
+      cached.partition = part.partition;
+      cached.resolved_name = topic.name;
+      cached.update(part.read);
+    } else {
+      const FetchTopicName& topic = plan_.refused_topics[part.topic];
+      cached.key = {topic.id, topic.name, part.index};
     }
-    plan_.header.session_id =
-        services_.sessions.create(plan_.from_follower, by_id, std::move(partitions));
-  } else if (plan_.session_kind == SessionKind::kIncremental) {
-    FetchSession& session = *plan_.session;
-    plan_.header.session_id = session.id;
-    MutexLock lock(session.mutex);
-    if (session.epoch != plan_.session_epoch) {
-      // Another request came on this session while this one waited: this is a duplicate's answer.
-      plan_.header.error = ErrorCode::kInvalidFetchSessionEpoch;
-      plan_.entries.clear();
-      return;
-    }
-    for (auto& entry : plan_.entries) {
-      entry.included = entry.cached->update(entry.read);
-      if (entry.read.slice.file.length > 0) session.rotate(*entry.cached);
-    }
+  });
+  plan_.header.session_id = services_.sessions.create(by_id, std::move(partitions));
+}
+
+void FetchOperation::update_session() {
+  FetchSession& session = *plan_.session;
+  plan_.header.session_id = session.id;
+  MutexLock lock(session.mutex);
+  if (session.epoch != plan_.session_epoch) {
+    // Another request came on this session while this one waited: this is a duplicate's answer.
+    plan_.header.error = ErrorCode::kInvalidFetchSessionEpoch;
+    plan_.clear();
+    return;
   }
+  // With the epoch the partitions are as they were when the plan was made from them.
+  assert(session.partitions().size() == plan_.size());
+  auto next = session.partitions().begin();
+  std::vector<FetchSession::Partitions::iterator> had_data;
+  plan_.for_each([&](auto& part) {
+    const auto cached = next++;
+    if constexpr (std::is_same_v<decltype(part), FetchEntry&>) {
+      part.told = cached->update(part.read);
+      if (part.read.slice.file.length > 0) had_data.push_back(cached);
+    } else {
+      cached->note_error();
+    }
+  });
+  for (const auto cached : had_data) session.rotate(cached);
 }
 
 void FetchOperation::remove_watches() {
-  for (auto& entry : plan_.entries) {
-    if (entry.partition != nullptr) entry.partition->remove_watch(entry.watch);
-  }
+  for (auto& entry : plan_.entries) entry.partition->remove_watch(entry.watch);
 }
 
 }  // namespace barnabas::dataplane

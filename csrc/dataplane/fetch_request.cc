@@ -93,7 +93,9 @@ bool FetchRequest::parse(MutableBytes body, int16_t version) {
     value.read<int64_t>();  // replica_epoch
     value.skip_tags();
   });
-  return reader.ok();
+  if (!reader.ok()) return false;
+  keep_last_of_each(topics, partitions, names_);
+  return true;
 }
 
 }  // namespace barnabas::dataplane

@@ -14,6 +14,9 @@
 
 #include "base/bytes.h"
 #include "base/uuid.h"
+#include "dataplane/fetch_session.h"
+#include "dataplane/named_partition.h"
+#include "dataplane/partition.h"
 
 namespace barnabas::dataplane {
 
@@ -22,19 +25,6 @@ inline constexpr int16_t kFetchMaxVersion = 18;
 inline constexpr int16_t kFetchFirstSessionVersion = 7;
 inline constexpr int16_t kFetchFirstFlexibleVersion = 12;
 inline constexpr int16_t kFetchFirstTopicIdVersion = 13;
-inline constexpr int32_t kNoSessionId = 0;
-inline constexpr int32_t kInitialSessionEpoch = 0;
-inline constexpr int32_t kFinalSessionEpoch = -1;
-
-enum class IsolationLevel : int8_t { kReadUncommitted = 0, kReadCommitted = 1 };
-
-/// What a fetch asks of one partition.
-struct FetchParams {
-  int64_t fetch_offset = 0;
-  int32_t current_leader_epoch = -1;
-  int32_t last_fetched_epoch = -1;
-  int32_t max_bytes = 0;  // partition_max_bytes
-};
 
 struct FetchPartition {
   int32_t index = 0;
@@ -61,12 +51,16 @@ struct FetchRequest {
   std::vector<FetchTopic> forgotten_topics;
   std::vector<int32_t> forgotten_partitions;  // of all forgotten topics, in order
 
-  /// `body` begins after the client id. False when it is not a Fetch request of that version.
+  /// `body` begins after the client id. False when it is not a Fetch request of that version. A
+  /// partition named twice counts once, as it was named last.
   [[nodiscard]] bool parse(MutableBytes body, int16_t version);
   /// The session, if any, is to end or to start anew.
   [[nodiscard]] bool is_full() const {
     return session_epoch == kInitialSessionEpoch || session_epoch == kFinalSessionEpoch;
   }
+
+ private:
+  std::vector<NamedPartition> names_;
 };
 
 }  // namespace barnabas::dataplane

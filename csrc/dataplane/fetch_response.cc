@@ -1,7 +1,10 @@
 #include "dataplane/fetch_response.h"
 
+#include <string_view>
 #include <utility>
+#include <vector>
 
+#include "dataplane/fetch_request.h"
 #include "dataplane/response_writer.h"
 
 namespace barnabas::dataplane {
@@ -12,10 +15,6 @@ constexpr uint32_t kCurrentLeaderTag = 1;
 constexpr size_t kFixedBytes = 32;
 constexpr size_t kPartitionBytes = 64;
 
-bool same_topic(const FetchEntry& a, const FetchEntry& b, bool by_id) {
-  return by_id ? a.topic_id == b.topic_id : a.topic_name() == b.topic_name();
-}
-
 // Versions up to 5 do not know KAFKA_STORAGE_ERROR; this one makes their clients retry.
 ErrorCode error_for_version(ErrorCode error, int16_t version) {
   return error == ErrorCode::kKafkaStorageError && version <= 5 ? ErrorCode::kNotLeaderOrFollower
@@ -23,18 +22,18 @@ ErrorCode error_for_version(ErrorCode error, int16_t version) {
 }
 
 void encode_partition_tags(ResponseWriter& writer, const FetchResponseHeader& header,
-                           const FetchEntry& entry) {
+                           const PartitionRead& read, const Partition* partition) {
   if (!writer.flexible()) return;
-  const bool diverging = entry.read.diverging.leader_epoch >= 0;
-  const bool leader = header.version >= 16 && entry.partition != nullptr &&
-                      entry.read.error == ErrorCode::kFencedLeaderEpoch;
+  const bool diverging = read.diverging.leader_epoch >= 0;
+  const bool leader =
+      header.version >= 16 && partition != nullptr && read.error == ErrorCode::kFencedLeaderEpoch;
   writer.write_uvarint32(static_cast<uint32_t>(diverging) + static_cast<uint32_t>(leader));
   if (diverging) {
     constexpr uint32_t kBytes = 4 + 8 + 1;
     writer.write_uvarint32(kDivergingEpochTag);
     writer.write_uvarint32(kBytes);
-    writer.write(entry.read.diverging.leader_epoch);
-    writer.write(entry.read.diverging.end_offset);
+    writer.write(read.diverging.leader_epoch);
+    writer.write(read.diverging.end_offset);
     writer.write_empty_tags();
   }
   if (leader) {
@@ -42,15 +41,15 @@ void encode_partition_tags(ResponseWriter& writer, const FetchResponseHeader& he
     writer.write_uvarint32(kCurrentLeaderTag);
     writer.write_uvarint32(kBytes);
     writer.write(header.node_id);
-    writer.write(entry.partition->leader_epoch());
+    writer.write(partition->leader_epoch());
     writer.write_empty_tags();
   }
 }
 
-void encode_partition(ResponseWriter& writer, const FetchResponseHeader& header, FetchEntry& entry,
-                      net::Response& response) {
-  const PartitionRead& read = entry.read;
-  writer.write(entry.index);
+/// `partition`: null when there is none.
+void encode_partition(ResponseWriter& writer, const FetchResponseHeader& header, int32_t index,
+                      PartitionRead& read, const Partition* partition, net::Response& response) {
+  writer.write(index);
   writer.write(static_cast<int16_t>(error_for_version(read.error, header.version)));
   writer.write(read.high_watermark);
   writer.write(read.last_stable_offset);
@@ -64,35 +63,59 @@ void encode_partition(ResponseWriter& writer, const FetchResponseHeader& header,
   writer.write_records_length(read.slice.file.length);
   if (read.slice.file.length > 0) {
     response.chunks.emplace_back(writer.take());
-    response.chunks.emplace_back(std::move(entry.read.slice.file));
+    response.chunks.emplace_back(std::move(read.slice.file));
   }
-  encode_partition_tags(writer, header, entry);
+  encode_partition_tags(writer, header, read, partition);
 }
 
-}  // namespace
+void encode_topic(ResponseWriter& writer, int16_t version, const Uuid& id, std::string_view name,
+                  size_t partition_count) {
+  if (version >= kFetchFirstTopicIdVersion) {
+    writer.write_uuid(id);
+  } else {
+    writer.write_string(name);
+  }
+  writer.write_array_length(partition_count);
+}
 
-net::Response encode_fetch_response(const FetchResponseHeader& header,
-                                    std::vector<FetchEntry>& entries) {
-  const bool by_id = header.version >= kFetchFirstTopicIdVersion;
-  // Entries of one topic that follow each other share a topic element; others keep their order.
-  struct Group {
-    size_t begin = 0;  // index of its first included entry
-    size_t count = 0;
-  };
+/// Entries of one topic that follow each other share a topic element; others keep their order.
+struct Group {
+  size_t begin = 0;  // index of its first element that is told
+  size_t count = 0;
+};
+
+template <class Element, class SameTopic>
+std::vector<Group> group_by_topic(const std::vector<Element>& elements, SameTopic same_topic) {
   std::vector<Group> groups;
-  size_t included = 0;
-  for (size_t i = 0; i < entries.size(); ++i) {
-    if (!entries[i].included) continue;
-    ++included;
-    if (groups.empty() || !same_topic(entries[groups.back().begin], entries[i], by_id)) {
+  for (size_t i = 0; i < elements.size(); ++i) {
+    if (!elements[i].told) continue;
+    if (groups.empty() || !same_topic(elements[groups.back().begin], elements[i])) {
       groups.push_back({i, 0});
     }
     ++groups.back().count;
   }
+  return groups;
+}
+
+}  // namespace
+
+net::Response encode_fetch_response(FetchPlan& plan) {
+  const FetchResponseHeader& header = plan.header;
+  auto& entries = plan.entries;
+  auto& refusals = plan.refusals;
+  const auto topics = group_by_topic(entries, [](const FetchEntry& a, const FetchEntry& b) {
+    return &a.partition->topic() == &b.partition->topic();
+  });
+  const auto refused_topics =
+      group_by_topic(refusals, [](const auto& a, const auto& b) { return a.topic == b.topic; });
+  size_t told = 0;
+  for (const auto& groups : {topics, refused_topics}) {
+    for (const Group& group : groups) told += group.count;
+  }
 
   net::Response response;
   ResponseWriter writer(header.version >= kFetchFirstFlexibleVersion,
-                        kFixedBytes + included * kPartitionBytes);
+                        kFixedBytes + told * kPartitionBytes);
   writer.write(header.correlation_id);
   writer.write_empty_tags();  // of the response header
   writer.write(int32_t{0});   // throttle_time_ms
@@ -100,18 +123,27 @@ net::Response encode_fetch_response(const FetchResponseHeader& header,
     writer.write(static_cast<int16_t>(header.error));
     writer.write(header.session_id);
   }
-  writer.write_array_length(groups.size());
-  for (const Group& group : groups) {
-    const FetchEntry& first = entries[group.begin];
-    if (by_id) {
-      writer.write_uuid(first.topic_id);
-    } else {
-      writer.write_string(first.topic_name());
-    }
-    writer.write_array_length(group.count);
+  writer.write_array_length(topics.size() + refused_topics.size());
+  for (const Group& group : topics) {
+    const TopicIdentity& topic = entries[group.begin].partition->topic();
+    encode_topic(writer, header.version, topic.id, topic.name, group.count);
     for (size_t i = group.begin, left = group.count; left > 0; ++i) {
-      if (!entries[i].included) continue;
-      encode_partition(writer, header, entries[i], response);
+      FetchEntry& entry = entries[i];
+      if (!entry.told) continue;
+      encode_partition(writer, header, entry.partition->index(), entry.read, entry.partition.get(),
+                       response);
+      --left;
+    }
+    writer.write_empty_tags();
+  }
+  for (const Group& group : refused_topics) {
+    const FetchTopicName& topic = plan.refused_topics[refusals[group.begin].topic];
+    encode_topic(writer, header.version, topic.id, topic.name, group.count);
+    for (size_t i = group.begin, left = group.count; left > 0; ++i) {
+      if (!refusals[i].told) continue;
+      PartitionRead nothing;
+      nothing.error = refusals[i].error;
+      encode_partition(writer, header, refusals[i].index, nothing, nullptr, response);
       --left;
     }
     writer.write_empty_tags();

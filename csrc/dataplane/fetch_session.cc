@@ -1,10 +1,20 @@
 #include "dataplane/fetch_session.h"
 
-#include <cassert>
 #include <limits>
 #include <utility>
 
 namespace barnabas::dataplane {
+namespace {
+
+// Of a partition in a session, beside the node itself: its place in the index, and the allocator's
+// own.
+constexpr size_t kIndexBytes = 64;
+
+size_t memory_of(const CachedPartition& partition) {
+  return sizeof partition + kIndexBytes + partition.key.topic.capacity();
+}
+
+}  // namespace
 
 bool CachedPartition::update(const PartitionRead& read) {
   bool tell = read.slice.file.length > 0 || read.diverging.leader_epoch >= 0;
@@ -18,7 +28,7 @@ bool CachedPartition::update(const PartitionRead& read) {
   }
   if (read.error != ErrorCode::kNone) {
     tell = true;
-    high_watermark = -1;  // once the error is gone the client hears of it
+    note_error();
   }
   return tell;
 }
@@ -28,42 +38,42 @@ int32_t next_session_epoch(int32_t epoch) {
   return epoch == std::numeric_limits<int32_t>::max() ? 1 : epoch + 1;
 }
 
-FetchSession::FetchSession(int32_t session_id, bool is_privileged, bool by_topic_id,
-                           int64_t created_ms, Partitions partitions)
+FetchSession::FetchSession(int32_t session_id, bool by_topic_id, int64_t created_ms,
+                           Partitions partitions)
     : id(session_id),
-      privileged(is_privileged),
       uses_topic_ids(by_topic_id),
       creation_ms(created_ms),
       epoch(next_session_epoch(kInitialSessionEpoch)),
       partitions_(std::move(partitions)) {
   index_.reserve(partitions_.size());
   for (auto it = partitions_.begin(); it != partitions_.end();) {
-    it = index_.emplace(it->key, it).second ? std::next(it) : partitions_.erase(it);
+    if (index_.insert(it).second) {
+      memory_bytes_ += memory_of(*it++);
+    } else {
+      it = partitions_.erase(it);
+    }
   }
 }
 
 void FetchSession::put(PartitionKey key, const FetchParams& params) {
   if (const auto found = index_.find(key); found != index_.end()) {
-    found->second->params = params;
+    (*found)->params = params;
     return;
   }
   auto& added = partitions_.emplace_back();
   added.key = std::move(key);
   added.params = params;
-  index_.emplace(added.key, std::prev(partitions_.end()));
+  index_.insert(std::prev(partitions_.end()));
+  memory_bytes_ += memory_of(added);
 }
 
 void FetchSession::erase(const PartitionKey& key) {
   const auto found = index_.find(key);
   if (found == index_.end()) return;
-  partitions_.erase(found->second);
+  const auto partition = *found;
+  memory_bytes_ -= memory_of(*partition);
   index_.erase(found);
-}
-
-void FetchSession::rotate(const CachedPartition& partition) {
-  const auto found = index_.find(partition.key);
-  assert(found != index_.end());
-  partitions_.splice(partitions_.end(), partitions_, found->second);
+  partitions_.erase(partition);
 }
 
 FetchSessionCache::FetchSessionCache(size_t max_sessions, Clock& clock)
@@ -80,33 +90,38 @@ void FetchSessionCache::remove(int32_t id) {
   drop(id);
 }
 
-int32_t FetchSessionCache::create(bool privileged, bool uses_topic_ids,
-                                  FetchSession::Partitions partitions) {
+int32_t FetchSessionCache::create(bool uses_topic_ids, FetchSession::Partitions partitions) {
   const int64_t now_ms = clock_.monotonic_ms();
   const size_t count = partitions.size();
+  size_t bytes = 0;
+  for (const auto& partition : partitions) bytes += memory_of(partition);
+  if (bytes > kMaxSessionBytes) return kNoSessionId;
   MutexLock lock(mutex_);
-  if (slots_.size() >= max_sessions_ && !evict_for(privileged, count, now_ms)) {
-    return kNoSessionId;
+  while (slots_.size() >= max_sessions_ || memory_bytes_ + bytes > kMaxSessionBytes) {
+    if (!evict_for(count, now_ms)) return kNoSessionId;
   }
   std::uniform_int_distribution<int32_t> ids(1, std::numeric_limits<int32_t>::max());
   int32_t id = ids(random_);
   while (slots_.contains(id)) id = ids(random_);
   Slot& slot = slots_[id];
-  slot.session =
-      std::make_shared<FetchSession>(id, privileged, uses_topic_ids, now_ms, std::move(partitions));
+  slot.session = std::make_shared<FetchSession>(id, uses_topic_ids, now_ms, std::move(partitions));
   slot.partition_count = count;
+  slot.memory_bytes = bytes;
   place(slot, now_ms);
   return id;
 }
 
-void FetchSessionCache::touch(const FetchSession& session, size_t partition_count) {
+void FetchSessionCache::touch(const FetchSession& session, size_t partition_count,
+                              size_t memory_bytes) {
   const int64_t now_ms = clock_.monotonic_ms();
   MutexLock lock(mutex_);
   const auto found = slots_.find(session.id);
   if (found == slots_.end() || found->second.session.get() != &session) return;  // just evicted
   displace(found->second);
   found->second.partition_count = partition_count;
+  found->second.memory_bytes = memory_bytes;
   place(found->second, now_ms);
+  if (memory_bytes_ > kMaxSessionBytes) drop(session.id);
 }
 
 void FetchSessionCache::set_limit(size_t max_sessions) {
@@ -124,18 +139,22 @@ size_t FetchSessionCache::partition_count() {
   return partition_count_;
 }
 
-bool FetchSessionCache::evict_for(bool privileged, size_t partition_count, int64_t now_ms) {
+size_t FetchSessionCache::memory_bytes() {
+  MutexLock lock(mutex_);
+  return memory_bytes_;
+}
+
+bool FetchSessionCache::evict_for(size_t partition_count, int64_t now_ms) {
   if (last_used_.empty()) return false;
   const auto [used_ms, stale_id] = *last_used_.begin();
   if (now_ms - used_ms > kMinEvictionMs) {
     drop(stale_id);
     return true;
   }
-  const auto& evictable = privileged ? evictable_by_privileged_ : evictable_by_all_;
-  if (evictable.empty()) return false;
-  const Value least = *evictable.begin();
-  if (Value{privileged, partition_count, 0} < least) return false;
-  drop(std::get<2>(least));
+  if (evictable_.empty()) return false;
+  const Value least = *evictable_.begin();
+  if (Value{partition_count, 0} < least) return false;
+  drop(least.second);
   return true;
 }
 
@@ -143,20 +162,19 @@ void FetchSessionCache::place(Slot& slot, int64_t now_ms) {
   const FetchSession& session = *slot.session;
   slot.last_used_ms = now_ms;
   partition_count_ += slot.partition_count;
+  memory_bytes_ += slot.memory_bytes;
   last_used_.emplace(now_ms, session.id);
-  const Value value{session.privileged, slot.partition_count, session.id};
-  const bool old = now_ms - session.creation_ms > kMinEvictionMs;
-  if (!session.privileged || old) evictable_by_privileged_.insert(value);
-  if (old) evictable_by_all_.insert(value);
+  if (now_ms - session.creation_ms > kMinEvictionMs) {
+    evictable_.emplace(slot.partition_count, session.id);
+  }
 }
 
 void FetchSessionCache::displace(const Slot& slot) {
   const FetchSession& session = *slot.session;
   partition_count_ -= slot.partition_count;
+  memory_bytes_ -= slot.memory_bytes;
   last_used_.erase({slot.last_used_ms, session.id});
-  const Value value{session.privileged, slot.partition_count, session.id};
-  evictable_by_privileged_.erase(value);
-  evictable_by_all_.erase(value);
+  evictable_.erase({slot.partition_count, session.id});
 }
 
 void FetchSessionCache::drop(int32_t id) {

@@ -1,8 +1,9 @@
 // Incremental fetch sessions (KIP-227): the broker remembers which partitions a client fetches, the
 // client sends only what changes, the answer holds only what is new.
 //
-// A session's epoch counts its requests: whoever holds the epoch of the last request is the only
-// one to touch the session; an answer that finds another epoch is a duplicate's.
+// A session's epoch counts its requests: every request that is accepted moves it, before anything
+// else of the session changes. Whoever holds the epoch of the last request is the only one to touch
+// the session; an answer that finds another epoch is a duplicate's.
 //
 // Ownership: the cache shares sessions with requests under way. Sessions refer weakly to
 // partitions.
@@ -18,16 +19,20 @@
 #include <random>
 #include <set>
 #include <string>
-#include <tuple>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/thread_annotations.h"
 #include "base/uuid.h"
-#include "dataplane/fetch_request.h"
 #include "dataplane/partition.h"
 
 namespace barnabas::dataplane {
+
+inline constexpr int32_t kNoSessionId = 0;
+inline constexpr int32_t kInitialSessionEpoch = 0;
+inline constexpr int32_t kFinalSessionEpoch = -1;
 
 /// A partition as the client names it: by topic id (and an empty name), or by name (and a zero id).
 struct PartitionKey {
@@ -55,6 +60,8 @@ struct CachedPartition {
 
   /// Notes what an answer would say; whether the client has to be told.
   bool update(const PartitionRead& read);
+  /// The client is told of an error: once it is gone the client hears of that.
+  void note_error() { high_watermark = -1; }
 };
 
 /// The epoch after `epoch`: 0 is never reached again.
@@ -64,11 +71,9 @@ class FetchSession {
  public:
   using Partitions = std::list<CachedPartition>;
 
-  FetchSession(int32_t session_id, bool is_privileged, bool by_topic_id, int64_t created_ms,
-               Partitions partitions);
+  FetchSession(int32_t session_id, bool by_topic_id, int64_t created_ms, Partitions partitions);
 
   const int32_t id;
-  const bool privileged;  // of a follower: consumers cannot evict it at first
   const bool uses_topic_ids;
   const int64_t creation_ms;  // monotonic
 
@@ -79,11 +84,27 @@ class FetchSession {
   Partitions& partitions() REQUIRES(mutex) { return partitions_; }
   void put(PartitionKey key, const FetchParams& params) REQUIRES(mutex);
   void erase(const PartitionKey& key) REQUIRES(mutex);
-  void rotate(const CachedPartition& partition) REQUIRES(mutex);
+  void rotate(Partitions::iterator partition) REQUIRES(mutex) {
+    partitions_.splice(partitions_.end(), partitions_, partition);
+  }
+  [[nodiscard]] size_t memory_bytes() REQUIRES(mutex) { return memory_bytes_; }
 
  private:
+  struct ByKey {
+    using is_transparent = void;
+    static const PartitionKey& key(const PartitionKey& key) { return key; }
+    static const PartitionKey& key(const Partitions::iterator& it) { return it->key; }
+  };
+  struct HashByKey : ByKey {
+    size_t operator()(const auto& value) const { return PartitionKeyHash{}(key(value)); }
+  };
+  struct EqualByKey : ByKey {
+    bool operator()(const auto& a, const auto& b) const { return key(a) == key(b); }
+  };
+
   Partitions partitions_ GUARDED_BY(mutex);
-  std::unordered_map<PartitionKey, Partitions::iterator, PartitionKeyHash> index_ GUARDED_BY(mutex);
+  std::unordered_set<Partitions::iterator, HashByKey, EqualByKey> index_ GUARDED_BY(mutex);
+  size_t memory_bytes_ GUARDED_BY(mutex) = 0;  // about
 };
 
 using FetchSessionPtr = std::shared_ptr<FetchSession>;
@@ -93,32 +114,39 @@ class FetchSessionCache {
   /// How long a session is safe from eviction by newer ones, and unused before anybody may take
   /// its slot.
   static constexpr int64_t kMinEvictionMs = 120'000;
+  /// What all sessions together may hold: their number is bounded by
+  /// max.incremental.fetch.session.cache.slots, but not the partitions that a client may name in
+  /// one. A session that does not fit is not made, or ends; its client fetches without one.
+  static constexpr size_t kMaxSessionBytes = 256 << 20;
 
   FetchSessionCache(size_t max_sessions, Clock& clock);
 
   /// Null when not there.
   FetchSessionPtr find(int32_t id) EXCLUDES(mutex_);
   void remove(int32_t id) EXCLUDES(mutex_);
-  /// The id of a new session; kNoSessionId when every slot is taken by a more valuable one.
-  int32_t create(bool privileged, bool uses_topic_ids, FetchSession::Partitions partitions)
+  /// The id of a new session; kNoSessionId when every slot is taken by a more valuable one, or
+  /// there is no room for it.
+  int32_t create(bool uses_topic_ids, FetchSession::Partitions partitions) EXCLUDES(mutex_);
+  /// The session was used and now holds that many partitions and bytes.
+  void touch(const FetchSession& session, size_t partition_count, size_t memory_bytes)
       EXCLUDES(mutex_);
-  /// The session was used and now holds `partition_count` partitions.
-  void touch(const FetchSession& session, size_t partition_count) EXCLUDES(mutex_);
 
   void set_limit(size_t max_sessions) EXCLUDES(mutex_);
   [[nodiscard]] size_t size() EXCLUDES(mutex_);
   [[nodiscard]] size_t partition_count() EXCLUDES(mutex_);
+  [[nodiscard]] size_t memory_bytes() EXCLUDES(mutex_);
 
  private:
-  /// Least valuable first: consumers before followers, then by size.
-  using Value = std::tuple<bool, size_t, int32_t>;
+  /// Least valuable first: the fewest partitions, then the id.
+  using Value = std::pair<size_t, int32_t>;
   struct Slot {
     FetchSessionPtr session;
     int64_t last_used_ms = 0;
     size_t partition_count = 0;
+    size_t memory_bytes = 0;
   };
 
-  bool evict_for(bool privileged, size_t partition_count, int64_t now_ms) REQUIRES(mutex_);
+  bool evict_for(size_t partition_count, int64_t now_ms) REQUIRES(mutex_);
   void place(Slot& slot, int64_t now_ms) REQUIRES(mutex_);
   void displace(const Slot& slot) REQUIRES(mutex_);
   void drop(int32_t id) REQUIRES(mutex_);
@@ -127,10 +155,10 @@ class FetchSessionCache {
   Mutex mutex_;
   size_t max_sessions_ GUARDED_BY(mutex_);
   size_t partition_count_ GUARDED_BY(mutex_) = 0;
+  size_t memory_bytes_ GUARDED_BY(mutex_) = 0;
   std::unordered_map<int32_t, Slot> slots_ GUARDED_BY(mutex_);
   std::set<std::pair<int64_t, int32_t>> last_used_ GUARDED_BY(mutex_);
-  std::set<Value> evictable_by_all_ GUARDED_BY(mutex_);
-  std::set<Value> evictable_by_privileged_ GUARDED_BY(mutex_);
+  std::set<Value> evictable_ GUARDED_BY(mutex_);
   std::mt19937 random_ GUARDED_BY(mutex_);
 };
 

@@ -49,4 +49,41 @@ Result<std::vector<uint8_t>> read_batches(const Partition& partition, int64_t of
   return bytes;
 }
 
+PartitionInfo info_of(const Partition& partition) {
+  PartitionInfo info;
+  info.topic = partition.topic().name;
+  info.partition = partition.index();
+  info.leader_epoch = partition.leader_epoch();
+  info.high_watermark = partition.high_watermark();
+  info.last_stable_offset = partition.last_stable_offset();
+  info.offline = partition.offline();
+  if (const storage::Log* log = partition.log()) {
+    info.log_start_offset = log->log_start_offset();
+    info.log_end_offset = log->log_end_offset();
+    info.size_bytes = log->size_bytes();
+    info.segment_count = log->segment_count();
+  }
+  return info;
+}
+
+Result<storage::TimestampOffset> max_timestamp_offset(const Partition& partition) {
+  BARNABAS_ASSIGN(const auto newest, partition.log()->max_timestamp_offset());
+  const int64_t high_watermark = partition.high_watermark();
+  if (newest.offset < high_watermark) return newest;
+  // The newest record may not be seen yet: the largest timestamp below the high watermark is the
+  // largest whose first record lies there.
+  storage::TimestampOffset best;
+  for (int64_t low = 0, high = newest.timestamp; low <= high;) {
+    const int64_t middle = low + (high - low) / 2;
+    BARNABAS_ASSIGN(const auto first, partition.log()->offset_for_timestamp(middle));
+    if (first.offset >= 0 && first.offset < high_watermark) {
+      best = first;
+      low = first.timestamp + 1;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return best;
+}
+
 }  // namespace barnabas::dataplane

@@ -21,4 +21,10 @@ Result<std::vector<uint8_t>> encode_batch(std::span<const KeyValueView> records,
 Result<std::vector<uint8_t>> read_batches(const Partition& partition, int64_t offset,
                                           size_t max_bytes);
 
+PartitionInfo info_of(const Partition& partition);
+
+/// The first record with the largest timestamp below the high watermark; offset -1 when there is
+/// none. REQUIRES: the partition has a log
+Result<storage::TimestampOffset> max_timestamp_offset(const Partition& partition);
+
 }  // namespace barnabas::dataplane

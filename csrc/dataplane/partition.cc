@@ -104,15 +104,17 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
     result.error = error;
     return result;
   };
-  if (params.fetch_offset < log_start_offset || params.fetch_offset > log_->log_end_offset()) {
-    return fail(ErrorCode::kOffsetOutOfRange);
-  }
+  if (params.fetch_offset < log_start_offset) return fail(ErrorCode::kOffsetOutOfRange);
+  // Before the end is looked at: a fetcher that is ahead of this log learns where it diverged.
   if (params.last_fetched_epoch >= 0) {
     const auto end = log_->end_offset_for_epoch(params.last_fetched_epoch);
     if (end.leader_epoch < 0 || end.end_offset < 0) return fail(ErrorCode::kOffsetOutOfRange);
     if (end.leader_epoch < params.last_fetched_epoch || end.end_offset < params.fetch_offset) {
       result.diverging = end;
     }
+  }
+  if (result.diverging.leader_epoch < 0 && params.fetch_offset > log_->log_end_offset()) {
+    return fail(ErrorCode::kOffsetOutOfRange);
   }
   const int64_t end_offset =
       isolation == IsolationLevel::kReadCommitted ? last_stable_offset : high_watermark;

@@ -21,7 +21,6 @@
 #include "base/kafka_error.h"
 #include "base/thread_annotations.h"
 #include "base/uuid.h"
-#include "dataplane/fetch_request.h"
 #include "dataplane/partition_waiter.h"
 #include "dataplane/recent_tail.h"
 #include "storage/log.h"
@@ -34,6 +33,16 @@ class Flusher;
 struct TopicIdentity {
   std::string name;
   Uuid id;
+};
+
+enum class IsolationLevel : int8_t { kReadUncommitted = 0, kReadCommitted = 1 };
+
+/// What a fetch asks of one partition.
+struct FetchParams {
+  int64_t fetch_offset = 0;
+  int32_t current_leader_epoch = -1;
+  int32_t last_fetched_epoch = -1;
+  int32_t max_bytes = 0;  // partition_max_bytes
 };
 
 /// What a fetch finds in one partition.

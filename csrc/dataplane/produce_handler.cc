@@ -1,12 +1,12 @@
 #include "dataplane/produce_handler.h"
 
 #include <algorithm>
+#include <cassert>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
 
-#include "base/logger.h"
 #include "dataplane/delayed_produce.h"
 #include "record/batch.h"
 
@@ -19,20 +19,17 @@ constexpr std::string_view kAdminClientId = "__admin_client";
 // of the append and has no timeout at all.
 constexpr int64_t kMinFlushWaitMs = 30'000;
 constexpr int16_t kFirstZstdVersion = 7;
+// How long to wait for room in the disk pool's queue.
+constexpr int64_t kDiskPoolRetryNs = 5'000'000;
 
 bool is_internal(std::string_view topic) {
   return topic == "__consumer_offsets" || topic == "__transaction_state" ||
          topic == "__share_group_state";
 }
 
-ProducePartitionResult refused(ErrorCode error) {
-  ProducePartitionResult result;
-  result.error = error;
-  return result;
-}
-
 ProducePartitionResult refused(Error error, const Partition& partition) {
-  ProducePartitionResult result = refused(error.code);
+  ProducePartitionResult result;
+  result.error = error.code;
   result.message = std::move(error.message);
   switch (result.error) {
     case ErrorCode::kUnknownTopicOrPartition:
@@ -84,129 +81,183 @@ Status check_header(ByteView records, int16_t version) {
 
 }  // namespace
 
-ProduceHandler::ProduceHandler(const PartitionTable& table, Purgatory& purgatory, Flusher& flusher,
-                               net::Server& server, Clock& clock, size_t reactor_count)
-    : table_(table),
-      purgatory_(purgatory),
-      flusher_(flusher),
-      server_(server),
-      clock_(clock),
-      scratch_(reactor_count) {}
+ProduceHandler::ProduceHandler(const PartitionTable& table, ProduceServices services,
+                               size_t reactor_count)
+    : table_(table), services_(services), scratch_(reactor_count) {}
 
 net::Admission ProduceHandler::handle(const net::Request& request) {
-  Scratch& scratch = scratch_[request.token.reactor];
-  scratch.results.clear();
-  scratch.waiting.clear();
+  Job& job = scratch_[request.token.reactor];
   if (request.api_version < 0 || request.api_version > kProduceMaxVersion ||
-      !scratch.request.parse(request.body, request.api_version)) {
-    log(LogLevel::kInfo, "produce",
-        "ill-formed request of version " + std::to_string(request.api_version) + " from " +
-            std::string(request.peer_host) + ": closing the connection");
-    server_.respond(request.token, net::Response::close());
+      !job.request.parse(request.body, request.api_version)) {
+    log_.log(LogLevel::kInfo,
+             "ill-formed request of version " + std::to_string(request.api_version) + " from " +
+                 std::string(request.peer_host) + ": closing the connection",
+             request.received_ns);
+    services_.server.respond(request.token, net::Response::close());
     return net::Admission::kTaken;
   }
-  purgatory_.begin_request(request.token.reactor);
-  append_all(request, scratch);
-  answer(request, scratch);
-  scratch.waiting.clear();
-  purgatory_.end_request(request.token.reactor);
-  return net::Admission::kTaken;
+  begin(request, job);
+  services_.purgatory.begin_request(request.token.reactor);
+  const bool done = append_all(job, true);
+  if (done) answer(job);
+  services_.purgatory.end_request(request.token.reactor);
+  if (done) return net::Admission::kTaken;
+
+  const auto moved = std::make_shared<Moved>();
+  moved->body.assign(request.body.begin(), request.body.end());
+  moved->job = std::exchange(job, {});
+  const bool parsed = moved->job.request.parse(moved->body, request.api_version);
+  assert(parsed);  // as it was the first time
+  (void)parsed;
+  move_to_disk_thread(moved);
+  return net::Admission::kTakenAlone;
 }
 
-void ProduceHandler::append_all(const net::Request& request, Scratch& scratch) {
-  const ProduceRequest& produce = scratch.request;
-  const int16_t version = request.api_version;
-  const bool by_id = version >= kProduceFirstTopicIdVersion;
+void ProduceHandler::begin(const net::Request& request, Job& job) const {
+  job.token = request.token;
+  job.correlation_id = request.correlation_id;
+  job.version = request.api_version;
+  job.of_admin_client = request.client_id == kAdminClientId;
+  job.peer_host = request.peer_host;
+  job.results.clear();
+  job.results.reserve(job.request.partitions.size());
+  job.waiting.clear();
+  job.inline_expansion_left = kMaxInlineExpandedBytes;
+  job.expansion_left = std::max(kMaxExpandedBytes, kMaxExpansion * request.body.size());
+  job.record_errors_left = kMaxRecordErrors;
+}
+
+bool ProduceHandler::append_all(Job& job, bool on_reactor) {
+  const ProduceRequest& produce = job.request;
+  const bool by_id = job.version >= kProduceFirstTopicIdVersion;
   const bool orphaned = has_orphaned_transaction(produce);
-  const bool valid_acks = produce.acks >= -1 && produce.acks <= 1;
-  scratch.results.reserve(produce.partitions.size());
   size_t next = 0;
   for (const auto& named : produce.topics) {
+    const size_t end = next + named.partition_count;
+    if (end <= job.results.size()) {  // done before
+      next = end;
+      continue;
+    }
     const TopicPtr topic = by_id ? table_.find(named.id) : table_.find(named.name);
-    for (size_t i = 0; i < named.partition_count; ++i, ++next) {
+    for (; next < end; ++next) {
+      if (next < job.results.size()) continue;
       const ProducePartition& partition = produce.partitions[next];
-      const auto add = [&scratch](ProducePartitionResult result) {
-        scratch.results.push_back(std::move(result));
-      };
-      if (version < kProduceFirstServedVersion) {
-        add(refused(ErrorCode::kUnsupportedVersion));
-      } else if (orphaned) {
-        add(refused(ErrorCode::kTransactionalIdAuthorizationFailed));
-      } else if (topic == nullptr && by_id) {
-        add(refused(ErrorCode::kUnknownTopicId));
-      } else if (topic == nullptr || topic->find(partition.index) == nullptr) {
-        add(refused(ErrorCode::kUnknownTopicOrPartition));
-      } else if (!valid_acks) {
-        add(refused(ErrorCode::kInvalidRequiredAcks));
-      } else if (is_internal(topic->identity->name) && request.client_id != kAdminClientId) {
-        add(refused(ErrorCode::kInvalidTopicException));
-      } else {
-        add(append_one(*topic, partition, version, scratch));
+      ProducePartitionResult result;
+      result.error = orphaned && job.version >= kProduceFirstServedVersion
+                         ? ErrorCode::kTransactionalIdAuthorizationFailed
+                         : check_partition(job, topic.get(), partition.index);
+      if (result.error == ErrorCode::kNone &&
+          !append_one(*topic, partition, on_reactor, job, result)) {
+        return false;
       }
+      job.results.push_back(std::move(result));
     }
   }
+  return true;
 }
 
-ProducePartitionResult ProduceHandler::append_one(const Topic& topic, const ProducePartition& named,
-                                                  int16_t version, Scratch& scratch) {
+ErrorCode ProduceHandler::check_partition(const Job& job, const Topic* topic, int32_t index) {
+  if (job.version < kProduceFirstServedVersion) return ErrorCode::kUnsupportedVersion;
+  if (topic == nullptr && job.version >= kProduceFirstTopicIdVersion) {
+    return ErrorCode::kUnknownTopicId;
+  }
+  if (topic == nullptr || topic->find(index) == nullptr) {
+    return ErrorCode::kUnknownTopicOrPartition;
+  }
+  if (job.request.acks < -1 || job.request.acks > 1) return ErrorCode::kInvalidRequiredAcks;
+  if (is_internal(topic->identity->name) && !job.of_admin_client) {
+    return ErrorCode::kInvalidTopicException;
+  }
+  return ErrorCode::kNone;
+}
+
+bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& named, bool on_reactor,
+                                Job& job, ProducePartitionResult& result) {
   const std::shared_ptr<Partition>& partition = *topic.find(named.index);
   const MutableBytes records = named.records.value_or(MutableBytes{});
-  if (Status status = check_header(records, version); !status.ok()) {
-    return refused(std::move(status).error(), *partition);
+  if (Status status = check_header(records, job.version); !status.ok()) {
+    result = refused(std::move(status).error(), *partition);
+    return true;
   }
   record::ValidationPolicy policy = topic.validation;
   policy.partition = named.index;
-  auto checked = record::validate_batch(records, policy, clock_.wall_ms());
+  policy.max_record_errors = std::min(policy.max_record_errors, job.record_errors_left);
+  const auto batch_limit =
+      static_cast<uint64_t>(record::default_max_decompressed_bytes(policy.max_message_bytes));
+  const uint64_t limit = std::min(batch_limit, job.expansion_left);
+  const uint64_t limit_here = on_reactor ? std::min(limit, job.inline_expansion_left) : limit;
+  policy.max_decompressed_bytes = static_cast<int64_t>(std::max<uint64_t>(1, limit_here));
+  auto checked = record::validate_batch(records, policy, services_.clock.wall_ms());
   if (auto* failure = std::get_if<record::ValidationFailure>(&checked)) {
-    auto result = refused(std::move(failure->error), *partition);
+    if (failure->expanded_bytes > limit_here && limit_here < limit) return false;
+    job.expansion_left -= std::min(job.expansion_left, failure->expanded_bytes);
+    job.inline_expansion_left -= std::min(job.inline_expansion_left, failure->expanded_bytes);
+    result = refused(std::move(failure->error), *partition);
     result.record_errors = std::move(failure->record_errors);
-    return result;
+    if (result.record_errors.size() > job.record_errors_left) result.record_errors.clear();
+    job.record_errors_left -= result.record_errors.size();
+    return true;
   }
   auto& valid = std::get<record::ValidatedBatch>(checked);
+  job.expansion_left -= std::min(job.expansion_left, valid.expanded_bytes);
+  job.inline_expansion_left -= std::min(job.inline_expansion_left, valid.expanded_bytes);
   const storage::AppendBatch batch{valid.bytes};
-  auto appended = partition->append(batch, flusher_);
-  if (!appended.ok()) return refused(std::move(appended).error(), *partition);
+  auto appended = partition->append(batch, services_.flusher);
+  if (!appended.ok()) {
+    result = refused(std::move(appended).error(), *partition);
+    return true;
+  }
   batches_appended_.fetch_add(1, std::memory_order_relaxed);
-
-  ProducePartitionResult result;
   result.base_offset = appended->base_offset;
   result.log_append_time_ms = appended->log_append_time_ms;
   result.log_start_offset = appended->log_start_offset;
   if (partition->high_watermark() <= appended->last_offset) {
-    scratch.waiting.push_back({partition, appended->last_offset + 1, scratch.results.size()});
+    job.waiting.push_back({partition, appended->last_offset + 1, job.results.size()});
   }
-  return result;
+  return true;
 }
 
-void ProduceHandler::answer(const net::Request& request, Scratch& scratch) {
-  const ProduceRequest& produce = scratch.request;
+void ProduceHandler::move_to_disk_thread(const std::shared_ptr<Moved>& moved) {
+  const uint32_t reactor = moved->job.token.reactor;
+  const bool taken = services_.disk_pool.submit([this, moved, reactor] {
+    append_all(moved->job, false);
+    services_.server.post(reactor, [this, moved] { answer(moved->job); });
+  });
+  if (taken) return;
+  services_.server.add_timer(reactor, services_.clock.monotonic_ns() + kDiskPoolRetryNs,
+                             [this, moved] { move_to_disk_thread(moved); });
+}
+
+void ProduceHandler::answer(Job& job) {
+  const ProduceRequest& produce = job.request;
   if (produce.acks == 0) {
-    const bool failed = std::any_of(scratch.results.begin(), scratch.results.end(),
+    const bool failed = std::any_of(job.results.begin(), job.results.end(),
                                     [](const auto& r) { return r.error != ErrorCode::kNone; });
     if (failed) {
-      log(LogLevel::kInfo, "produce",
-          "error in a request with acks=0 from " + std::string(request.peer_host) +
-              ": closing the connection");
+      log_.log(LogLevel::kInfo,
+               "error in a request with acks=0 from " + job.peer_host + ": closing the connection",
+               services_.clock.monotonic_ns());
     }
-    server_.respond(request.token, failed ? net::Response::close() : net::Response::none());
+    services_.server.respond(job.token, failed ? net::Response::close() : net::Response::none());
     return;
   }
-  net::Bytes response = encode_produce_response(request.correlation_id, request.api_version,
-                                                produce, scratch.results);
-  if (scratch.waiting.empty()) {
-    server_.respond(request.token, net::Response::of(std::move(response)));
+  net::Bytes response =
+      encode_produce_response(job.correlation_id, job.version, produce, job.results);
+  if (job.waiting.empty()) {
+    services_.server.respond(job.token, net::Response::of(std::move(response)));
     return;
   }
   std::vector<DelayedProduce::Pending> pending;
-  pending.reserve(scratch.waiting.size());
-  for (auto& appended : scratch.waiting) {
+  pending.reserve(job.waiting.size());
+  for (auto& appended : job.waiting) {
     pending.push_back({std::move(appended.partition), appended.required_offset,
-                       scratch.results[appended.result].error_position});
+                       job.results[appended.result].error_position});
   }
-  const auto delayed = std::make_shared<DelayedProduce>(purgatory_, server_, request.token,
-                                                        std::move(response), std::move(pending));
+  job.waiting.clear();
+  const auto delayed = std::make_shared<DelayedProduce>(
+      services_.purgatory, services_.server, job.token, std::move(response), std::move(pending));
   const int64_t wait_ms = std::max<int64_t>(produce.timeout_ms, kMinFlushWaitMs);
-  delayed->start(clock_.monotonic_ns() + wait_ms * 1'000'000);
+  delayed->start(services_.clock.monotonic_ns() + wait_ms * 1'000'000);
 }
 
 }  // namespace barnabas::dataplane

@@ -3,6 +3,9 @@
 //   parse -> per partition: known? allowed? validate_batch -> Partition::append -> answer, or
 //   DelayedProduce when the high watermark has to pass first (flush.messages)
 //
+// A request with more to expand than a reactor may be kept busy with goes on, from the batch that
+// was too much, on a disk thread; its connection's next request waits for it.
+//
 // acks=0 is never answered, and an error closes the connection; acks=1 and acks=all wait for the
 // high watermark, which with one replica moves with the append. min.insync.replicas is capped by
 // the number of replicas, as in Kafka 4, so that it cannot fail with one.
@@ -11,24 +14,46 @@
 // scratch of that reactor's own.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "dataplane/disk_pool.h"
 #include "dataplane/flusher.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/produce_request.h"
 #include "dataplane/produce_response.h"
 #include "dataplane/purgatory.h"
+#include "net/log_limiter.h"
 #include "net/server.h"
 
 namespace barnabas::dataplane {
 
+/// What every produce needs; outlives them.
+struct ProduceServices {
+  net::Server& server;
+  Purgatory& purgatory;
+  DiskPool& disk_pool;
+  Flusher& flusher;
+  Clock& clock;
+};
+
 class ProduceHandler {
  public:
+  /// What the batches of one request may expand to on the reactor, where others wait for it.
+  static constexpr uint64_t kMaxInlineExpandedBytes = 4 << 20;
+  /// What the batches of one request may expand to at all, or kMaxExpansion times its size where
+  /// that is more; beyond it they are refused with kMessageTooLarge.
+  static constexpr uint64_t kMaxExpandedBytes = 128 << 20;
+  static constexpr uint64_t kMaxExpansion = 16;
+  /// How many records of one request are blamed one by one (RecordErrors).
+  static constexpr size_t kMaxRecordErrors = 10'000;
+
   /// Everything borrowed outlives the handler.
-  ProduceHandler(const PartitionTable& table, Purgatory& purgatory, Flusher& flusher,
-                 net::Server& server, Clock& clock, size_t reactor_count);
+  ProduceHandler(const PartitionTable& table, ProduceServices services, size_t reactor_count);
 
   net::Admission handle(const net::Request& request);
   [[nodiscard]] uint64_t batches_appended() const { return batches_appended_; }
@@ -39,23 +64,41 @@ class ProduceHandler {
     int64_t required_offset = 0;
     size_t result = 0;  // index into results
   };
-  struct Scratch {
+  /// A request under way.
+  struct Job {
+    net::RequestToken token;
+    int32_t correlation_id = 0;
+    int16_t version = 0;
+    bool of_admin_client = false;
+    std::string peer_host;
     ProduceRequest request;
-    std::vector<ProducePartitionResult> results;
-    std::vector<Appended> waiting;  // appended, and not below the high watermark
+    std::vector<ProducePartitionResult> results;  // of the partitions that are done
+    std::vector<Appended> waiting;                // appended, and not below the high watermark
+    uint64_t inline_expansion_left = 0;           // bytes
+    uint64_t expansion_left = 0;                  // bytes
+    size_t record_errors_left = 0;
+  };
+  /// One that left its reactor, with the bytes that its request points into.
+  struct Moved {
+    std::vector<uint8_t> body;
+    Job job;
   };
 
-  void append_all(const net::Request& request, Scratch& scratch);
-  ProducePartitionResult append_one(const Topic& topic, const ProducePartition& partition,
-                                    int16_t version, Scratch& scratch);
-  void answer(const net::Request& request, Scratch& scratch);
+  void begin(const net::Request& request, Job& job) const;
+  /// Goes on where it stopped. False when the next batch is too much for a reactor.
+  bool append_all(Job& job, bool on_reactor);
+  /// kNone when records may be appended to the partition; `topic`: null when unknown.
+  static ErrorCode check_partition(const Job& job, const Topic* topic, int32_t index);
+  /// False, and nothing is done, when the batch is too much for a reactor.
+  bool append_one(const Topic& topic, const ProducePartition& partition, bool on_reactor, Job& job,
+                  ProducePartitionResult& result);
+  void move_to_disk_thread(const std::shared_ptr<Moved>& moved);
+  void answer(Job& job);
 
   const PartitionTable& table_;
-  Purgatory& purgatory_;
-  Flusher& flusher_;
-  net::Server& server_;
-  Clock& clock_;
-  std::vector<Scratch> scratch_;  // by reactor
+  ProduceServices services_;
+  net::LogLimiter log_{"produce"};
+  std::vector<Job> scratch_;  // by reactor
   std::atomic<uint64_t> batches_appended_{0};
 };
 

@@ -41,7 +41,9 @@ bool ProduceRequest::parse(MutableBytes body, int16_t version) {
     if (partitions.size() > kMaxRequestElements) return false;
   }
   reader.skip_tags();
-  return reader.ok();
+  if (!reader.ok()) return false;
+  keep_last_of_each(topics, partitions, names_);
+  return true;
 }
 
 }  // namespace barnabas::dataplane

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/uuid.h"
+#include "dataplane/named_partition.h"
 
 namespace barnabas::dataplane {
 
@@ -40,8 +41,12 @@ struct ProduceRequest {
   std::vector<ProduceTopic> topics;
   std::vector<ProducePartition> partitions;  // of all topics, in order
 
-  /// `body` begins after the client id. False when it is not a Produce request of that version.
+  /// `body` begins after the client id. False when it is not a Produce request of that version. A
+  /// partition named twice counts once, as it was named last.
   [[nodiscard]] bool parse(MutableBytes body, int16_t version);
+
+ private:
+  std::vector<NamedPartition> names_;
 };
 
 }  // namespace barnabas::dataplane

@@ -5,43 +5,65 @@
 
 namespace barnabas::dataplane {
 
+namespace {
+
+uint64_t connection_key(const net::RequestToken& token) {
+  return static_cast<uint64_t>(token.generation) << 32 | token.connection;
+}
+
+}  // namespace
+
 Purgatory::Purgatory(net::Server& server, size_t reactor_count)
     : server_(server), shards_(reactor_count) {}
 
 bool Purgatory::park(const std::shared_ptr<DelayedOperation>& operation,
                      int64_t deadline_monotonic_ns) {
   Shard& shard = shards_[operation->reactor()];
-  if (shard.parked.contains(operation.get())) return true;
-  if (shard.parked.size() >= shard.sweep_at) sweep(shard);
-  if (shard.parked.size() >= kMaxParkedPerReactor || stopping_) return false;
-  auto& place = shard.parked[operation.get()];
-  place.operation = operation;
-  place.timer =
+  if (operation->parked_) return true;
+  const size_t bytes = operation->memory_bytes();
+  if (stopping_ || shard.parked_count >= kMaxParkedPerReactor ||
+      parked_bytes_ + bytes > kMaxParkedBytes || !server_.is_connected(operation->token())) {
+    return false;
+  }
+  const auto timer =
       server_.add_timer(operation->reactor(), deadline_monotonic_ns, [raw = operation.get()] {
         const auto keep = raw->shared_from_this();  // it unparks itself
         raw->on_timeout();
       });
-  parked_count_.fetch_add(1);
+  shard.parked[connection_key(operation->token())].push_back({operation, timer, bytes});
+  operation->parked_ = true;
+  ++shard.parked_count;
+  ++parked_count_;
+  parked_bytes_ += bytes;
   return true;
 }
 
-void Purgatory::sweep(Shard& shard) {
-  std::vector<std::shared_ptr<DelayedOperation>> orphans;
-  for (const auto& [raw, parked] : shard.parked) {
-    if (!server_.is_connected(raw->token())) orphans.push_back(parked.operation);
-  }
-  for (const auto& operation : orphans) unpark(*operation);
-  shard.sweep_at = std::clamp(2 * shard.parked.size(), kMinParkedToSweep, kMaxParkedPerReactor);
+void Purgatory::unpark(DelayedOperation& operation) {
+  if (!operation.parked_) return;
+  Shard& shard = shards_[operation.reactor()];
+  const auto place = shard.parked.find(connection_key(operation.token()));
+  auto& of_connection = place->second;
+  const auto found = std::find_if(of_connection.begin(), of_connection.end(),
+                                  [&](const auto& p) { return p.operation.get() == &operation; });
+  forget(shard, *found);
+  // The caller holds the operation by other means: it is not destroyed here while it runs.
+  of_connection.erase(found);
+  if (of_connection.empty()) shard.parked.erase(place);
 }
 
-void Purgatory::unpark(DelayedOperation& operation) {
-  Shard& shard = shards_[operation.reactor()];
-  const auto found = shard.parked.find(&operation);
-  if (found == shard.parked.end()) return;
-  server_.cancel_timer(operation.reactor(), found->second.timer);
-  // The caller holds the operation by other means: it is not destroyed here while it runs.
-  shard.parked.erase(found);
-  parked_count_.fetch_sub(1);
+void Purgatory::forget(Shard& shard, const Shard::Parked& parked) {
+  server_.cancel_timer(parked.operation->reactor(), parked.timer);
+  parked.operation->parked_ = false;
+  --shard.parked_count;
+  --parked_count_;
+  parked_bytes_ -= parked.memory_bytes;
+}
+
+void Purgatory::drop_connection(const net::RequestToken& token) {
+  Shard& shard = shards_[token.reactor];
+  auto dropped = shard.parked.extract(connection_key(token));
+  if (dropped.empty()) return;
+  for (const auto& parked : dropped.mapped()) forget(shard, parked);
 }
 
 void Purgatory::wake(std::shared_ptr<DelayedOperation> operation) {
@@ -78,7 +100,9 @@ void Purgatory::stop() {
 
 void Purgatory::stop_shard(uint32_t reactor) {
   std::vector<std::shared_ptr<DelayedOperation>> all;
-  for (const auto& [raw, parked] : shards_[reactor].parked) all.push_back(parked.operation);
+  for (const auto& [connection, of_connection] : shards_[reactor].parked) {
+    for (const auto& parked : of_connection) all.push_back(parked.operation);
+  }
   for (const auto& operation : all) operation->on_stop();
 }
 

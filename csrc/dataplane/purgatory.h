@@ -10,9 +10,9 @@
 //
 // Thread-safety: wake() and stop() from any thread; the rest on the operation's reactor.
 //
-// Limits: what one connection can park is limited by its requests in flight; what connections leave
-// behind when they go is swept out each time the parked have doubled; and beyond
-// kMaxParkedPerReactor an operation must answer at once with what there is.
+// Limits: what one connection can park is limited by its requests in flight, and goes when the
+// connection goes; beyond kMaxParkedPerReactor operations, or kMaxParkedBytes of them, one must
+// answer at once with what there is.
 #pragma once
 
 #include <atomic>
@@ -31,16 +31,18 @@ class DelayedOperation;
 class Purgatory {
  public:
   static constexpr size_t kMaxParkedPerReactor = 100'000;
-  static constexpr size_t kMinParkedToSweep = 256;
+  static constexpr size_t kMaxParkedBytes = 128 << 20;  // of all reactors
 
   Purgatory(net::Server& server, size_t reactor_count);
 
   /// Parks `operation` until unpark(); its on_timeout() runs at the deadline. Once parked it may be
-  /// parked again without harm. False when the limit is reached.
+  /// parked again without harm. False when a limit is reached, or its client is gone.
   [[nodiscard]] bool park(const std::shared_ptr<DelayedOperation>& operation,
                           int64_t deadline_monotonic_ns);
   void unpark(DelayedOperation& operation);
   void wake(std::shared_ptr<DelayedOperation> operation);
+  /// Lets go of what the connection of `token` had parked. On its reactor.
+  void drop_connection(const net::RequestToken& token);
 
   /// Around the handling of a request: between the two, wake-ups for the same reactor are kept, and
   /// the second runs them (after the request's own answer).
@@ -51,6 +53,7 @@ class Purgatory {
   void stop();
   [[nodiscard]] bool stopping() const { return stopping_; }
   [[nodiscard]] int64_t parked_count() const { return parked_count_; }
+  [[nodiscard]] int64_t parked_bytes() const { return static_cast<int64_t>(parked_bytes_); }
 
  private:
   // Touched by its own reactor only.
@@ -58,21 +61,22 @@ class Purgatory {
     struct Parked {
       std::shared_ptr<DelayedOperation> operation;
       net::TimerId timer = 0;
+      size_t memory_bytes = 0;
     };
-    std::unordered_map<DelayedOperation*, Parked> parked;
+    std::unordered_map<uint64_t, std::vector<Parked>> parked;  // by connection
+    size_t parked_count = 0;
     std::vector<std::shared_ptr<DelayedOperation>> ready;
-    size_t sweep_at = kMinParkedToSweep;
     bool in_request = false;
   };
 
-  void sweep(Shard& shard);
-
+  void forget(Shard& shard, const Shard::Parked& parked);
   void stop_shard(uint32_t reactor);
 
   net::Server& server_;
   std::vector<Shard> shards_;  // by reactor; constant size
   std::atomic<bool> stopping_{false};
   std::atomic<int64_t> parked_count_{0};
+  std::atomic<size_t> parked_bytes_{0};
 };
 
 class DelayedOperation : public PartitionWaiter {
@@ -90,12 +94,15 @@ class DelayedOperation : public PartitionWaiter {
   virtual void on_timeout() = 0;
   /// The broker stops: answer now.
   virtual void on_stop() = 0;
+  /// About; does not change while it is parked.
+  [[nodiscard]] virtual size_t memory_bytes() const = 0;
 
   Purgatory& purgatory_;
   const net::RequestToken token_;
 
  private:
   std::atomic<bool> wake_pending_{false};
+  bool parked_ = false;  // of its reactor
 };
 
 }  // namespace barnabas::dataplane

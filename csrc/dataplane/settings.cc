@@ -122,6 +122,7 @@ Result<EngineConfig> parse_engine_config(const SettingMap& settings) {
   net::ServerConfig& server = config.server;
   reader.read("num.network.threads", server.reactor_threads);
   reader.read("socket.request.max.bytes", server.socket_request_max_bytes);
+  reader.read("queued.max.request.bytes", server.queued_max_request_bytes);
   reader.read("connections.max.idle.ms", server.connections_max_idle_ms);
   reader.read("max.connections", server.max_connections);
   reader.read("max.connections.per.ip", server.max_connections_per_ip);

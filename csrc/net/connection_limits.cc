@@ -10,7 +10,6 @@ void ConnectionLimits::set(int64_t max_connections, int64_t max_per_ip) {
 
 const char* ConnectionLimits::acquire(const std::string& host) {
   MutexLock lock(mutex_);
-  if (open_ >= max_connections_) return "max.connections";
   int64_t& count = per_ip_[host];
   if (count >= max_per_ip_) {
     if (count == 0) per_ip_.erase(host);
@@ -28,9 +27,9 @@ void ConnectionLimits::release(const std::string& host) {
   if (found != per_ip_.end() && --found->second == 0) per_ip_.erase(found);
 }
 
-int64_t ConnectionLimits::open() const {
+bool ConnectionLimits::full() const {
   MutexLock lock(mutex_);
-  return open_;
+  return open_ >= max_connections_;
 }
 
 }  // namespace barnabas::net

@@ -1,4 +1,5 @@
-// max.connections and max.connections.per.ip, counted over all reactors.
+// max.connections and max.connections.per.ip, counted over all reactors. As in Kafka a connection
+// beyond the first waits to be accepted, and one beyond the second is closed.
 //
 // Thread-safety: safe from every thread.
 #pragma once
@@ -17,7 +18,8 @@ class ConnectionLimits {
   /// Counts a connection of `host`; nullptr when it may stay, else the limit it would pass.
   const char* acquire(const std::string& host) EXCLUDES(mutex_);
   void release(const std::string& host) EXCLUDES(mutex_);
-  [[nodiscard]] int64_t open() const EXCLUDES(mutex_);
+  /// max.connections is reached: nothing may be accepted.
+  [[nodiscard]] bool full() const EXCLUDES(mutex_);
 
  private:
   mutable Mutex mutex_;

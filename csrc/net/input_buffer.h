@@ -23,6 +23,8 @@ class InputBuffer {
 
   [[nodiscard]] bool empty() const { return begin_ == end_; }
   [[nodiscard]] MutableBytes bytes() { return {block_.data.get() + begin_, end_ - begin_}; }
+  /// More bytes take more memory.
+  [[nodiscard]] bool is_full() const { return end_ == block_.capacity; }
   [[nodiscard]] size_t capacity() const { return block_.capacity; }
 
   void append(ByteView bytes);

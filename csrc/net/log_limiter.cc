@@ -10,19 +10,24 @@ constexpr int64_t kWindowNs = 1'000'000'000;
 }  // namespace
 
 void LogLimiter::log(LogLevel level, std::string message, int64_t now_ns) {
-  if (window_start_ns_ == INT64_MIN || now_ns - window_start_ns_ >= kWindowNs) {
-    window_start_ns_ = now_ns;
-    lines_ = 0;
+  uint64_t suppressed = 0;
+  {
+    MutexLock lock(mutex_);
+    if (window_start_ns_ == INT64_MIN || now_ns - window_start_ns_ >= kWindowNs) {
+      window_start_ns_ = now_ns;
+      lines_ = 0;
+    }
+    if (lines_ >= kLinesPerSecond) {
+      ++suppressed_;
+      return;
+    }
+    ++lines_;
+    suppressed = std::exchange(suppressed_, 0);
   }
-  if (lines_ >= kLinesPerSecond) {
-    ++suppressed_;
-    return;
+  if (suppressed > 0) {
+    message += " (and " + std::to_string(suppressed) + " more lines like this before)";
   }
-  ++lines_;
-  if (const uint64_t count = std::exchange(suppressed_, 0); count > 0) {
-    message += " (and " + std::to_string(count) + " more lines like this before)";
-  }
-  barnabas::log(level, "net", message);
+  barnabas::log(level, component_, message);
 }
 
 }  // namespace barnabas::net

@@ -24,15 +24,19 @@ int64_t memory_bytes(const Response& response) {
   return total;
 }
 
-}  // namespace
-
-OutputQueue::Frame::Frame(Response r) : response(std::move(r)) {
+uint64_t total_bytes(const Response& response) {
   uint64_t total = 0;
   for (const auto& c : response.chunks) {
     total += std::holds_alternative<Bytes>(c) ? std::get<Bytes>(c).size()
                                               : std::get<FileSlice>(c).length;
   }
-  store_be<uint32_t>(prefix.data(), static_cast<uint32_t>(total));
+  return total;
+}
+
+}  // namespace
+
+OutputQueue::Frame::Frame(Response r) : response(std::move(r)) {
+  store_be<uint32_t>(prefix.data(), static_cast<uint32_t>(total_bytes(response)));
 }
 
 uint32_t OutputQueue::open_slot() {
@@ -43,6 +47,7 @@ uint32_t OutputQueue::open_slot() {
 void OutputQueue::complete(uint32_t sequence, Response response) {
   const uint32_t index = sequence - first_sequence_;  // wraps as sequences do
   if (index >= slots_.size() || slots_[index].has_value()) return;
+  if (total_bytes(response) > INT32_MAX) response = Response::close();  // has no length prefix
   unsent_bytes_ += memory_bytes(response);
   close_given_ |= response.kind == Response::Kind::kClose;
   slots_[index] = std::move(response);

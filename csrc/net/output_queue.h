@@ -34,7 +34,13 @@ class OutputQueue {
   uint32_t open_slot();
   /// Takes back the slot that was opened last: its request was not accepted.
   void drop_last_slot() { slots_.pop_back(); }
-  /// The answer. Ignored when the sequence is not open or already answered.
+  /// Whether that request was answered (or never opened).
+  [[nodiscard]] bool answered(uint32_t sequence) const {
+    const uint32_t index = sequence - first_sequence_;  // wraps as sequences do
+    return index >= slots_.size() || slots_[index].has_value();
+  }
+  /// The answer; one longer than a length prefix can say (an int32) closes the connection instead.
+  /// Ignored when the sequence is not open or already answered.
   void complete(uint32_t sequence, Response response);
   /// Sends what can be sent without blocking; `failure()` says why after kFailed.
   FlushResult flush(int fd);

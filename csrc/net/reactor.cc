@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/logger.h"
 #include "net/frame_parser.h"
@@ -33,20 +34,22 @@ uint64_t tag_of(const Connection& connection) {
 
 Result<std::unique_ptr<Reactor>> Reactor::create(uint32_t index, const ServerConfig& config,
                                                  RequestHandler& handler, ConnectionLimits& limits,
-                                                 Clock& clock) {
+                                                 RequestMemory& memory, Clock& clock) {
   BARNABAS_ASSIGN(Poller poller, Poller::create());
   BARNABAS_ASSIGN(UniqueFd eventfd, Mailbox::create_eventfd());
   BARNABAS_TRY(poller.add(eventfd.get(), EPOLLIN, kMailboxTag));
-  return std::unique_ptr<Reactor>(
-      new Reactor(index, config, handler, limits, clock, std::move(poller), std::move(eventfd)));
+  return std::unique_ptr<Reactor>(new Reactor(index, config, handler, limits, memory, clock,
+                                              std::move(poller), std::move(eventfd)));
 }
 
 Reactor::Reactor(uint32_t index, const ServerConfig& config, RequestHandler& handler,
-                 ConnectionLimits& limits, Clock& clock, Poller poller, UniqueFd eventfd)
+                 ConnectionLimits& limits, RequestMemory& memory, Clock& clock, Poller poller,
+                 UniqueFd eventfd)
     : index_(index),
       config_(config),
       handler_(handler),
       limits_(limits),
+      memory_(memory),
       clock_(clock),
       poller_(std::move(poller)),
       mailbox_(std::move(eventfd)),
@@ -97,7 +100,7 @@ void Reactor::handle_event(const epoll_event& event) {
   }
   if ((event.events & EPOLLIN) != 0) {
     on_readable(*connection);
-  } else if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) {
+  } else if ((event.events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0) {
     // Also when nothing is read from it: a peer that is gone must not hold its slot.
     close(*connection, nullptr);
   }
@@ -167,12 +170,14 @@ Connection* Reactor::find(uint32_t slot, uint32_t generation) {
 // -- reading ------------------------------------------------------------------------------------
 
 bool Reactor::wants_requests(const Connection& connection) const {
-  return !connection.busy && !connection.draining && !connection.output.closing() &&
+  return !connection.busy && !connection.starved && !connection.alone && !connection.draining &&
+         !connection.output.closing() &&
          connection.output.in_flight() < static_cast<size_t>(config_.max_in_flight_requests) &&
          connection.output.unsent_bytes() < config_.max_unsent_bytes;
 }
 
 void Reactor::on_readable(Connection& connection) {
+  connection.more_arrived = connection.alone;
   bool more = true;
   for (int reads = 0; more && reads < kMaxReadsPerRound && wants_requests(connection); ++reads) {
     const bool open = connection.input.empty() ? receive_into_scratch(connection, more)
@@ -196,8 +201,9 @@ bool Reactor::note_received(Connection& connection, ssize_t received, size_t ask
 }
 
 bool Reactor::receive_into_scratch(Connection& connection, bool& more) {
-  const ssize_t n = ::recv(connection.fd.get(), scratch_.get(), kScratchBytes, MSG_DONTWAIT);
-  if (!note_received(connection, n, kScratchBytes, more)) return false;
+  const size_t asked = memory_.has_room() ? kScratchBytes : RequestMemory::kSmallFrameBytes;
+  const ssize_t n = ::recv(connection.fd.get(), scratch_.get(), asked, MSG_DONTWAIT);
+  if (!note_received(connection, n, asked, more)) return false;
   if (n <= 0) return true;
   const MutableBytes received(scratch_.get(), static_cast<size_t>(n));
   const uint32_t generation = connection.generation;
@@ -205,7 +211,39 @@ bool Reactor::receive_into_scratch(Connection& connection, bool& more) {
   const size_t used = process(connection, received);
   if (find(slot, generation) == nullptr) return false;
   connection.input.append(received.subspan(used));
+  connection.frame_started_ns = connection.last_receive_ns;
+  recount_memory(connection);
   return true;
+}
+
+/// Whether `connection` may hold more of a frame of that size; if not, it is paused.
+bool Reactor::may_buffer(Connection& connection, size_t frame_bytes) {
+  const auto allowed = [&] {
+    return memory_.has_room() || connection.overdrawn ||
+           (connection.overdrawn = memory_.overdraw());
+  };
+  if (frame_bytes <= RequestMemory::kSmallFrameBytes || allowed()) return true;
+  memory_.wait();
+  if (allowed()) return true;
+  pause(connection, connection.starved);
+  return false;
+}
+
+void Reactor::recount_memory(Connection& connection) {
+  const size_t now = connection.input.capacity();
+  const size_t before = std::exchange(connection.counted_bytes, now);
+  if (connection.overdrawn && connection.input.empty()) {
+    connection.overdrawn = false;
+    memory_.end_overdraft();
+  }
+  if (now != before) memory_.add(static_cast<int64_t>(now) - static_cast<int64_t>(before));
+}
+
+void Reactor::pause(Connection& connection, bool& reason) {
+  if (!connection.busy && !connection.starved) {
+    paused_.emplace_back(connection.slot, connection.generation);
+  }
+  reason = true;
 }
 
 bool Reactor::receive_into_input(Connection& connection, bool& more) {
@@ -214,7 +252,9 @@ bool Reactor::receive_into_input(Connection& connection, bool& more) {
   const size_t total = scan.frame_bytes == 0 ? kFramePrefixBytes : scan.frame_bytes;
   const size_t have = connection.input.bytes().size();
   if (have >= total) return process_input(connection);
+  if (connection.input.is_full() && !may_buffer(connection, total)) return true;
   const MutableBytes room = connection.input.room(total - have);
+  recount_memory(connection);
   const ssize_t n = ::recv(connection.fd.get(), room.data(), room.size(), MSG_DONTWAIT);
   if (!note_received(connection, n, room.size(), more)) return false;
   if (n <= 0) return true;
@@ -228,7 +268,11 @@ bool Reactor::process_input(Connection& connection) {
   const uint32_t slot = connection.slot;
   const size_t used = process(connection, connection.input.bytes());
   if (find(slot, generation) == nullptr) return false;
-  if (used > 0) connection.input.consume(used);
+  if (used > 0) {
+    connection.input.consume(used);
+    connection.frame_started_ns = connection.last_receive_ns;
+    recount_memory(connection);
+  }
   return true;
 }
 
@@ -263,8 +307,13 @@ bool Reactor::offer(Connection& connection, MutableBytes frame) {
   request.peer_port = connection.peer.port;
   request.received_ns = connection.last_receive_ns;
   request.token = {index_, connection.slot, connection.generation, connection.output.open_slot()};
+  const uint32_t sequence = request.token.sequence;
   const Admission admission = handler_.on_request(request);
-  if (admission == Admission::kTaken) {
+  if (admission == Admission::kTakenAlone && !connection.output.answered(sequence)) {
+    connection.alone = true;
+    connection.alone_sequence = sequence;
+  }
+  if (admission == Admission::kTaken || admission == Admission::kTakenAlone) {
     counters_.requests_total.fetch_add(1, std::memory_order_relaxed);
     return true;
   }
@@ -273,8 +322,7 @@ bool Reactor::offer(Connection& connection, MutableBytes frame) {
     return false;
   }
   connection.output.drop_last_slot();
-  connection.busy = true;
-  busy_.emplace_back(connection.slot, connection.generation);
+  pause(connection, connection.busy);
   return false;
 }
 
@@ -288,11 +336,11 @@ void Reactor::request_resume() {
 }
 
 void Reactor::resume_paused() {
-  const auto paused = std::exchange(busy_, {});
+  const auto paused = std::exchange(paused_, {});
   for (const auto& [slot, generation] : paused) {
     Connection* const connection = find(slot, generation);
     if (connection == nullptr) continue;
-    connection->busy = false;
+    connection->busy = connection->starved = false;
     if (process_input(*connection)) update_interest(*connection);
   }
 }
@@ -303,7 +351,10 @@ void Reactor::complete(const RequestToken& token, Response response) {
   Connection* const connection = find(token.connection, token.generation);
   if (connection == nullptr) return;
   connection->output.complete(token.sequence, std::move(response));
-  mark_dirty(*connection);
+  if (connection->alone && connection->alone_sequence == token.sequence) {
+    connection->alone = connection->more_arrived = false;
+  }
+  mark_dirty(*connection);  // a flush goes on with the requests that waited
 }
 
 void Reactor::mark_dirty(Connection& connection) {
@@ -343,9 +394,18 @@ void Reactor::flush(Connection& connection) {
 }
 
 void Reactor::update_interest(Connection& connection) {
-  const uint32_t wanted = (wants_requests(connection) ? EPOLLIN : 0U) |
+  // While a request is alone, nothing changes until the client sends another: most wait for the
+  // answer.
+  const bool reading = wants_requests(connection) || (connection.alone && !connection.more_arrived);
+  // Requests that wait for data, and output that is not taken, are nothing to a client that left.
+  const bool leaving = !reading && !connection.busy && !connection.alone;
+  const uint32_t wanted = (reading ? EPOLLIN : 0U) | (leaving ? EPOLLRDHUP : 0U) |
                           (connection.blocked ? static_cast<uint32_t>(EPOLLOUT) : 0U);
   if (wanted == connection.interest) return;
+  // The time in which it was not read from is not its client's.
+  if (reading && (connection.interest & EPOLLIN) == 0) {
+    connection.frame_started_ns = clock_.monotonic_ns();
+  }
   connection.interest = wanted;
   const Status changed = poller_.modify(connection.fd.get(), wanted, tag_of(connection));
   if (!changed.ok()) close(connection, changed.error().message.c_str());
@@ -361,6 +421,8 @@ void Reactor::close(Connection& connection, const char* why) {
                    clock_.monotonic_ns());
   }
   poller_.remove(connection.fd.get());
+  if (std::exchange(connection.overdrawn, false)) memory_.end_overdraft();
+  memory_.add(-static_cast<int64_t>(std::exchange(connection.counted_bytes, 0)));
   limits_.release(connection.peer.host);
   --counters_.connections;
   generations_[slot] = (generations_[slot] + 1) & INT32_MAX;
@@ -368,6 +430,7 @@ void Reactor::close(Connection& connection, const char* why) {
   // Callers up the stack still hold references: freed, and the socket closed, when the round ends.
   ::shutdown(connection.fd.get(), SHUT_RDWR);
   closed_.push_back(std::move(connections_[slot]));
+  handler_.on_closed({.reactor = index_, .connection = slot, .generation = connection.generation});
 }
 
 // -- upkeep -------------------------------------------------------------------------------------
@@ -378,9 +441,13 @@ void Reactor::reap_idle() {
   for (const auto& connection : connections_) {
     if (connection == nullptr || idle_ms < 0) continue;
     // A request that waits for us is not the client's idleness; output it does not take is.
-    const bool ours = (connection->output.unanswered() > 0 || connection->busy) &&
-                      !connection->output.has_output();
-    if (!ours && now_ns - connection->last_progress_ns > idle_ms * kNsPerMs) {
+    const bool ours =
+        (connection->output.unanswered() > 0 || connection->busy || connection->starved) &&
+        !connection->output.has_output();
+    const bool arriving = !connection->input.empty() && wants_requests(*connection);
+    if (arriving && now_ns - connection->frame_started_ns > idle_ms * kNsPerMs) {
+      close(*connection, "a request that takes longer than connections.max.idle.ms to arrive");
+    } else if (!ours && now_ns - connection->last_progress_ns > idle_ms * kNsPerMs) {
       close(*connection, "idle for longer than connections.max.idle.ms");
     }
   }

@@ -4,7 +4,7 @@
 // the mailbox, run due timers; after each, flush the connections that got answers. A connection
 // stays on its reactor for life.
 //
-// Owns its connections. Borrows handler, clock and limits, which outlive it.
+// Owns its connections. Borrows handler, clock, limits and memory, which outlive it.
 //
 // Thread-safety: everything belongs to the reactor's thread, but for push(), which any thread may
 // call, and the counters.
@@ -23,6 +23,7 @@
 #include "net/log_limiter.h"
 #include "net/mailbox.h"
 #include "net/poller.h"
+#include "net/request_memory.h"
 #include "net/server.h"
 #include "net/timer_queue.h"
 
@@ -32,7 +33,7 @@ class Reactor {
  public:
   static Result<std::unique_ptr<Reactor>> create(uint32_t index, const ServerConfig& config,
                                                  RequestHandler& handler, ConnectionLimits& limits,
-                                                 Clock& clock);
+                                                 RequestMemory& memory, Clock& clock);
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
 
@@ -81,13 +82,17 @@ class Reactor {
   };
 
   Reactor(uint32_t index, const ServerConfig& config, RequestHandler& handler,
-          ConnectionLimits& limits, Clock& clock, Poller poller, UniqueFd eventfd);
+          ConnectionLimits& limits, RequestMemory& memory, Clock& clock, Poller poller,
+          UniqueFd eventfd);
 
   void handle_event(const epoll_event& event);
   void take_mailbox();
   void on_readable(Connection& connection);
   bool receive_into_scratch(Connection& connection, bool& more);
   bool receive_into_input(Connection& connection, bool& more);
+  bool may_buffer(Connection& connection, size_t frame_bytes);
+  void recount_memory(Connection& connection);
+  void pause(Connection& connection, bool& reason);
   bool note_received(Connection& connection, ssize_t received, size_t asked, bool& more);
   size_t process(Connection& connection, MutableBytes bytes);
   bool process_input(Connection& connection);
@@ -107,6 +112,7 @@ class Reactor {
   ServerConfig config_;
   RequestHandler& handler_;
   ConnectionLimits& limits_;
+  RequestMemory& memory_;
   Clock& clock_;
   Poller poller_;
   Mailbox mailbox_;
@@ -120,9 +126,9 @@ class Reactor {
   std::vector<uint32_t> free_slots_;
   std::vector<std::unique_ptr<Connection>> closed_;  // freed at the end of the round
   std::vector<Connection*> dirty_;
-  std::vector<std::pair<uint32_t, uint32_t>> busy_;  // slot, generation: in the order they paused
+  std::vector<std::pair<uint32_t, uint32_t>> paused_;  // slot, generation: busy or starved
   std::unique_ptr<uint8_t[]> scratch_;  // what recv fills first, shared by all connections
-  LogLimiter close_log_;
+  LogLimiter close_log_{"net"};
 
   std::atomic<bool> resume_requested_{false};
   bool stopping_ = false;

@@ -21,12 +21,16 @@ constexpr int kMaxAcceptsPerRound = 64;
 // Kafka's 50 overflows when a herd of clients reconnects, and each that does not fit waits for TCP
 // to try again, after one second, three, seven.
 constexpr int kMinListenBacklog = 1024;
-constexpr int64_t kAcceptPauseMs = 100;  // after EMFILE: until a descriptor may be free again
+constexpr int64_t kAcceptPauseMs = 100;  // until a descriptor, or a connection, may be free again
 
 class ServerImpl final : public Server {
  public:
   ServerImpl(const ServerConfig& config, RequestHandler& handler, Clock& clock)
-      : handler_(handler), clock_(clock), config_(config) {
+      : handler_(handler),
+        clock_(clock),
+        memory_(RequestMemory::limit_of(config.queued_max_request_bytes),
+                [this] { resume_paused(); }),
+        config_(config) {
     limits_.set(config.max_connections, config.max_connections_per_ip);
   }
   ~ServerImpl() override { stop(0); }
@@ -56,11 +60,12 @@ class ServerImpl final : public Server {
   void accept_from(const UniqueFd& listener);
   void accept_some(const UniqueFd& listener);
   void hand_over(Accepted accepted);
-  void pause_accepting(const UniqueFd& listener, int sys_errno);
+  void pause_accepting(const UniqueFd& listener, const std::string& why);
 
   RequestHandler& handler_;
   Clock& clock_;
   ConnectionLimits limits_;
+  RequestMemory memory_;
 
   mutable Mutex mutex_;
   State state_ GUARDED_BY(mutex_) = State::kNew;
@@ -73,7 +78,7 @@ class ServerImpl final : public Server {
 
   // Of reactor 0's thread, which accepts.
   uint32_t next_reactor_ = 0;
-  LogLimiter refusal_log_;
+  LogLimiter refusal_log_{"net"};
   bool accepting_ = true;  // false from a failed accept to the next that works, for the log
 };
 
@@ -99,8 +104,8 @@ Result<uint16_t> ServerImpl::listen(const std::string& host, uint16_t port) {
 
 Status ServerImpl::make_reactors() {
   for (int i = 0; i < config_.reactor_threads; ++i) {
-    BARNABAS_ASSIGN(auto reactor,
-                    Reactor::create(static_cast<uint32_t>(i), config_, handler_, limits_, clock_));
+    BARNABAS_ASSIGN(auto reactor, Reactor::create(static_cast<uint32_t>(i), config_, handler_,
+                                                  limits_, memory_, clock_));
     reactors_.push_back(std::move(reactor));
   }
   return {};
@@ -144,6 +149,7 @@ void ServerImpl::set_config(const ServerConfig& config) {
   config_ = config;
   config_.reactor_threads = threads;
   limits_.set(config.max_connections, config.max_connections_per_ip);
+  memory_.set_limit(RequestMemory::limit_of(config.queued_max_request_bytes));
   if (state_ != State::kRunning) return;
   for (const auto& owned : reactors_) {
     owned->push(Task([reactor = owned.get(), copy = config_] { reactor->set_config(copy); }));
@@ -187,6 +193,7 @@ ServerStats ServerImpl::stats() const {
     sum.bytes_in += counters.bytes_in;
     sum.bytes_out += counters.bytes_out;
   }
+  sum.request_bytes = memory_.used_bytes();
   return sum;
 }
 
@@ -207,6 +214,7 @@ void ServerImpl::accept_from(const UniqueFd& listener) {
 
 void ServerImpl::accept_some(const UniqueFd& listener) {
   for (int i = 0; i < kMaxAcceptsPerRound; ++i) {
+    if (limits_.full()) return pause_accepting(listener, "max.connections is reached");
     Accepted accepted = accept_connection(listener);
     switch (accepted.sys_errno) {
       case 0:
@@ -224,7 +232,7 @@ void ServerImpl::accept_some(const UniqueFd& listener) {
       case EHOSTUNREACH:
         break;
       default:
-        return pause_accepting(listener, accepted.sys_errno);
+        return pause_accepting(listener, std::strerror(accepted.sys_errno));
     }
   }
 }
@@ -248,11 +256,11 @@ void ServerImpl::hand_over(Accepted accepted) {
   }));
 }
 
-/// Out of descriptors or memory: clients wait in the backlog, those connected are served on.
-void ServerImpl::pause_accepting(const UniqueFd& listener, int sys_errno) {
+/// Out of connections, descriptors or memory: clients wait in the backlog, those connected are
+/// served on.
+void ServerImpl::pause_accepting(const UniqueFd& listener, const std::string& why) {
   if (std::exchange(accepting_, false)) {
-    log(LogLevel::kWarning, "net",
-        std::string("accepting pauses until it works again: ") + std::strerror(sys_errno));
+    log(LogLevel::kWarning, "net", "accepting pauses until it works again: " + why);
   }
   Reactor& reactor = *reactors_[0];
   const int fd = listener.get();

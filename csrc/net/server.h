@@ -10,8 +10,10 @@
 // Ownership: the Server owns reactors and connections, borrows handler and clock (they outlive it).
 //
 // Limits (Kafka's names): socket.request.max.bytes, max.connections, max.connections.per.ip,
-// connections.max.idle.ms, in-flight requests and unsent output per connection (beyond them the
-// connection is not read from), accept pauses on EMFILE/ENFILE.
+// connections.max.idle.ms (of silence, and of the arrival of one request),
+// queued.max.request.bytes (beyond it connections wait to be read from), in-flight requests and
+// unsent output per connection (beyond them the connection is not read from), accept pauses on
+// EMFILE/ENFILE.
 #pragma once
 
 #include <cstdint>
@@ -52,10 +54,13 @@ struct Request {
 };
 
 enum class Admission : uint8_t {
-  kTaken,   // an answer will come through respond()
-  kBusy,    // a queue is full: the connection pauses, the same request is offered again after
-            // resume_paused()
-  kReject,  // not Kafka: close the connection
+  kTaken,       // an answer will come through respond(); meanwhile the connection's next request
+                // is offered
+  kTakenAlone,  // the same, but the connection's next request waits until this one is answered:
+                // the order in which they take effect is the order in which they were sent
+  kBusy,        // a queue is full: the connection pauses, the same request is offered again after
+                // resume_paused()
+  kReject,      // not Kafka: close the connection
 };
 
 class RequestHandler {
@@ -63,6 +68,9 @@ class RequestHandler {
   virtual ~RequestHandler() = default;
   /// Called on a reactor thread; must not block. May call Server::respond() before it returns.
   virtual Admission on_request(const Request& request) = 0;
+  /// A connection is gone: nobody waits for answers to its requests. Called on its reactor's
+  /// thread; the sequence of the token means nothing.
+  virtual void on_closed(const RequestToken& /*connection*/) {}
 };
 
 /// Work that a reactor runs on its own thread.
@@ -72,14 +80,15 @@ using TimerId = uint64_t;
 struct ServerConfig {
   int reactor_threads = 2;                         // num.network.threads
   int64_t socket_request_max_bytes = 100LL << 20;  // socket.request.max.bytes
-  int64_t connections_max_idle_ms = 600'000;       // connections.max.idle.ms
-  int64_t max_connections = INT32_MAX;             // max.connections
-  int64_t max_connections_per_ip = INT32_MAX;      // max.connections.per.ip
-  int socket_send_buffer_bytes = 102400;           // socket.send.buffer.bytes, -1: the system's
-  int socket_receive_buffer_bytes = 102400;        // socket.receive.buffer.bytes, -1
-  int listen_backlog = 50;                         // socket.listen.backlog.size, at least 1024
-  int max_in_flight_requests = 128;                // per connection
-  int64_t max_unsent_bytes = 8LL << 20;            // per connection, of memory (not file ranges)
+  int64_t queued_max_request_bytes = -1;       // queued.max.request.bytes, -1: see RequestMemory
+  int64_t connections_max_idle_ms = 600'000;   // connections.max.idle.ms
+  int64_t max_connections = INT32_MAX;         // max.connections
+  int64_t max_connections_per_ip = INT32_MAX;  // max.connections.per.ip
+  int socket_send_buffer_bytes = 102400;       // socket.send.buffer.bytes, -1: the system's
+  int socket_receive_buffer_bytes = 102400;    // socket.receive.buffer.bytes, -1
+  int listen_backlog = 50;                     // socket.listen.backlog.size, at least 1024
+  int max_in_flight_requests = 128;            // per connection
+  int64_t max_unsent_bytes = 8LL << 20;        // per connection, of memory (not file ranges)
 };
 
 struct ServerStats {
@@ -88,6 +97,7 @@ struct ServerStats {
   uint64_t requests_total = 0;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
+  int64_t request_bytes = 0;  // that requests hold which have not arrived to their end
 };
 
 class Server {

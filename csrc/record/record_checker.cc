@@ -117,11 +117,13 @@ Status RecordChecker::check_records(ByteView records) {
   return {};
 }
 
-Status RecordChecker::check_compressed_records(Codec codec, ByteView block, uint64_t limit) {
+Status RecordChecker::check_compressed_records(Codec codec, ByteView block, uint64_t limit,
+                                               uint64_t& expanded_bytes) {
   BARNABAS_ASSIGN(const std::unique_ptr<Decompressor> stream, make_decompressor(codec, block));
   const auto window = ReusedContext<WindowTraits>::take();
   WindowReader reader(*stream, {window.get(), WindowTraits::kSizeBytes}, limit);
   Status status = check_stream(reader);
+  expanded_bytes = reader.total();
   if (!status.ok() && status.error().code == ErrorCode::kCorruptMessage) {
     // The CRC was right, so the producer meant these bytes: sending them again cannot help.
     return malformed(status.error().message.c_str());
@@ -189,7 +191,8 @@ void RecordChecker::refuse_timestamp(int64_t timestamp) {
 }
 
 void RecordChecker::refuse(std::string message) {
-  if (static_cast<size_t>(error_count_++) < kMaxRecordErrors) {
+  ++error_count_;
+  if (errors_.empty() || errors_.size() < policy_.max_record_errors) {
     errors_.push_back(RecordError{index_, std::move(message)});
   }
 }

@@ -26,7 +26,9 @@ class RecordChecker {
   /// Checks `records`, uncompressed, which must be exactly those that the header counts.
   Status check_records(ByteView records);
   /// The same for a compressed block; expands it to at most `limit` bytes, a window at a time.
-  Status check_compressed_records(Codec codec, ByteView block, uint64_t limit);
+  /// `expanded_bytes`: how far it came.
+  Status check_compressed_records(Codec codec, ByteView block, uint64_t limit,
+                                  uint64_t& expanded_bytes);
 
   /// The verdict over all records. REQUIRES: one of the above has returned ok
   [[nodiscard]] Status verdict() const;
@@ -75,7 +77,7 @@ class RecordChecker {
   int32_t max_timestamp_offset_delta_ = 0;
   bool timestamp_refused_ = false;
   int64_t error_count_ = 0;
-  std::vector<RecordError> errors_;  // at most kMaxRecordErrors
+  std::vector<RecordError> errors_;  // at most policy_.max_record_errors, or the first
 };
 
 /// " in topic partition t-0", or nothing when the policy names no topic.

@@ -184,7 +184,8 @@ Status check_records(const BatchView& batch, const ValidationPolicy& policy, Rec
                             : default_max_decompressed_bytes(policy.max_message_bytes);
   if (!wants_reencoding(batch, source, policy)) {
     if (source == Codec::kNone) return checker.check_records(batch.records());
-    return checker.check_compressed_records(source, batch.records(), static_cast<uint64_t>(limit));
+    return checker.check_compressed_records(source, batch.records(), static_cast<uint64_t>(limit),
+                                            out.expanded_bytes);
   }
   std::vector<uint8_t> expansion;
   ByteView records = batch.records();
@@ -192,12 +193,18 @@ Status check_records(const BatchView& batch, const ValidationPolicy& policy, Rec
     auto expanded = decompress(source, records, static_cast<size_t>(limit));
     if (!expanded.ok()) {
       Error error = std::move(expanded).error();
+      out.expanded_bytes = static_cast<uint64_t>(limit) + 1;
       // As in RecordChecker: the CRC was right, so a retry cannot help.
       if (error.code == ErrorCode::kCorruptMessage) error.code = ErrorCode::kInvalidRecord;
       return error;
     }
     expansion = std::move(expanded).value();
     records = expansion;
+  }
+  out.expanded_bytes = records.size();
+  if (records.size() > static_cast<size_t>(limit)) {
+    return refused(ErrorCode::kMessageTooLarge, policy,
+                   "There is too much to compress: more than " + std::to_string(limit) + " bytes");
   }
   BARNABAS_TRY(checker.check_records(records));
   BARNABAS_TRY(checker.verdict());
@@ -234,6 +241,7 @@ std::variant<ValidatedBatch, ValidationFailure> validate_batch(MutableBytes reco
   Status status = validate(records, policy, now_ms, batch, failure.record_errors);
   if (status.ok()) return batch;
   failure.error = std::move(status).error();
+  failure.expanded_bytes = batch.expanded_bytes;
   return failure;
 }
 

@@ -28,6 +28,8 @@ struct ValidationPolicy {
   int target_level = INT32_MIN;                 // kDefaultLevel
   /// What the records of one batch may expand to. A bomb is refused with kMessageTooLarge.
   int64_t max_decompressed_bytes = 0;  // 0: default_max_decompressed_bytes(max_message_bytes)
+  /// How many records are blamed one by one; the first one always is.
+  size_t max_record_errors = 1000;
   /// Of the network: a control batch, or a base offset other than 0, is refused then.
   bool from_client = true;
   /// Named in error messages; may be empty. Borrowed for the length of the call.
@@ -40,10 +42,6 @@ struct ValidationPolicy {
   return std::max<int64_t>(64LL << 20, 16LL * max_message_bytes);
 }
 
-/// At most so many RecordErrors go into an answer: a batch of a million records without keys must
-/// not make an answer larger than itself.
-inline constexpr size_t kMaxRecordErrors = 1000;
-
 /// A record that made its batch unacceptable (Produce v8+, KIP-467).
 struct RecordError {
   int32_t batch_index = 0;
@@ -54,6 +52,7 @@ struct RecordError {
 struct ValidationFailure {
   Error error;
   std::vector<RecordError> record_errors;
+  uint64_t expanded_bytes = 0;  // beyond max_decompressed_bytes: it would have been more
 };
 
 /// A batch that may be appended.
@@ -64,6 +63,8 @@ struct ValidatedBatch {
   int64_t max_timestamp = kNoTimestamp;
   /// Offset delta of the first record that has max_timestamp (ListOffsets -3, the time index).
   int32_t max_timestamp_offset_delta = 0;
+  /// The work that it was beside a look at `records`: bytes that were expanded or compressed anew.
+  uint64_t expanded_bytes = 0;
 };
 
 /// Checks `records` (the bytes of one partition in a Produce request), which must hold exactly one

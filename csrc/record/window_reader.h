@@ -21,6 +21,8 @@ class WindowReader {
   /// What is in the window now. Valid until the next call of another method.
   [[nodiscard]] ByteView view() const { return window_.subspan(begin_, end_ - begin_); }
   [[nodiscard]] size_t capacity() const { return window_.size(); }
+  /// Bytes that came out of the stream so far.
+  [[nodiscard]] uint64_t total() const { return total_; }
 
   /// Makes the view at least `size` bytes long; shorter only when the stream ends.
   /// REQUIRES: size <= capacity(). Error: kMessageTooLarge beyond the limit.

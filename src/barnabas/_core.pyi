@@ -252,7 +252,11 @@ def latency_index(value_ns: int) -> int:
     """Where in the counts of `take_latencies` a value is."""
 
 def set_log_sink(sink: Callable[[int, str, str], None] | None) -> None:
-    """sink(level, component, message) gets the native core's log lines."""
+    """sink(level, component, message) gets the native core's log lines, on a thread of their own.
+
+    Lines that come faster than it takes them are dropped, and one line says how many. Replacing
+    the sink, Core.stop() and the end of the interpreter wait until it has the lines so far.
+    """
 
 def shape_mismatch(shape: bytes, message: bytes) -> str | None:
     """Why `message` is not what the shape (`protocol.shape`) describes; None when it is."""

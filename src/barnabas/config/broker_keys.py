@@ -145,6 +145,14 @@ _NETWORK = (
     ),
     _key(
         _MEDIUM,
+        "queued.max.request.bytes",
+        _LONG,
+        -1,
+        "Bytes of requests that arrive or wait for the broker loop before connections are not read "
+        "from; -1: a quarter of the machine's memory, from 128 MiB to 1 GiB.",
+    ),
+    _key(
+        _MEDIUM,
         "max.connections",
         _INT,
         INT32_MAX,
@@ -166,7 +174,8 @@ _NETWORK = (
         "connections.max.idle.ms",
         _LONG,
         10 * MINUTE_MS,
-        "Connections on which nothing moves for so long are closed.",
+        "Connections on which nothing moves for so long are closed, and those on which one request "
+        "takes longer to arrive.",
     ),
     _key(
         _HIGH,

@@ -142,7 +142,6 @@ _NAMES = """
     principal.builder.class
     producer.id.expiration.check.interval.ms
     producer.purgatory.purge.interval.requests
-    queued.max.request.bytes
     quota.window.num
     quota.window.size.seconds
     remote.fetch.max.wait.ms

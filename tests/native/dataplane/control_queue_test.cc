@@ -21,33 +21,34 @@ class ControlQueueTest : public ::testing::Test {
   }
 
   static constexpr size_t kMaxQueued = 3;
-  ControlQueue queue{kMaxQueued};
+  static constexpr size_t kMaxQueuedBytes = 1000;
+  ControlQueue queue{kMaxQueued, kMaxQueuedBytes};
   std::vector<uint8_t> body;
 };
 
 TEST_F(ControlQueueTest, RequestsBeyondTheCountAreBusyUntilSomeAreTaken) {
-  for (size_t i = 0; i < kMaxQueued; ++i) EXPECT_EQ(offer(1), Admission::kTaken);
+  for (size_t i = 0; i < kMaxQueued; ++i) EXPECT_EQ(offer(1), Admission::kTakenAlone);
   EXPECT_EQ(offer(1), Admission::kBusy);
   const auto taken = queue.take(1);
   EXPECT_EQ(taken.requests.size(), 1U);
   EXPECT_TRUE(taken.resume);
   EXPECT_FALSE(queue.take(1).resume) << "nobody was told kBusy since";
-  EXPECT_EQ(offer(1), Admission::kTaken);
+  EXPECT_EQ(offer(1), Admission::kTakenAlone);
 }
 
 TEST_F(ControlQueueTest, RequestsBeyondTheBytesAreBusyUntilSomeAreTaken) {
-  EXPECT_EQ(offer(kMaxQueuedRequestBytes - 10), Admission::kTaken);
+  EXPECT_EQ(offer(kMaxQueuedBytes - 10), Admission::kTakenAlone);
   EXPECT_EQ(offer(11), Admission::kBusy);
-  EXPECT_EQ(offer(10), Admission::kTaken);
+  EXPECT_EQ(offer(10), Admission::kTakenAlone);
   EXPECT_TRUE(queue.take(2).resume);
-  EXPECT_EQ(offer(11), Admission::kTaken);
+  EXPECT_EQ(offer(11), Admission::kTakenAlone);
 }
 
 TEST_F(ControlQueueTest, ARequestLargerThanTheLimitPassesAlone) {
-  EXPECT_EQ(offer(kMaxQueuedRequestBytes + 1), Admission::kTaken);
+  EXPECT_EQ(offer(kMaxQueuedBytes + 1), Admission::kTakenAlone);
   EXPECT_EQ(offer(1), Admission::kBusy);
   EXPECT_TRUE(queue.take(1).resume);
-  EXPECT_EQ(offer(1), Admission::kTaken);
+  EXPECT_EQ(offer(1), Admission::kTakenAlone);
 }
 
 }  // namespace

@@ -233,21 +233,45 @@ TEST_F(EngineTest, a_full_control_queue_pauses_connections_and_loses_nothing) {
                       {{"num.network.threads", int64_t{2}}, {"queued.max.requests", int64_t{3}}})
                   .ok());
   start();
-  net::testing::Client client(port_);
-  constexpr int kRequests = 20;
-  for (int i = 0; i < kRequests; ++i) {
-    ASSERT_TRUE(client.send(frame_of(kMetadata, 1, i, {})));
+  constexpr int kClients = 20;
+  std::vector<std::unique_ptr<net::testing::Client>> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<net::testing::Client>(port_));
+    ASSERT_TRUE(clients.back()->send(frame_of(kMetadata, 1, i, {})));
   }
-  int next = 0;
-  while (next < kRequests) {
+  int answered = 0;
+  while (answered < kClients) {
     ASSERT_TRUE(control_readable(10'000));
     EXPECT_LE(stat("requests_queued"), 3);
     for (const auto& request : engine_->take_requests(2)) {
-      EXPECT_EQ(request.correlation_id, next++);
+      ++answered;
       engine_->respond(request.token, {0, 0, 0, 0});
     }
   }
-  for (int i = 0; i < kRequests; ++i) EXPECT_EQ(client.receive_frame().size(), 4U);
+  for (const auto& client : clients) EXPECT_EQ(client->receive_frame().size(), 4U);
+}
+
+TEST_F(EngineTest, requests_of_one_connection_take_effect_in_the_order_they_were_sent) {
+  create("t");
+  start();
+  net::testing::Client client(port_);
+  Bytes frames;
+  for (const Bytes& frame :
+       {frame_of(kMetadata, 1, 1, {}), frame_of(kMetadata, 1, 2, {}),
+        frame_of(kProduce, 9, 3, encode(ProduceSpec{})), frame_of(kMetadata, 1, 4, {})}) {
+    frames.insert(frames.end(), frame.begin(), frame.end());
+  }
+  ASSERT_TRUE(client.send(frames));
+  for (const int32_t expected : {1, 2, 4}) {
+    ASSERT_TRUE(control_readable(10'000));
+    const auto requests = engine_->take_requests(10);
+    ASSERT_EQ(requests.size(), 1U) << "one at a time";
+    EXPECT_EQ(requests[0].correlation_id, expected);
+    EXPECT_FALSE(control_readable(20));
+    EXPECT_EQ(engine_->partition_info("t", 0)->log_end_offset, expected == 4 ? 1 : 0);
+    engine_->respond(requests[0].token, {0, 0, 0, static_cast<uint8_t>(expected)});
+  }
+  for (const uint8_t expected : {1, 2, 3, 4}) EXPECT_EQ(client.receive_frame().at(3), expected);
 }
 
 TEST_F(EngineTest, a_stop_waits_for_no_request_that_nobody_will_answer) {

@@ -147,6 +147,64 @@ TEST_F(FetchSessionTest, forgetting_the_last_partition_ends_the_session) {
   EXPECT_EQ(stat("fetch_sessions"), 0);
 }
 
+TEST_F(FetchSessionTest, a_waiting_fetch_survives_that_another_forgets_its_last_partition) {
+  BrokerClient waiting(port_);
+  const auto made = waiting.fetch(full({{.partition = 0}}));
+  FetchSpec first = incremental(made.session_id, 1);
+  first.max_wait_ms = 20'000;
+  waiting.send(first);
+  ASSERT_TRUE(parked(1));
+  BrokerClient other(port_);
+  FetchSpec forget = incremental(made.session_id, 2);
+  forget.forgotten = {{.partition = 0}};
+  EXPECT_EQ(other.fetch(forget).error, ErrorCode::kNone);
+  append(0);
+  const auto answer = decode_fetch(waiting.receive(), first.version);
+  EXPECT_EQ(answer.error, ErrorCode::kInvalidFetchSessionEpoch);
+  EXPECT_TRUE(answer.parts.empty());
+}
+
+TEST_F(FetchSessionTest, a_waiting_fetch_survives_that_its_session_is_ended) {
+  BrokerClient waiting(port_);
+  const auto made = waiting.fetch(full({{.partition = 0}}));
+  FetchSpec first = incremental(made.session_id, 1);
+  first.max_wait_ms = 20'000;
+  waiting.send(first);
+  ASSERT_TRUE(parked(1));
+  BrokerClient other(port_);
+  FetchSpec last = full({{.partition = 0}});
+  last.session_id = made.session_id;
+  last.session_epoch = -1;
+  EXPECT_EQ(other.fetch(last).session_id, 0);
+  append(0);
+  const auto answer = decode_fetch(waiting.receive(), first.version);
+  EXPECT_EQ(answer.error, ErrorCode::kNone);
+  ASSERT_EQ(answer.parts.size(), 1U);
+  EXPECT_FALSE(answer.parts[0].records.empty());
+  EXPECT_EQ(waiting.fetch(incremental(made.session_id, 2)).error,
+            ErrorCode::kFetchSessionIdNotFound);
+}
+
+TEST_F(FetchSessionTest, a_partition_forgotten_and_added_again_while_a_fetch_waits_is_a_new_one) {
+  BrokerClient waiting(port_);
+  const auto made = waiting.fetch(full({{.partition = 0}, {.partition = 1}}));
+  FetchSpec first = incremental(made.session_id, 1);
+  first.max_wait_ms = 20'000;
+  waiting.send(first);
+  ASSERT_TRUE(parked(1));
+  BrokerClient other(port_);
+  FetchSpec forget = incremental(made.session_id, 2);
+  forget.forgotten = {{.partition = 0}};
+  EXPECT_TRUE(other.fetch(forget).parts.empty());
+  EXPECT_EQ(other.fetch(incremental(made.session_id, 3, {{.partition = 0}})).parts.size(), 1U);
+  append(0);
+  EXPECT_EQ(decode_fetch(waiting.receive(), first.version).error,
+            ErrorCode::kInvalidFetchSessionEpoch);
+  const auto news = other.fetch(incremental(made.session_id, 4));
+  ASSERT_EQ(news.parts.size(), 1U);
+  EXPECT_EQ(news.parts[0].partition, 0);
+}
+
 TEST_F(FetchSessionTest, an_error_is_told_in_every_answer_and_its_end_once) {
   BrokerClient client(port_);
   const auto made = client.fetch(full({{.partition = 0}, {.partition = 5}}));
@@ -219,9 +277,7 @@ class FetchSessionCacheTest : public ::testing::Test {
     for (int i = 0; i < count; ++i) made.emplace_back().key = {{}, "t", i};
     return made;
   }
-  int32_t create(int count, bool privileged = false) {
-    return cache_.create(privileged, false, partitions(count));
-  }
+  int32_t create(int count) { return cache_.create(false, partitions(count)); }
 
   storage::ManualClock clock_;
   FetchSessionCache cache_{2, clock_};
@@ -239,7 +295,7 @@ TEST_F(FetchSessionCacheTest, a_session_that_nobody_uses_gives_up_its_slot) {
   const int32_t a = create(5);
   const int32_t b = create(5);
   clock_.advance_ms(FetchSessionCache::kMinEvictionMs);
-  cache_.touch(*cache_.find(b), 5);
+  cache_.touch(*cache_.find(b), 5, 1);
   clock_.advance_ms(1);
   EXPECT_NE(create(1), kNoSessionId);
   EXPECT_EQ(cache_.find(a), nullptr);
@@ -250,21 +306,38 @@ TEST_F(FetchSessionCacheTest, a_larger_session_takes_the_slot_of_a_smaller_old_o
   const int32_t a = create(5);
   const int32_t b = create(9);
   clock_.advance_ms(FetchSessionCache::kMinEvictionMs + 1);
-  cache_.touch(*cache_.find(a), 5);
-  cache_.touch(*cache_.find(b), 9);
+  cache_.touch(*cache_.find(a), 5, 1);
+  cache_.touch(*cache_.find(b), 9, 1);
   EXPECT_EQ(create(4), kNoSessionId);
   EXPECT_NE(create(6), kNoSessionId);
   EXPECT_EQ(cache_.find(a), nullptr);
   EXPECT_NE(cache_.find(b), nullptr);
 }
 
-TEST_F(FetchSessionCacheTest, a_follower_takes_the_slot_of_any_consumer) {
+TEST_F(FetchSessionCacheTest, a_session_that_grows_beyond_the_memory_for_all_ends) {
   const int32_t a = create(5);
-  const int32_t b = create(9);
-  EXPECT_NE(create(1, true), kNoSessionId);
-  EXPECT_EQ(cache_.find(a), nullptr);
-  EXPECT_NE(cache_.find(b), nullptr);
-  EXPECT_EQ(cache_.partition_count(), 10U);
+  const int32_t b = create(5);
+  cache_.touch(*cache_.find(b), 5, 0);
+  cache_.touch(*cache_.find(a), 5, FetchSessionCache::kMaxSessionBytes - 10);
+  EXPECT_NE(cache_.find(a), nullptr);
+  cache_.touch(*cache_.find(b), 5, 11);
+  EXPECT_EQ(cache_.find(b), nullptr);
+  EXPECT_EQ(create(5), kNoSessionId) << "the memory is taken by a session in use";
+  cache_.remove(a);
+  EXPECT_EQ(cache_.memory_bytes(), 0U);
+  EXPECT_NE(create(5), kNoSessionId);
+}
+
+TEST_F(FetchSessionCacheTest, sessions_are_made_until_their_memory_is_used_up) {
+  FetchSessionCache cache(1000, clock_);
+  constexpr int kPartitions = 150'000;
+  int made = 0;
+  while (cache.create(false, partitions(kPartitions)) != kNoSessionId) ++made;
+  EXPECT_GE(made, 2);
+  EXPECT_LE(cache.memory_bytes(), FetchSessionCache::kMaxSessionBytes);
+  clock_.advance_ms(FetchSessionCache::kMinEvictionMs + 1);
+  EXPECT_NE(cache.create(false, partitions(kPartitions)), kNoSessionId) << "unused ones make room";
+  EXPECT_LE(cache.memory_bytes(), FetchSessionCache::kMaxSessionBytes);
 }
 
 TEST(FetchSessionEpoch, never_comes_back_to_0) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "dataplane/broker_fixture.h"
+#include "dataplane/purgatory.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -123,6 +124,8 @@ TEST_F(FetchTest, a_diverging_epoch_is_told_instead_of_records) {
   EXPECT_EQ(diverging.diverging_epoch, 3);
   EXPECT_EQ(diverging.diverging_end_offset, 0);
   EXPECT_TRUE(diverging.records.empty());
+  spec.parts[0].offset = 100;  // ahead of this log, which says where they parted
+  EXPECT_EQ(client.fetch_one(spec).diverging_end_offset, 0);
   spec.parts[0].last_fetched_epoch = 9;  // never heard of
   EXPECT_EQ(client.fetch_one(spec).error, ErrorCode::kOffsetOutOfRange);
 }
@@ -304,20 +307,40 @@ TEST_F(FetchTest, stopping_answers_who_waits) {
   EXPECT_EQ(decode_fetch(client.receive(), spec.version).parts.size(), 1U);
 }
 
-TEST_F(FetchTest, what_waited_for_a_client_that_left_is_swept_out) {
+TEST_F(FetchTest, what_waited_for_a_client_that_left_goes_with_its_connection) {
   FetchSpec spec;
   spec.max_wait_ms = INT32_MAX;
-  constexpr int kPerClient = 100;
-  for (int clients = 1; clients <= 12; ++clients) {
+  // As many as a connection is read for: nothing is read when the client goes.
+  for (const int64_t waiting : {1, 100, 128}) {
     {
       BrokerClient client(port_);
-      for (int i = 0; i < kPerClient; ++i) client.send(spec);
-      ASSERT_TRUE(eventually([&] { return stat("requests_total") == clients * kPerClient; }));
+      for (int64_t i = 0; i < waiting; ++i) client.send(spec);
+      ASSERT_TRUE(parked(waiting));
     }
-    ASSERT_TRUE(eventually([&] { return stat("connections") == 0; }));
+    EXPECT_TRUE(parked(0));
+    EXPECT_TRUE(eventually([&] { return stat("connections") == 0; }));
+    EXPECT_EQ(stat("requests_parked_bytes"), 0);
   }
-  // Two reactors: each may hold as many orphans as do not make it look for them.
-  EXPECT_LE(stat("requests_parked"), 2 * 256);
+}
+
+TEST_F(FetchTest, fetches_beyond_the_memory_for_those_that_wait_are_answered_at_once) {
+  FetchSpec spec;
+  spec.max_wait_ms = INT32_MAX;
+  spec.parts.resize(190'000, FetchOne{.topic = "x"});
+  for (size_t i = 0; i < spec.parts.size(); ++i) {
+    spec.parts[i].partition = static_cast<int32_t>(i);
+  }
+  spec.parts[0] = FetchOne{};
+  const Bytes frame = frame_of(kFetch, spec.version, 1, encode(spec));
+  constexpr int kRequests = 20;
+  std::vector<std::unique_ptr<BrokerClient>> clients;
+  for (int i = 0; i < kRequests; ++i) {
+    clients.push_back(std::make_unique<BrokerClient>(port_));
+    ASSERT_TRUE(clients.back()->socket().send(frame));
+  }
+  EXPECT_TRUE(eventually([&] { return stat("requests_total") == kRequests; }));
+  EXPECT_LT(stat("requests_parked"), kRequests);
+  EXPECT_LE(stat("requests_parked_bytes"), static_cast<int64_t>(Purgatory::kMaxParkedBytes));
 }
 
 TEST_F(FetchTest, requests_behind_a_waiting_fetch_are_answered_after_it) {

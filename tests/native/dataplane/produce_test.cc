@@ -3,6 +3,7 @@
 
 #include "base/crc32c.h"
 #include "dataplane/broker_fixture.h"
+#include "dataplane/produce_handler.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -110,6 +111,69 @@ TEST_F(ProduceTest, a_wrong_crc_is_refused_and_nothing_is_appended) {
   EXPECT_EQ(answer.error, ErrorCode::kCorruptMessage);
   EXPECT_EQ(answer.base_offset, -1);
   EXPECT_EQ(log_end(), 0);
+}
+
+TEST_F(ProduceTest, a_partition_named_twice_is_appended_and_answered_once_as_named_last) {
+  BrokerClient client(port_);
+  ProduceSpec spec;
+  spec.parts = {{.partition = 0, .records = storage::make_batch({.records = 1})},
+                {.topic = "unknown"},
+                {.partition = 1},
+                {.topic = "unknown"},
+                {.partition = 0, .records = storage::make_batch({.records = 5})}};
+  const auto answers = client.produce(spec);
+  ASSERT_EQ(answers.size(), 3U);
+  EXPECT_EQ(log_end("t", 0), 5);
+  EXPECT_EQ(log_end("t", 1), 1);
+}
+
+TEST_F(ProduceTest, the_records_to_blame_are_bounded_over_the_whole_request) {
+  create("many", 30, {{"message.timestamp.after.max.ms", int64_t{1000}}}, id_of(3));
+  ProduceSpec spec;
+  spec.version = 8;
+  spec.parts.clear();
+  const int64_t future_ms = system_clock().wall_ms() + 1'000'000'000;
+  for (int32_t partition = 0; partition < 30; ++partition) {
+    spec.parts.push_back({.topic = "many", .partition = partition});
+    spec.parts.back().records = storage::make_batch({.records = 900, .timestamp = future_ms});
+  }
+  BrokerClient client(port_);
+  size_t blamed = 0;
+  for (const auto& answer : client.produce(spec)) {
+    EXPECT_EQ(answer.error, ErrorCode::kInvalidTimestamp);
+    EXPECT_TRUE(answer.message.has_value());
+    blamed += answer.record_errors.size();
+  }
+  EXPECT_EQ(blamed, ProduceHandler::kMaxRecordErrors);
+}
+
+TEST_F(ProduceTest, batches_that_expand_to_much_are_appended_in_order_and_bombs_are_refused) {
+  const auto bomb =
+      storage::make_batch({.records = 60, .value_bytes = 1'000'000, .codec = record::Codec::kGzip});
+  create("large", 20, {}, id_of(3));
+  ProduceSpec spec;
+  spec.parts.clear();
+  for (int32_t partition = 0; partition < 20; ++partition) {
+    spec.parts.push_back({.topic = "large", .partition = partition, .records = bomb});
+  }
+  BrokerClient client(port_);
+  client.send(spec);
+  // What follows on the connection comes after it; another connection is not kept waiting.
+  client.send(produce_of(storage::make_batch({}), 0, "large"));
+  const int64_t before_ms = now_ms();
+  BrokerClient bystander(port_);
+  BrokerClient another(port_);  // one of the two shares the reactor
+  EXPECT_EQ(bystander.produce_one({}).error, ErrorCode::kNone);
+  EXPECT_EQ(another.produce_one({}).error, ErrorCode::kNone);
+  const int64_t waited_ms = now_ms() - before_ms;
+  const auto answers = decode_produce(client.receive(), spec.version);
+  const int64_t all_ms = now_ms() - before_ms;
+  EXPECT_LT(waited_ms, std::max<int64_t>(300, all_ms / 2));
+  ASSERT_EQ(answers.size(), 20U);
+  EXPECT_EQ(answers[0].error, ErrorCode::kNone);
+  EXPECT_EQ(answers[1].error, ErrorCode::kNone);
+  for (size_t i = 2; i < 20; ++i) EXPECT_EQ(answers[i].error, ErrorCode::kMessageTooLarge);
+  EXPECT_EQ(decode_produce(client.receive(), 9)[0].base_offset, 60);
 }
 
 TEST_F(ProduceTest, null_empty_and_doubled_batches_are_refused) {

@@ -124,26 +124,30 @@ TEST_F(AcceptTest, AHostThatIsNoneIsNamedInTheError) {
             "cannot listen on 192.0.2.1:9092: Cannot assign requested address");
 }
 
-TEST_F(AcceptTest, ConnectionsBeyondTheLimitAreClosedUntilItIsRaised) {
+TEST_F(AcceptTest, ConnectionsBeyondTheLimitWaitUntilOneIsClosedOrItIsRaised) {
   LogCapture logs;
   ServerConfig config;
   config.max_connections = 1;
   start(config);
-  Client first(port);
-  ASSERT_TRUE(answers(first, 1));
+  auto first = std::make_unique<Client>(port);
+  ASSERT_TRUE(answers(*first, 1));
   Client second(port);
-  EXPECT_TRUE(second.closed_by_server());
+  second.send(request_frame(2));
   EXPECT_TRUE(logs.wait_for("max.connections is reached"));
+  EXPECT_EQ(server->stats().connections_total, 1U);
+  first.reset();
+  EXPECT_EQ(correlation(second.receive_frame()), 2);
+  Client third(port);
+  third.send(request_frame(3));
   config.max_connections = 2;
   server->set_config(config);
-  Client third(port);
-  EXPECT_TRUE(answers(third, 3));
+  EXPECT_EQ(correlation(third.receive_frame()), 3);
 }
 
 TEST_F(AcceptTest, AFloodOfRefusalsDoesNotFloodTheLog) {
   LogCapture logs;
   ServerConfig config;
-  config.max_connections = 0;
+  config.max_connections_per_ip = 0;
   start(config);
   for (int i = 0; i < 300; ++i) {
     Client client(port);

@@ -107,6 +107,55 @@ TEST_F(BackpressureTest, AMegabyteClaimedAndNotSentCostsNothing) {
   EXPECT_LT(resident_kib() - before, 20 << 10);
 }
 
+TEST_F(BackpressureTest, FramesHalfSentStopAtTheMemoryForAllAndOneAfterTheOtherIsRead) {
+  ServerConfig config;
+  config.queued_max_request_bytes = 4 << 20;
+  start(config);
+  constexpr size_t kFrameBytes = 3 << 20;
+  const auto frame = request_frame(1, std::string(kFrameBytes, 'x'));
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<std::thread> senders;
+  for (int i = 0; i < 8; ++i) {
+    clients.push_back(std::make_unique<Client>(port));
+    clients.back()->send(ByteView(frame).first(frame.size() / 4));
+  }
+  std::atomic<bool> go{false};
+  for (auto& client : clients) {
+    senders.emplace_back([&] {
+      client->send(ByteView(frame).subspan(frame.size() / 4, frame.size() / 2));
+      while (!go) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      client->send(ByteView(frame).subspan(frame.size() / 4 + frame.size() / 2));
+      EXPECT_EQ(correlation(client->receive_frame()), 1);
+    });
+  }
+  ASSERT_TRUE(eventually([&] { return server->stats().request_bytes >= 4 << 20; }));
+  Client small(port);
+  small.send(request_frame(7, std::string(10'000, 'y')));
+  EXPECT_EQ(correlation(small.receive_frame()), 7) << "small requests do not wait";
+  // The limit, one frame beyond it, and a step of growth of each reactor.
+  EXPECT_LE(server->stats().request_bytes, (4 << 20) + 4 * static_cast<int64_t>(kFrameBytes));
+  go = true;
+  for (std::thread& sender : senders) sender.join();
+  EXPECT_TRUE(eventually([&] { return server->stats().request_bytes == 0; }));
+}
+
+TEST_F(BackpressureTest, AFrameHalfSentGivesItsMemoryBackWithItsConnection) {
+  ServerConfig config;
+  config.queued_max_request_bytes = 1 << 20;
+  start(config);
+  const auto frame = request_frame(1, std::string(2 << 20, 'x'));
+  auto first = std::make_unique<Client>(port);
+  first->send(ByteView(frame).first(frame.size() - 1));  // more than there is: it overdraws
+  Client second(port);
+  std::thread sender([&] {
+    second.send(frame);
+    EXPECT_EQ(correlation(second.receive_frame()), 1);
+  });
+  ASSERT_TRUE(eventually([&] { return server->stats().request_bytes >= 2 << 20; }));
+  first.reset();
+  sender.join();
+}
+
 TEST_F(BackpressureTest, ManyPausedConnectionsAreAllOfferedAgain) {
   start();
   handler.busy = true;

@@ -125,6 +125,15 @@ TEST_F(OutputQueueTest, HundredsOfChunksLeaveInOrder) {
   EXPECT_EQ(drain(expected.size() + 4), framed(expected));
 }
 
+TEST_F(OutputQueueTest, AnAnswerLongerThanALengthCanSayClosesTheConnection) {
+  const uint32_t sequence = queue.open_slot();
+  Response response = Response::of({1, 2, 3});
+  response.chunks.emplace_back(FileSlice{nullptr, 0, INT32_MAX});
+  queue.complete(sequence, std::move(response));
+  EXPECT_TRUE(queue.closing());
+  EXPECT_FALSE(queue.has_output());
+}
+
 TEST_F(OutputQueueTest, AFullSocketIsContinuedWhereItStopped) {
   std::string content(3 << 20, '\0');
   for (size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i % 251);

@@ -28,6 +28,16 @@ class EchoHandler : public RequestHandler {
     if (busy.load()) return Admission::kBusy;
     const std::string body(as_text(request.body));
     if (body == "reject") return Admission::kReject;
+    if (body == "alone at once") {
+      server->respond(request.token, echo(request.correlation_id, body));
+      return Admission::kTakenAlone;
+    }
+    if (body == "alone") {
+      const std::lock_guard lock(mutex);
+      waiting.emplace_back(request.token, request.correlation_id);
+      arrived.notify_all();
+      return Admission::kTakenAlone;
+    }
     if (body == "later") {
       const std::lock_guard lock(mutex);
       waiting.emplace_back(request.token, request.correlation_id);

@@ -133,6 +133,34 @@ TEST_F(ServerTest, ABusyHandlerIsOfferedTheSameRequestAgain) {
   EXPECT_EQ(correlation(client.receive_frame()), 2);
 }
 
+TEST_F(ServerTest, NoRequestOvertakesOneThatWasTakenAlone) {
+  start({.reactor_threads = 1});
+  Client client(port);
+  Client other(port);
+  std::vector<uint8_t> frames;
+  for (const auto& frame : {request_frame(1, "alone"), request_frame(2), request_frame(3, "alone"),
+                            request_frame(4, "alone at once"), request_frame(5)}) {
+    frames.insert(frames.end(), frame.begin(), frame.end());
+  }
+  client.send(frames);
+  const auto first = handler.wait_for(1);
+  EXPECT_EQ(handler.offered, 1);
+  other.send(request_frame(9));
+  EXPECT_EQ(correlation(other.receive_frame()), 9) << "nobody else waits";
+  client.send(request_frame(6));  // arrives while the first is alone
+  other.send(request_frame(10));
+  EXPECT_EQ(correlation(other.receive_frame()), 10);
+  EXPECT_EQ(handler.offered, 3);
+
+  server->respond(first[0].first, EchoHandler::echo(1, ""));
+  EXPECT_EQ(correlation(client.receive_frame()), 1);
+  EXPECT_EQ(correlation(client.receive_frame()), 2);
+  const auto second = handler.wait_for(2);
+  EXPECT_EQ(handler.offered, 5);
+  server->respond(second[1].first, EchoHandler::echo(3, ""));
+  for (const int32_t id : {3, 4, 5, 6}) EXPECT_EQ(correlation(client.receive_frame()), id);
+}
+
 TEST_F(ServerTest, RequestsBeyondTheInFlightLimitWait) {
   ServerConfig config;
   config.max_in_flight_requests = 2;

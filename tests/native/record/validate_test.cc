@@ -221,7 +221,7 @@ TEST(Validate, ListsAtMostAThousandRecordErrors) {
   ValidationPolicy policy;
   policy.compacted = true;
   const ValidationFailure failure = refuse(*builder.build(), policy);
-  EXPECT_EQ(failure.record_errors.size(), kMaxRecordErrors);
+  EXPECT_EQ(failure.record_errors.size(), ValidationPolicy{}.max_record_errors);
   EXPECT_NE(failure.error.message.find("5000"), std::string::npos);
 }
 
