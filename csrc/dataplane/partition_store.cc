@@ -178,17 +178,15 @@ void PartitionStore::remove_due() {
 Status PartitionStore::forget(const std::string& topic, const std::vector<int32_t>& partitions,
                               const PartitionTable& table) {
   MutexLock lock(checkpoint_mutex_);
-  const bool known = std::any_of(partitions.begin(), partitions.end(), [&](int32_t partition) {
-    return checkpointed_.contains({topic, partition}) ||
-           recovery_points_.contains({topic, partition}) ||
-           log_start_offsets_.contains({topic, partition});
-  });
-  if (!known) return {};
+  bool known = false;
   for (const int32_t partition : partitions) {
-    recovery_points_.erase({topic, partition});
-    log_start_offsets_.erase({topic, partition});
+    const storage::TopicPartition name{topic, partition};
+    known = known || checkpointed_.contains(name) || recovery_points_.contains(name) ||
+            log_start_offsets_.contains(name);
+    recovery_points_.erase(name);
+    log_start_offsets_.erase(name);
   }
-  return write_locked(table);
+  return known ? write_locked(table) : Status();
 }
 
 Status PartitionStore::write_checkpoints(const PartitionTable& table) {

@@ -21,7 +21,10 @@ struct SyncResult {
   bool fsync_failed = false;
 };
 
-SyncResult synced(Status status) { return {std::move(status), !status.ok()}; }
+SyncResult synced(Status status) {
+  const bool failed = !status.ok();
+  return {std::move(status), failed};
+}
 
 /// fsyncs a file that may not be there.
 SyncResult sync_file_if_exists(const std::string& path) {
