@@ -3,6 +3,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/logger.h"
 #include "dataplane/partition.h"
 
@@ -43,7 +44,9 @@ void Flusher::run(const std::shared_ptr<Partition>& partition) {
   state = State::kRunning;
   flush_count_.fetch_add(1);
   if (const Status status = partition->flush(); !status.ok() && !partition->deleted()) {
-    log(LogLevel::kError, "flusher", status.error().message + "; the partition is offline");
+    const char* outcome = partition->offline() ? "; the partition is offline"
+                                               : "; tried again while somebody waits for it";
+    log_.log(LogLevel::kError, status.error().message + outcome, system_clock().monotonic_ns());
   }
   State seen = State::kRunning;
   if (state.compare_exchange_strong(seen, State::kIdle)) return;

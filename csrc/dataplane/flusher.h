@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "dataplane/disk_pool.h"
+#include "net/log_limiter.h"
 
 namespace barnabas::dataplane {
 
@@ -34,6 +35,7 @@ class Flusher {
   void run(const std::shared_ptr<Partition>& partition);
 
   std::atomic<uint64_t> flush_count_{0};
+  net::LogLimiter log_{"flusher"};  // a full disk fails as often as it is tried
   DiskPool pool_;
 };
 

@@ -1,10 +1,8 @@
 """Ten thousand partitions on one broker that may open twenty thousand files."""
 
-import contextlib
 import os
-import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from faults.conftest import ServerFactory
-from peers.servers import Server
+from peers.servers import BarnabasServer, Server
 
 TOPICS = [f"many-{i}" for i in range(10)]
 PARTITIONS = 1000  # of each
@@ -22,40 +19,38 @@ TIMEOUT_S = 120
 SAMPLE = range(0, PARTITIONS, 97)
 
 
-@contextlib.contextmanager
-def open_files_limited() -> Iterator[None]:
-    """What is started within may open so many files, and cannot change that."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+class LimitedServer(BarnabasServer):
+    """A broker that may open so many files, and cannot change that."""
+
+    def _command(self) -> list[str]:
+        return ["prlimit", f"--nofile={OPEN_FILES}:{OPEN_FILES}", *super()._command()]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_ten_thousand_partitions_are_written_restarted_and_read(
-    new_server: ServerFactory, measured: Callable[[str], None]
+    tmp_path: Path, measured: Callable[[str], None]
 ) -> None:
-    with open_files_limited():
-        server = new_server({})
+    with LimitedServer(tmp_path) as server:
+        measured(_write_restart_read(server))
+
+
+def _write_restart_read(server: Server) -> str:
+    """What was measured."""
     begin = time.monotonic()
     _create(server)
     created_s = time.monotonic() - begin
     _produce(server)
     assert _open_files(server) < OPEN_FILES
     server.stop()
-    with open_files_limited():
-        server.start()
+    server.start()
     clean_s = server.start_s
     _check(server, 1)
     server.kill()
-    with open_files_limited():
-        server.start()
+    server.start()
     _produce(server)
     _check(server, 2)
-    measured(
+    return (
         f"10,000 partitions: created in {created_s:.1f} s, started in {clean_s:.2f} s after a "
         f"clean stop and {server.start_s:.2f} s after a kill, {_open_files(server)} open files, "
         f"{server.rss_bytes() >> 20} MB"
