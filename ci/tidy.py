@@ -34,7 +34,8 @@ NATIVE_LAYERS = {
 
 # The parts of src/barnabas, lowest first: a part imports only parts of lower tiers, or itself.
 PYTHON_TIERS = (
-    ("errors", "_core", "_records", "state"),
+    ("errors",),
+    ("_core", "_records", "state"),
     ("config", "protocol", "logs"),
     ("log",),
     ("metadata", "dump"),

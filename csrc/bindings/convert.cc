@@ -15,10 +15,11 @@ std::optional<ByteView> optional_view(const py::handle& value) {
 }  // namespace
 
 void register_core_error(py::module_& module) {
+  const py::object base = py::module_::import("barnabas.errors").attr("BarnabasError");
   core_error_type = PyErr_NewExceptionWithDoc(
       "barnabas._core.CoreError",
       "An error of the native core: .code is Kafka's error code (-1: none), .errno the system's.",
-      nullptr, nullptr);
+      base.ptr(), nullptr);
   if (core_error_type == nullptr) throw py::error_already_set();
   module.add_object("CoreError", py::reinterpret_borrow<py::object>(core_error_type));
 }

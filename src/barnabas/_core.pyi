@@ -7,9 +7,11 @@ Every call that may wait for a disk or a thread releases the GIL. Errors are rai
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from barnabas.errors import BarnabasError
+
 __version__: Final[str]
 
-class CoreError(Exception):
+class CoreError(BarnabasError):
     code: int  # Kafka's error code (Errors), -1 when there is none
     errno: int  # 0 when no system call failed
 

@@ -4,7 +4,8 @@ BarnabasError
 ├── KafkaError            an operation was refused; carries Kafka's error code
 ├── ConfigError           a configuration key or value that cannot be used; names the key
 ├── StartError            the broker cannot start: its directory, its port, its stored metadata
-└── BrokerClosed          an embedded broker was used after it was closed
+├── BrokerClosed          an embedded broker was used after it was closed
+└── CoreError             of the native core (barnabas._core): files, descriptors, logs
 """
 
 from typing import Final
