@@ -6,6 +6,9 @@ JOBS ?= 2
 PYTEST_ARGS ?= -n $(JOBS) --dist loadfile --no-loadscope-reorder
 KILLS ?= 25
 FUZZ_SECONDS ?= 60
+# What was compiled in one checkout is not compiled again in another.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
 NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o -name '*.h' 2>/dev/null)
 PYTHON_CODE := src tests bench ci setup.py
 
