@@ -160,7 +160,8 @@ Status LogLoader::load_trusted(size_t n) {
     segment.size = bytes;
     return {};
   }
-  warn(path + ": its indexes are missing or damaged, rebuilding them");
+  // Of a log that is in use the newest entries are in its broker's memory only.
+  if (!options_.read_only) warn(path + ": its indexes are missing or damaged, rebuilding them");
   const int64_t next_offset = segment.next_offset;
   const Status rebuilt = rebuild(segment, path, fd.get(), bytes);
   if (last) return rebuilt;

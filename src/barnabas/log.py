@@ -129,9 +129,17 @@ class Log:
             offset = batches[-1].next_offset
 
     def records(self, start: int | None = None) -> Iterator[Record]:
-        """Every record from `start` on (default: all), up to the log's end."""
+        """Every record from `start` on (default: all), up to the log's end.
+
+        Raises CorruptBatch at a batch whose CRC is wrong; `batches` gives that one too.
+        """
         first = self._core.log_start_offset if start is None else start
         for batch in self.batches(first):
+            if not batch.crc_valid():
+                raise CorruptBatch(
+                    f"the CRC of the batch at offset {batch.base_offset} is wrong; its records, up "
+                    f"to offset {batch.next_offset - 1}, cannot be trusted"
+                )
             for record in batch.records():
                 if record.offset >= first:
                     yield record

@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
 from barnabas._core import CoreError
-from barnabas._records import Record, encode_batch
+from barnabas._records import CorruptBatch, Record, encode_batch
+from barnabas.embed import Broker
 from barnabas.errors import ConfigError
 from barnabas.log import Log
 
@@ -301,3 +303,36 @@ def test_readers_follow_a_writer_in_other_threads(path: Path) -> None:
         for reader in readers:
             reader.join(timeout=60)
         assert seen == [list(range(count))] * 2
+
+
+def test_records_of_a_batch_whose_bytes_have_changed_are_not_given(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Log(path) as log:
+        log.append([(b"k", b"good")])
+        log.append([(b"k", b"changed")])
+        log.append([(b"k", b"after")])
+    segment = path / f"{0:020}.log"
+    segment.write_bytes(segment.read_bytes().replace(b"changed", b"Changed"))
+    caplog.clear()
+    with Log(path, read_only=True) as log:
+        records = log.records()
+        assert next(records).value == b"good"
+        with pytest.raises(CorruptBatch, match="offset 1"):
+            next(records)
+        assert [batch.crc_valid() for batch in log.batches()] == [True, False, True]
+        assert values(log, 2) == [b"after"]
+
+
+def test_a_log_that_a_broker_writes_to_is_read_without_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Broker(tmp_path / "d") as broker:
+        broker.create_topic("t")
+        producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+        producer.produce("t", b"v", partition=0)
+        assert producer.flush(20) == 0
+        caplog.clear()
+        with Log(tmp_path / "d" / "t-0", read_only=True) as log:
+            assert values(log) == [b"v"]
+        assert [r.getMessage() for r in caplog.records if r.levelname != "INFO"] == []

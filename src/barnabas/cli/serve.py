@@ -82,6 +82,9 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
 
     advertised_key = "advertised.listeners"
     settings = dict(args.set)
+    for option, key in (("listen", "listeners"), ("advertise", advertised_key)):
+        if getattr(args, option) and key in settings:
+            raise CommandError(f"--{option} and --set {key}=… contradict each other: give one")
     if args.listen:
         settings["listeners"] = f"PLAINTEXT://{parse_address(args.listen, '--listen')}"
     if args.advertise:

@@ -147,6 +147,18 @@ def test_an_advertised_listener_of_the_file_behind_another_listener_is_told(tmp_
     assert "--listen 127.0.0.1:0 does not change what clients are told: 127.0.0.1:9999" in stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "key"), [("--listen", "listeners"), ("--advertise", "advertised.listeners")]
+)
+def test_an_option_and_the_setting_it_stands_for_contradict_each_other(
+    tmp_path: Path, option: str, key: str
+) -> None:
+    both = (option, "127.0.0.1:0", "--set", f"{key}=PLAINTEXT://127.0.0.1:1")
+    message = refusal("--data-dir", str(tmp_path), *both)
+    assert option in message
+    assert key in message
+
+
 def test_a_full_stdout_is_named(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
