@@ -87,8 +87,8 @@ def test_compression_type_reencodes_what_any_client_sends(server: Server, target
         (KafkaPythonClient(idempotent=False), "gzip"),
         (ConfluentClient(), "none"),
     ]:
-        client.produce(server.bootstrap, topic, any_records(), codec)
-        sent += any_records()
+        client.produce(server.bootstrap, topic, client.records(), codec)
+        sent += client.records()
     for reader in (ConfluentClient(), KafkaPythonClient(idempotent=False)):
         assert reader.consume(server.bootstrap, topic, len(sent)) == sent
     on_disk = "none" if target == "uncompressed" else target

@@ -93,10 +93,12 @@ class SqliteStore:
         return StoreError(f"{self._path}: {self._reason(error)}")
 
     def _reason(self, error: sqlite3.Error) -> str:
-        """What SQLite says, but of a full disk what the system would: SQLite calls it an error."""
+        """What SQLite says, but in the system's words where SQLite's would hide the cause."""
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._is_disk_full()):
             return os.strerror(errno.ENOSPC)
+        if name.startswith("SQLITE_READONLY") and not os.access(self._path.parent, os.W_OK):
+            return os.strerror(errno.EACCES)
         return str(error)
 
     def _is_disk_full(self) -> bool:
