@@ -115,7 +115,8 @@ def report(measurements: Sequence[Measurement], megabytes: int, repetitions: int
         f"`{command}` on {datetime.now(UTC):%Y-%m-%d}: {megabytes} MB per pass, {repetitions} "
         "passes after a warm-up, medians with the smallest and largest in brackets. Payload bytes "
         "count; CPU is the broker's, user and system, all threads. One confluent-kafka client "
-        "with librdkafka's default batches, acks=all, 4 partitions, no compression, loopback. The "
+        "with librdkafka's default batches, acks=all, 4 partitions, no compression, loopback, "
+        "fetch.queue.backoff.ms=5. The "
         "client is the bottleneck of MB/s; CPU-s/GB is what the broker costs. CPU ratio: Barnabas "
         "over Kafka, below 1 is less.",
         "",

@@ -79,6 +79,8 @@ def fetch(server: Server, topic: str, record_bytes: int, payload_bytes: int) -> 
             "group.id": "unused",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
+            # A client whose queue is full would sleep for a second, which is no broker's speed.
+            "fetch.queue.backoff.ms": 5,
         }
     )
     count = payload_bytes // record_bytes
