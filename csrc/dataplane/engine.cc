@@ -181,7 +181,6 @@ Result<std::vector<LoadReport>> EngineImpl::load_partitions(
     std::span<const PartitionSpec> partitions, const std::map<std::string, SettingMap>& configs) {
   BARNABAS_TRY(check_open());
   MutexLock topics_lock(topics_mutex_);
-  BARNABAS_TRY(begin());
   std::map<std::string_view, std::shared_ptr<Topic>> topics;
   for (const auto& spec : partitions) {
     auto& topic = topics[spec.topic];
@@ -196,6 +195,8 @@ Result<std::vector<LoadReport>> EngineImpl::load_partitions(
     MutexLock lock(config_mutex_);
     threads = config_.recovery_threads;
   }
+  // Nothing fails from here on: a directory that was begun is closed as one whose logs are known.
+  BARNABAS_TRY(begin());
   std::vector<LoadReport> reports(partitions.size());
   std::vector<std::shared_ptr<Partition>> opened(partitions.size());
   parallel_for(threads, partitions.size(), [&](size_t i) {
@@ -223,8 +224,10 @@ Result<std::vector<LoadReport>> EngineImpl::load_partitions(
 }
 
 Status EngineImpl::begin() {
-  if (begun_.exchange(true)) return {};
-  return store_->begin();
+  if (begun_) return {};
+  BARNABAS_TRY(store_->begin());
+  begun_ = true;
+  return {};
 }
 
 Status EngineImpl::start() {

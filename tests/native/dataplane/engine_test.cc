@@ -136,6 +136,18 @@ TEST_F(EngineTest, a_log_that_cannot_be_opened_is_reported_and_answers_storage_e
   EXPECT_FALSE(std::filesystem::exists(path_of(".kafka_cleanshutdown")));
 }
 
+TEST_F(EngineTest, a_start_that_comes_to_nothing_leaves_checkpoints_and_marker_alone) {
+  const std::string checkpoint = path_of("log-start-offset-checkpoint");
+  std::ofstream(checkpoint) << "0\n1\nt 0 7\n";
+  const std::vector<PartitionSpec> specs{{.topic = "t", .topic_id = id_of(1)}};
+  const std::map<std::string, SettingMap> bad{{"t", {{"segment.bytes", std::string("x")}}}};
+  EXPECT_FALSE(engine_->load_partitions(specs, bad).ok());
+  EXPECT_TRUE(engine_->stop(0).ok());
+  EXPECT_FALSE(std::filesystem::exists(path_of(".kafka_cleanshutdown")));
+  std::ifstream in(checkpoint);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), "0\n1\nt 0 7\n");
+}
+
 TEST_F(EngineTest, partitions_are_created_all_or_none) {
   std::ofstream(path_of("t-2")) << "in the way";
   const std::vector<std::pair<int32_t, int32_t>> three{{0, 0}, {1, 0}, {2, 0}};
