@@ -66,7 +66,7 @@ def _fill(server: Server, partitions: int) -> Filled:
             {
                 "bootstrap.servers": server.bootstrap,
                 "compression.type": CODECS[number % len(CODECS)],
-                "linger.ms": 1000,
+                "linger.ms": 60_000,  # a batch leaves when it is full
                 "batch.num.messages": RECORDS_PER_BATCH,
             }
         )

