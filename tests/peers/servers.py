@@ -49,6 +49,10 @@ class Server(abc.ABC):
     def pid(self) -> int:
         return self._running().pid
 
+    def prepare(self) -> None:
+        """Chooses the port and makes what a first start needs, so that a launch only launches."""
+        self.port = self.port or free_port()
+
     def start(self) -> None:
         """Starts the broker; returns once it serves clients. A restart keeps port and data."""
         begin = time.monotonic()
@@ -153,12 +157,15 @@ class KafkaServer(Server):
         self._controller_port = 0
 
     def _command(self) -> list[str]:
+        self.prepare()
         properties = self.directory / "server.properties"
-        if not self.port:
-            self._format(properties)
         command = tool_command(BROKER, str(properties), heap=self.heap)
         # The tools' quick-start JVM options would make a slow broker.
         return [word for word in command if not word.startswith("-XX:")]
+
+    def prepare(self) -> None:
+        if not self.port:
+            self._format(self.directory / "server.properties")
 
     def _wait_until_ready(self, child: Child) -> None:
         child.wait_for(lambda: can_connect("127.0.0.1", self.port), 60, "the broker to listen")

@@ -1,0 +1,86 @@
+"""Barnabas beside Apache Kafka, Tansu and the bare kernel, in one run.
+
+    python -m bench [--quick] [--only PATTERN] [--out DIRECTORY]
+
+Writes results.json and the report into the directory. The whole takes half an hour, --quick less
+than four minutes.
+"""
+
+import argparse
+import fnmatch
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from bench import machine  # noqa: E402
+from bench.figures import figures  # noqa: E402
+from bench.operation import BROKERS, Operation  # noqa: E402
+from bench.operations import all_operations  # noqa: E402
+from bench.results import PEERS, Results  # noqa: E402
+from bench.servers import description  # noqa: E402
+from bench.suite import Suite, running_peers  # noqa: E402
+
+WARM_UP = ("librdkafka-produce-1000", "librdkafka-fetch-100", "requests-64x1")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").strip())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--quick", action="store_true", help="only the core of the list")
+    parser.add_argument("--only", metavar="PATTERN", help="operations whose id matches, as a shell")
+    parser.add_argument("--list", action="store_true", help="print the list and end")
+    parser.add_argument("--repetitions", type=int, help="(default: 3, with --quick 1)")
+    parser.add_argument("--peers", default=",".join(BROKERS), help="brokers, comma-separated")
+    parser.add_argument("--out", type=Path, default=Path("build/bench-report"), help="directory")
+    parser.add_argument("--touch-memory", action=argparse.BooleanOptionalAction, default=True)
+    return parser.parse_args()
+
+
+def _chosen(options: argparse.Namespace) -> list[Operation]:
+    operations = all_operations()
+    if options.only:
+        patterns = options.only.split(",")
+        return [
+            operation
+            for operation in operations
+            if any(fnmatch.fnmatch(operation.info.id, pattern) for pattern in patterns)
+        ]
+    return [operation for operation in operations if operation.is_core or not options.quick]
+
+
+def main() -> None:
+    options = _arguments()
+    operations = _chosen(options)
+    if options.list:
+        print("\n".join(f"{o.info.id:34} {o.info.group}: {o.info.title}" for o in operations))
+        return
+    names = options.peers.split(",")
+    if not operations or "barnabas" not in names:
+        sys.exit("nothing to measure: see --list, and --peers needs barnabas")
+    options.out.mkdir(parents=True, exist_ok=True)
+    results = Results(
+        command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        commit=machine.commit(),
+        machine=machine.facts(),
+        peers={name: description(name) for name in PEERS if name in (*names, "kernel")},
+        operations=[operation.info for operation in operations],
+    )
+    if options.touch_memory:
+        machine.touch_memory()
+    with running_peers(names) as peers:
+        suite = Suite(peers, lambda line: print(line, flush=True))
+        suite.warm_up([operation for operation in all_operations() if operation.info.id in WARM_UP])
+        repetitions = options.repetitions or (1 if options.quick else 3)
+        suite.run(operations, repetitions)
+    results.samples = suite.samples
+    results.figures = figures(results)
+    results.save(options.out / "results.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The kernel as a peer: bench/native/kernel_loop, which does only a broker's system calls."""
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+from bench.peer import Measured
+
+PROGRAM = Path(__file__).parents[1] / "build" / "bench" / "kernel_loop"
+
+
+class Kernel:
+    """Runs the loops. `memo` is what the brokers of the same repetition have told."""
+
+    name = "kernel"
+
+    def __init__(self) -> None:
+        self.memo: dict[str, float] = {}
+
+    def produce(
+        self, request_bytes: float, connections: int = 1, in_flight: int = 1, seconds: float = 2
+    ) -> Measured:
+        """recv, crc32c, pwrite and an answer for each request."""
+        options = ("--request-bytes", str(round(request_bytes)))
+        return self._run("produce", *options, *_load(connections, in_flight, seconds))
+
+    def fetch(
+        self, answer_bytes: float, connections: int = 1, in_flight: int = 1, seconds: float = 2
+    ) -> Measured:
+        """recv of a request, sendfile of the answer."""
+        options = ("--answer-bytes", str(round(answer_bytes)))
+        return self._run("fetch", *options, *_load(connections, in_flight, seconds))
+
+    @staticmethod
+    def _run(mode: str, *options: str) -> Measured:
+        with tempfile.TemporaryDirectory(prefix="barnabas-bench-kernel-") as directory:
+            command = [str(PROGRAM), mode, *options, "--file", f"{directory}/data"]
+            run = subprocess.run(command, check=True, capture_output=True, text=True)
+        return Measured(json.loads(run.stdout))
+
+
+def _load(connections: int, in_flight: int, seconds: float) -> tuple[str, ...]:
+    values = {"connections": connections, "in-flight": in_flight, "seconds": seconds}
+    return tuple(word for name, value in values.items() for word in (f"--{name}", str(value)))

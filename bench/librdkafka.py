@@ -1,0 +1,132 @@
+"""The load of confluent-kafka's client, librdkafka: what most users run."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+from bench.peer import Cost, Measured, Peer
+
+VALUE_POOL = 1000
+TIMEOUT_S = 120.0
+
+
+class Traffic:
+    """The client's own count of requests and bytes, from librdkafka's statistics."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, Any] = {}
+
+    def config(self) -> dict[str, Any]:
+        return {"statistics.interval.ms": 200, "stats_cb": self._take}
+
+    def _take(self, text: str) -> None:
+        self._latest = json.loads(text)
+
+    def mean_bytes(self, api: str, direction: str) -> float:
+        """Of the requests ("tx") of an API, or of all answers ("rx") when they are its."""
+        brokers = self._latest.get("brokers", {}).values()
+        requests = sum(broker["req"].get(api, 0) for broker in brokers)
+        size = sum(broker[f"{direction}bytes"] for broker in brokers)
+        return size / requests if requests else 0.0
+
+
+def produce(
+    peer: Peer, topic: str, record_bytes: int, payload_bytes: int, **config: Any
+) -> Measured:
+    """Records of random bytes, so that nothing is compressed by accident; librdkafka's defaults."""
+    values = [os.urandom(record_bytes) for _ in range(VALUE_POOL)]
+    traffic = Traffic()
+    producer = Producer(
+        {
+            "bootstrap.servers": peer.bootstrap,
+            "acks": "all",
+            "log_level": 3,
+            **traffic.config(),
+            **config,
+        }
+    )
+    count = payload_bytes // record_bytes
+    failed: list[object] = []
+
+    def on_delivery(error: object, _: Message) -> None:
+        if error is not None:
+            failed.append(error)
+
+    def send() -> None:
+        for i in range(count):
+            value = values[i % VALUE_POOL]
+            while True:
+                try:
+                    # A callback for a record in a thousand tells of failures as well as one each.
+                    if i % VALUE_POOL:
+                        producer.produce(topic, value)
+                    else:
+                        producer.produce(topic, value, on_delivery=on_delivery)
+                        producer.poll(0)
+                    break
+                except BufferError:
+                    producer.poll(0.01)
+        assert producer.flush(TIMEOUT_S) == 0
+        assert not failed, failed[0]
+
+    found = _measure(peer, count * record_bytes, send)
+    producer.poll(0.3)  # the last statistics
+    if chunk := traffic.mean_bytes("Produce", "tx"):
+        peer.memo["produce_request_bytes"] = chunk
+        found["requests_per_s"] = count * record_bytes / chunk / found.pop("wall_s")
+    found.pop("wall_s", None)
+    return Measured(found)
+
+
+def fetch(
+    peer: Peer, topic: str, partitions: int, record_bytes: int, payload_bytes: int
+) -> Measured:
+    """All partitions of the topic from the start, by one consumer."""
+    traffic = Traffic()
+    consumer = Consumer(
+        {
+            "bootstrap.servers": peer.bootstrap,
+            "group.id": "unused",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            # A client whose queue is full would sleep for a second, which is no broker's speed.
+            "fetch.queue.backoff.ms": 5,
+            **traffic.config(),
+        }
+    )
+    count = payload_bytes // record_bytes
+
+    def read() -> None:
+        consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
+        deadline = time.monotonic() + TIMEOUT_S
+        left = count
+        while left:
+            messages = consumer.consume(10_000, 0.1)
+            left -= len(messages)
+            assert messages or time.monotonic() < deadline, f"{left} of {count} records missing"
+
+    found = _measure(peer, count * record_bytes, read)
+    found.pop("wall_s")
+    if chunk := traffic.mean_bytes("Fetch", "rx"):
+        peer.memo["fetch_answer_bytes"] = chunk
+    consumer.close()
+    return Measured(found)
+
+
+def _measure(peer: Peer, payload_bytes: int, run: Callable[[], None]) -> dict[str, float]:
+    own_begin_s, begin = time.process_time(), time.monotonic()
+    with Cost(peer) as cost:
+        run()
+        wall_s = time.monotonic() - begin
+    return {
+        "wall_s": wall_s,
+        "mb_per_s": payload_bytes / 1e6 / wall_s,
+        "cpu_s_per_gb": cost.cpu_s / (payload_bytes / 1e9),
+        "client_cpu_s_per_gb": (time.process_time() - own_begin_s) / (payload_bytes / 1e9),
+        "context_switches_per_s": cost.context_switches / wall_s,
+        "peak_rss_mb": cost.peak_rss_bytes / 1e6,
+    }

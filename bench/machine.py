@@ -1,0 +1,63 @@
+"""The machine: what it is, and making it ready to be measured on."""
+
+import mmap
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_TOUCHED = 0.8  # of the free memory
+_PAGE = mmap.PAGESIZE
+
+
+def facts() -> dict[str, str]:
+    """For a report."""
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return {
+        "processor": f"{os.cpu_count()} cores of {_processor()}",
+        "memory": f"{memory_gb:.0f} GB",
+        "system": f"Linux {platform.release()}, {_file_system()}",
+        "load": f"{os.getloadavg()[0]:.1f} at the start; clients and brokers share the cores",
+        "Python": platform.python_version(),
+    }
+
+
+def commit() -> str:
+    """The checkout's, with a plus when it has changes."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(ROOT), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+
+
+def touch_memory() -> None:
+    """Writes to most of the free memory once.
+
+    A virtual machine's memory is often given to it page by page when it is first used, which would
+    make whoever writes to the page cache first pay several times what the others do.
+    """
+    line = next(
+        line
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemFree")
+    )
+    size = int(int(line.split()[1]) * 1024 * _TOUCHED)
+    with mmap.mmap(-1, size) as memory:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+        for position in range(0, size, _PAGE):
+            memory[position] = 1
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _file_system() -> str:
+    words = ["stat", "-f", "-c", "%T", "/tmp"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()

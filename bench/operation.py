@@ -1,0 +1,28 @@
+"""One entry of the list of what is measured."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.kernel import Kernel
+from bench.peer import Measured, Peer
+from bench.results import OperationInfo
+
+BROKERS = ("barnabas", "kafka", "tansu")
+NATIVE = "barnabas bench"
+LIBRDKAFKA = "confluent-kafka (librdkafka)"
+JAVA = "Kafka's own tools"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is run against each peer.
+
+    `repetitions` None means as many as the run is asked for; `is_core` puts it in the quick run.
+    """
+
+    info: OperationInfo
+    run: Callable[[Peer], Measured]
+    kernel: Callable[[Kernel], Measured] | None = None
+    peers: tuple[str, ...] = BROKERS
+    repetitions: int | None = None
+    is_core: bool = False

@@ -1,0 +1,94 @@
+"""Produce and fetch as fast as real clients go: librdkafka's and Java's default batches."""
+
+from bench import kafka_tools, librdkafka
+from bench.kernel import Kernel
+from bench.operation import JAVA, LIBRDKAFKA, Operation
+from bench.peer import Measured, Peer
+from bench.results import OperationInfo
+
+PARTITIONS = 4
+RECORD_BYTES = (100, 1000)
+PAYLOAD_BYTES = {100: 150_000_000, 1000: 400_000_000}
+TOOL_PAYLOAD_BYTES = 200_000_000
+SHOWN = ("cpu_s_per_gb", "mb_per_s")
+
+
+def operations() -> list[Operation]:
+    found = []
+    for size in RECORD_BYTES:
+        found += [_produce(size), _fetch(size), _java_produce(size), _java_fetch(size)]
+    return found
+
+
+def _title(what: str, record_bytes: int) -> str:
+    return f"{what}, {record_bytes} B records"
+
+
+def _produce(size: int) -> Operation:
+    def run(peer: Peer) -> Measured:
+        with peer.topic(PARTITIONS) as topic:
+            return librdkafka.produce(peer, topic, size, PAYLOAD_BYTES[size])
+
+    def kernel(loop: Kernel) -> Measured:
+        return loop.produce(loop.memo["produce_request_bytes"])
+
+    info = OperationInfo(
+        f"librdkafka-produce-{size}",
+        _title("produce, librdkafka", size),
+        "Real clients",
+        LIBRDKAFKA,
+        SHOWN,
+    )
+    return Operation(info, run, kernel, is_core=True)
+
+
+def _fetch(size: int) -> Operation:
+    def run(peer: Peer) -> Measured:
+        with peer.topic(PARTITIONS) as topic:
+            librdkafka.produce(peer, topic, size, PAYLOAD_BYTES[size])
+            return librdkafka.fetch(peer, topic, PARTITIONS, size, PAYLOAD_BYTES[size])
+
+    def kernel(loop: Kernel) -> Measured:
+        return loop.fetch(loop.memo["fetch_answer_bytes"])
+
+    info = OperationInfo(
+        f"librdkafka-fetch-{size}",
+        _title("fetch, librdkafka", size),
+        "Real clients",
+        LIBRDKAFKA,
+        SHOWN,
+    )
+    return Operation(info, run, kernel, is_core=True)
+
+
+def _java_produce(size: int) -> Operation:
+    def run(peer: Peer) -> Measured:
+        with peer.topic(PARTITIONS) as topic:
+            count = TOOL_PAYLOAD_BYTES // size
+            return kafka_tools.producer_performance(peer, topic, count, size)
+
+    info = OperationInfo(
+        f"java-produce-{size}",
+        _title("produce, ProducerPerformance", size),
+        "Kafka's own tools",
+        JAVA,
+        SHOWN,
+    )
+    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=2)
+
+
+def _java_fetch(size: int) -> Operation:
+    def run(peer: Peer) -> Measured:
+        with peer.topic(PARTITIONS) as topic:
+            count = TOOL_PAYLOAD_BYTES // size
+            kafka_tools.producer_performance(peer, topic, count, size)
+            return kafka_tools.consumer_performance(peer, topic, count, size)
+
+    info = OperationInfo(
+        f"java-fetch-{size}",
+        _title("fetch, ConsumerPerformance", size),
+        "Kafka's own tools",
+        JAVA,
+        SHOWN,
+    )
+    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=2)

@@ -1,0 +1,117 @@
+"""The control plane: how many requests a core serves, and what they do to producers."""
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from bench import native_load
+from bench.control_load import Beside, ControlLoad, heartbeats, metadata, offset_commits
+from bench.operation import Operation
+from bench.peer import Cost, Measured, Peer
+from bench.results import OperationInfo
+from unit.wire import WireClient
+
+SECONDS = 2.0
+WARM_UP_S = 1.0
+FIFTH_HEARTBEATS_PER_S = 3000
+PRODUCE_PER_S = 2000  # requests of one record of 1 KB
+PEERS = ("barnabas", "kafka")
+
+Frames = Callable[[list[WireClient]], list[bytes]]
+
+
+def operations() -> list[Operation]:
+    rates = (("heartbeats", heartbeats), ("offset commits", offset_commits), ("metadata", metadata))
+    return [
+        *(_saturated(name, frames) for name, frames in rates),
+        _produce_latency(is_loaded=False),
+        _produce_latency(is_loaded=True),
+        _produce_speed(is_loaded=False),
+        _produce_speed(is_loaded=True),
+    ]
+
+
+def _saturated(name: str, frames: Frames) -> Operation:
+    def run(peer: Peer) -> Measured:
+        load = ControlLoad(peer, frames)
+        load.run(WARM_UP_S)
+        warm, begin = load.answered, time.monotonic()
+        with Cost(peer) as cost:
+            load.run(SECONDS)
+        wall_s = time.monotonic() - begin
+        done = load.answered - warm
+        load.close()
+        return Measured(
+            {
+                "requests_per_s": done / wall_s,
+                "per_cpu_s": done / cost.cpu_s,
+                "cpu_us_per_request": cost.cpu_s / done * 1e6,
+            }
+        )
+
+    suffix = " of 100 topics" if name == "metadata" else ""
+    info = OperationInfo(
+        f"control-{name.replace(' ', '-')}",
+        name + suffix,
+        "Control plane",
+        "pipelined sockets",
+        ("per_cpu_s", "requests_per_s"),
+    )
+    return Operation(info, run, peers=PEERS, repetitions=2)
+
+
+def _produce_latency(is_loaded: bool) -> Operation:
+    def run(peer: Peer) -> Measured:
+        return _beside_heartbeats(
+            peer,
+            FIFTH_HEARTBEATS_PER_S if is_loaded else None,
+            batch_records=1,
+            record_size=1000,
+            rate=PRODUCE_PER_S,
+        )
+
+    suffix = "beside 3,000 heartbeats/s" if is_loaded else "alone"
+    info = OperationInfo(
+        f"control-produce-latency-{'loaded' if is_loaded else 'alone'}",
+        f"produce 2,000 records/s, {suffix}",
+        "Producers beside the control plane",
+        "barnabas bench, pipelined sockets",
+        ("p99_ms", "mb_per_s"),
+    )
+    return Operation(info, run, peers=PEERS)
+
+
+def _produce_speed(is_loaded: bool) -> Operation:
+    def run(peer: Peer) -> Measured:
+        return _beside_heartbeats(
+            peer, 0.0 if is_loaded else None, batch_size=16 << 10, record_size=1000
+        )
+
+    suffix = "beside heartbeats at saturation" if is_loaded else "alone"
+    info = OperationInfo(
+        f"control-produce-speed-{'loaded' if is_loaded else 'alone'}",
+        f"produce at saturation, {suffix}",
+        "Producers beside the control plane",
+        "barnabas bench, pipelined sockets",
+        ("p99_ms", "mb_per_s"),
+    )
+    return Operation(info, run, peers=PEERS)
+
+
+def _beside_heartbeats(peer: Peer, heartbeats_per_s: float | None, **options: object) -> Measured:
+    """None: no heartbeats; 0: as many as are answered."""
+    with peer.topic(4) as topic, contextlib.ExitStack() as stack:
+        if heartbeats_per_s is not None:
+            load = ControlLoad(peer, heartbeats)
+            stack.callback(load.close)
+            stack.enter_context(Beside(load, WARM_UP_S + SECONDS + 1.5, heartbeats_per_s))
+        return native_load.load(
+            peer,
+            "produce",
+            topic,
+            connections=4,
+            in_flight=4,
+            warm_up=WARM_UP_S,
+            duration=SECONDS,
+            **options,
+        )

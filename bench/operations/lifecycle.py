@@ -1,0 +1,162 @@
+"""Brokers of their own: start, memory, and the start after a crash with much to check."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from barnabas._records import encode_batch
+from bench import native_load
+from bench.operation import NATIVE, Operation
+from bench.peer import Measured, Peer
+from bench.results import OperationInfo
+from bench.servers import new_server
+from peers.servers import Server
+from unit.wire import API_BY_NAME, WireClient, request_message
+
+LOG_BYTES = 10_500_000_000  # nine full segments of 1 GiB, and a tenth of 1 GB that is not flushed
+RECORD_BYTES = 1000
+IDLE_S = 3.0
+PEERS = ("barnabas", "kafka")
+
+
+def operations() -> list[Operation]:
+    return [_first_record(), _idle_memory(), _clean_start(), _crash()]
+
+
+def _own(run: Callable[[Peer], Measured]) -> Callable[[Peer], Measured]:
+    """Runs with a fresh broker of the same kind, instead of the one that serves the others."""
+
+    def with_own_server(peer: Peer) -> Measured:
+        with tempfile.TemporaryDirectory(prefix="barnabas-bench-") as directory:
+            own = Peer(new_server(peer.name, Path(directory)))
+            try:
+                return run(own)
+            finally:
+                if own.server.child is not None:
+                    own.server.kill()
+
+    return with_own_server
+
+
+def _first_record() -> Operation:
+    @_own
+    def run(peer: Peer) -> Measured:
+        peer.server.prepare()
+        begin = time.monotonic()
+        peer.server.launch()
+        _produce_one(peer.server)
+        return Measured({"start_s": time.monotonic() - begin})
+
+    info = OperationInfo(
+        "start-first-record",
+        "start with a fresh data directory, until a record is acknowledged",
+        "Start",
+        "a socket",
+        ("start_s",),
+    )
+    return Operation(info, run, peers=PEERS, is_core=True)
+
+
+def _produce_one(server: Server) -> None:
+    """Asks at once and again until a record is acknowledged."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with WireClient(server.bootstrap) as client:
+                topics = [
+                    {
+                        "name": "first",
+                        "num_partitions": 1,
+                        "replication_factor": 1,
+                        "assignments": [],
+                        "configs": [],
+                    }
+                ]
+                client.ask("CreateTopics", 7, topics=topics, timeout=10_000)
+                while time.monotonic() < deadline:
+                    if _is_acknowledged(client):
+                        return
+                    time.sleep(0.001)
+        except (OSError, ConnectionError):
+            time.sleep(0.001)
+    raise TimeoutError("no record was acknowledged")
+
+
+def _is_acknowledged(client: WireClient) -> bool:
+    batch = encode_batch([(None, b"x" * 100)])
+    values = {
+        "acks": 1,
+        "timeout": 10_000,
+        "topic_data": [
+            {"name": "first", "partition_data": [{"index": 0, "records": batch}]},
+        ],
+    }
+    api = API_BY_NAME["Produce"]
+    client.send(api, 7, request_message(api, 7, values))
+    answer = client.receive(api, 7)
+    return bool(answer.responses[0].partition_responses[0].error_code == 0)
+
+
+def _idle_memory() -> Operation:
+    @_own
+    def run(peer: Peer) -> Measured:
+        peer.server.start()
+        time.sleep(IDLE_S)
+        return Measured({"idle_rss_mb": peer.usage().rss_bytes / 1e6})
+
+    info = OperationInfo("idle-memory", "idle", "Memory", "nothing", ("idle_rss_mb",))
+    return Operation(info, run, peers=("barnabas", "kafka", "tansu"), is_core=True)
+
+
+def _clean_start() -> Operation:
+    @_own
+    def run(peer: Peer) -> Measured:
+        peer.server.start()
+        topic = peer.topic(10_000)
+        topic.__enter__()
+        peer.server.stop()
+        peer.server.start()
+        return Measured({"start_s": peer.server.start_s})
+
+    info = OperationInfo(
+        "start-10000-partitions",
+        "start with 10,000 partitions after a clean stop",
+        "Start",
+        "nothing",
+        ("start_s",),
+    )
+    return Operation(info, run, peers=("barnabas",), repetitions=2)
+
+
+def _crash() -> Operation:
+    @_own
+    def run(peer: Peer) -> Measured:
+        peer.server.start()
+        topic = peer.topic(1)
+        name = topic.__enter__()
+        load = {"warm_up": 0, "records": LOG_BYTES // RECORD_BYTES}
+        native_load.run(
+            peer,
+            "produce",
+            name,
+            record_size=RECORD_BYTES,
+            batch_size=256 << 10,
+            connections=2,
+            in_flight=4,
+            **load,
+        )
+        native_load.run(peer, "consume", name, **load)
+        usage = peer.usage()
+        peer.server.kill()
+        peer.server.start()
+        return Measured({"start_s": peer.server.start_s, "peak_rss_mb": usage.peak_rss_bytes / 1e6})
+
+    info = OperationInfo(
+        "start-after-kill",
+        "10 GB written and read; start after a kill",
+        "Start",
+        NATIVE,
+        ("start_s", "peak_rss_mb"),
+    )
+    return Operation(info, run, peers=PEERS, repetitions=1)

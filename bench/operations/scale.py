@@ -1,0 +1,115 @@
+"""What many partitions and many connections cost."""
+
+import resource
+import socket
+
+from bench import native_load
+from bench.operation import NATIVE, Operation
+from bench.peer import Measured, Peer
+from bench.results import OperationInfo
+
+PARTITIONS = (1, 100, 1000, 10_000)
+KAFKA_MOST_PARTITIONS = 1000  # more take minutes to make, and most of its heap
+BATCH_BYTES = 16 << 10
+CONNECTIONS = (1, 100, 1000, 8000)
+KAFKA_MOST_CONNECTIONS = 1000
+REQUESTS_PER_S = 2000
+BATCH_RECORDS = 15  # of 1 KB
+IDLE_CONNECTIONS = 4000
+SECONDS = 2.0
+
+
+def operations() -> list[Operation]:
+    return [
+        *(_partitions(count) for count in PARTITIONS),
+        *(_connections(count) for count in CONNECTIONS),
+        _idle_connections(),
+    ]
+
+
+def _partitions(count: int) -> Operation:
+    def run(peer: Peer) -> Measured:
+        with peer.topic(count) as topic:
+            return native_load.load(
+                peer,
+                "produce",
+                topic,
+                record_size=1000,
+                batch_size=BATCH_BYTES,
+                connections=4,
+                in_flight=5,
+                warm_up=1.0 + count / 5000,
+                duration=SECONDS,
+            )
+
+    info = OperationInfo(
+        f"partitions-{count}",
+        f"{count:,} partition{'s'[: count > 1]}",
+        "Partitions (batches of 16 KiB)",
+        NATIVE,
+        ("mb_per_s", "cpu_s_per_gb"),
+        axis="partitions",
+        axis_value=count,
+    )
+    peers = ("barnabas", "kafka") if count <= KAFKA_MOST_PARTITIONS else ("barnabas",)
+    return Operation(info, run, peers=peers)
+
+
+def _connections(count: int) -> Operation:
+    def run(peer: Peer) -> Measured:
+        with peer.topic(16) as topic:
+            return native_load.load(
+                peer,
+                "produce",
+                topic,
+                record_size=1000,
+                batch_records=BATCH_RECORDS,
+                rate=REQUESTS_PER_S * BATCH_RECORDS,
+                linger_ms=60_000,  # batches are full, however many connections share the rate
+                connections=count,
+                in_flight=5,
+                warm_up=1.0 + count / 500,
+                duration=2 * SECONDS,
+            )
+
+    info = OperationInfo(
+        f"connections-{count}",
+        f"{count:,} connection{'s'[: count > 1]}",
+        "Connections (2,000 requests/s of 15 KB over all)",
+        NATIVE,
+        ("cpu_s_per_gb", "p99_ms"),
+        axis="connections",
+        axis_value=count,
+    )
+    peers = ("barnabas", "kafka") if count <= KAFKA_MOST_CONNECTIONS else ("barnabas",)
+    return Operation(info, run, peers=peers, repetitions=2)
+
+
+def _idle_connections() -> Operation:
+    def run(peer: Peer) -> Measured:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        address = ("127.0.0.1", peer.server.port)
+        before = peer.usage().rss_bytes
+        sockets = [socket.create_connection(address) for _ in range(IDLE_CONNECTIONS)]
+        probe = sockets[-1]
+        probe.sendall(_API_VERSIONS)  # once it is answered, all before it were accepted
+        assert probe.recv(4)
+        grown = peer.usage().rss_bytes - before
+        for connection in sockets:
+            connection.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return Measured({"rss_kb_per_connection": grown / 1000 / IDLE_CONNECTIONS})
+
+    info = OperationInfo(
+        "idle-connections",
+        f"{IDLE_CONNECTIONS:,} idle connections",
+        "Memory",
+        "sockets",
+        ("rss_kb_per_connection",),
+    )
+    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=1)
+
+
+# ApiVersions 0 with correlation id 1 and no client id.
+_API_VERSIONS = bytes.fromhex("0000000a001200000000 0001ffff".replace(" ", ""))

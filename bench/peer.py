@@ -1,0 +1,79 @@
+"""What is measured: a broker that speaks Kafka's protocol, and how its cost is read."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from barnabas.bench.usage import Usage, process_usage
+from peers.servers import Server
+
+ADMIN_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one repetition of an operation gave."""
+
+    metrics: dict[str, float]  # by the names of results.METRICS
+    percentiles_ms: list[tuple[float, float]] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Peer:
+    """A running broker under load. `memo` carries what peers of one repetition share."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.name = server.name
+        self.memo: dict[str, float] = {}
+
+    @property
+    def bootstrap(self) -> str:
+        return self.server.bootstrap
+
+    def usage(self) -> Usage:
+        """Of the broker's process, since its start."""
+        return process_usage(self.server.pid)
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 3})
+
+    @contextlib.contextmanager
+    def topic(self, partitions: int, config: Mapping[str, str] | None = None) -> Iterator[str]:
+        """A topic that is deleted afterwards."""
+        name = f"bench-{uuid.uuid4().hex[:8]}"
+        admin = self.admin()
+        topic = NewTopic(name, partitions, 1, config=dict(config or {}))
+        admin.create_topics([topic])[name].result(ADMIN_TIMEOUT_S)
+        try:
+            yield name
+        finally:
+            with contextlib.suppress(KafkaException):  # Tansu may fail to; the run goes on
+                admin.delete_topics([name])[name].result(ADMIN_TIMEOUT_S)
+
+
+@dataclass
+class Cost:
+    """What a broker used between the begin and the end of a `with` block."""
+
+    peer: Peer
+    cpu_s: float = 0.0
+    context_switches: int = 0
+    peak_rss_bytes: int = 0
+    _begin: Usage | None = field(default=None, repr=False)
+
+    def __enter__(self) -> "Cost":
+        self._begin = self.peer.usage()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._begin is not None
+        end = self.peer.usage()
+        self.cpu_s = end.cpu_s - self._begin.cpu_s
+        self.context_switches = end.context_switches - self._begin.context_switches
+        self.peak_rss_bytes = end.peak_rss_bytes

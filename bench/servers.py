@@ -1,0 +1,37 @@
+"""The brokers that are compared, with comparable settings: each its own defaults."""
+
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from peers.java import KAFKA_VERSION
+from peers.servers import BarnabasServer, KafkaServer, Server
+from peers.tansu import TANSU_VERSION, TansuServer
+
+KAFKA_HEAP = "1g"
+
+
+def new_server(name: str, directory: Path) -> Server:
+    """A broker that has not been started. Raises KeyError for a name that is no broker's."""
+    kinds: dict[str, Callable[[], Server]] = {
+        "barnabas": lambda: BarnabasServer(directory),
+        "kafka": lambda: KafkaServer(directory, heap=KAFKA_HEAP),
+        "tansu": lambda: TansuServer(directory),
+    }
+    return kinds[name]()
+
+
+def description(name: str) -> str:
+    """Version and settings, for a report."""
+    if name == "kafka":
+        java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True)
+        return (
+            f"Apache Kafka {KAFKA_VERSION}, KRaft, defaults, heap {KAFKA_HEAP}, "
+            f"{java.stderr.splitlines()[0]}"
+        )
+    return {
+        "barnabas": f"Barnabas {version('barnabas')}, defaults",
+        "tansu": f"Tansu {TANSU_VERSION}, memory engine: it persists nothing",
+        "kernel": "a C++ loop of recv, crc32c, pwrite and send, or of sendfile, and nothing else",
+    }[name]

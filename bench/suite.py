@@ -1,0 +1,88 @@
+"""Runs the list of operations against every peer in turn, so that noise meets all alike."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from bench.kernel import Kernel
+from bench.native_load import LoadFailedError
+from bench.operation import Operation
+from bench.peer import Measured, Peer
+from bench.results import PEERS, Sample
+from bench.servers import new_server
+
+Report = Callable[[str], None]
+
+
+class Suite:
+    """Brokers that run, and the samples taken of them."""
+
+    def __init__(self, peers: dict[str, Peer], say: Report) -> None:
+        self.samples: list[Sample] = []
+        self._peers = peers
+        self._kernel = Kernel()
+        self._say = say
+
+    def warm_up(self, operations: Sequence[Operation]) -> None:
+        """Runs operations and forgets what they give: a JVM compiles meanwhile."""
+        for operation in operations:
+            for name, peer in self._peers.items():
+                if name in operation.peers:
+                    self._once(operation, name, partial(operation.run, peer), -1)
+
+    def run(self, operations: Sequence[Operation], repetitions: int) -> None:
+        """Each repetition of an operation meets the peers in another order."""
+        for operation in operations:
+            for repetition in range(operation.repetitions or repetitions):
+                self._repeat(operation, repetition)
+
+    def _repeat(self, operation: Operation, repetition: int) -> None:
+        names = [name for name in self._peers if name in operation.peers]
+        if repetition % 2:
+            names.reverse()
+        for name in names:
+            self._once(operation, name, partial(operation.run, self._peers[name]), repetition)
+        if operation.kernel is not None:
+            self._kernel.memo = dict(self._peers["barnabas"].memo)
+            self._once(operation, "kernel", partial(operation.kernel, self._kernel), repetition)
+
+    def _once(
+        self, operation: Operation, name: str, run: Callable[[], Measured], repetition: int
+    ) -> None:
+        begin = time.monotonic()
+        label = f"{operation.info.id:32} {name:9} {'warm-up' if repetition < 0 else repetition + 1}"
+        try:
+            found = run()
+        except (LoadFailedError, TimeoutError, AssertionError) as error:
+            self._say(f"{label} failed: {error}")
+            found = Measured({}, notes=(f"failed: {error}",))
+        took_s = time.monotonic() - begin
+        shown = ", ".join(f"{key} {value:.4g}" for key, value in found.metrics.items())
+        self._say(f"{label} {took_s:5.1f} s: {shown} {' '.join(found.notes)}")
+        if repetition >= 0:
+            sample = Sample(
+                operation.info.id,
+                name,
+                repetition,
+                found.metrics,
+                found.percentiles_ms,
+                found.notes,
+            )
+            self.samples.append(sample)
+
+
+@contextlib.contextmanager
+def running_peers(names: Sequence[str]) -> Iterator[dict[str, Peer]]:
+    """Brokers of those names, with data directories that are gone afterwards."""
+    with contextlib.ExitStack() as stack:
+        temporary = tempfile.TemporaryDirectory(prefix="barnabas-bench-")
+        directory = Path(stack.enter_context(temporary))
+        peers = {}
+        for name in PEERS:
+            if name in names:
+                server = stack.enter_context(new_server(name, directory / name))
+                peers[name] = Peer(server)
+        yield peers
