@@ -4,9 +4,9 @@
 //   kernel_loop produce|fetch [--request-bytes N] [--answer-bytes N] [--connections N]
 //               [--in-flight N] [--warm-up SECONDS] [--seconds SECONDS] [--file PATH]
 //
-// produce: recv, crc32c, pwrite of each request, send of its answer. fetch: recv of a small request,
-// sendfile of `--answer-bytes` of a file in the page cache. Requests are fixed sizes, without any
-// protocol. Prints one JSON object; CPU is the server's, which is a process of its own.
+// produce: recv, crc32c, pwrite of each request, send of its answer. fetch: recv of a small
+// request, sendfile of `--answer-bytes` of a file in the page cache. Requests are fixed sizes,
+// without any protocol. Prints one JSON object; CPU is the server's, which is a process of its own.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -27,6 +27,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <new>
 #include <string>
 #include <vector>
@@ -41,19 +42,20 @@ namespace {
 using barnabas::ByteView;
 using barnabas::UniqueFd;
 
-constexpr size_t kHeaderBytes = 64;             // before the slice of a file
-constexpr uint64_t kFileBytes = 256ULL << 20U;  // of the file that is sent
+constexpr size_t kHeaderBytes = 64;              // before the slice of a file
+constexpr uint64_t kFileBytes = 256ULL << 20U;   // of the file that is sent
 constexpr uint64_t kSegmentBytes = 1ULL << 30U;  // of a file that is written, as of a log's
-constexpr size_t kReceiveBytes = 256 << 10;     // asked of one recv, at least
-constexpr size_t kDiscardBytes = 4 << 20;       // of answers, in one recv
+constexpr size_t kReceiveBytes = 256 << 10;      // asked of one recv, at least
+constexpr size_t kDiscardBytes = 4 << 20;        // of answers, in one recv
 constexpr int kEvents = 256;
 
 struct Options {
   bool is_fetch = false;
   size_t request_bytes = 200;
   size_t answer_bytes = 60;
-  int connections = 1;
-  int in_flight = 1;
+  size_t write_bytes = 1 << 20;  // of one write of the file that is sent: a log's batches
+  size_t connections = 1;
+  size_t in_flight = 1;
   double warm_up_s = 0.5;
   double seconds = 2;
   std::string path = "kernel_loop.data";
@@ -104,7 +106,7 @@ struct Peer {
   size_t header_left = 0;  // of the answer that is being sent
   uint64_t slice_left = 0;
   uint64_t position = 0;  // in the file
-  int answers = 0;        // that wait behind it
+  size_t answers = 0;     // that wait behind it
 };
 
 class Server {
@@ -112,7 +114,7 @@ class Server {
   Server(const Options& options, Shared& shared, UniqueFd listener)
       : options_(options), shared_(shared), poller_(epoll_create1(EPOLL_CLOEXEC)) {
     open_file(options.path);
-    for (int i = 0; i < options.connections; ++i) accept_one(listener.get());
+    for (size_t i = 0; i < options.connections; ++i) accept_one(listener.get());
   }
 
   void run() {
@@ -166,7 +168,7 @@ class Server {
     if (got <= 0) return;
     peer.have += static_cast<size_t>(got);
     size_t done = 0;
-    int answers = 0;
+    size_t answers = 0;
     for (; peer.have - done >= options_.request_bytes; done += options_.request_bytes, ++answers) {
       if (!options_.is_fetch) append({peer.input.data() + done, options_.request_bytes});
     }
@@ -243,9 +245,9 @@ class Client {
  public:
   Client(const Options& options, Shared& shared, const sockaddr_in& address)
       : options_(options), shared_(shared), poller_(epoll_create1(EPOLL_CLOEXEC)) {
-    request_.resize(options.request_bytes * static_cast<size_t>(options.in_flight), 'x');
+    request_.resize(options.request_bytes * options.in_flight, 'x');
     scratch_.resize(kDiscardBytes);
-    for (int i = 0; i < options.connections; ++i) connect_one(address);
+    for (size_t i = 0; i < options.connections; ++i) connect_one(address);
   }
 
   void run() {
@@ -297,10 +299,10 @@ class Client {
     callers_.push_back(std::move(caller));
   }
 
-  void begin_requests(Caller& caller, int count) {
+  void begin_requests(Caller& caller, size_t count) {
     const int64_t now = now_ns();
-    for (int i = 0; i < count; ++i) caller.begun_ns.push_back(now);
-    caller.unsent += static_cast<size_t>(count) * options_.request_bytes;
+    for (size_t i = 0; i < count; ++i) caller.begun_ns.push_back(now);
+    caller.unsent += count * options_.request_bytes;
     send_due(caller);
   }
 
@@ -318,7 +320,7 @@ class Client {
     const ssize_t got = recv(caller.socket.get(), scratch_.data(), scratch_.size(), MSG_DONTWAIT);
     if (got > 0) {
       caller.answer_bytes += static_cast<size_t>(got);
-      const auto answers = static_cast<int>(caller.answer_bytes / options_.answer_bytes);
+      const size_t answers = caller.answer_bytes / options_.answer_bytes;
       caller.answer_bytes %= options_.answer_bytes;
       count(caller, answers);
       if (answers > 0) begin_requests(caller, answers);
@@ -330,13 +332,13 @@ class Client {
           EPOLL_CTL_MOD);
   }
 
-  void count(Caller& caller, int answers) {
+  void count(Caller& caller, size_t answers) {
     const int64_t now = now_ns();
-    for (int i = 0; i < answers; ++i) {
+    for (size_t i = 0; i < answers; ++i) {
       if (is_measured_) latencies_.record(now - caller.begun_ns.front());
       caller.begun_ns.pop_front();
     }
-    if (is_measured_) answered_ += answers;
+    if (is_measured_) answered_ += static_cast<int64_t>(answers);
   }
 
   [[nodiscard]] double percentile_ms(double part) const {
@@ -375,25 +377,34 @@ Options parse(int argc, char** argv) {
     options.request_bytes = 60;
     options.answer_bytes = (1 << 20) + kHeaderBytes;
   }
+  const std::map<std::string, size_t*> sizes = {{"--request-bytes", &options.request_bytes},
+                                                {"--answer-bytes", &options.answer_bytes},
+                                                {"--write-bytes", &options.write_bytes},
+                                                {"--connections", &options.connections},
+                                                {"--in-flight", &options.in_flight}};
+  const std::map<std::string, double*> times = {{"--warm-up", &options.warm_up_s},
+                                                {"--seconds", &options.seconds}};
   bool is_good = (options.is_fetch || mode == "produce") && argc % 2 == 0;
   for (int i = 2; is_good && i + 1 < argc; i += 2) {
     const std::string name = argv[i];
-    const std::string value = argv[i + 1];
-    if (name == "--request-bytes") options.request_bytes = std::strtoul(value.c_str(), nullptr, 10);
-    else if (name == "--answer-bytes") options.answer_bytes = std::strtoul(value.c_str(), nullptr, 10);
-    else if (name == "--connections") options.connections = std::atoi(value.c_str());
-    else if (name == "--in-flight") options.in_flight = std::atoi(value.c_str());
-    else if (name == "--warm-up") options.warm_up_s = std::atof(value.c_str());
-    else if (name == "--seconds") options.seconds = std::atof(value.c_str());
-    else if (name == "--file") options.path = value;
-    else is_good = false;
+    const char* value = argv[i + 1];
+    if (const auto size = sizes.find(name); size != sizes.end()) {
+      *size->second = std::strtoul(value, nullptr, 10);
+      is_good = *size->second > 0;
+    } else if (const auto time = times.find(name); time != times.end()) {
+      *time->second = std::strtod(value, nullptr);
+      is_good = *time->second > 0;
+    } else {
+      is_good = name == "--file";
+      options.path = value;
+    }
   }
-  is_good = is_good && options.connections > 0 && options.in_flight > 0 && options.request_bytes > 0 &&
-            options.answer_bytes > (options.is_fetch ? kHeaderBytes : 0) && options.seconds > 0;
+  is_good = is_good && options.answer_bytes > (options.is_fetch ? kHeaderBytes : 0);
   if (!is_good) {
     std::fprintf(stderr,
                  "usage: kernel_loop produce|fetch [--request-bytes N] [--answer-bytes N] "
-                 "[--connections N] [--in-flight N] [--warm-up S] [--seconds S] [--file PATH]\n");
+                 "[--write-bytes N] [--connections N] [--in-flight N] [--warm-up S] [--seconds S] "
+                 "[--file PATH]\n");
     std::exit(2);
   }
   return options;
@@ -401,7 +412,7 @@ Options parse(int argc, char** argv) {
 
 void fill_file(const Options& options) {
   const UniqueFd file(open(options.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  const std::vector<uint8_t> block(1 << 20, 'x');
+  const std::vector<uint8_t> block(options.write_bytes, 'x');
   for (uint64_t at = 0; at < kFileBytes; at += block.size()) {
     if (pwrite(file.get(), block.data(), block.size(), static_cast<off_t>(at)) < 0) die("pwrite");
   }
@@ -411,7 +422,8 @@ void fill_file(const Options& options) {
 
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
-  void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* memory =
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) die("mmap");
   auto& shared = *new (memory) Shared;
   if (options.is_fetch) fill_file(options);
@@ -421,7 +433,7 @@ int main(int argc, char** argv) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof(address);
   if (bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) die("bind");
-  if (listen(listener.get(), options.connections) != 0) die("listen");
+  if (listen(listener.get(), static_cast<int>(options.connections)) != 0) die("listen");
   getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
   const pid_t child = fork();
   if (child < 0) die("fork");
