@@ -14,7 +14,7 @@ NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o
 PYTHON_CODE := src tests bench ci setup.py
 
 .PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
-.PHONY: lint-python lint-native lint-tools peers bench-quick bench-native bench-tools
+.PHONY: lint-python lint-native lint-tools peers bench-quick bench-native bench-tools instructions
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -96,7 +96,7 @@ bench-quick: build peers  ## Barnabas and Apache Kafka side by side; writes benc
 	$(BIN)/python bench/compare.py --results bench/RESULTS.md
 
 bench-tools:
-	@bash ci/apt-install.sh libbenchmark-dev
+	@bash ci/apt-install.sh libbenchmark-dev valgrind
 
 build/bench/.configured: CMakeLists.txt | bench-tools $(VENV)/.ready
 	@cmake -S . -B $(@D) -G Ninja -DBARNABAS_PYTHON=OFF -DBARNABAS_BENCH=ON >/dev/null
@@ -105,6 +105,11 @@ build/bench/.configured: CMakeLists.txt | bench-tools $(VENV)/.ready
 bench-native: build/bench/.configured  ## what the parts of csrc/ cost
 	@cmake --build build/bench -j $(JOBS)
 	@for program in build/bench/*_bench; do $$program $(BENCH_ARGS) || exit; done
+
+# Whether the data path needs more instructions than ci/instructions.json says; UPDATE=1 writes that.
+instructions: build/bench/.configured  ## counts the instructions of the data path, with valgrind
+	@cmake --build build/bench -j $(JOBS) --target instructions
+	$(BIN)/python ci/instructions.py build/bench/instructions $(if $(UPDATE),--update)
 
 clean:  ## removes what was built, not the environment
 	rm -rf build src/barnabas/*.so
