@@ -7,6 +7,7 @@ PYTEST_ARGS ?= -n $(JOBS) --dist loadfile --no-loadscope-reorder
 KILLS ?= 25
 FUZZ_SECONDS ?= 60
 BENCH_ARGS ?= --benchmark_min_time=0.1
+MICRO_ARGS ?= --benchmark-max-time=0.3 --benchmark-sort=fullname --benchmark-columns=min,median,ops,rounds
 # What was compiled in one checkout is not compiled again in another.
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
@@ -14,7 +15,7 @@ NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o
 PYTHON_CODE := src tests bench ci setup.py
 
 .PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
-.PHONY: lint-python lint-native lint-tools peers bench-quick bench-native bench-tools instructions
+.PHONY: lint-python lint-native lint-tools peers bench-quick bench-native bench-micro bench-tools instructions
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -105,6 +106,9 @@ build/bench/.configured: CMakeLists.txt | bench-tools $(VENV)/.ready
 bench-native: build/bench/.configured  ## what the parts of csrc/ cost
 	@cmake --build build/bench -j $(JOBS)
 	@for program in build/bench/*_bench; do $$program $(BENCH_ARGS) || exit; done
+
+bench-micro: build  ## what the parts of src/ cost
+	$(BIN)/pytest bench/micro -q --benchmark-enable $(MICRO_ARGS)
 
 # Whether the data path needs more instructions than ci/instructions.json says; UPDATE=1 writes that.
 instructions: build/bench/.configured  ## counts the instructions of the data path, with valgrind
