@@ -6,6 +6,8 @@ JOBS ?= 2
 PYTEST_ARGS ?= -n $(JOBS) --dist loadfile --no-loadscope-reorder
 KILLS ?= 25
 FUZZ_SECONDS ?= 60
+BENCH_ARGS ?= --benchmark_min_time=0.1
+MICRO_ARGS ?= --benchmark-max-time=0.3 --benchmark-sort=fullname --benchmark-columns=min,median,ops,rounds
 # What was compiled in one checkout is not compiled again in another.
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
@@ -13,7 +15,7 @@ NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o
 PYTHON_CODE := src tests bench ci setup.py
 
 .PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
-.PHONY: lint-python lint-native lint-tools peers bench-quick
+.PHONY: lint-python lint-native lint-tools peers bench-quick bench-native bench-micro bench-tools instructions
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -57,6 +59,8 @@ build/asan/.configured build/tsan/.configured: CMakeLists.txt | lint-tools $(VEN
 	  $(if $(findstring asan,$@),-DBARNABAS_SANITIZE=address -DBARNABAS_FUZZ=ON,-DBARNABAS_SANITIZE=thread -DBARNABAS_BENCH=ON) >/dev/null
 	@touch $@
 
+build/tsan/.configured: | bench-tools
+
 test-asan: build/asan/.configured  ## the native tests with address and undefined-behaviour checks
 	@cmake --build build/asan -j $(JOBS)
 	@ctest --test-dir build/asan --output-on-failure --no-tests=error
@@ -91,6 +95,25 @@ format: $(VENV)/.ready lint-tools  ## rewrites sources in the house's format
 
 bench-quick: build peers  ## Barnabas and Apache Kafka side by side; writes bench/RESULTS.md
 	$(BIN)/python bench/compare.py --results bench/RESULTS.md
+
+bench-tools:
+	@bash ci/apt-install.sh libbenchmark-dev valgrind
+
+build/bench/.configured: CMakeLists.txt | bench-tools $(VENV)/.ready
+	@cmake -S . -B $(@D) -G Ninja -DBARNABAS_PYTHON=OFF -DBARNABAS_BENCH=ON >/dev/null
+	@touch $@
+
+bench-native: build/bench/.configured  ## what the parts of csrc/ cost
+	@cmake --build build/bench -j $(JOBS)
+	@for program in build/bench/*_bench; do $$program $(BENCH_ARGS) || exit; done
+
+bench-micro: build  ## what the parts of src/ cost
+	$(BIN)/pytest bench/micro -q --benchmark-enable $(MICRO_ARGS)
+
+# Whether the data path needs more instructions than ci/instructions.json says; UPDATE=1 writes that.
+instructions: build/bench/.configured  ## counts the instructions of the data path, with valgrind
+	@cmake --build build/bench -j $(JOBS) --target instructions
+	$(BIN)/python ci/instructions.py build/bench/instructions $(if $(UPDATE),--update)
 
 clean:  ## removes what was built, not the environment
 	rm -rf build src/barnabas/*.so
