@@ -15,7 +15,7 @@ NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o
 PYTHON_CODE := src tests bench ci setup.py
 
 .PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
-.PHONY: lint-python lint-native lint-tools peers bench-quick bench-native bench-micro bench-tools instructions
+.PHONY: lint-python lint-native lint-tools peers bench bench-quick bench-native bench-micro bench-tools instructions
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -93,8 +93,15 @@ format: $(VENV)/.ready lint-tools  ## rewrites sources in the house's format
 	$(BIN)/ruff format -q $(PYTHON_CODE)
 	clang-format -i $(NATIVE)
 
-bench-quick: build peers  ## Barnabas and Apache Kafka side by side; writes bench/RESULTS.md
-	$(BIN)/python bench/compare.py --results bench/RESULTS.md
+bench: build peers build/bench/kernel_loop  ## Barnabas beside Kafka, Tansu and the kernel; writes bench/RESULTS.md
+	$(BIN)/python -m bench --markdown bench/RESULTS.md
+
+bench-quick: build peers build/bench/kernel_loop  ## the core of it; the report is in build/bench-report
+	$(BIN)/python -m bench --quick
+
+.PHONY: build/bench/kernel_loop
+build/bench/kernel_loop: build/bench/.configured
+	@cmake --build build/bench -j $(JOBS) --target kernel_loop
 
 bench-tools:
 	@bash ci/apt-install.sh libbenchmark-dev valgrind

@@ -26,11 +26,12 @@ class Kernel:
         return self._run("produce", *options, *_load(connections, in_flight, seconds))
 
     def fetch(
-        self, answer_bytes: float, connections: int = 1, in_flight: int = 1, seconds: float = 2
+        self, answer_bytes: float, write_bytes: float, connections: int = 1, seconds: float = 2
     ) -> Measured:
-        """recv of a request, sendfile of the answer."""
+        """recv of a request, sendfile of the answer out of a file written in such pieces."""
         options = ("--answer-bytes", str(round(answer_bytes)))
-        return self._run("fetch", *options, *_load(connections, in_flight, seconds))
+        options += ("--write-bytes", str(round(write_bytes)))
+        return self._run("fetch", *options, *_load(connections, 1, seconds))
 
     @staticmethod
     def _run(mode: str, *options: str) -> Measured:

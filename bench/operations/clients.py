@@ -49,7 +49,7 @@ def _fetch(size: int) -> Operation:
             return librdkafka.fetch(peer, topic, PARTITIONS, size, PAYLOAD_BYTES[size])
 
     def kernel(loop: Kernel) -> Measured:
-        return loop.fetch(loop.memo["fetch_answer_bytes"])
+        return loop.fetch(loop.memo["fetch_answer_bytes"], loop.memo["produce_request_bytes"])
 
     info = OperationInfo(
         f"librdkafka-fetch-{size}",

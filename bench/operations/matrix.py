@@ -74,7 +74,7 @@ def _fetch(partitions: int, codec: str) -> Operation:
         with peer.topic(partitions) as topic:
             options = _options(partitions, codec, "1")
             native_load.run(peer, "produce", topic, warm_up=0, records=FILL_RECORDS, **options)
-            return native_load.load(
+            report = native_load.run(
                 peer,
                 "consume",
                 topic,
@@ -83,9 +83,11 @@ def _fetch(partitions: int, codec: str) -> Operation:
                 duration=SECONDS,
                 repeat=True,
             )
+            peer.memo["fetch_bytes"] = report["bytes"] / report["requests"]
+            return native_load.measured(report)
 
     def kernel(loop: Kernel) -> Measured:
-        return loop.fetch(1 << 20, _connections(partitions), 1, SECONDS)
+        return loop.fetch(loop.memo["fetch_bytes"], BATCH_BYTES, _connections(partitions), SECONDS)
 
     info = OperationInfo(
         f"fetch-{partitions}p-{codec}",
