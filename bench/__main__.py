@@ -2,12 +2,14 @@
 
     python -m bench [--quick] [--only PATTERN] [--out DIRECTORY]
 
-Writes results.json and the report, as a page and as Markdown, into the directory. The whole takes half an hour, --quick less
-than four minutes.
+Writes results.json and the report, as a page and as Markdown, into the directory. The whole takes
+half an hour, --quick less than four minutes.
 """
 
 import argparse
+import dataclasses
 import fnmatch
+import os
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -23,8 +25,10 @@ from bench.operations import all_operations  # noqa: E402
 from bench.report import write_markdown, write_report  # noqa: E402
 from bench.results import PEERS, Results  # noqa: E402
 from bench.servers import description  # noqa: E402
+from bench.stalls import StallWatch  # noqa: E402
 from bench.suite import Suite, running_peers  # noqa: E402
 
+REPETITIONS = 3
 WARM_UP = ("librdkafka-produce-1000", "librdkafka-fetch-100", "requests-64x1")
 
 
@@ -34,13 +38,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="only the core of the list")
     parser.add_argument("--only", metavar="PATTERN", help="operations whose id matches, as a shell")
     parser.add_argument("--list", action="store_true", help="print the list and end")
-    parser.add_argument("--repetitions", type=int, help="(default: 3, with --quick 1)")
+    parser.add_argument(
+        "--repetitions", type=int, help="of what has no number of its own (default: 3)"
+    )
     parser.add_argument("--peers", default=",".join(BROKERS), help="brokers, comma-separated")
     parser.add_argument("--out", type=Path, default=Path("build/bench-report"), help="directory")
     parser.add_argument(
         "--markdown", type=Path, help="write the report there, too, with pictures/ beside it"
     )
-    parser.add_argument("--touch-memory", action=argparse.BooleanOptionalAction, default=True)
     return parser.parse_args()
 
 
@@ -74,13 +79,14 @@ def main() -> None:
         peers={name: description(name) for name in PEERS if name in (*names, "kernel")},
         operations=[operation.info for operation in operations],
     )
-    if options.touch_memory:
-        machine.touch_memory()
-    with running_peers(names) as peers:
-        suite = Suite(peers, lambda line: print(line, flush=True))
+    # Installed packages have their bytecode; a checkout has it after the first start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    with running_peers(names) as peers, StallWatch() as stalls:
+        suite = Suite(peers, stalls, lambda line: print(line, flush=True))
         suite.warm_up([operation for operation in all_operations() if operation.info.id in WARM_UP])
-        repetitions = options.repetitions or (1 if options.quick else 3)
-        suite.run(operations, repetitions)
+        if options.quick:
+            operations = [dataclasses.replace(o, repetitions=1) for o in operations]
+        suite.run(operations, options.repetitions or REPETITIONS)
     results.samples = suite.samples
     results.figures = figures(results)
     results.save(options.out / "results.json")

@@ -7,6 +7,7 @@ that the client costs little; answers are counted and their ends looked at for e
 import struct
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,6 @@ from unit.wire import API_BY_NAME, WireClient, is_flexible, request_message
 
 CONNECTIONS = 50
 IN_FLIGHT = 5
-GROUPS = 10
 METADATA_TOPICS = 100
 OFFSETS_TOPIC = "bench-committed"
 _LENGTH = struct.Struct(">i")
@@ -81,11 +81,11 @@ class Beside:
 
 
 def heartbeats(clients: list[WireClient]) -> list[bytes]:
-    """Each client becomes a member of a group; its heartbeat."""
-    join, sync = API_BY_NAME["JoinGroup"], API_BY_NAME["SyncGroup"]
+    """Each client becomes the member of a new group; its heartbeat."""
+    sync = API_BY_NAME["SyncGroup"]
     _await_coordinator(clients[0])
-    groups = [f"bench-group-{number % GROUPS}" for number in range(len(clients))]
-    joined = _join(clients, groups, [""] * len(clients))
+    groups = [f"bench-{uuid.uuid4().hex[:12]}" for _ in clients]
+    joined = _join(clients, groups)
     for client, group, answer in zip(clients, groups, joined, strict=True):
         shares = [{"member_id": m.member_id, "assignment": b"x"} for m in answer.members]
         values = {
@@ -96,7 +96,6 @@ def heartbeats(clients: list[WireClient]) -> list[bytes]:
         }
         client.send(sync, 3, request_message(sync, 3, values))
     assert all(client.receive(sync, 3).error_code == 0 for client in clients)
-    assert join.key == 11
     return [
         frame(
             "Heartbeat",
@@ -107,14 +106,13 @@ def heartbeats(clients: list[WireClient]) -> list[bytes]:
     ]
 
 
-def _join(clients: list[WireClient], groups: list[str], members: list[str]) -> list[Any]:
+def _join(clients: list[WireClient], groups: list[str]) -> list[Any]:
     join = API_BY_NAME["JoinGroup"]
-    for client, group, member in zip(clients, groups, members, strict=True):
+    for client, group in zip(clients, groups, strict=True):
         values = {
             "group_id": group,
             "session_timeout": 60_000,
             "rebalance_timeout": 60_000,
-            "member_id": member,
             "protocol_type": "consumer",
             "protocols": [{"name": "range", "metadata": b""}],
         }
@@ -169,6 +167,6 @@ def _create(client: WireClient, names: list[str]) -> None:
 
 def _await_coordinator(client: WireClient) -> None:
     deadline = time.monotonic() + 30
-    while client.ask("FindCoordinator", 0, key="bench-group-0").error_code != 0:
+    while client.ask("FindCoordinator", 0, key="bench").error_code != 0:
         assert time.monotonic() < deadline, "no coordinator"
         time.sleep(0.1)

@@ -29,9 +29,13 @@ class Kernel:
         self, answer_bytes: float, write_bytes: float, connections: int = 1, seconds: float = 2
     ) -> Measured:
         """recv of a request, sendfile of the answer out of a file written in such pieces."""
-        options = ("--answer-bytes", str(round(answer_bytes)))
-        options += ("--write-bytes", str(round(write_bytes)))
-        return self._run("fetch", *options, *_load(connections, 1, seconds))
+        sizes = (
+            "--answer-bytes",
+            str(round(answer_bytes)),
+            "--write-bytes",
+            str(round(write_bytes)),
+        )
+        return self._run("fetch", *sizes, *_load(connections, 1, seconds))
 
     @staticmethod
     def _run(mode: str, *options: str) -> Measured:

@@ -7,8 +7,6 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_TOUCHED = 0.8  # of the free memory
-_PAGE = mmap.PAGESIZE
 
 
 def facts() -> dict[str, str]:
@@ -33,21 +31,19 @@ def commit() -> str:
     return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
 
 
-def touch_memory() -> None:
-    """Writes to most of the free memory once.
+def touch_memory(size_gb: float) -> None:
+    """Writes to free memory and frees it again, so that it is what is taken next.
 
-    A virtual machine's memory is often given to it page by page when it is first used, which would
-    make whoever writes to the page cache first pay several times what the others do.
+    A virtual machine's free memory may be with its host, which gives it back page by page at a
+    cost of half a second of CPU per GB; whoever writes to the page cache then would pay for it,
+    once more and once less.
     """
-    line = next(
-        line
-        for line in Path("/proc/meminfo").read_text().splitlines()
-        if line.startswith("MemFree")
-    )
-    size = int(int(line.split()[1]) * 1024 * _TOUCHED)
-    with mmap.mmap(-1, size) as memory:
+    size = int(size_gb * 1e9)
+    if size == 0:
+        return
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
         memory.madvise(mmap.MADV_HUGEPAGE)
-        for position in range(0, size, _PAGE):
+        for position in range(0, size, mmap.PAGESIZE):
             memory[position] = 1
 
 

@@ -17,7 +17,8 @@ JAVA = "Kafka's own tools"
 class Operation:
     """What is run against each peer.
 
-    `repetitions` None means as many as the run is asked for; `is_core` puts it in the quick run.
+    `repetitions` None means as many as the run is asked for; `is_core` puts it in the quick run;
+    `writes_gb` is about what a repetition adds to the page cache.
     """
 
     info: OperationInfo
@@ -26,3 +27,4 @@ class Operation:
     peers: tuple[str, ...] = BROKERS
     repetitions: int | None = None
     is_core: bool = False
+    writes_gb: float = 0.0

@@ -1,12 +1,14 @@
 """What is measured: a broker that speaks Kafka's protocol, and how its cost is read."""
 
 import contextlib
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from barnabas.bench.usage import Usage, process_usage
@@ -50,11 +52,28 @@ class Peer:
         admin = self.admin()
         topic = NewTopic(name, partitions, 1, config=dict(config or {}))
         admin.create_topics([topic])[name].result(ADMIN_TIMEOUT_S)
+        if self.name == "kafka":
+            self._await_leaders(name, partitions)
         try:
             yield name
         finally:
             with contextlib.suppress(KafkaException):  # Tansu may fail to; the run goes on
                 admin.delete_topics([name])[name].result(ADMIN_TIMEOUT_S)
+
+    def _await_leaders(self, topic: str, partitions: int) -> None:
+        """Kafka says that a topic is made before all of its partitions serve."""
+        wanted = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(partitions)}
+        deadline = time.monotonic() + ADMIN_TIMEOUT_S
+        admin = self.admin()
+        while True:
+            try:
+                for found in admin.list_offsets(wanted, request_timeout=10).values():
+                    found.result(ADMIN_TIMEOUT_S)
+                return
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
 
 @dataclass

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from bench.kernel import Kernel
+from bench.machine import touch_memory
 from bench.native_load import LoadFailedError
 from bench.operation import Operation
 from bench.peer import Measured, Peer
 from bench.results import PEERS, Sample
 from bench.servers import new_server
+from bench.stalls import StallWatch
 
 Report = Callable[[str], None]
 
@@ -20,10 +22,11 @@ Report = Callable[[str], None]
 class Suite:
     """Brokers that run, and the samples taken of them."""
 
-    def __init__(self, peers: dict[str, Peer], say: Report) -> None:
+    def __init__(self, peers: dict[str, Peer], stalls: StallWatch, say: Report) -> None:
         self.samples: list[Sample] = []
         self._peers = peers
         self._kernel = Kernel()
+        self._stalls = stalls
         self._say = say
 
     def warm_up(self, operations: Sequence[Operation]) -> None:
@@ -52,6 +55,7 @@ class Suite:
     def _once(
         self, operation: Operation, name: str, run: Callable[[], Measured], repetition: int
     ) -> None:
+        touch_memory(operation.writes_gb)
         begin = time.monotonic()
         label = f"{operation.info.id:32} {name:9} {'warm-up' if repetition < 0 else repetition + 1}"
         try:
@@ -60,8 +64,11 @@ class Suite:
             self._say(f"{label} failed: {error}")
             found = Measured({}, notes=(f"failed: {error}",))
         took_s = time.monotonic() - begin
+        notes = found.notes
+        if (stalls := self._stalls.since(begin)).count and "p99_ms" in operation.info.shown:
+            notes += (stalls.note(),)
         shown = ", ".join(f"{key} {value:.4g}" for key, value in found.metrics.items())
-        self._say(f"{label} {took_s:5.1f} s: {shown} {' '.join(found.notes)}")
+        self._say(f"{label} {took_s:5.1f} s: {shown} {'; '.join(notes)}")
         if repetition >= 0:
             sample = Sample(
                 operation.info.id,
@@ -69,7 +76,7 @@ class Suite:
                 repetition,
                 found.metrics,
                 found.percentiles_ms,
-                found.notes,
+                notes,
             )
             self.samples.append(sample)
 

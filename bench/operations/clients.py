@@ -39,7 +39,7 @@ def _produce(size: int) -> Operation:
         LIBRDKAFKA,
         SHOWN,
     )
-    return Operation(info, run, kernel, is_core=True)
+    return Operation(info, run, kernel, is_core=True, writes_gb=1.0)
 
 
 def _fetch(size: int) -> Operation:
@@ -58,7 +58,7 @@ def _fetch(size: int) -> Operation:
         LIBRDKAFKA,
         SHOWN,
     )
-    return Operation(info, run, kernel, is_core=True)
+    return Operation(info, run, kernel, is_core=True, writes_gb=1.0)
 
 
 def _java_produce(size: int) -> Operation:
@@ -74,7 +74,7 @@ def _java_produce(size: int) -> Operation:
         JAVA,
         SHOWN,
     )
-    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=2)
+    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=2, writes_gb=0.5)
 
 
 def _java_fetch(size: int) -> Operation:
@@ -91,4 +91,4 @@ def _java_fetch(size: int) -> Operation:
         JAVA,
         SHOWN,
     )
-    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=2)
+    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=2, writes_gb=0.5)

@@ -78,7 +78,7 @@ def _produce_latency(is_loaded: bool) -> Operation:
         "barnabas bench, pipelined sockets",
         ("p99_ms", "mb_per_s"),
     )
-    return Operation(info, run, peers=PEERS)
+    return Operation(info, run, peers=PEERS, repetitions=2)
 
 
 def _produce_speed(is_loaded: bool) -> Operation:
@@ -95,7 +95,7 @@ def _produce_speed(is_loaded: bool) -> Operation:
         "barnabas bench, pipelined sockets",
         ("p99_ms", "mb_per_s"),
     )
-    return Operation(info, run, peers=PEERS)
+    return Operation(info, run, peers=PEERS, repetitions=2)
 
 
 def _beside_heartbeats(peer: Peer, heartbeats_per_s: float | None, **options: object) -> Measured:

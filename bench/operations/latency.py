@@ -20,7 +20,7 @@ COLD_SECONDS = 6.0
 def operations() -> list[Operation]:
     return [
         _end_to_end("end-to-end", 30, 60, ("barnabas", "kafka"), is_core=False),
-        _end_to_end("end-to-end-short", 5, 10, ("barnabas", "kafka", "tansu"), is_core=True),
+        _end_to_end("end-to-end-short", 3, 7, ("barnabas", "kafka", "tansu"), is_core=True),
         _tool(),
         _beside_cold_reader(is_read=False),
         _beside_cold_reader(is_read=True),
@@ -50,7 +50,7 @@ def _end_to_end(
 
     title = f"10,000 records/s, linger 0, {seconds} s after {warm_up_s} s"
     info = OperationInfo(name, title, "End-to-end latency", NATIVE, LATENCY)
-    return Operation(info, run, peers=peers, repetitions=1, is_core=is_core)
+    return Operation(info, run, peers=peers, repetitions=2 if is_core else 1, is_core=is_core)
 
 
 def _tool() -> Operation:
@@ -72,7 +72,7 @@ def _beside_cold_reader(is_read: bool) -> Operation:
     def run(peer: Peer) -> Measured:
         with peer.topic(1) as cold, peer.topic(4) as hot:
             if "half_load" not in peer.memo:
-                full = _produce(peer, hot, 0, 2.0)
+                full = _produce(peer, hot, 0, 2.0, in_flight=1)
                 peer.memo["half_load"] = full.metrics["requests_per_s"] * HALF_LOAD
             reader: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
             if is_read:
@@ -103,7 +103,9 @@ def _beside_cold_reader(is_read: bool) -> Operation:
     return Operation(info, run, peers=("barnabas", "kafka"), repetitions=2)
 
 
-def _produce(peer: Peer, topic: str, rate: float, seconds: float) -> Measured:
+def _produce(
+    peer: Peer, topic: str, rate: float, seconds: float, *, in_flight: int = 5
+) -> Measured:
     """Requests of one record of 1 KB; each has its own latency."""
     return native_load.load(
         peer,
@@ -112,8 +114,8 @@ def _produce(peer: Peer, topic: str, rate: float, seconds: float) -> Measured:
         record_size=1000,
         batch_records=1,
         connections=4,
-        in_flight=5,
-        rate=rate,
+        in_flight=in_flight,
+        rate=round(rate),
         warm_up=1,
         duration=seconds,
     )

@@ -1,16 +1,13 @@
 """Brokers of their own: start, memory, and the start after a crash with much to check."""
 
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 from barnabas._records import encode_batch
 from bench import native_load
 from bench.operation import NATIVE, Operation
+from bench.own_server import with_own_server
 from bench.peer import Measured, Peer
 from bench.results import OperationInfo
-from bench.servers import new_server
 from peers.servers import Server
 from unit.wire import API_BY_NAME, WireClient, request_message
 
@@ -24,23 +21,8 @@ def operations() -> list[Operation]:
     return [_first_record(), _idle_memory(), _clean_start(), _crash()]
 
 
-def _own(run: Callable[[Peer], Measured]) -> Callable[[Peer], Measured]:
-    """Runs with a fresh broker of the same kind, instead of the one that serves the others."""
-
-    def with_own_server(peer: Peer) -> Measured:
-        with tempfile.TemporaryDirectory(prefix="barnabas-bench-") as directory:
-            own = Peer(new_server(peer.name, Path(directory)))
-            try:
-                return run(own)
-            finally:
-                if own.server.child is not None:
-                    own.server.kill()
-
-    return with_own_server
-
-
 def _first_record() -> Operation:
-    @_own
+    @with_own_server
     def run(peer: Peer) -> Measured:
         peer.server.prepare()
         begin = time.monotonic()
@@ -99,7 +81,7 @@ def _is_acknowledged(client: WireClient) -> bool:
 
 
 def _idle_memory() -> Operation:
-    @_own
+    @with_own_server
     def run(peer: Peer) -> Measured:
         peer.server.start()
         time.sleep(IDLE_S)
@@ -110,7 +92,7 @@ def _idle_memory() -> Operation:
 
 
 def _clean_start() -> Operation:
-    @_own
+    @with_own_server
     def run(peer: Peer) -> Measured:
         peer.server.start()
         topic = peer.topic(10_000)
@@ -130,7 +112,7 @@ def _clean_start() -> Operation:
 
 
 def _crash() -> Operation:
-    @_own
+    @with_own_server
     def run(peer: Peer) -> Measured:
         peer.server.start()
         topic = peer.topic(1)

@@ -19,6 +19,7 @@ CODECS = ("none", "lz4", "zstd")
 PARTITIONS = (1, 16, 100)
 ACKS = ("1", "all")
 REPETITIONS = 2
+WRITES_GB = 1.5
 
 
 def operations() -> list[Operation]:
@@ -65,7 +66,12 @@ def _produce(acks: str, partitions: int, codec: str) -> Operation:
     )
     is_plain = codec == "none" and acks == "all" and partitions == 16
     return Operation(
-        info, run, kernel if is_plain else None, repetitions=REPETITIONS, is_core=is_plain
+        info,
+        run,
+        kernel if is_plain else None,
+        repetitions=REPETITIONS,
+        is_core=is_plain,
+        writes_gb=WRITES_GB,
     )
 
 
@@ -98,5 +104,10 @@ def _fetch(partitions: int, codec: str) -> Operation:
     )
     is_plain = codec == "none" and partitions == 16
     return Operation(
-        info, run, kernel if is_plain else None, repetitions=REPETITIONS, is_core=is_plain
+        info,
+        run,
+        kernel if is_plain else None,
+        repetitions=REPETITIONS,
+        is_core=is_plain,
+        writes_gb=WRITES_GB,
     )

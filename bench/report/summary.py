@@ -192,8 +192,8 @@ def explanations_of(results: Results) -> list[str]:
     lines = [
         f"Numbers are medians of {repetitions_text(results)}; with them stand the smallest and the "
         "largest. Whiskers and bands in charts run from the smallest to the largest as well.",
-        "A GB is 10^9 bytes and an MB 10^6, of payload: keys and values, before compression and "
-        "without what the protocol adds.",
+        "A GB is 10^9 bytes and an MB 10^6: of batches as they cross the wire with `barnabas "
+        "bench`, of values with other clients.",
         f"What was not measured, or cannot be, is a dash: {DASH}.",
         "Barnabas / Kafka divides the medians. When the repetitions of the two overlap, the "
         "difference is called within the spread; otherwise it is better or worse for Barnabas.",

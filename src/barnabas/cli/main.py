@@ -26,15 +26,15 @@ class _VersionAction(argparse.Action):
         parser.exit()
 
 
-def build_parser() -> CommandParser:
-    """The parser of every command."""
+def build_parser(command: str | None = None) -> CommandParser:
+    """The parser of every command, or of one, which imports no other's module."""
     parser = CommandParser(
         prog="barnabas",
         description="A Kafka-compatible broker, and tools for any Kafka cluster.",
     )
     parser.add_argument("--version", action=_VersionAction, nargs=0, help="print it and exit")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in _COMMANDS:
+    for name in (command,) if command in _COMMANDS else _COMMANDS:
         importlib.import_module(f"barnabas.cli.{name}").add_parser(subparsers)
     return parser
 
@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     _open_closed_streams()
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = build_parser(words[0] if words else None).parse_args(words)
     # A name that the terminal's encoding lacks must not end the command.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

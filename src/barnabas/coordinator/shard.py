@@ -57,6 +57,11 @@ class Shard:
         )
 
     @property
+    def is_active(self) -> bool:
+        """Whether it is loaded and takes requests."""
+        return self.status is ShardStatus.ACTIVE
+
+    @property
     def error(self) -> ErrorCode:
         """What clients are told while the shard takes no requests."""
         if self.status is ShardStatus.ACTIVE:
