@@ -1,7 +1,7 @@
 """A load of control requests: heartbeats of real members, offset commits, metadata.
 
 Frames are made once and sent again and again over many connections, several in flight on each, so
-that the client costs little; answers are counted and their ends looked at for errors.
+that the client costs little; the first answer must have no error, the others be the same.
 """
 
 import struct
@@ -9,10 +9,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from bench.peer import Peer
-from unit.wire import API_BY_NAME, WireClient, is_flexible, request_message
+from unit.wire import API_BY_NAME, WireClient, decode, is_flexible, request_message
 
 CONNECTIONS = 50
 IN_FLIGHT = 5
@@ -31,14 +32,36 @@ def frame(name: str, version: int, values: dict[str, Any]) -> bytes:
     return _LENGTH.pack(len(message)) + message
 
 
-class ControlLoad:
-    """Connections that ask the same again and again."""
+@dataclass(frozen=True)
+class Kind:
+    """A request that is asked again and again."""
 
-    def __init__(self, peer: Peer, frames: Callable[[list[WireClient]], list[bytes]]) -> None:
+    api: str
+    version: int
+    frames: Callable[[list[WireClient]], list[bytes]]  # one a connection
+    errors: Callable[[Any], set[int]]  # the error codes of an answer
+
+
+class ControlLoad:
+    """Connections that ask the same again and again, and must always get the same answer."""
+
+    def __init__(self, peer: Peer, kind: Kind) -> None:
         self._clients = [WireClient(peer.bootstrap) for _ in range(CONNECTIONS)]
-        self._bursts = [one * IN_FLIGHT for one in frames(self._clients)]
+        frames = kind.frames(self._clients)
+        self._bursts = [one * IN_FLIGHT for one in frames]
+        self._answers = [
+            self._first_answer(client, one, kind)
+            for client, one in zip(self._clients, frames, strict=True)
+        ]
         self.answered = 0
-        self.slowest_s = 0.0  # of a burst
+
+    @staticmethod
+    def _first_answer(client: WireClient, request: bytes, kind: Kind) -> bytes:
+        client.send_bytes(request)
+        answer = client.receive_raw()
+        errors = kind.errors(decode(API_BY_NAME[kind.api], kind.version, answer))
+        assert errors == {0}, f"{kind.api}: errors {errors}"
+        return answer
 
     def run(self, seconds: float, rate: float = 0.0) -> None:
         """As fast as answers come, or at a rate of requests a second over all connections."""
@@ -52,14 +75,14 @@ class ControlLoad:
             some = range(CONNECTIONS) if not rate else (sent // IN_FLIGHT % CONNECTIONS,)
             self._ask(some)
             sent += IN_FLIGHT * len(some)
-            self.slowest_s = max(self.slowest_s, time.monotonic() - now)
 
     def _ask(self, some: "range | tuple[int, ...]") -> None:
         for index in some:
             self._clients[index].send_bytes(self._bursts[index])
         for index in some:
             for _ in range(IN_FLIGHT):
-                self._clients[index].receive_raw()
+                answer = self._clients[index].receive_raw()
+                assert answer == self._answers[index], "another answer than at first"
                 self.answered += 1
 
     def close(self) -> None:
@@ -80,7 +103,7 @@ class Beside:
         self._thread.join()
 
 
-def heartbeats(clients: list[WireClient]) -> list[bytes]:
+def _heartbeats(clients: list[WireClient]) -> list[bytes]:
     """Each client becomes the member of a new group; its heartbeat."""
     sync = API_BY_NAME["SyncGroup"]
     _await_coordinator(clients[0])
@@ -122,7 +145,7 @@ def _join(clients: list[WireClient], groups: list[str]) -> list[Any]:
     return joined
 
 
-def offset_commits(clients: list[WireClient]) -> list[bytes]:
+def _offset_commits(clients: list[WireClient]) -> list[bytes]:
     """Commits of one partition, by nobody's member."""
     _await_coordinator(clients[0])
     _create(clients[0], [OFFSETS_TOPIC])
@@ -142,7 +165,7 @@ def offset_commits(clients: list[WireClient]) -> list[bytes]:
     return [frame("OffsetCommit", 8, commit)] * len(clients)
 
 
-def metadata(clients: list[WireClient]) -> list[bytes]:
+def _metadata(clients: list[WireClient]) -> list[bytes]:
     """What a client asks for that wants METADATA_TOPICS topics."""
     names = [f"bench-metadata-{number}" for number in range(METADATA_TOPICS)]
     _create(clients[0], names)
@@ -170,3 +193,15 @@ def _await_coordinator(client: WireClient) -> None:
     while client.ask("FindCoordinator", 0, key="bench").error_code != 0:
         assert time.monotonic() < deadline, "no coordinator"
         time.sleep(0.1)
+
+
+HEARTBEATS = Kind("Heartbeat", 4, _heartbeats, lambda answer: {int(answer.error_code)})
+OFFSET_COMMITS = Kind(
+    "OffsetCommit",
+    8,
+    _offset_commits,
+    lambda answer: {int(p.error_code) for topic in answer.topics for p in topic.partitions},
+)
+METADATA = Kind(
+    "Metadata", 9, _metadata, lambda answer: {int(topic.error_code) for topic in answer.topics}
+)

@@ -2,14 +2,19 @@
 
 import contextlib
 import time
-from collections.abc import Callable
 
 from bench import native_load
-from bench.control_load import Beside, ControlLoad, heartbeats, metadata, offset_commits
+from bench.control_load import (
+    HEARTBEATS,
+    METADATA,
+    OFFSET_COMMITS,
+    Beside,
+    ControlLoad,
+    Kind,
+)
 from bench.operation import Operation
 from bench.peer import Cost, Measured, Peer
 from bench.results import OperationInfo
-from unit.wire import WireClient
 
 SECONDS = 2.0
 WARM_UP_S = 1.0
@@ -17,13 +22,11 @@ FIFTH_HEARTBEATS_PER_S = 3000
 PRODUCE_PER_S = 2000  # requests of one record of 1 KB
 PEERS = ("barnabas", "kafka")
 
-Frames = Callable[[list[WireClient]], list[bytes]]
-
 
 def operations() -> list[Operation]:
-    rates = (("heartbeats", heartbeats), ("offset commits", offset_commits), ("metadata", metadata))
+    kinds = (("heartbeats", HEARTBEATS), ("offset commits", OFFSET_COMMITS), ("metadata", METADATA))
     return [
-        *(_saturated(name, frames) for name, frames in rates),
+        *(_saturated(name, kind) for name, kind in kinds),
         _produce_latency(is_loaded=False),
         _produce_latency(is_loaded=True),
         _produce_speed(is_loaded=False),
@@ -31,9 +34,9 @@ def operations() -> list[Operation]:
     ]
 
 
-def _saturated(name: str, frames: Frames) -> Operation:
+def _saturated(name: str, kind: Kind) -> Operation:
     def run(peer: Peer) -> Measured:
-        load = ControlLoad(peer, frames)
+        load = ControlLoad(peer, kind)
         load.run(WARM_UP_S)
         warm, begin = load.answered, time.monotonic()
         with Cost(peer) as cost:
@@ -102,7 +105,7 @@ def _beside_heartbeats(peer: Peer, heartbeats_per_s: float | None, **options: ob
     """None: no heartbeats; 0: as many as are answered."""
     with peer.topic(4) as topic, contextlib.ExitStack() as stack:
         if heartbeats_per_s is not None:
-            load = ControlLoad(peer, heartbeats)
+            load = ControlLoad(peer, HEARTBEATS)
             stack.callback(load.close)
             stack.enter_context(Beside(load, WARM_UP_S + SECONDS + 1.5, heartbeats_per_s))
         return native_load.load(

@@ -50,17 +50,9 @@ class WireClient:
         self._socket.sendall(data)
 
     def receive(self, api: Api, version: int) -> Any:
-        response_type = schema_class(api, version, "response")
         frame = self.receive_raw()
-        (correlation_id,) = _LENGTH.unpack_from(frame)
-        assert correlation_id == self._correlation_id
-        offset = _LENGTH.size
-        if response_type.__header_schema__.__version__ >= 1:
-            assert frame[offset] == 0
-            offset += 1
-        entity, size = entity_reader(response_type)(frame, offset)
-        assert offset + size == len(frame)
-        return entity
+        assert _LENGTH.unpack_from(frame) == (self._correlation_id,)
+        return decode(api, version, frame)
 
     def receive_raw(self) -> bytes:
         (length,) = _LENGTH.unpack(self._receive(_LENGTH.size))
@@ -95,6 +87,18 @@ class WireClient:
                 raise ConnectionError("closed by the broker")
             data += chunk
         return data
+
+
+def decode(api: Api, version: int, frame: bytes) -> Any:
+    """The entity of a response frame, which must end where the entity does."""
+    response_type = schema_class(api, version, "response")
+    offset = _LENGTH.size
+    if response_type.__header_schema__.__version__ >= 1:
+        assert frame[offset] == 0
+        offset += 1
+    entity, size = entity_reader(response_type)(frame, offset)
+    assert offset + size == len(frame)
+    return entity
 
 
 def is_flexible(api: Api, version: int) -> bool:
