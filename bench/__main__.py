@@ -29,7 +29,8 @@ from bench.stalls import StallWatch  # noqa: E402
 from bench.suite import Suite, running_peers  # noqa: E402
 
 REPETITIONS = 3
-WARM_UP = ("librdkafka-produce-1000", "librdkafka-fetch-100", "requests-64x1")
+WARM_UP = ("librdkafka-fetch-100", "librdkafka-fetch-1000", "requests-64x1")
+WARM_UP_PASSES = 2
 
 
 def _arguments() -> argparse.Namespace:
@@ -68,8 +69,8 @@ def main() -> None:
         print("\n".join(f"{o.info.id:34} {o.info.group}: {o.info.title}" for o in operations))
         return
     names = options.peers.split(",")
-    if not operations or "barnabas" not in names:
-        sys.exit("nothing to measure: see --list, and --peers needs barnabas")
+    if not operations or "barnabas" not in names or not set(names) <= set(BROKERS):
+        sys.exit(f"nothing to measure: see --list; --peers are barnabas and others of {BROKERS}")
     options.out.mkdir(parents=True, exist_ok=True)
     results = Results(
         command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
@@ -83,7 +84,9 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with running_peers(names) as peers, StallWatch() as stalls:
         suite = Suite(peers, stalls, lambda line: print(line, flush=True))
-        suite.warm_up([operation for operation in all_operations() if operation.info.id in WARM_UP])
+        if "kafka" in names:
+            warm_up = [o for o in all_operations() if o.info.id in WARM_UP]
+            suite.warm_up(warm_up * (1 if options.quick else WARM_UP_PASSES))
         if options.quick:
             operations = [dataclasses.replace(o, repetitions=1) for o in operations]
         suite.run(operations, options.repetitions or REPETITIONS)

@@ -43,7 +43,7 @@ class Peer:
         return process_usage(self.server.pid)
 
     def admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 3})
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
     @contextlib.contextmanager
     def topic(self, partitions: int, config: Mapping[str, str] | None = None) -> Iterator[str]:

@@ -35,12 +35,12 @@ class StallWatch:
     def __enter__(self) -> "StallWatch":
         self._file = tempfile.NamedTemporaryFile(prefix="barnabas-bench-stalls-")
         command = [sys.executable, str(Path(__file__))]
-        self._process = subprocess.Popen(command, stdout=self._file)
+        self.process = subprocess.Popen(command, stdout=self._file)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
         self._file.close()
 
     def since(self, begin_s: float) -> Stalls:

@@ -9,7 +9,7 @@ from bench.results import OperationInfo
 PARTITIONS = 4
 RECORD_BYTES = (100, 1000)
 PAYLOAD_BYTES = {100: 150_000_000, 1000: 400_000_000}
-TOOL_PAYLOAD_BYTES = 200_000_000
+TOOL_PAYLOAD_BYTES = 100_000_000
 SHOWN = ("cpu_s_per_gb", "mb_per_s")
 
 

@@ -50,7 +50,7 @@ def _end_to_end(
 
     title = f"10,000 records/s, linger 0, {seconds} s after {warm_up_s} s"
     info = OperationInfo(name, title, "End-to-end latency", NATIVE, LATENCY)
-    return Operation(info, run, peers=peers, repetitions=2 if is_core else 1, is_core=is_core)
+    return Operation(info, run, peers=peers, repetitions=1, is_core=is_core)
 
 
 def _tool() -> Operation:

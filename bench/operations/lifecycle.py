@@ -14,6 +14,7 @@ from unit.wire import API_BY_NAME, WireClient, request_message
 LOG_BYTES = 10_500_000_000  # nine full segments of 1 GiB, and a tenth of 1 GB that is not flushed
 RECORD_BYTES = 1000
 IDLE_S = 3.0
+CHECKPOINT_S = 2
 PEERS = ("barnabas", "kafka")
 
 
@@ -114,6 +115,8 @@ def _clean_start() -> Operation:
 def _crash() -> Operation:
     @with_own_server
     def run(peer: Peer) -> Measured:
+        interval = "log.flush.offset.checkpoint.interval.ms"
+        peer.server.config[interval] = str(CHECKPOINT_S * 1000)
         peer.server.start()
         topic = peer.topic(1)
         name = topic.__enter__()
@@ -130,15 +133,33 @@ def _crash() -> Operation:
         )
         native_load.run(peer, "consume", name, **load)
         usage = peer.usage()
+        time.sleep(CHECKPOINT_S + 1)
         peer.server.kill()
+        unflushed = _unflushed_bytes(peer.server, name)
         peer.server.start()
-        return Measured({"start_s": peer.server.start_s, "peak_rss_mb": usage.peak_rss_bytes / 1e6})
+        return Measured(
+            {
+                "start_s": peer.server.start_s,
+                "checked_gb_per_s": unflushed / 1e9 / peer.server.start_s,
+                "peak_rss_mb": usage.peak_rss_bytes / 1e6,
+            }
+        )
 
     info = OperationInfo(
         "start-after-kill",
         "10 GB written and read; start after a kill",
         "Start",
         NATIVE,
-        ("start_s", "peak_rss_mb"),
+        ("start_s", "checked_gb_per_s", "peak_rss_mb"),
     )
     return Operation(info, run, peers=PEERS, repetitions=1)
+
+
+def _unflushed_bytes(server: Server, topic: str) -> int:
+    """Of the segments from the recovery point on, which a start has to check."""
+    lines = (server.data_dir / "recovery-point-offset-checkpoint").read_text().splitlines()[2:]
+    points = {tuple(line.split()[:2]): int(line.split()[2]) for line in lines}
+    point = points.get((topic, "0"), 0)
+    segments = sorted(server.partition_dir(topic, 0).glob("*.log"))
+    first = max((path for path in segments if int(path.stem) <= point), default=segments[0])
+    return sum(path.stat().st_size for path in segments if path >= first)

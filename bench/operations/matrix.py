@@ -19,7 +19,7 @@ CODECS = ("none", "lz4", "zstd")
 PARTITIONS = (1, 16, 100)
 ACKS = ("1", "all")
 REPETITIONS = 2
-WRITES_GB = 1.5
+WRITES_GB = 1.0
 
 
 def operations() -> list[Operation]:

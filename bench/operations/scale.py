@@ -40,7 +40,7 @@ def _partitions(count: int) -> Operation:
                 batch_size=BATCH_BYTES,
                 connections=4,
                 in_flight=5,
-                warm_up=1.0 + count / 5000,
+                warm_up=1.0 + count / 10000,
                 duration=SECONDS,
             )
 
@@ -69,7 +69,7 @@ def _connections(count: int) -> Operation:
                 rate=REQUESTS_PER_S,
                 connections=count,
                 in_flight=5,
-                warm_up=1.0 + count / 500,
+                warm_up=1.0 + count / 1000,
                 duration=2 * SECONDS,
             )
 

@@ -5,6 +5,8 @@ perhaps before the method returns. A shard that is being loaded says so instead 
 its groups did not exist.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import uuid
@@ -15,10 +17,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.routing import partition_for
 from barnabas.coordinator.timers import MS_PER_S
-from barnabas.state.group.commit import CommitRequest
 from barnabas.state.group.config import MINUTE_MS, GroupConfig
-from barnabas.state.group.join import JoinRequest
-from barnabas.state.group.liveness import Leaver
 from barnabas.state.group.responses import (
     CommitResponse,
     DeleteOffsetsResponse,
@@ -28,13 +27,16 @@ from barnabas.state.group.responses import (
     ListedGroup,
     SyncResponse,
 )
-from barnabas.state.group.sync import SyncRequest
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a broker without groups does not wait for these
     from barnabas.coordinator.append_queue import PartitionLog
     from barnabas.coordinator.shard import Shard
+    from barnabas.state.group.commit import CommitRequest
+    from barnabas.state.group.join import JoinRequest
+    from barnabas.state.group.liveness import Leaver
     from barnabas.state.group.shard import Offsets
+    from barnabas.state.group.sync import SyncRequest
 
 logger = logging.getLogger(__name__)
 
@@ -73,13 +75,13 @@ class GroupCoordinator:
     """All groups of this broker. To be used on the broker loop's thread only."""
 
     def __init__(
-        self, core: "PartitionLog", config: GroupConfig, offsets_topic: OffsetsTopic
+        self, core: PartitionLog, config: GroupConfig, offsets_topic: OffsetsTopic
     ) -> None:
         self._core = core
         self._config = config
         self._offsets_topic = offsets_topic
         self._loop = asyncio.get_event_loop()
-        self._shards: "list[Shard]" = []
+        self._shards: list[Shard] = []
         self._loading: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._creation = asyncio.Lock()
@@ -176,7 +178,7 @@ class GroupCoordinator:
             return
         shard.perform(shard.machine.commit(request, reply, shard.now()))
 
-    def committed(self, group_id: str) -> "tuple[Offsets, ErrorCode]":
+    def committed(self, group_id: str) -> tuple[Offsets, ErrorCode]:
         """OffsetFetch: all committed offsets of a group, by topic and partition."""
         shard, error = self._shard(group_id)
         return ({} if shard is None else shard.machine.committed(group_id)), error
@@ -237,7 +239,7 @@ class GroupCoordinator:
 
     # -- shards
 
-    def _shard(self, group_id: str) -> "tuple[Shard | None, ErrorCode]":
+    def _shard(self, group_id: str) -> tuple[Shard | None, ErrorCode]:
         """The shard of a group if it takes requests, else why not."""
         if not self._shards:
             # The client is to look for the coordinator (again), which creates the topic.
@@ -257,7 +259,7 @@ class GroupCoordinator:
             shard.unload()
 
     def _make_shards(self, partition_count: int) -> None:
-        from barnabas.coordinator.shard import Shard  # a broker without groups starts sooner
+        from barnabas.coordinator.shard import Shard
 
         self._shards = [
             Shard(self._loop, self._core, partition, self._config)
@@ -270,7 +272,7 @@ class GroupCoordinator:
             if shard.is_active:
                 self._drop_orphans(shard)
 
-    def _drop_orphans(self, shard: "Shard") -> None:
+    def _drop_orphans(self, shard: Shard) -> None:
         """Drops offsets of topics that were deleted when the broker could not note it here: a new
         topic of that name must not be read from there.
         """

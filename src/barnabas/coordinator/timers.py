@@ -1,9 +1,13 @@
 """Timers of the state machine on the broker loop's monotonic clock."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from barnabas.state.group.effects import TimerKey
+if TYPE_CHECKING:
+    from barnabas.state.group.effects import TimerKey
 
 MS_PER_S = 1000
 

@@ -1,0 +1,70 @@
+"""`python -m bench` as a user runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def run_bench(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_list_names_each_operation_once() -> None:
+    listed = run_bench("--list").stdout.splitlines()
+    ids = [line.split()[0] for line in listed]
+    assert len(ids) == len(set(ids)) > 50
+    core = run_bench("--list", "--quick").stdout.splitlines()
+    assert set(core) < set(listed)
+
+
+@pytest.mark.parametrize(
+    "options", [("--only", "no-such-operation"), ("--peers", "kafka"), ("--peers", "nobody")]
+)
+def test_a_choice_of_nothing_is_refused(options: tuple[str, ...], tmp_path: Path) -> None:
+    done = run_bench(*options, "--out", str(tmp_path))
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "--list" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_measures_and_writes_its_report(tmp_path: Path) -> None:
+    out, markdown = tmp_path / "out", tmp_path / "RESULTS.md"
+    done = run_bench(
+        "--only",
+        "requests-64x1,start-first-record",
+        "--peers",
+        "barnabas",
+        "--repetitions",
+        "1",
+        "--out",
+        str(out),
+        "--markdown",
+        str(markdown),
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((out / "results.json").read_text())
+    samples = {s["operation"]: s for s in results["samples"] if s["peer"] == "barnabas"}
+    assert not any(
+        sample["notes"] and "failed" in str(sample["notes"]) for sample in samples.values()
+    )
+    requests = samples["requests-64x1"]["metrics"]
+    assert requests["requests_per_s"] > 1000
+    # A request is served by the core that its CPU time was measured of.
+    assert requests["cpu_us_per_request"] * requests["requests_per_s"] < 2.5e6
+    assert 0 < samples["start-first-record"]["metrics"]["start_s"] < 20
+    page = (out / "index.html").read_text()
+    assert "requests of one 100 B record at saturation" in page
+    assert "64 connections" in markdown.read_text()

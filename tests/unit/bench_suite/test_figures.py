@@ -1,0 +1,61 @@
+from bench.figures import figures
+from bench.results import Figure, OperationInfo, Results, Sample
+
+FLUSHED = "requests-flushed"
+
+
+def results_of(*samples: tuple[str, str, dict[str, float]]) -> Results:
+    ids = dict.fromkeys(operation for operation, _, _ in samples)
+    return Results(
+        command="",
+        date="2026-01-01",
+        commit="",
+        machine={},
+        peers={},
+        operations=[OperationInfo(name, name, "group", "generator", ()) for name in ids],
+        samples=[
+            Sample(operation, peer, number, metrics)
+            for number, (operation, peer, metrics) in enumerate(samples)
+        ],
+    )
+
+
+def figure(results: Results, words: str) -> Figure:
+    (found,) = (figure for figure in figures(results) if words in figure.operation)
+    return found
+
+
+def test_a_ratio_of_medians_decides() -> None:
+    speeds = [("barnabas", 310.0), ("barnabas", 90.0), ("barnabas", 300.0), ("kafka", 100.0)]
+    run = results_of(*((FLUSHED, peer, {"requests_per_s": speed}) for peer, speed in speeds))
+    found = figure(run, "flush.messages=1")
+    assert found.is_reached
+    assert "3 (≥ 3)" in found.measured
+    run = results_of(*((FLUSHED, peer, {"requests_per_s": speed}) for peer, speed in speeds[1:]))
+    assert not figure(run, "flush.messages=1").is_reached
+
+
+def test_one_bound_that_does_not_hold_is_enough() -> None:
+    run = results_of(
+        ("start-first-record", "barnabas", {"start_s": 0.3}),
+        ("start-first-record", "kafka", {"start_s": 4.0}),
+    )
+    found = figure(run, "first acknowledged record")
+    assert found.is_reached is False
+    assert "s 0.3 (≤ 0.2); over Kafka's 0.075 (≤ 0.1)" in found.measured
+
+
+def test_the_worst_cell_counts() -> None:
+    cells = {"produce-acks-1-1p-none": 3.0, "produce-acks-all-16p-lz4": 1.9}
+    samples = [(name, "barnabas", {"mb_per_s": 100 * over}) for name, over in cells.items()]
+    samples += [(name, "kafka", {"mb_per_s": 100.0}) for name in cells]
+    found = figure(results_of(*samples), "every cell")
+    assert not found.is_reached
+    assert "worst cell over Kafka's 1.9 (≥ 2)" in found.measured
+
+
+def test_what_was_not_measured_is_said_to_be() -> None:
+    found = figures(results_of())
+    assert found
+    assert all(figure.is_reached is None and figure.measured == "–" for figure in found)
+    assert all("≤" in figure.target or "≥" in figure.target for figure in found)
