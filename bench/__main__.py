@@ -11,7 +11,9 @@ import dataclasses
 import fnmatch
 import os
 import shlex
+import signal
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from bench import machine  # noqa: E402
 from bench.figures import figures  # noqa: E402
+from bench.kernel import PROGRAM  # noqa: E402
 from bench.operation import BROKERS, Operation  # noqa: E402
 from bench.operations import all_operations  # noqa: E402
 from bench.report import write_markdown, write_report  # noqa: E402
@@ -30,7 +33,6 @@ from bench.suite import Suite, running_peers  # noqa: E402
 
 REPETITIONS = 3
 WARM_UP = ("librdkafka-fetch-100", "librdkafka-fetch-1000", "requests-64x1")
-WARM_UP_PASSES = 2
 
 
 def _arguments() -> argparse.Namespace:
@@ -64,6 +66,8 @@ def _chosen(options: argparse.Namespace) -> list[Operation]:
 
 def main() -> None:
     options = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # brokers and files do not stay
+    begin_s = time.monotonic()
     operations = _chosen(options)
     if options.list:
         print("\n".join(f"{o.info.id:34} {o.info.group}: {o.info.title}" for o in operations))
@@ -71,6 +75,10 @@ def main() -> None:
     names = options.peers.split(",")
     if not operations or "barnabas" not in names or not set(names) <= set(BROKERS):
         sys.exit(f"nothing to measure: see --list; --peers are barnabas and others of {BROKERS}")
+    if options.quick:
+        operations = [dataclasses.replace(o, repetitions=1) for o in operations]
+    if not PROGRAM.exists() and any(operation.kernel for operation in operations):
+        sys.exit(f"{PROGRAM} is not there: make build/bench/kernel_loop")
     options.out.mkdir(parents=True, exist_ok=True)
     results = Results(
         command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
@@ -85,13 +93,16 @@ def main() -> None:
     with running_peers(names) as peers, StallWatch() as stalls:
         suite = Suite(peers, stalls, lambda line: print(line, flush=True))
         if "kafka" in names:
-            warm_up = [o for o in all_operations() if o.info.id in WARM_UP]
-            suite.warm_up(warm_up * (1 if options.quick else WARM_UP_PASSES))
-        if options.quick:
-            operations = [dataclasses.replace(o, repetitions=1) for o in operations]
-        suite.run(operations, options.repetitions or REPETITIONS)
-    results.samples = suite.samples
-    results.figures = figures(results)
+            warm_up = WARM_UP[:1] if options.quick else WARM_UP
+            suite.warm_up([o for o in all_operations() if o.info.id in warm_up])
+        for operation in operations:
+            suite.run(operation, 1 if options.quick else options.repetitions or REPETITIONS)
+            results.samples = suite.samples
+            results.figures = figures(results)
+            results.save(options.out / "results.json")
+    if missing := set(names) - {sample.peer for sample in results.samples if sample.metrics}:
+        sys.exit(f"nothing was measured of {', '.join(sorted(missing))}")
+    results.machine["duration"] = f"{(time.monotonic() - begin_s) / 60:.0f} minutes"
     results.save(options.out / "results.json")
     write_report(results, options.out)
     if options.markdown is not None:

@@ -19,6 +19,7 @@ CONNECTIONS = 50
 IN_FLIGHT = 5
 METADATA_TOPICS = 100
 OFFSETS_TOPIC = "bench-committed"
+HELD = 0.95  # of a rate that was asked for
 _LENGTH = struct.Struct(">i")
 
 
@@ -30,6 +31,10 @@ def frame(name: str, version: int, values: dict[str, Any]) -> bytes:
         header += b"\0"
     message = header + request_message(api, version, values)
     return _LENGTH.pack(len(message)) + message
+
+
+class RateNotHeldError(RuntimeError):
+    """A load at a rate was slower than that."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class ControlLoad:
             for client, one in zip(self._clients, frames, strict=True)
         ]
         self.answered = 0
+        self.is_stopped = False
 
     @staticmethod
     def _first_answer(client: WireClient, request: bytes, kind: Kind) -> bytes:
@@ -67,7 +73,7 @@ class ControlLoad:
         """As fast as answers come, or at a rate of requests a second over all connections."""
         begin = time.monotonic()
         sent = 0
-        while (now := time.monotonic()) < begin + seconds:
+        while (now := time.monotonic()) < begin + seconds and not self.is_stopped:
             if rate and sent > (now - begin) * rate:
                 time.sleep(0.001)
                 continue
@@ -91,16 +97,32 @@ class ControlLoad:
 
 
 class Beside:
-    """Runs a load in a thread while the block runs."""
+    """Runs a load in a thread while the block runs. Raises what ended the load early."""
 
-    def __init__(self, load: ControlLoad, seconds: float, rate: float = 0.0) -> None:
-        self._thread = threading.Thread(target=load.run, args=(seconds, rate))
+    def __init__(self, load: ControlLoad, rate: float = 0.0) -> None:
+        self._load = load
+        self._rate = rate
+        self._thread = threading.Thread(target=self._run)
+        self._error: Exception | None = None
+
+    def _run(self) -> None:
+        try:
+            self._load.run(float("inf"), self._rate)
+        except Exception as error:
+            self._error = error
 
     def __enter__(self) -> None:
+        self._begin_s = time.monotonic()
         self._thread.start()
 
     def __exit__(self, *exception: object) -> None:
+        self._load.is_stopped = True
         self._thread.join()
+        if self._error is not None:
+            raise self._error
+        reached = self._load.answered / (time.monotonic() - self._begin_s)
+        if reached < self._rate * HELD:
+            raise RateNotHeldError(f"{reached:.0f} of {self._rate:.0f} requests/s")
 
 
 def _heartbeats(clients: list[WireClient]) -> list[bytes]:

@@ -5,8 +5,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from bench.machine import touch_memory
 from bench.peer import Measured
 
+LARGE_BYTES = 4096
+LARGE_SECONDS = 0.5
+LARGE_WRITES_GB = 2.5
 PROGRAM = Path(__file__).parents[1] / "build" / "bench" / "kernel_loop"
 
 
@@ -22,6 +26,9 @@ class Kernel:
         self, request_bytes: float, connections: int = 1, in_flight: int = 1, seconds: float = 2
     ) -> Measured:
         """recv, crc32c, pwrite and an answer for each request."""
+        if request_bytes >= LARGE_BYTES:  # no longer than its memory lasts, see touch_memory
+            seconds = LARGE_SECONDS
+            touch_memory(LARGE_WRITES_GB)
         options = ("--request-bytes", str(round(request_bytes)))
         return self._run("produce", *options, *_load(connections, in_flight, seconds))
 
@@ -46,5 +53,10 @@ class Kernel:
 
 
 def _load(connections: int, in_flight: int, seconds: float) -> tuple[str, ...]:
-    values = {"connections": connections, "in-flight": in_flight, "seconds": seconds}
+    values = {
+        "connections": connections,
+        "in-flight": in_flight,
+        "seconds": seconds,
+        "warm-up": 0.2,
+    }
     return tuple(word for name, value in values.items() for word in (f"--{name}", str(value)))

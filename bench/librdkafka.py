@@ -26,12 +26,19 @@ class Traffic:
     def _take(self, text: str) -> None:
         self._latest = json.loads(text)
 
-    def mean_bytes(self, api: str, direction: str) -> float:
-        """Of the requests ("tx") of an API, or of all answers ("rx") when they are its."""
-        brokers = self._latest.get("brokers", {}).values()
-        requests = sum(broker["req"].get(api, 0) for broker in brokers)
-        size = sum(broker[f"{direction}bytes"] for broker in brokers)
-        return size / requests if requests else 0.0
+    def requests(self, api: str) -> int:
+        """How many of an API were sent. Raises LookupError while nothing is known."""
+        count = sum(broker["req"].get(api, 0) for broker in self._brokers())
+        if count == 0:
+            raise LookupError(f"librdkafka's statistics tell of no {api} request")
+        return int(count)
+
+    def wire_bytes(self, direction: str) -> int:
+        """All that was sent ("tx") or received ("rx")."""
+        return int(sum(broker[f"{direction}bytes"] for broker in self._brokers()))
+
+    def _brokers(self) -> list[dict[str, Any]]:
+        return list(self._latest.get("brokers", {}).values())
 
 
 def produce(
@@ -75,10 +82,10 @@ def produce(
 
     found = _measure(peer, count * record_bytes, send)
     producer.poll(0.3)  # the last statistics
-    if chunk := traffic.mean_bytes("Produce", "tx"):
-        peer.memo["produce_request_bytes"] = chunk
-        found["requests_per_s"] = count * record_bytes / chunk / found.pop("wall_s")
-    found.pop("wall_s", None)
+    requests = traffic.requests("Produce")
+    peer.memo["produce_request_bytes"] = traffic.wire_bytes("tx") / requests
+    peer.memo["payload_share"] = count * record_bytes / traffic.wire_bytes("tx")
+    found["requests_per_s"] = requests / found.pop("wall_s")
     return Measured(found)
 
 
@@ -111,8 +118,11 @@ def fetch(
 
     found = _measure(peer, count * record_bytes, read)
     found.pop("wall_s")
-    if chunk := traffic.mean_bytes("Fetch", "rx"):
-        peer.memo["fetch_answer_bytes"] = chunk
+    deadline = time.monotonic() + 1  # the last statistics
+    while time.monotonic() < deadline:
+        consumer.poll(0.1)
+    peer.memo["fetch_answer_bytes"] = traffic.wire_bytes("rx") / traffic.requests("Fetch")
+    peer.memo["payload_share"] = count * record_bytes / traffic.wire_bytes("rx")
     consumer.close()
     return Measured(found)
 

@@ -4,7 +4,11 @@ import mmap
 import os
 import platform
 import subprocess
+import tempfile
+from importlib.metadata import version
 from pathlib import Path
+
+import confluent_kafka
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,7 +21,10 @@ def facts() -> dict[str, str]:
         "memory": f"{memory_gb:.0f} GB",
         "system": f"Linux {platform.release()}, {_file_system()}",
         "load": f"{os.getloadavg()[0]:.1f} at the start; clients and brokers share the cores",
-        "Python": platform.python_version(),
+        "clients": (
+            f"Python {platform.python_version()}, confluent-kafka {version('confluent-kafka')}, "
+            f"librdkafka {confluent_kafka.libversion()[0]}"
+        ),
     }
 
 
@@ -55,5 +62,5 @@ def _processor() -> str:
 
 
 def _file_system() -> str:
-    words = ["stat", "-f", "-c", "%T", "/tmp"]
+    words = ["stat", "-f", "-c", "%T", tempfile.gettempdir()]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,11 +1,9 @@
 """The load of `barnabas bench`, in a process of its own."""
 
-import contextlib
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,24 +40,13 @@ def run(peer: Peer, operation: str, topic: str, **options: Any) -> dict[str, Any
     return _report(peer, operation, done.returncode, done.stdout, done.stderr)
 
 
-@contextlib.contextmanager
-def background(peer: Peer, operation: str, topic: str, **options: Any) -> Iterator[None]:
-    """A load beside what is measured; it ends with the block."""
-    words = command(peer, operation, topic, options)
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
-        try:
-            yield
-        finally:
-            child.terminate()
-
-
 def _report(peer: Peer, operation: str, code: int, out: str, err: str) -> dict[str, Any]:
-    # One that lost records has a report, too; the caller sees the notes.
     if not out.strip():
         raise LoadFailedError(f"{operation} at {peer.name}: exit code {code}: {err.strip()}")
     report: dict[str, Any] = json.loads(out)
-    if report["errors"] or report["requests"] == 0:
-        raise LoadFailedError(f"{operation} at {peer.name}: {report['errors'] or 'no request'}")
+    if code or report["requests"] == 0:  # errors, lost records, corrupt batches
+        why = report["errors"] or report["notes"] or "no request"
+        raise LoadFailedError(f"{operation} at {peer.name}: exit code {code}: {why}")
     return report
 
 

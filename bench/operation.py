@@ -18,7 +18,8 @@ class Operation:
     """What is run against each peer.
 
     `repetitions` None means as many as the run is asked for; `is_core` puts it in the quick run;
-    `writes_gb` is about what a repetition adds to the page cache.
+    `writes_gb` is about what a repetition adds to the page cache. Where `is_warmed_up`, Kafka runs
+    it once before it counts, so that its JVM has compiled what the operation needs.
     """
 
     info: OperationInfo
@@ -28,3 +29,4 @@ class Operation:
     repetitions: int | None = None
     is_core: bool = False
     writes_gb: float = 0.0
+    is_warmed_up: bool = True

@@ -27,12 +27,16 @@ class Measured:
 
 
 class Peer:
-    """A running broker under load. `memo` carries what peers of one repetition share."""
+    """A running broker under load.
+
+    `memo` is what the kernel is told of the repetition: sizes of requests and answers.
+    """
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.name = server.name
         self.memo: dict[str, float] = {}
+        self.half_load = 0.0  # requests a second; 0: not known yet
 
     @property
     def bootstrap(self) -> str:
@@ -50,7 +54,10 @@ class Peer:
         """A topic that is deleted afterwards."""
         name = f"bench-{uuid.uuid4().hex[:8]}"
         admin = self.admin()
-        topic = NewTopic(name, partitions, 1, config=dict(config or {}))
+        settings = dict(config or {})
+        if self.name != "tansu":  # what a delete leaves to do is not done within another operation
+            settings["file.delete.delay.ms"] = "0"
+        topic = NewTopic(name, partitions, 1, config=settings)
         admin.create_topics([topic])[name].result(ADMIN_TIMEOUT_S)
         if self.name == "kafka":
             self._await_leaders(name, partitions)

@@ -40,6 +40,7 @@ METRICS = {
     "rss_kb_per_connection": Metric("memory of an idle connection", "KB", digits=1),
     "context_switches_per_s": Metric("context switches", "1/s", digits=0),
     "start_s": Metric("start", "s", digits=3),
+    "unflushed_gb": Metric("log behind the recovery point", "GB", digits=2),
     "checked_gb_per_s": Metric("log checked at the start", "GB/s", is_higher_better=True),
 }
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from peers.java import KAFKA_VERSION
+from peers.java import BROKER_JVM, KAFKA_VERSION
 from peers.servers import BarnabasServer, KafkaServer, Server
 from peers.tansu import TANSU_VERSION, TansuServer
 
@@ -27,8 +27,9 @@ def description(name: str) -> str:
     if name == "kafka":
         java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True)
         return (
-            f"Apache Kafka {KAFKA_VERSION}, KRaft, defaults, heap {KAFKA_HEAP}, "
-            f"{java.stderr.splitlines()[0]}"
+            f"Apache Kafka {KAFKA_VERSION}, KRaft, one node, defaults but for replication factors "
+            f"of 1 and group.initial.rebalance.delay.ms=0; heap {KAFKA_HEAP}, "
+            f"{' '.join(BROKER_JVM)}, {java.stderr.splitlines()[0]}"
         )
     return {
         "barnabas": f"Barnabas {version('barnabas')}, defaults",

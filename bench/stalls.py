@@ -4,6 +4,7 @@ A process that does nothing but sleep notes when it was woken much too late. Run
 that process: it prints a line for each time.
 """
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,8 @@ class StallWatch:
     def __exit__(self, *exception: object) -> None:
         self.process.kill()
         self.process.wait()
-        self._file.close()
+        with contextlib.suppress(FileNotFoundError):
+            self._file.close()
 
     def since(self, begin_s: float) -> Stalls:
         """Those that began after that moment of the monotonic clock."""

@@ -16,6 +16,7 @@ from bench.servers import new_server
 from bench.stalls import StallWatch
 
 Report = Callable[[str], None]
+WARM_UP = -1  # a repetition that does not count
 
 
 class Suite:
@@ -33,20 +34,24 @@ class Suite:
         for operation in operations:
             for name, peer in self._peers.items():
                 if name in operation.peers:
-                    self._once(operation, name, partial(operation.run, peer), -1)
+                    self._once(operation, name, partial(operation.run, peer), WARM_UP)
 
-    def run(self, operations: Sequence[Operation], repetitions: int) -> None:
-        """Each repetition of an operation meets the peers in another order."""
-        for operation in operations:
-            for repetition in range(operation.repetitions or repetitions):
-                self._repeat(operation, repetition)
+    def run(self, operation: Operation, repetitions: int) -> None:
+        """Each repetition meets the peers in another order; Kafka has run the operation before."""
+        kafka = self._peers.get("kafka")
+        if kafka is not None and "kafka" in operation.peers and operation.is_warmed_up:
+            self._once(operation, "kafka", partial(operation.run, kafka), WARM_UP)
+        for repetition in range(operation.repetitions or repetitions):
+            self._repeat(operation, repetition)
 
     def _repeat(self, operation: Operation, repetition: int) -> None:
         names = [name for name in self._peers if name in operation.peers]
         if repetition % 2:
             names.reverse()
         for name in names:
-            self._once(operation, name, partial(operation.run, self._peers[name]), repetition)
+            peer = self._peers[name]
+            peer.memo.clear()
+            self._once(operation, name, partial(operation.run, peer), repetition)
         if operation.kernel is not None:
             self._kernel.memo = dict(self._peers["barnabas"].memo)
             self._once(operation, "kernel", partial(operation.kernel, self._kernel), repetition)
@@ -54,29 +59,36 @@ class Suite:
     def _once(
         self, operation: Operation, name: str, run: Callable[[], Measured], repetition: int
     ) -> None:
+        notes = self._revive(name)
         touch_memory(operation.writes_gb)
         begin = time.monotonic()
-        label = f"{operation.info.id:32} {name:9} {'warm-up' if repetition < 0 else repetition + 1}"
         try:
             found = run()
         except Exception as error:  # one failure costs one sample, and is in the report
             found = Measured({}, notes=(f"failed: {type(error).__name__}: {error}",))
         took_s = time.monotonic() - begin
-        notes = found.notes
+        notes += found.notes
         if (stalls := self._stalls.since(begin)).count and "p99_ms" in operation.info.shown:
             notes += (stalls.note(),)
         shown = ", ".join(f"{key} {value:.4g}" for key, value in found.metrics.items())
-        self._say(f"{label} {took_s:5.1f} s: {shown} {'; '.join(notes)}")
-        if repetition >= 0:
-            sample = Sample(
-                operation.info.id,
-                name,
-                repetition,
-                found.metrics,
-                found.percentiles_ms,
-                notes,
-            )
+        label = "warm-up" if repetition == WARM_UP else f"{repetition + 1}"
+        self._say(
+            f"{operation.info.id:32} {name:9} {label} {took_s:5.1f} s: {shown} {'; '.join(notes)}"
+        )
+        if repetition != WARM_UP:
+            curve = found.percentiles_ms
+            sample = Sample(operation.info.id, name, repetition, found.metrics, curve, notes)
             self.samples.append(sample)
+
+    def _revive(self, name: str) -> tuple[str, ...]:
+        """Starts a broker again that has ended, and says so."""
+        if name not in self._peers:
+            return ()
+        server = self._peers[name].server
+        if server.child is not None and server.child.is_running():
+            return ()
+        server.start()
+        return ("the broker had ended before and was started again",)
 
 
 @contextlib.contextmanager

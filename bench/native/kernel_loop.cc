@@ -48,6 +48,7 @@ constexpr uint64_t kSegmentBytes = 1ULL << 30U;  // of a file that is written, a
 constexpr size_t kReceiveBytes = 256 << 10;      // asked of one recv, at least
 constexpr size_t kDiscardBytes = 4 << 20;        // of answers, in one recv
 constexpr int kEvents = 256;
+constexpr int kWaitMs = 100;
 
 struct Options {
   bool is_fetch = false;
@@ -118,16 +119,22 @@ class Server {
   }
 
   void run() {
-    std::array<epoll_event, kEvents> events{};
+    // One request at a time needs no epoll.
+    const bool is_single =
+        !options_.is_fetch && options_.connections == 1 && options_.in_flight == 1;
+    if (is_single) make_blocking(peers_.front().socket.get());
     bool was_measured = false;
     std::pair<double, int64_t> begin;
     while (!shared_.is_over.load(std::memory_order_relaxed)) {
-      const int ready = epoll_wait(poller_.get(), events.data(), kEvents, 100);
       if (!was_measured && shared_.is_measured.load(std::memory_order_relaxed)) {
         was_measured = true;
         begin = usage();
       }
-      for (int i = 0; i < ready; ++i) serve(events[i].data.u32, events[i].events);
+      if (is_single) {
+        receive(peers_.front(), 0);
+      } else {
+        serve_ready();
+      }
     }
     const auto end = usage();
     shared_.server_cpu_s = end.first - begin.first;
@@ -151,9 +158,21 @@ class Server {
     peers_.push_back(std::move(peer));
   }
 
+  void serve_ready() {
+    std::array<epoll_event, kEvents> events{};
+    const int ready = epoll_wait(poller_.get(), events.data(), kEvents, kWaitMs);
+    for (int i = 0; i < ready; ++i) serve(events[i].data.u32, events[i].events);
+  }
+
+  static void make_blocking(int fd) {
+    fcntl(fd, F_SETFL, 0);
+    const timeval wait{0, kWaitMs * 1000};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+  }
+
   void serve(uint32_t index, uint32_t events) {
     Peer& peer = peers_[index];
-    if ((events & EPOLLIN) != 0U) receive(peer);
+    if ((events & EPOLLIN) != 0U) receive(peer, MSG_DONTWAIT);
     const bool was_idle = (events & EPOLLOUT) == 0U;
     if (!options_.is_fetch) return;
     const bool is_done = send_slices(peer);
@@ -162,9 +181,9 @@ class Server {
           EPOLL_CTL_MOD);
   }
 
-  void receive(Peer& peer) {
+  void receive(Peer& peer, int flags) {
     const ssize_t got = recv(peer.socket.get(), peer.input.data() + peer.have,
-                             peer.input.size() - peer.have, MSG_DONTWAIT);
+                             peer.input.size() - peer.have, flags);
     if (got <= 0) return;
     peer.have += static_cast<size_t>(got);
     size_t done = 0;
@@ -262,7 +281,7 @@ class Client {
         begin_ns_ = now;
         shared_.is_measured = true;
       }
-      const int ready = epoll_wait(poller_.get(), events.data(), kEvents, 100);
+      const int ready = epoll_wait(poller_.get(), events.data(), kEvents, kWaitMs);
       for (int i = 0; i < ready; ++i) serve(callers_[events[i].data.u32], events[i].data.u32);
     }
     end_ns_ = now_ns();

@@ -107,7 +107,7 @@ def _beside_heartbeats(peer: Peer, heartbeats_per_s: float | None, **options: ob
         if heartbeats_per_s is not None:
             load = ControlLoad(peer, HEARTBEATS)
             stack.callback(load.close)
-            stack.enter_context(Beside(load, WARM_UP_S + SECONDS + 1.5, heartbeats_per_s))
+            stack.enter_context(Beside(load, heartbeats_per_s))
         return native_load.load(
             peer,
             "produce",
@@ -115,6 +115,6 @@ def _beside_heartbeats(peer: Peer, heartbeats_per_s: float | None, **options: ob
             connections=4,
             in_flight=4,
             warm_up=WARM_UP_S,
-            duration=SECONDS,
+            duration=2 * SECONDS,
             **options,
         )

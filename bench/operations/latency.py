@@ -1,26 +1,31 @@
 """How long records take: end to end at a fixed rate, and beside a reader of cold data."""
 
-import contextlib
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from bench import kafka_tools, native_load
 from bench.operation import JAVA, NATIVE, Operation
 from bench.peer import Measured, Peer
 from bench.results import OperationInfo
 
+PEERS = ("barnabas", "kafka")  # Tansu keeps up with a quarter of the rate
 RATE = 10_000  # records a second
 RECORD_BYTES = 100
 COLD_BYTES = 2_000_000_000
 COLD_RECORD_BYTES = 1000
 LATENCY = ("p50_ms", "p99_ms", "p999_ms")
-HALF_LOAD = 0.5
-COLD_SECONDS = 6.0
+HALF = 0.5
+PRODUCE_WARM_UP_S = 1.0
+PRODUCE_S = 5.0
+READ_AFTER_S = 2.0  # the producer has started and warmed up
 
 
 def operations() -> list[Operation]:
     return [
-        _end_to_end("end-to-end", 30, 60, ("barnabas", "kafka"), is_core=False),
-        _end_to_end("end-to-end-short", 3, 7, ("barnabas", "kafka", "tansu"), is_core=True),
+        _end_to_end("end-to-end", 30, 60, is_core=False),
+        _end_to_end("end-to-end-short", 3, 7, is_core=True),
         _tool(),
         _beside_cold_reader(is_read=False),
         _beside_cold_reader(is_read=True),
@@ -31,7 +36,6 @@ def _end_to_end(
     name: str,
     warm_up_s: int,
     seconds: int,
-    peers: tuple[str, ...],
     *,
     is_core: bool,
 ) -> Operation:
@@ -50,7 +54,7 @@ def _end_to_end(
 
     title = f"10,000 records/s, linger 0, {seconds} s after {warm_up_s} s"
     info = OperationInfo(name, title, "End-to-end latency", NATIVE, LATENCY)
-    return Operation(info, run, peers=peers, repetitions=1, is_core=is_core)
+    return Operation(info, run, peers=PEERS, repetitions=1, is_core=is_core, is_warmed_up=False)
 
 
 def _tool() -> Operation:
@@ -65,32 +69,28 @@ def _tool() -> Operation:
         JAVA,
         ("mean_ms",),
     )
-    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=2)
+    return Operation(info, run, peers=PEERS, repetitions=2)
 
 
 def _beside_cold_reader(is_read: bool) -> Operation:
     def run(peer: Peer) -> Measured:
         with peer.topic(1) as cold, peer.topic(4) as hot:
-            if "half_load" not in peer.memo:
-                full = _produce(peer, hot, 0, 2.0, in_flight=1)
-                peer.memo["half_load"] = full.metrics["requests_per_s"] * HALF_LOAD
-            reader: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-            if is_read:
-                native_load.run(
-                    peer,
-                    "produce",
-                    cold,
-                    record_size=COLD_RECORD_BYTES,
-                    batch_size=128 << 10,
-                    warm_up=0,
-                    records=COLD_BYTES // COLD_RECORD_BYTES,
-                )
-                _drop_from_page_cache(peer, cold)
-                reader = native_load.background(
-                    peer, "consume", cold, warm_up=0, records=COLD_BYTES // COLD_RECORD_BYTES
-                )
-            with reader:
-                return _produce(peer, hot, peer.memo["half_load"], COLD_SECONDS)
+            if not peer.half_load:
+                full = _produce(peer, hot, 0)
+                peer.half_load = full.metrics["requests_per_s"] * HALF
+            records = COLD_BYTES // COLD_RECORD_BYTES
+            options = {"record_size": COLD_RECORD_BYTES, "batch_size": 128 << 10}
+            native_load.run(peer, "produce", cold, warm_up=0, records=records, **options)
+            _drop_from_page_cache(peer, cold)
+            with ThreadPoolExecutor(1) as pool, ColdReads(peer) as reads:
+                produced = pool.submit(_produce, peer, hot, peer.half_load)
+                if is_read:
+                    time.sleep(READ_AFTER_S)
+                    native_load.run(peer, "consume", cold, warm_up=0, records=records)
+                    assert not produced.done(), "the producer ended before the reader"
+            if is_read and reads.size_bytes < COLD_BYTES * 0.9:
+                raise NotColdError(f"{reads.size_bytes:,} bytes came from the disk")
+            return produced.result()
 
     suffix = "beside a cold reader" if is_read else "alone"
     info = OperationInfo(
@@ -98,14 +98,12 @@ def _beside_cold_reader(is_read: bool) -> Operation:
         f"produce at half load, {suffix}",
         "Cold reads",
         NATIVE,
-        ("p50_ms", "p99_ms"),
+        ("p50_ms", "p99_ms", "requests_per_s"),
     )
-    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=2)
+    return Operation(info, run, peers=PEERS, repetitions=2)
 
 
-def _produce(
-    peer: Peer, topic: str, rate: float, seconds: float, *, in_flight: int = 5
-) -> Measured:
+def _produce(peer: Peer, topic: str, rate: float) -> Measured:
     """Requests of one record of 1 KB; each has its own latency."""
     return native_load.load(
         peer,
@@ -114,11 +112,34 @@ def _produce(
         record_size=1000,
         batch_records=1,
         connections=4,
-        in_flight=in_flight,
+        in_flight=1,
         rate=round(rate),
-        warm_up=1,
-        duration=seconds,
+        warm_up=PRODUCE_WARM_UP_S,
+        duration=PRODUCE_S,
     )
+
+
+class NotColdError(RuntimeError):
+    """What was to come from the disk came from the page cache."""
+
+
+class ColdReads:
+    """What a broker reads from the disk while the block runs."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._path = Path(f"/proc/{peer.server.pid}/io")
+        self.size_bytes = 0
+
+    def __enter__(self) -> "ColdReads":
+        self._begin = self._read()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.size_bytes = self._read() - self._begin
+
+    def _read(self) -> int:
+        lines = dict(line.split(": ") for line in self._path.read_text().splitlines())
+        return int(lines["read_bytes"])
 
 
 def _drop_from_page_cache(peer: Peer, topic: str) -> None:

@@ -38,7 +38,7 @@ def _first_record() -> Operation:
         "a socket",
         ("start_s",),
     )
-    return Operation(info, run, peers=PEERS, is_core=True)
+    return Operation(info, run, peers=PEERS, is_core=True, is_warmed_up=False)
 
 
 def _produce_one(server: Server) -> None:
@@ -89,7 +89,9 @@ def _idle_memory() -> Operation:
         return Measured({"idle_rss_mb": peer.usage().rss_bytes / 1e6})
 
     info = OperationInfo("idle-memory", "idle", "Memory", "nothing", ("idle_rss_mb",))
-    return Operation(info, run, peers=("barnabas", "kafka", "tansu"), is_core=True)
+    return Operation(
+        info, run, peers=("barnabas", "kafka", "tansu"), is_core=True, is_warmed_up=False
+    )
 
 
 def _clean_start() -> Operation:
@@ -140,6 +142,7 @@ def _crash() -> Operation:
         return Measured(
             {
                 "start_s": peer.server.start_s,
+                "unflushed_gb": unflushed / 1e9,
                 "checked_gb_per_s": unflushed / 1e9 / peer.server.start_s,
                 "peak_rss_mb": usage.peak_rss_bytes / 1e6,
             }
@@ -150,9 +153,9 @@ def _crash() -> Operation:
         "10 GB written and read; start after a kill",
         "Start",
         NATIVE,
-        ("start_s", "checked_gb_per_s", "peak_rss_mb"),
+        ("start_s", "checked_gb_per_s", "unflushed_gb", "peak_rss_mb"),
     )
-    return Operation(info, run, peers=PEERS, repetitions=1)
+    return Operation(info, run, peers=PEERS, repetitions=1, is_warmed_up=False)
 
 
 def _unflushed_bytes(server: Server, topic: str) -> int:

@@ -12,14 +12,15 @@ RECORD_BYTES = 1000
 BATCH_BYTES = 64 << 10
 CONNECTIONS = 4
 IN_FLIGHT = 4
-SECONDS = 1.0
-WARM_UP_S = 0.4
+SECONDS = 0.8
+WARM_UP_S = 0.3
 FILL_RECORDS = 300_000
 CODECS = ("none", "lz4", "zstd")
 PARTITIONS = (1, 16, 100)
 ACKS = ("1", "all")
 REPETITIONS = 2
-WRITES_GB = 1.0
+PRODUCE_WRITES_GB = 1.0
+FETCH_WRITES_GB = 0.3
 
 
 def operations() -> list[Operation]:
@@ -71,7 +72,7 @@ def _produce(acks: str, partitions: int, codec: str) -> Operation:
         kernel if is_plain else None,
         repetitions=REPETITIONS,
         is_core=is_plain,
-        writes_gb=WRITES_GB,
+        writes_gb=PRODUCE_WRITES_GB,
     )
 
 
@@ -109,5 +110,5 @@ def _fetch(partitions: int, codec: str) -> Operation:
         kernel if is_plain else None,
         repetitions=REPETITIONS,
         is_core=is_plain,
-        writes_gb=WRITES_GB,
+        writes_gb=FETCH_WRITES_GB,
     )

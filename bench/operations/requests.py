@@ -10,8 +10,8 @@ RECORD_BYTES = 100
 REQUEST_BYTES = 225  # of one record in a Produce request, as the generator sends it
 GROUP = "Requests of one 100 B record"
 SHOWN = ("requests_per_s", "cpu_us_per_request", "p50_ms")
-SECONDS = 2.0
-WARM_UP_S = 1.0
+SECONDS = 1.5
+WARM_UP_S = 0.7
 CLIENT_RECORDS = 40_000
 SHAPES = ((64, 1), (1, 64), (1, 1))  # connections, in flight
 

@@ -1,5 +1,6 @@
-"""What many partitions and many connections cost."""
+"""What small records, many partitions and many connections cost."""
 
+import contextlib
 import resource
 import socket
 import time
@@ -10,23 +11,53 @@ from bench.own_server import with_own_server
 from bench.peer import Measured, Peer
 from bench.results import OperationInfo
 
+RECORD_BYTES = (10, 100, 1000, 10_000)
 PARTITIONS = (1, 100, 1000, 10_000)
 KAFKA_MOST_PARTITIONS = 1000  # more take minutes to make, and most of its heap
 BATCH_BYTES = 16 << 10
+RECORD_BATCH_BYTES = 64 << 10
 CONNECTIONS = (1, 100, 1000, 8000)
 KAFKA_MOST_CONNECTIONS = 1000
 REQUESTS_PER_S = 2000
 REQUEST_BYTES = 15_000
-IDLE_CONNECTIONS = 4000
+IDLE_CONNECTIONS = 8000
 SECONDS = 2.0
 
 
 def operations() -> list[Operation]:
     return [
+        *(_record_size(size) for size in RECORD_BYTES),
         *(_partitions(count) for count in PARTITIONS),
         *(_connections(count) for count in CONNECTIONS),
         _idle_connections(),
     ]
+
+
+def _record_size(size: int) -> Operation:
+    def run(peer: Peer) -> Measured:
+        with peer.topic(4) as topic:
+            return native_load.load(
+                peer,
+                "produce",
+                topic,
+                record_size=size,
+                batch_size=RECORD_BATCH_BYTES,
+                connections=4,
+                in_flight=4,
+                warm_up=0.5,
+                duration=1.0,
+            )
+
+    info = OperationInfo(
+        f"record-size-{size}",
+        f"records of {size:,} B",
+        "Record size (batches of 64 KiB)",
+        NATIVE,
+        ("mb_per_s", "cpu_s_per_gb"),
+        axis="bytes of a record",
+        axis_value=size,
+    )
+    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=2, writes_gb=1.0)
 
 
 def _partitions(count: int) -> Operation:
@@ -91,28 +122,34 @@ def _idle_connections() -> Operation:
     def run(peer: Peer) -> Measured:
         peer.server.start()
         time.sleep(1)  # what the start leaves to do
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         address = ("127.0.0.1", peer.server.port)
         before = peer.usage().rss_bytes
-        sockets = [socket.create_connection(address) for _ in range(IDLE_CONNECTIONS)]
-        probe = sockets[-1]
-        probe.sendall(_API_VERSIONS)  # once it is answered, all before it were accepted
-        assert probe.recv(4)
-        grown = peer.usage().rss_bytes - before
-        for connection in sockets:
-            connection.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        with contextlib.ExitStack() as stack:
+            stack.callback(resource.setrlimit, *_raise_open_files())
+            for _ in range(IDLE_CONNECTIONS):
+                connection = stack.enter_context(socket.create_connection(address))
+                connection.sendall(_API_VERSIONS)
+                assert connection.recv(1 << 16)
+            time.sleep(1)
+            grown = peer.usage().rss_bytes - before
         return Measured({"rss_kb_per_connection": grown / 1000 / IDLE_CONNECTIONS})
 
     info = OperationInfo(
         "idle-connections",
-        f"{IDLE_CONNECTIONS:,} idle connections",
+        f"{IDLE_CONNECTIONS:,} idle connections that have asked once",
         "Memory",
         "sockets",
         ("rss_kb_per_connection",),
     )
-    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=1)
+    return Operation(info, run, peers=("barnabas", "kafka"), repetitions=1, is_warmed_up=False)
+
+
+def _raise_open_files() -> tuple[int, tuple[int, int]]:
+    """Allows as many as may be; what to give back to `setrlimit`."""
+    kind = resource.RLIMIT_NOFILE
+    limits = resource.getrlimit(kind)
+    resource.setrlimit(kind, (limits[1], limits[1]))
+    return kind, limits
 
 
 # ApiVersions 0 with correlation id 1 and no client id.

@@ -36,6 +36,14 @@ LOG_DIRS_COMMAND = "org.apache.kafka.tools.LogDirsCommand"
 BROKER_API_VERSIONS_COMMAND = "org.apache.kafka.tools.BrokerApiVersionsCommand"
 STORAGE_TOOL = "kafka.tools.StorageTool"
 BROKER = "kafka.Kafka"
+BROKER_JVM = (
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-XX:MaxInlineLevel=15",
+)
 PLAIN_CLIENT = "PlainClient"  # ours, on Kafka's client library
 
 
@@ -68,6 +76,20 @@ def kafka_libs() -> Path:
 def tool_command(tool: str, *args: str, heap: str = "256m") -> list[str]:
     """The command line that runs the tool (a class name) in a JVM of its own."""
     return [*_jvm(heap), "-cp", f"{kafka_libs()}/*", tool, *args]
+
+
+def broker_command(properties: str, heap: str) -> list[str]:
+    """The command line of a broker, with the options of Kafka's own start script."""
+    return [
+        "java",
+        f"-Xms{heap}",
+        f"-Xmx{heap}",
+        *BROKER_JVM,
+        "-cp",
+        f"{kafka_libs()}/*",
+        BROKER,
+        properties,
+    ]
 
 
 def _jvm(heap: str) -> list[str]:

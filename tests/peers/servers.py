@@ -21,7 +21,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from peers.java import BROKER, STORAGE_TOOL, tool_command
+from peers.java import STORAGE_TOOL, broker_command, tool_command
 from peers.processes import Child, can_connect, free_port
 
 _READY = re.compile(r"^barnabas ready on (\S+):(\d+)$", re.MULTILINE)
@@ -159,9 +159,7 @@ class KafkaServer(Server):
     def _command(self) -> list[str]:
         self.prepare()
         properties = self.directory / "server.properties"
-        command = tool_command(BROKER, str(properties), heap=self.heap)
-        # The tools' quick-start JVM options would make a slow broker.
-        return [word for word in command if not word.startswith("-XX:")]
+        return broker_command(str(properties), heap=self.heap)
 
     def prepare(self) -> None:
         if not self.port:

@@ -44,7 +44,7 @@ def test_a_run_measures_and_writes_its_report(tmp_path: Path) -> None:
     out, markdown = tmp_path / "out", tmp_path / "RESULTS.md"
     done = run_bench(
         "--only",
-        "requests-64x1,start-first-record",
+        "requests-flushed,start-first-record",
         "--peers",
         "barnabas",
         "--repetitions",
@@ -60,11 +60,11 @@ def test_a_run_measures_and_writes_its_report(tmp_path: Path) -> None:
     assert not any(
         sample["notes"] and "failed" in str(sample["notes"]) for sample in samples.values()
     )
-    requests = samples["requests-64x1"]["metrics"]
+    requests = samples["requests-flushed"]["metrics"]
     assert requests["requests_per_s"] > 1000
     # A request is served by the core that its CPU time was measured of.
     assert requests["cpu_us_per_request"] * requests["requests_per_s"] < 2.5e6
     assert 0 < samples["start-first-record"]["metrics"]["start_s"] < 20
     page = (out / "index.html").read_text()
-    assert "requests of one 100 B record at saturation" in page
-    assert "64 connections" in markdown.read_text()
+    assert "the same with flush.messages=1" in page
+    assert "64 connections, flush.messages=1" in markdown.read_text()

@@ -51,7 +51,22 @@ def test_the_worst_cell_counts() -> None:
     samples += [(name, "kafka", {"mb_per_s": 100.0}) for name in cells]
     found = figure(results_of(*samples), "every cell")
     assert not found.is_reached
-    assert "worst cell over Kafka's 1.9 (≥ 2)" in found.measured
+    assert "produce, worst cell (all-16p-lz4) over Kafka's 1.9 (≥ 2)" in found.measured
+
+
+def test_a_cell_that_failed_is_the_worst() -> None:
+    name = "produce-acks-1-1p-none"
+    run = results_of((name, "barnabas", {}), (name, "kafka", {"mb_per_s": 100.0}))
+    found = figure(run, "every cell")
+    assert found.is_reached is False
+    assert "(1-1p-none) over Kafka's 0 (≥ 2)" in found.measured
+
+
+def test_a_figure_is_not_reached_before_all_of_it_is_measured() -> None:
+    run = results_of(("idle-memory", "barnabas", {"idle_rss_mb": 30.0}))
+    assert figure(run, "memory").is_reached is None
+    run = results_of(("idle-memory", "barnabas", {"idle_rss_mb": 50.0}))
+    assert figure(run, "memory").is_reached is False
 
 
 def test_what_was_not_measured_is_said_to_be() -> None:
