@@ -206,7 +206,9 @@ class KafkaServer(Server):
         }
         lines = (f"{key}={value}\n" for key, value in settings.items())
         properties.write_text("".join(lines))
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = "-"
+        while cluster_id.startswith("-"):  # the tool would take it for an option
+            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = tool_command(STORAGE_TOOL, "format", "-t", cluster_id, "-c", str(properties))
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
 
