@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clients.cli import BARNABAS, Cli, CliRun, run_command
-from peers.servers import Server
+from peers.servers import BarnabasServer, Server
 
 
 @pytest.fixture
@@ -30,9 +30,26 @@ def dump(*args: object) -> CliRun:
     return run_command([BARNABAS, "dump", *map(str, args)])
 
 
-def test_all_that_the_broker_wrote_is_whole(server: Server, partition: Path) -> None:
-    run = dump(server.data_dir, "--records", "--quiet")
-    assert (run.exit_code, run.text, run.stderr) == (0, "", "")
+def test_all_that_a_broker_wrote_is_whole(tmp_path: Path) -> None:
+    with BarnabasServer(tmp_path) as server:
+        cli = Cli(server.bootstrap)
+        topic = cli.new_topic(3)
+        for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+            for idempotent in ("true", "false"):
+                codec_option = ("-X", f"compression.type={codec}")
+                kind = ("-X", f"enable.idempotence={idempotent}")
+                lines = "".join(f"{codec} {i}\n" for i in range(1000)).encode()
+                cli.ok("produce", topic, *codec_option, *kind, stdin=lines)
+        read = cli.ok("consume", topic, "--group", "g", "--max-messages", "10000")
+        assert len(read.lines) == 10_000
+        assert any(
+            path.stat().st_size for path in server.data_dir.glob("__consumer_offsets-*/*.log")
+        )
+        run = dump(server.data_dir, "--records", "--quiet")
+        assert (run.exit_code, run.text, run.stderr) == (0, "", "")
+        server.kill()
+        run = dump(server.data_dir, "--records", "--quiet")
+        assert (run.exit_code, run.text, run.stderr) == (0, "", "")
 
 
 def test_batches_and_records_are_shown(partition: Path) -> None:
