@@ -82,7 +82,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     results = Results(
         command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
-        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        date=f"{datetime.now(UTC):%Y-%m-%dT%H:%M}",
         commit=machine.commit(),
         machine=machine.facts(),
         peers={name: description(name) for name in PEERS if name in (*names, "kernel")},
