@@ -3,7 +3,7 @@
     python -m bench [--quick] [--only PATTERN] [--out DIRECTORY]
 
 Writes results.json and the report, as a page and as Markdown, into the directory. The whole takes
-half an hour, --quick less than four minutes.
+a good half hour, --quick less than four minutes.
 """
 
 import argparse

@@ -49,9 +49,8 @@ class Peer:
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
-    @contextlib.contextmanager
-    def topic(self, partitions: int, config: Mapping[str, str] | None = None) -> Iterator[str]:
-        """A topic that is deleted afterwards."""
+    def create_topic(self, partitions: int, config: Mapping[str, str] | None = None) -> str:
+        """The name of a new topic whose partitions serve."""
         name = f"bench-{uuid.uuid4().hex[:8]}"
         admin = self.admin()
         settings = dict(config or {})
@@ -61,11 +60,17 @@ class Peer:
         admin.create_topics([topic])[name].result(ADMIN_TIMEOUT_S)
         if self.name == "kafka":
             self._await_leaders(name, partitions)
+        return name
+
+    @contextlib.contextmanager
+    def topic(self, partitions: int, config: Mapping[str, str] | None = None) -> Iterator[str]:
+        """A topic that is deleted afterwards."""
+        name = self.create_topic(partitions, config)
         try:
             yield name
         finally:
             with contextlib.suppress(KafkaException):  # Tansu may fail to; the run goes on
-                admin.delete_topics([name])[name].result(ADMIN_TIMEOUT_S)
+                self.admin().delete_topics([name])[name].result(ADMIN_TIMEOUT_S)
 
     def _await_leaders(self, topic: str, partitions: int) -> None:
         """Kafka says that a topic is made before all of its partitions serve."""

@@ -1,8 +1,9 @@
 // What the kernel itself costs: a server that does nothing but the system calls of a broker, and a
 // client that keeps it busy over loopback. It is the limit that brokers are measured against.
 //
-//   kernel_loop produce|fetch [--request-bytes N] [--answer-bytes N] [--connections N]
-//               [--in-flight N] [--warm-up SECONDS] [--seconds SECONDS] [--file PATH]
+//   kernel_loop produce|fetch [--request-bytes N] [--answer-bytes N] [--write-bytes N]
+//               [--connections N] [--in-flight N] [--warm-up SECONDS] [--seconds SECONDS] [--file
+//               PATH]
 //
 // produce: recv, crc32c, pwrite of each request, send of its answer. fetch: recv of a small
 // request, sendfile of `--answer-bytes` of a file in the page cache. Requests are fixed sizes,
@@ -89,7 +90,7 @@ void watch(int poller, int fd, uint32_t events, uint32_t index, int operation) {
   if (epoll_ctl(poller, operation, fd, &event) != 0) die("epoll_ctl");
 }
 
-/// The process's CPU seconds and voluntary context switches.
+/// The process's CPU seconds and context switches.
 std::pair<double, int64_t> usage() {
   rusage used{};
   getrusage(RUSAGE_SELF, &used);

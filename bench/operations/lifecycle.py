@@ -98,8 +98,7 @@ def _clean_start() -> Operation:
     @with_own_server
     def run(peer: Peer) -> Measured:
         peer.server.start()
-        topic = peer.topic(10_000)
-        topic.__enter__()
+        peer.create_topic(10_000)
         peer.server.stop()
         peer.server.start()
         return Measured({"start_s": peer.server.start_s})
@@ -120,8 +119,7 @@ def _crash() -> Operation:
         interval = "log.flush.offset.checkpoint.interval.ms"
         peer.server.config[interval] = str(CHECKPOINT_S * 1000)
         peer.server.start()
-        topic = peer.topic(1)
-        name = topic.__enter__()
+        name = peer.create_topic(1)
         load = {"warm_up": 0, "records": LOG_BYTES // RECORD_BYTES}
         native_load.run(
             peer,

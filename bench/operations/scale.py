@@ -6,6 +6,7 @@ import socket
 import time
 
 from bench import native_load
+from bench.control_load import frame
 from bench.operation import NATIVE, Operation
 from bench.own_server import with_own_server
 from bench.peer import Measured, Peer
@@ -122,13 +123,14 @@ def _idle_connections() -> Operation:
     def run(peer: Peer) -> Measured:
         peer.server.start()
         time.sleep(1)  # what the start leaves to do
+        request = frame("ApiVersions", 0, {})
         address = ("127.0.0.1", peer.server.port)
         before = peer.usage().rss_bytes
         with contextlib.ExitStack() as stack:
             stack.callback(resource.setrlimit, *_raise_open_files())
             for _ in range(IDLE_CONNECTIONS):
                 connection = stack.enter_context(socket.create_connection(address))
-                connection.sendall(_API_VERSIONS)
+                connection.sendall(request)
                 assert connection.recv(1 << 16)
             time.sleep(1)
             grown = peer.usage().rss_bytes - before
@@ -150,7 +152,3 @@ def _raise_open_files() -> tuple[int, tuple[int, int]]:
     limits = resource.getrlimit(kind)
     resource.setrlimit(kind, (limits[1], limits[1]))
     return kind, limits
-
-
-# ApiVersions 0 with correlation id 1 and no client id.
-_API_VERSIONS = bytes.fromhex("0000000a001200000000 0001ffff".replace(" ", ""))

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from peers.cache import cached_dir
-from peers.processes import Child, can_connect, free_port
+from peers.processes import Child, can_connect
 from peers.servers import Server
 
 TANSU_VERSION = "0.6"
@@ -28,7 +28,7 @@ class TansuServer(Server):
     name = "tansu"
 
     def _command(self) -> list[str]:
-        self.port = self.port or free_port()
+        self.prepare()
         url = f"tcp://127.0.0.1:{self.port}"
         return [
             str(tansu_binary()),
