@@ -80,7 +80,7 @@ class GroupCoordinator:
         self._core = core
         self._config = config
         self._offsets_topic = offsets_topic
-        self._loop = asyncio.get_event_loop()
+        self._loop: asyncio.AbstractEventLoop  # from start() on
         self._shards: list[Shard] = []
         self._loading: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
