@@ -127,6 +127,14 @@ def _clients(m: _Medians) -> Iterable[Bound]:
             yield Bound(label, lowest, 0.97, is_least=True)
 
 
+def _client_matrix(m: _Medians) -> Iterable[Bound]:
+    for what in ("produce", "fetch"):
+        for peer in ("kafka", "tansu"):
+            lowest, cell = m.lowest_over(f"client-{what}-", "mb_per_s", peer)
+            label = f"{what}, worst cell ({cell}) over {peer.title()}'s"
+            yield Bound(label, lowest, 0.97, is_least=True)
+
+
 def _requests(m: _Medians) -> Iterable[Bound]:
     for shape in ("64x1", "1x64"):
         name = f"requests-{shape}"
@@ -213,6 +221,7 @@ _FIGURES: tuple[tuple[str, Callable[[_Medians], Iterable[Bound]]], ...] = (
     ("fetch of the same, from the page cache: broker CPU per GB", _librdkafka_fetch),
     ("fetch by the native generator: broker CPU per GB", _native_fetch),
     ("throughput of real clients, worst record size", _clients),
+    ("throughput of one librdkafka client, every cell", _client_matrix),
     ("throughput at saturation, every cell, native generator", _matrix),
     ("requests of one 100 B record at saturation", _requests),
     ("requests of one 100 B record, one client", _single),

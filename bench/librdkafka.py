@@ -2,8 +2,9 @@
 
 import json
 import os
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -11,6 +12,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from bench.peer import Cost, Measured, Peer
 
 VALUE_POOL = 1000
+WORDS = 513
 TIMEOUT_S = 120.0
 
 
@@ -41,11 +43,25 @@ class Traffic:
         return list(self._latest.get("brokers", {}).values())
 
 
+def random_words(size: int) -> bytes:
+    """Text in which a codec finds about what it finds in a log file."""
+    words = [f"{n * 7919:x}" for n in range(1, WORDS)]
+    return " ".join(random.choices(words, k=size // 2))[:size].encode()
+
+
 def produce(
-    peer: Peer, topic: str, record_bytes: int, payload_bytes: int, **config: Any
+    peer: Peer,
+    topic: str,
+    record_bytes: int,
+    payload_bytes: int,
+    config: Mapping[str, object] | None = None,
+    *,
+    make_value: Callable[[int], bytes] = os.urandom,
 ) -> Measured:
-    """Records of random bytes, so that nothing is compressed by accident; librdkafka's defaults."""
-    values = [os.urandom(record_bytes) for _ in range(VALUE_POOL)]
+    """Records of random bytes, unless told, so that nothing is compressed by accident, with
+    librdkafka's defaults but for `config`.
+    """
+    values = [make_value(record_bytes) for _ in range(VALUE_POOL)]
     traffic = Traffic()
     producer = Producer(
         {
@@ -53,7 +69,7 @@ def produce(
             "acks": "all",
             "log_level": 3,
             **traffic.config(),
-            **config,
+            **(config or {}),
         }
     )
     count = payload_bytes // record_bytes

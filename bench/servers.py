@@ -10,12 +10,13 @@ from peers.servers import BarnabasServer, KafkaServer, Server
 from peers.tansu import TANSU_VERSION, TansuServer
 
 KAFKA_HEAP = "1g"
+NO_JOIN_DELAY = {"group.initial.rebalance.delay.ms": "0"}  # KafkaServer has it, too
 
 
 def new_server(name: str, directory: Path) -> Server:
     """A broker that has not been started. Raises KeyError for a name that is no broker's."""
     kinds: dict[str, Callable[[], Server]] = {
-        "barnabas": lambda: BarnabasServer(directory),
+        "barnabas": lambda: BarnabasServer(directory, NO_JOIN_DELAY),
         "kafka": lambda: KafkaServer(directory, heap=KAFKA_HEAP),
         "tansu": lambda: TansuServer(directory),
     }
@@ -32,7 +33,8 @@ def description(name: str) -> str:
             f"{' '.join(BROKER_JVM)}, {java.stderr.splitlines()[0]}"
         )
     return {
-        "barnabas": f"Barnabas {version('barnabas')}, defaults",
+        "barnabas": f"Barnabas {version('barnabas')}, defaults but for "
+        "group.initial.rebalance.delay.ms=0",
         "tansu": f"Tansu {TANSU_VERSION}, memory engine: it persists nothing",
         "kernel": "a C++ loop of recv, crc32c, pwrite and send, or of sendfile, and nothing else",
     }[name]

@@ -17,6 +17,7 @@ from bench.peer import Cost, Measured, Peer
 from bench.results import OperationInfo
 
 SECONDS = 2.0
+PRODUCE_S = 2.5
 WARM_UP_S = 1.0
 FIFTH_HEARTBEATS_PER_S = 3000
 PRODUCE_PER_S = 2000  # requests of one record of 1 KB
@@ -81,7 +82,7 @@ def _produce_latency(is_loaded: bool) -> Operation:
         "barnabas bench, pipelined sockets",
         ("p99_ms", "mb_per_s"),
     )
-    return Operation(info, run, peers=PEERS, repetitions=2)
+    return Operation(info, run, peers=PEERS, repetitions=2, is_warmed_up=not is_loaded)
 
 
 def _produce_speed(is_loaded: bool) -> Operation:
@@ -98,7 +99,7 @@ def _produce_speed(is_loaded: bool) -> Operation:
         "barnabas bench, pipelined sockets",
         ("p99_ms", "mb_per_s"),
     )
-    return Operation(info, run, peers=PEERS, repetitions=2)
+    return Operation(info, run, peers=PEERS, repetitions=2, is_warmed_up=not is_loaded)
 
 
 def _beside_heartbeats(peer: Peer, heartbeats_per_s: float | None, **options: object) -> Measured:
@@ -115,6 +116,6 @@ def _beside_heartbeats(peer: Peer, heartbeats_per_s: float | None, **options: ob
             connections=4,
             in_flight=4,
             warm_up=WARM_UP_S,
-            duration=2 * SECONDS,
+            duration=PRODUCE_S,
             **options,
         )

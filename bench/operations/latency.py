@@ -13,6 +13,7 @@ from bench.results import OperationInfo
 PEERS = ("barnabas", "kafka")  # Tansu keeps up with a quarter of the rate
 RATE = 10_000  # records a second
 RECORD_BYTES = 100
+TOOL_RECORDS = 5_000
 COLD_BYTES = 2_000_000_000
 COLD_RECORD_BYTES = 1000
 LATENCY = ("p50_ms", "p99_ms", "p999_ms")
@@ -60,7 +61,7 @@ def _end_to_end(
 def _tool() -> Operation:
     def run(peer: Peer) -> Measured:
         with peer.topic(1) as topic:
-            return kafka_tools.end_to_end_latency(peer, topic, 10_000, RECORD_BYTES)
+            return kafka_tools.end_to_end_latency(peer, topic, TOOL_RECORDS, RECORD_BYTES)
 
     info = OperationInfo(
         "java-end-to-end",
@@ -79,9 +80,10 @@ def _beside_cold_reader(is_read: bool) -> Operation:
                 full = _produce(peer, hot, 0)
                 peer.half_load = full.metrics["requests_per_s"] * HALF
             records = COLD_BYTES // COLD_RECORD_BYTES
-            options = {"record_size": COLD_RECORD_BYTES, "batch_size": 128 << 10}
-            native_load.run(peer, "produce", cold, warm_up=0, records=records, **options)
-            _drop_from_page_cache(peer, cold)
+            if is_read:
+                options = {"record_size": COLD_RECORD_BYTES, "batch_size": 128 << 10}
+                native_load.run(peer, "produce", cold, warm_up=0, records=records, **options)
+                _drop_from_page_cache(peer, cold)
             with ThreadPoolExecutor(1) as pool, ColdReads(peer) as reads:
                 produced = pool.submit(_produce, peer, hot, peer.half_load)
                 if is_read:

@@ -1,10 +1,13 @@
-"""Throughput at saturation: acks, partitions and codecs, with the native generator."""
+"""Throughput at saturation: acks, partitions and codecs, with the native generator and with
+librdkafka.
+"""
 
+from collections.abc import Callable
 from typing import Any
 
-from bench import native_load
+from bench import librdkafka, native_load
 from bench.kernel import Kernel
-from bench.operation import NATIVE, Operation
+from bench.operation import LIBRDKAFKA, NATIVE, Operation
 from bench.peer import Measured, Peer
 from bench.results import OperationInfo
 
@@ -14,18 +17,31 @@ CONNECTIONS = 4
 IN_FLIGHT = 4
 SECONDS = 0.8
 WARM_UP_S = 0.3
-FILL_RECORDS = 300_000
+FILL_RECORDS = 150_000
 CODECS = ("none", "lz4", "zstd")
 PARTITIONS = (1, 16, 100)
 ACKS = ("1", "all")
 REPETITIONS = 2
 PRODUCE_WRITES_GB = 1.0
-FETCH_WRITES_GB = 0.3
+FETCH_WRITES_GB = 0.2
+CLIENT_PAYLOAD_BYTES = 80_000_000
+CLIENT_WRITES_GB = 0.1
+SHOWN = ("mb_per_s", "cpu_s_per_gb")
 
 
 def operations() -> list[Operation]:
-    produce = [_produce(a, p, c) for c in CODECS for p in PARTITIONS for a in ACKS]
-    return produce + [_fetch(p, c) for c in CODECS for p in PARTITIONS]
+    written = [(a, p, c) for c in CODECS for p in PARTITIONS for a in ACKS]
+    read = [(p, c) for c in CODECS for p in PARTITIONS]
+    return [
+        *(_produce(*cell) for cell in written),
+        *(_fetch(*cell) for cell in read),
+        *(_client_produce(*cell) for cell in written),
+        *(_client_fetch(*cell) for cell in read),
+    ]
+
+
+def _title(what: str, partitions: int, codec: str) -> str:
+    return f"{what}, {partitions} partition{'s'[: partitions > 1]}, {codec}"
 
 
 def _connections(partitions: int) -> int:
@@ -60,10 +76,10 @@ def _produce(acks: str, partitions: int, codec: str) -> Operation:
 
     info = OperationInfo(
         f"produce-acks-{acks}-{partitions}p-{codec}",
-        f"produce, acks {acks}, {partitions} partition{'s'[: partitions > 1]}, {codec}",
+        _title(f"produce, acks {acks}", partitions, codec),
         "Produce at saturation",
         NATIVE,
-        ("mb_per_s", "cpu_s_per_gb"),
+        SHOWN,
     )
     is_plain = codec == "none" and acks == "all" and partitions == 16
     return Operation(
@@ -73,6 +89,7 @@ def _produce(acks: str, partitions: int, codec: str) -> Operation:
         repetitions=REPETITIONS,
         is_core=is_plain,
         writes_gb=PRODUCE_WRITES_GB,
+        is_warmed_up=partitions == 1 and acks == ACKS[0],
     )
 
 
@@ -98,10 +115,10 @@ def _fetch(partitions: int, codec: str) -> Operation:
 
     info = OperationInfo(
         f"fetch-{partitions}p-{codec}",
-        f"fetch, {partitions} partition{'s'[: partitions > 1]}, {codec}",
+        _title("fetch", partitions, codec),
         "Fetch at saturation",
         NATIVE,
-        ("mb_per_s", "cpu_s_per_gb"),
+        SHOWN,
     )
     is_plain = codec == "none" and partitions == 16
     return Operation(
@@ -111,4 +128,57 @@ def _fetch(partitions: int, codec: str) -> Operation:
         repetitions=REPETITIONS,
         is_core=is_plain,
         writes_gb=FETCH_WRITES_GB,
+        is_warmed_up=partitions == 1,
+    )
+
+
+def _client_operation(
+    what: str, name: str, title: str, run: Callable[[Peer, str], Measured], partitions: int
+) -> Operation:
+    def run_with_topic(peer: Peer) -> Measured:
+        with peer.topic(partitions) as topic:
+            return run(peer, topic)
+
+    info = OperationInfo(name, title, f"{what}, one librdkafka client", LIBRDKAFKA, SHOWN)
+    return Operation(
+        info,
+        run_with_topic,
+        repetitions=1,
+        writes_gb=CLIENT_WRITES_GB,
+        is_warmed_up=False,
+    )
+
+
+def _write(peer: Peer, topic: str, acks: str, codec: str) -> Measured:
+    return librdkafka.produce(
+        peer,
+        topic,
+        RECORD_BYTES,
+        CLIENT_PAYLOAD_BYTES,
+        {"acks": acks, "compression.type": codec},
+        make_value=librdkafka.random_words,
+    )
+
+
+def _client_produce(acks: str, partitions: int, codec: str) -> Operation:
+    return _client_operation(
+        "Produce",
+        f"client-produce-acks-{acks}-{partitions}p-{codec}",
+        _title(f"produce, acks {acks}", partitions, codec),
+        lambda peer, topic: _write(peer, topic, acks, codec),
+        partitions,
+    )
+
+
+def _client_fetch(partitions: int, codec: str) -> Operation:
+    def run(peer: Peer, topic: str) -> Measured:
+        _write(peer, topic, ACKS[0], codec)
+        return librdkafka.fetch(peer, topic, partitions, RECORD_BYTES, CLIENT_PAYLOAD_BYTES)
+
+    return _client_operation(
+        "Fetch",
+        f"client-fetch-{partitions}p-{codec}",
+        _title("fetch", partitions, codec),
+        run,
+        partitions,
     )

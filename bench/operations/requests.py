@@ -72,7 +72,7 @@ def _client() -> Operation:
                 topic,
                 RECORD_BYTES,
                 CLIENT_RECORDS * RECORD_BYTES,
-                **{"batch.num.messages": 1, "acks": 1},
+                {"batch.num.messages": 1, "acks": 1},
             )
             per_record = found.metrics["cpu_s_per_gb"] * RECORD_BYTES / 1e9
             return Measured({**found.metrics, "cpu_us_per_request": per_record * 1e6})

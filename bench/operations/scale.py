@@ -86,7 +86,9 @@ def _partitions(count: int) -> Operation:
         axis_value=count,
     )
     peers = ("barnabas", "kafka") if count <= KAFKA_MOST_PARTITIONS else ("barnabas",)
-    return Operation(info, run, peers=peers, repetitions=2, writes_gb=3.0)
+    return Operation(
+        info, run, peers=peers, repetitions=2, writes_gb=3.0, is_warmed_up=count == PARTITIONS[0]
+    )
 
 
 def _connections(count: int) -> Operation:
@@ -102,7 +104,7 @@ def _connections(count: int) -> Operation:
                 connections=count,
                 in_flight=5,
                 warm_up=1.0 + count / 1000,
-                duration=2 * SECONDS,
+                duration=SECONDS,
             )
 
     info = OperationInfo(
@@ -115,7 +117,9 @@ def _connections(count: int) -> Operation:
         axis_value=count,
     )
     peers = ("barnabas", "kafka") if count <= KAFKA_MOST_CONNECTIONS else ("barnabas",)
-    return Operation(info, run, peers=peers, repetitions=2, writes_gb=3.0)
+    return Operation(
+        info, run, peers=peers, repetitions=2, writes_gb=0.5, is_warmed_up=count == CONNECTIONS[0]
+    )
 
 
 def _idle_connections() -> Operation:

@@ -20,9 +20,31 @@ constexpr size_t kVariants = 8;              // templates of a group
 constexpr size_t kCutBytes = 64 << 20;       // of kept compressed batches, a worker
 constexpr int32_t kMaxRecords = 1 << 20;     // of a batch
 
-/// Letters, as Kafka's own load generator sends: codecs find something to do, but not much.
+constexpr size_t kWords = 512;
+constexpr size_t kShortestWord = 3;
+constexpr size_t kLongestWord = 10;
+
+/// Words with a space behind each, the same in every run.
+std::vector<std::vector<uint8_t>> make_words() {
+  Random random(kWords);
+  std::vector<std::vector<uint8_t>> words(kWords);
+  for (auto& word : words) {
+    word.resize(kShortestWord + random.next() % (kLongestWord - kShortestWord + 1));
+    for (uint8_t& letter : word) letter = static_cast<uint8_t>('a' + random.next() % 26);
+    word.push_back(' ');
+  }
+  return words;
+}
+
+/// Random words: codecs find in them about what they find in a log file.
 void fill_text(MutableBytes out, Random& random) {
-  for (uint8_t& byte : out) byte = static_cast<uint8_t>('A' + random.next() % 26);
+  static const auto words = make_words();
+  while (!out.empty()) {
+    const auto& word = words[random.next() % kWords];
+    const size_t take = std::min(word.size(), out.size());
+    std::copy_n(word.begin(), take, out.begin());
+    out = out.subspan(take);
+  }
 }
 
 size_t varint_size(int64_t value) {

@@ -60,7 +60,7 @@ def _add_produce(commands: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser(
         "produce",
         help="send records as fast as they are taken, or at a rate",
-        description=f"Produces records of random letters. {_ABOUT} A latency is that of a record, "
+        description=f"Produces records of random words. {_ABOUT} A latency is that of a record, "
         "until it was acknowledged.",
         epilog="examples:\n"
         "  barnabas bench produce --create --partitions 4 --connections 4 --record-size 1000\n"
