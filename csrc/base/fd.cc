@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/file_system.h"
+
 namespace barnabas {
 
 void UniqueFd::reset() {
@@ -13,7 +15,7 @@ void UniqueFd::reset() {
 Result<UniqueFd> open_file(const std::string& path, int flags, unsigned mode) {
   int fd = -1;
   do {
-    fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+    fd = file_system().open(path.c_str(), flags | O_CLOEXEC, mode);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) return system_error(path);
   return UniqueFd(fd);
@@ -21,7 +23,8 @@ Result<UniqueFd> open_file(const std::string& path, int flags, unsigned mode) {
 
 Status write_all_at(int fd, ByteView bytes, uint64_t offset, const std::string& path) {
   while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t n =
+        file_system().pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (n < 0) {
       if (errno == EINTR) continue;
       return system_error(path);
@@ -36,8 +39,8 @@ Status write_all_at(int fd, ByteView bytes, uint64_t offset, const std::string& 
 Result<size_t> read_at(int fd, MutableBytes out, uint64_t offset, const std::string& path) {
   size_t done = 0;
   while (done < out.size()) {
-    const ssize_t n =
-        ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t n = file_system().pread(fd, out.data() + done, out.size() - done,
+                                          static_cast<off_t>(offset + done));
     if (n < 0) {
       if (errno == EINTR) continue;
       return system_error(path);
@@ -48,15 +51,34 @@ Result<size_t> read_at(int fd, MutableBytes out, uint64_t offset, const std::str
   return done;
 }
 
+Status truncate_file(int fd, uint64_t size, const std::string& path) {
+  if (file_system().ftruncate(fd, static_cast<off_t>(size)) != 0) return system_error(path);
+  return {};
+}
+
+Status rename_file(const std::string& from, const std::string& to) {
+  if (file_system().rename(from.c_str(), to.c_str()) != 0) return system_error(from);
+  return {};
+}
+
+Status remove_file(const std::string& path) {
+  if (file_system().unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
+  return {};
+}
+
 Status sync_data(int fd, const std::string& path) {
-  if (::fdatasync(fd) != 0) return system_error(path);
+  if (file_system().fdatasync(fd) != 0) return system_error(path);
+  return {};
+}
+
+Status sync_file(int fd, const std::string& path) {
+  if (file_system().fsync(fd) != 0) return system_error(path);
   return {};
 }
 
 Status sync_directory(const std::string& path) {
   BARNABAS_ASSIGN(UniqueFd fd, open_file(path, O_RDONLY | O_DIRECTORY));
-  if (::fsync(fd.get()) != 0) return system_error(path);
-  return {};
+  return sync_file(fd.get(), path);
 }
 
 }  // namespace barnabas

@@ -56,8 +56,16 @@ Status write_all_at(int fd, ByteView bytes, uint64_t offset, const std::string& 
 /// Reads until `out` is full or the file ends; returns the bytes read.
 Result<size_t> read_at(int fd, MutableBytes out, uint64_t offset, const std::string& path);
 
+/// ftruncate(2), to shorten or to lengthen.
+Status truncate_file(int fd, uint64_t size, const std::string& path);
+/// rename(2), over what has that name. Errors carry `from`.
+Status rename_file(const std::string& from, const std::string& to);
+/// unlink(2); one that is not there is no error.
+Status remove_file(const std::string& path);
+
 /// fdatasync(2) / fsync(2). Never retried: after a failure the page may already be marked clean.
 Status sync_data(int fd, const std::string& path);
+Status sync_file(int fd, const std::string& path);
 /// fsyncs a directory, which makes the names in it durable.
 Status sync_directory(const std::string& path);
 

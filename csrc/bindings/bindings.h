@@ -12,6 +12,7 @@ void bind_reports(pybind11::module_& module);
 void bind_shape(pybind11::module_& module);
 void bind_log_sink(pybind11::module_& module);
 void bind_loadgen(pybind11::module_& module);
+void bind_faults(pybind11::module_& module);
 
 /// Waits until the Python sink has the log lines so far. Requires the GIL, releases it.
 void flush_log_lines();

@@ -14,4 +14,5 @@ PYBIND11_MODULE(_core, module) {
   bind_shape(module);
   bind_log_sink(module);
   bind_loadgen(module);
+  bind_faults(module);
 }

@@ -98,6 +98,7 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::open_log(const storage::To
   options.recovery_point = checkpointed(recovery_points_, name);
   options.log_start_offset = checkpointed(log_start_offsets_, name);
   options.topic_id = topic_id;
+  options.health = health_;
   const std::string path = path_of(name);
   if (options.recovery_point > 0 && ::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
     barnabas::log(LogLevel::kError, "store",
@@ -123,6 +124,7 @@ Result<std::vector<std::unique_ptr<storage::Log>>> PartitionStore::create_logs(
     const storage::TopicPartition name{topic, partition};
     storage::LogOpenOptions options;
     options.topic_id = topic_id;
+    options.health = health_;
     auto log = storage::Log::open(path_of(name), name, config, options, fds_, clock_);
     if (!log.ok()) {
       status = std::move(log).error();
@@ -139,7 +141,7 @@ Result<std::vector<std::unique_ptr<storage::Log>>> PartitionStore::create_logs(
 Result<std::string> PartitionStore::set_aside(const storage::TopicPartition& name) {
   const std::string from = path_of(name);
   std::string to = directory_->path() + "/" + unique_name(name, storage::kStraySuffix);
-  if (std::rename(from.c_str(), to.c_str()) != 0) return system_error(from);
+  BARNABAS_TRY(rename_file(from, to));
   BARNABAS_TRY(sync_directory(directory_->path()));
   return to;
 }
@@ -148,7 +150,7 @@ Status PartitionStore::remove(const storage::TopicPartition& name) {
   const std::string from = path_of(name);
   // Out of sight in one step: a half-removed directory must not be taken for a partition.
   const std::string doomed = directory_->path() + "/" + unique_name(name, storage::kDeleteSuffix);
-  if (std::rename(from.c_str(), doomed.c_str()) != 0) return system_error(from);
+  BARNABAS_TRY(rename_file(from, doomed));
   return remove_tree(doomed);
 }
 

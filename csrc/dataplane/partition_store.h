@@ -78,6 +78,8 @@ class PartitionStore {
   };
 
   const std::unique_ptr<storage::LogDir> directory_;
+  const std::shared_ptr<storage::DirectoryHealth> health_ =
+      std::make_shared<storage::DirectoryHealth>();
   storage::FdCache fds_;
   Clock& clock_;
 

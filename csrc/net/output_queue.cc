@@ -1,6 +1,5 @@
 #include "net/output_queue.h"
 
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -9,6 +8,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/file_system.h"
 
 namespace barnabas::net {
 namespace {
@@ -158,7 +158,7 @@ OutputQueue::FlushResult OutputQueue::send_file(int fd, Frame& frame, const File
     auto position = static_cast<off_t>(slice.position + frame.chunk_sent);
     const size_t wanted =
         static_cast<size_t>(std::min(slice.length - frame.chunk_sent, end - bytes_sent_));
-    const ssize_t n = ::sendfile(fd, slice.file->get(), &position, wanted);
+    const ssize_t n = file_system().sendfile(fd, slice.file->get(), &position, wanted);
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return FlushResult::kBlocked;

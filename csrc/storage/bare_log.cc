@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "base/file_system.h"
 #include "base/logger.h"
 
 namespace barnabas::storage {
@@ -66,7 +67,7 @@ Result<std::unique_ptr<BareLog>> BareLog::open(const std::string& directory,
     BARNABAS_TRY(refuse_inside_a_running_broker(directory));
     BARNABAS_ASSIGN(bare->lock_, open_file(directory, O_RDONLY | O_DIRECTORY));
     if (::flock(bare->lock_.get(), LOCK_EX | LOCK_NB) != 0) return in_use(directory);
-    options.clean_shutdown = ::unlink((directory + kCleanMarker).c_str()) == 0;
+    options.clean_shutdown = file_system().unlink((directory + kCleanMarker).c_str()) == 0;
     if (options.clean_shutdown) BARNABAS_TRY(sync_directory(directory));
   }
   BARNABAS_ASSIGN(bare->log_,

@@ -47,7 +47,7 @@ Status replace_file(const std::string& path, ByteView content, Durability durabi
     BARNABAS_TRY(write_all_at(fd.get(), content, 0, temporary));
     if (durability == Durability::kNow) BARNABAS_TRY(sync_data(fd.get(), temporary));
   }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return system_error(path);
+  BARNABAS_TRY(rename_file(temporary, path));
   if (durability == Durability::kNow) {
     BARNABAS_TRY(sync_directory(std::filesystem::path(path).parent_path().string()));
   }

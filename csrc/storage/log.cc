@@ -1,11 +1,11 @@
 #include "storage/log.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cassert>
-#include <cstring>
 
+#include "base/fd.h"
+#include "base/file_system.h"
 #include "base/logger.h"
 #include "storage/fd_cache.h"
 #include "storage/log_file_name.h"
@@ -16,7 +16,7 @@ namespace barnabas::storage {
 Result<std::unique_ptr<Log>> Log::open(const std::string& directory, TopicPartition name,
                                        const LogConfig& config, const LogOpenOptions& options,
                                        FdCache& fds, Clock& clock) {
-  const bool is_new = !options.read_only && ::mkdir(directory.c_str(), 0755) == 0;
+  const bool is_new = !options.read_only && file_system().mkdir(directory.c_str(), 0755) == 0;
   if (!is_new && !options.read_only && errno != EEXIST) return system_error(directory);
   std::optional<Uuid> topic_id;
   if (!is_new) topic_id = read_partition_metadata(directory);
@@ -34,17 +34,18 @@ Result<std::unique_ptr<Log>> Log::open(const std::string& directory, TopicPartit
   BARNABAS_ASSIGN(LoadedLog loaded, loader.load());
   return std::unique_ptr<Log>(
       std::make_unique<LogImpl>(directory, std::move(name), config, topic_id.value_or(Uuid{}),
-                                std::move(loaded), is_new, options.read_only, fds, clock));
+                                std::move(loaded), is_new, options, fds, clock));
 }
 
 LogImpl::LogImpl(std::string directory, TopicPartition name, const LogConfig& config,
-                 const Uuid& topic_id, LoadedLog loaded, bool is_new, bool read_only, FdCache& fds,
-                 Clock& clock)
+                 const Uuid& topic_id, LoadedLog loaded, bool is_new, const LogOpenOptions& options,
+                 FdCache& fds, Clock& clock)
     : directory_at_open_(std::move(directory)),
       name_(std::move(name)),
       topic_id_(topic_id),
-      read_only_(read_only),
+      read_only_(options.read_only),
       report_(std::move(loaded.report)),
+      health_(options.health ? options.health : std::make_shared<DirectoryHealth>()),
       fds_(fds),
       clock_(clock),
       log_start_offset_(loaded.log_start_offset),
@@ -77,8 +78,11 @@ void LogImpl::forget_files() {
 }
 
 Status LogImpl::check_writable() const {
-  if (offline_.load()) {
-    return Error{ErrorCode::kKafkaStorageError, name_.to_string() + ": the log is offline", EIO};
+  if (offline()) {
+    const char* const what = health_->failed()
+                                 ? ": its log directory is offline since an fsync failed"
+                                 : ": the log is offline";
+    return Error{ErrorCode::kKafkaStorageError, name_.to_string() + what, EIO};
   }
   if (read_only_) {
     return Error{ErrorCode::kKafkaStorageError, name_.to_string() + ": opened for reading only", 0};
@@ -221,12 +225,11 @@ Result<bool> LogImpl::write_batches(ByteView bytes, WriteTarget target) {
   Status written = write_all_at(fd, bytes, target.position, what);
   if (!written.ok()) {
     // Whatever part got there must go: the next batch is to start at the same byte.
-    const bool taken_back = ::ftruncate(fd, static_cast<off_t>(target.position)) == 0;
-    const int truncate_errno = errno;
+    const Status taken_back = truncate_file(fd, target.position, what);
     Error error = std::move(written).error();
     error.message = name_.to_string() + ": " + error.message;
-    if (!taken_back) {
-      go_offline(error.message + "; taking it back: " + std::strerror(truncate_errno));
+    if (!taken_back.ok()) {
+      go_offline(error.message + "; taking it back: " + taken_back.error().message);
     }
     return error;
   }

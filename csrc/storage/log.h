@@ -25,6 +25,7 @@
 #include "base/result.h"
 #include "base/uuid.h"
 #include "record/batch.h"
+#include "storage/directory_health.h"
 #include "storage/log_config.h"
 #include "storage/topic_partition.h"
 
@@ -89,6 +90,8 @@ struct LogOpenOptions {
   /// Changes no file: nothing is cut, rebuilt or written; reading ends before the first invalid
   /// batch.
   bool read_only = false;
+  /// Of the directory that the log's lies in; null: of this log alone.
+  std::shared_ptr<DirectoryHealth> health;
 };
 
 class Log {
@@ -111,8 +114,9 @@ class Log {
   /// or a later one.
   virtual void begin_leader_epoch(int32_t leader_epoch) = 0;
   /// fdatasync of everything below the log end; moves the recovery point. Returns the offset up to
-  /// which all is durable. Blocks: disk threads only. When an fsync failed the log is offline;
-  /// after another failure all is as it was, and a later flush may succeed.
+  /// which all is durable. Blocks: disk threads only. When an fsync failed the log is offline, and
+  /// so is every other that shares its DirectoryHealth; after another failure all is as it was, and
+  /// a later flush may succeed.
   virtual Result<int64_t> flush() = 0;
   /// Begins a new segment, unless the active one is empty.
   virtual Status roll() = 0;

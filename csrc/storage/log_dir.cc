@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "base/fd.h"
+#include "base/file_system.h"
 #include "base/logger.h"
 #include "base/thread_annotations.h"
 #include "base/uuid.h"
@@ -257,7 +258,9 @@ Status LogDir::write_high_watermarks(const OffsetCheckpoint& offsets) {
 
 Status LogDir::mark_in_use() {
   const std::string path = state_->file(kCleanShutdownName);
-  if (::unlink(path.c_str()) != 0) return errno == ENOENT ? Status() : system_error(path);
+  if (file_system().unlink(path.c_str()) != 0) {
+    return errno == ENOENT ? Status() : system_error(path);
+  }
   // Durable before the first write: a power cut from now on must not look like a clean stop.
   return sync_directory(state_->path);
 }

@@ -38,11 +38,10 @@ Result<std::vector<NamedFile>> list_offset_files(const std::string& directory) {
   return files;
 }
 
-Status remove_file(const std::string& directory, const std::string& name, const char* why) {
+Status remove_named(const std::string& directory, const std::string& name, const char* why) {
   const std::string path = directory + "/" + name;
   log(LogLevel::kInfo, "storage", "removing " + path + ": " + why);
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
-  return {};
+  return remove_file(path);
 }
 
 /// The offset after the last batch of a complete segment file.
@@ -67,7 +66,7 @@ Status finish_swaps(const std::string& directory, const std::vector<NamedFile>& 
   }
   for (const NamedFile& file : files) {
     if (!file.suffix.ends_with(suffix::kSwap) && file.offset >= first && file.offset < end) {
-      BARNABAS_TRY(remove_file(directory, file.name, "compacted into a segment swapped in"));
+      BARNABAS_TRY(remove_named(directory, file.name, "compacted into a segment swapped in"));
     }
   }
   for (const NamedFile& file : files) {
@@ -75,7 +74,7 @@ Status finish_swaps(const std::string& directory, const std::vector<NamedFile>& 
     const std::string from = directory + "/" + file.name;
     const std::string to = from.substr(0, from.size() - suffix::kSwap.size());
     log(LogLevel::kInfo, "storage", "finishing the swap of " + from);
-    if (::rename(from.c_str(), to.c_str()) != 0) return system_error(from);
+    BARNABAS_TRY(rename_file(from, to));
   }
   return {};
 }
@@ -85,9 +84,9 @@ Status remove_leftovers(const std::string& directory) {
   int64_t first_cleaned = INT64_MAX;
   for (const NamedFile& file : files) {
     if (file.suffix.ends_with(suffix::kDeleted)) {
-      BARNABAS_TRY(remove_file(directory, file.name, "it was being deleted"));
+      BARNABAS_TRY(remove_named(directory, file.name, "it was being deleted"));
     } else if (file.suffix.ends_with(suffix::kTemporary)) {
-      BARNABAS_TRY(remove_file(directory, file.name, "it was being written"));
+      BARNABAS_TRY(remove_named(directory, file.name, "it was being written"));
     } else if (file.suffix.ends_with(suffix::kCleaned)) {
       first_cleaned = std::min(first_cleaned, file.offset);
     }
@@ -95,12 +94,12 @@ Status remove_leftovers(const std::string& directory) {
   // Swaps first: once the .cleaned files are gone, nothing tells a bad swap from a good one.
   for (const NamedFile& file : files) {
     if (file.suffix.ends_with(suffix::kSwap) && file.offset >= first_cleaned) {
-      BARNABAS_TRY(remove_file(directory, file.name, "part of an unfinished split"));
+      BARNABAS_TRY(remove_named(directory, file.name, "part of an unfinished split"));
     }
   }
   for (const NamedFile& file : files) {
     if (file.suffix.ends_with(suffix::kCleaned)) {
-      BARNABAS_TRY(remove_file(directory, file.name, "an unfinished compaction"));
+      BARNABAS_TRY(remove_named(directory, file.name, "an unfinished compaction"));
     }
   }
   return {};
@@ -146,7 +145,7 @@ Result<LogFiles> tidy_log_directory(const std::string& directory) {
                           file.suffix == suffix::kTimeIndex ||
                           file.suffix == suffix::kTransactionIndex;
     if (is_index && !found.segments.contains(file.offset)) {
-      BARNABAS_TRY(remove_file(directory, file.name, "an index without a log"));
+      BARNABAS_TRY(remove_named(directory, file.name, "an index without a log"));
     }
   }
   return found;

@@ -37,8 +37,7 @@ SyncResult sync_file_if_exists(const std::string& path) {
 SyncResult sync_names(const std::string& directory) {
   auto fd = open_file(directory, O_RDONLY | O_DIRECTORY);
   if (!fd.ok()) return {std::move(fd).error(), false};
-  if (::fsync(fd->get()) != 0) return synced(system_error(directory));
-  return {};
+  return synced(sync_file(fd->get(), directory));
 }
 
 }  // namespace
@@ -48,7 +47,7 @@ Result<int64_t> LogImpl::flush() {
   FlushPlan plan;
   {
     MutexLock lock(mutex_);
-    if (offline_.load() || read_only_) return check_writable().error();
+    if (offline() || read_only_) return check_writable().error();
     plan.end_offset = log_end_offset_.load();
     if (plan.end_offset == recovery_point_.load() && !names_changed_ && !epochs_changed_) {
       last_flush_ms_ = clock_.monotonic_ms();
@@ -60,7 +59,10 @@ Result<int64_t> LogImpl::flush() {
   }
   bool fsync_failed = false;
   const Status done = sync(plan, fsync_failed);
-  if (fsync_failed) go_offline(done.error().message);
+  if (fsync_failed) {
+    go_offline(done.error().message);
+    health_->fail();
+  }
   MutexLock lock(mutex_);
   if (!done.ok()) {
     epochs_changed_ |= plan.epoch_lines.has_value();

@@ -34,7 +34,7 @@ namespace barnabas::storage {
 class LogImpl final : public Log {
  public:
   LogImpl(std::string directory, TopicPartition name, const LogConfig& config, const Uuid& topic_id,
-          LoadedLog loaded, bool is_new, bool read_only, FdCache& fds, Clock& clock);
+          LoadedLog loaded, bool is_new, const LogOpenOptions& options, FdCache& fds, Clock& clock);
   ~LogImpl() override;
 
   Result<AppendInfo> append(const AppendBatch& batch, int32_t leader_epoch) override;
@@ -63,7 +63,7 @@ class LogImpl final : public Log {
   }
   [[nodiscard]] uint64_t size_bytes() const override;
   [[nodiscard]] size_t segment_count() const override;
-  [[nodiscard]] bool offline() const override { return offline_.load(); }
+  [[nodiscard]] bool offline() const override { return offline_.load() || health_->failed(); }
   [[nodiscard]] const Uuid& topic_id() const override { return topic_id_; }
   [[nodiscard]] const RecoveryReport& recovery_report() const override { return report_; }
   [[nodiscard]] const std::string& directory() const override;
@@ -184,6 +184,7 @@ class LogImpl final : public Log {
   const Uuid topic_id_;
   const bool read_only_;
   const RecoveryReport report_;
+  const std::shared_ptr<DirectoryHealth> health_;
   FdCache& fds_;
   Clock& clock_;
 

@@ -252,7 +252,7 @@ Status LogLoader::drop_segments_from(size_t first) {
          {suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTransactionIndex, suffix::kLog}) {
       const std::string path = path_of(base_offset, file_suffix);
       fds_.forget(path);
-      if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
+      BARNABAS_TRY(remove_file(path));
     }
   }
   log_.segments.resize(first);
@@ -283,7 +283,7 @@ Status LogLoader::drop_snapshots() {
       continue;
     }
     const std::string path = path_of(offset, suffix::kSnapshot);
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
+    BARNABAS_TRY(remove_file(path));
     it = log_.snapshots.erase(it);
   }
   return {};

@@ -101,8 +101,8 @@ Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
     BARNABAS_TRY(persist_indexes(segment, directory_));
   } else {
     // Ten thousand empty partitions need no twenty thousand empty indexes; stale ones must go.
-    ::unlink(path_of(segment.base_offset, suffix::kOffsetIndex).c_str());
-    ::unlink(path_of(segment.base_offset, suffix::kTimeIndex).c_str());
+    BARNABAS_TRY(remove_file(path_of(segment.base_offset, suffix::kOffsetIndex)));
+    BARNABAS_TRY(remove_file(path_of(segment.base_offset, suffix::kTimeIndex)));
   }
   return bad;
 }
@@ -131,8 +131,7 @@ Status LogLoader::cut(Segment& segment, const std::string& path, int fd, uint64_
     log_.report.bytes_cut += bytes;
     warn(what + "a torn tail, cut off " + std::to_string(bytes) + " bytes");
   }
-  if (::ftruncate(fd, static_cast<off_t>(position)) != 0) return system_error(path);
-  return {};
+  return truncate_file(fd, position, path);
 }
 
 }  // namespace barnabas::storage

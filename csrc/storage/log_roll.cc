@@ -53,8 +53,11 @@ Status LogImpl::roll_segment() {
   if (!indexed) {
     // A short index would be believed after a restart; without one it is rebuilt, there or by
     // maintain().
-    ::unlink(offsets.path.c_str());
-    ::unlink(times.path.c_str());
+    for (const std::string& file : {offsets.path, times.path}) {
+      if (const Status removed = remove_file(file); !removed.ok()) {
+        log(LogLevel::kWarning, "storage", removed.error().message);
+      }
+    }
   }
   MutexLock lock(mutex_);
   old->offset_index.entries.reset(indexed ? old->offset_index.entries.count() : 0);

@@ -61,10 +61,9 @@ Status LogImpl::truncate_to(int64_t offset) {
   remove_segments(doomed);
   std::string path;
   BARNABAS_ASSIGN(const SharedFd file, open_log_file(holder, &path));
-  if (::ftruncate(file->get(), static_cast<off_t>(end_position)) != 0) {
-    const Error error = system_error(path);
-    go_offline(error.message + " in a truncation");
-    return error;
+  if (const Status cut = truncate_file(file->get(), end_position, path); !cut.ok()) {
+    go_offline(cut.error().message + " in a truncation");
+    return cut;
   }
   // Truncation is rare: building the indexes anew is simpler than cutting them, and as right.
   BARNABAS_TRY(rebuild_indexes(holder));
@@ -130,7 +129,7 @@ Status LogImpl::reload_producers(int64_t offset) {
   }
   for (auto it = snapshots.upper_bound(offset); it != snapshots.end(); it = snapshots.erase(it)) {
     const std::string path = log_file_path(directory, *it, suffix::kSnapshot);
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
+    BARNABAS_TRY(remove_file(path));
   }
   ProducerLoader loader(directory, fds_, segments, snapshots, clock_.wall_ms());
   BARNABAS_TRY(loader.load(offset));
@@ -193,11 +192,11 @@ void LogImpl::remove_segments(const std::vector<SegmentPtr>& doomed) {
       const std::string path = log_file_path(directory, segment->base_offset, file_suffix);
       std::string gone = path + std::string(suffix::kDeleted);
       fds_.forget(path);
-      if (::rename(path.c_str(), gone.c_str()) == 0) {
+      if (const Status renamed = rename_file(path, gone); renamed.ok()) {
         doomed_.push_back({std::move(gone), due_ms});
         next_due_ms_.store(doomed_.front().due_ms);
-      } else if (errno != ENOENT) {
-        log(LogLevel::kWarning, "storage", system_error(path).message);
+      } else if (renamed.error().sys_errno != ENOENT) {
+        log(LogLevel::kWarning, "storage", renamed.error().message);
       }
     }
   }
@@ -221,7 +220,7 @@ Status LogImpl::mark_deleted() {
       }
     }
   }
-  if (::rename(from.c_str(), to.c_str()) != 0) return system_error(from);
+  BARNABAS_TRY(rename_file(from, to));
   {
     MutexLock lock(mutex_);
     directory_ = to;
@@ -286,7 +285,11 @@ void LogImpl::remove_due_files() {
     next_due_ms_.store(doomed_.empty() ? INT64_MAX : doomed_.front().due_ms);
   }
   // Unlinking a large file takes a while: not under the lock that appends need.
-  for (const std::string& path : due) ::unlink(path.c_str());
+  for (const std::string& path : due) {
+    if (const Status removed = remove_file(path); !removed.ok()) {
+      log(LogLevel::kWarning, "storage", removed.error().message);
+    }
+  }
 }
 
 size_t LogImpl::count_expired(int64_t high_watermark, int64_t now_ms) const {

@@ -38,7 +38,7 @@ Result<bool> ProducerLoader::load_snapshot(int64_t until) {
     }
     log(LogLevel::kWarning, "storage",
         decoded.error().message + ": not used, an older one and the log make up for it");
-    if (!read_only_ && ::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
+    if (!read_only_) BARNABAS_TRY(remove_file(path));
     it = snapshots_.erase(it);
   }
   return false;

@@ -67,10 +67,7 @@ Status write_pending(const PendingIndex& pending) {
   BARNABAS_ASSIGN(const UniqueFd fd, open_file(pending.path, O_WRONLY | O_CREAT));
   BARNABAS_TRY(write_all_at(fd.get(), pending.bytes, pending.position, pending.path));
   // What may follow is left over from before a crash or a truncation.
-  if (::ftruncate(fd.get(), static_cast<off_t>(pending.position + pending.bytes.size())) != 0) {
-    return system_error(pending.path);
-  }
-  return {};
+  return truncate_file(fd.get(), pending.position + pending.bytes.size(), pending.path);
 }
 
 Status persist_indexes(Segment& segment, const std::string& directory) {

@@ -50,7 +50,7 @@ Result<uint64_t> set_aside_if_good(const std::string& log_path, int64_t base_off
     if (!good) return uint64_t{0};
   }
   const std::string aside = set_aside_path(log_path, 0);
-  if (::rename(log_path.c_str(), aside.c_str()) != 0) return system_error(log_path);
+  BARNABAS_TRY(rename_file(log_path, aside));
   return bytes;
 }
 

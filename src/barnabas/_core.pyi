@@ -268,3 +268,35 @@ def decompress(codec: int, data: bytes, limit: int) -> bytes:
     """codec: 0 none, 1 gzip, 2 snappy (both framings), 3 lz4, 4 zstd."""
 
 def compress(codec: int, data: bytes, level: int | None = None) -> bytes: ...
+
+class FileCall:
+    """A system call of a file, or of its name."""
+
+    OPEN: FileCall
+    WRITE: FileCall
+    READ: FileCall
+    SEND: FileCall
+    TRUNCATE: FileCall
+    SYNC: FileCall
+    RENAME: FileCall
+    UNLINK: FileCall
+    MAKE_DIRECTORY: FileCall
+
+class FaultEffect:
+    """How a call goes wrong, and what `value` of add_fault is then."""
+
+    FAIL: FaultEffect  # errno
+    SHORT: FaultEffect  # bytes
+    TEAR: FaultEffect  # bytes
+    DELAY: FaultEffect  # milliseconds
+    KILL_BEFORE: FaultEffect
+    KILL_AFTER: FaultEffect
+
+def add_fault(
+    call: FileCall, pattern: str, effect: FaultEffect, value: int, nth: int, times: int
+) -> int:
+    """For barnabas.testing.faults; returns its id."""
+
+def remove_fault(id: int) -> None: ...
+def count_fault(id: int) -> tuple[int, int]:
+    """How many calls matched, and how many were struck."""

@@ -1,0 +1,110 @@
+"""Faults of the file system under the brokers and logs of this process.
+
+    with faults.fail("write", "*/orders-0/*.log", error=errno.ENOSPC, times=1) as fault:
+        ...                                    # one append finds the disk full
+    assert fault.struck == 1
+
+A fault concerns one kind of call and the files whose whole path matches a pattern (as for a shell;
+`*` matches slashes, too; a rename is of its source). It strikes the `nth` such call from when it
+was made on, and those after it: `times` of them, or all. It lasts until `remove()`, or the end of
+its `with` block.
+"""
+
+import errno
+from types import TracebackType
+from typing import Literal
+
+from barnabas import _core
+from barnabas._core import FaultEffect, FileCall
+
+Call = Literal[
+    "open", "write", "read", "send", "truncate", "sync", "rename", "unlink", "make_directory"
+]
+_ALWAYS = 2**64 - 1
+
+
+class Fault:
+    """One that is in force. `matched` and `struck` count calls, from when it was made on."""
+
+    def __init__(self, call: Call, pattern: str, effect: FaultEffect, value: int, **when: int):
+        kind = getattr(FileCall, call.upper())
+        self._id = _core.add_fault(kind, pattern, effect, value, **when)
+        self._last: tuple[int, int] | None = None
+
+    @property
+    def matched(self) -> int:
+        """How many calls it concerned."""
+        return self._count()[0]
+
+    @property
+    def struck(self) -> int:
+        """How many of them went wrong because of it."""
+        return self._count()[1]
+
+    def remove(self) -> None:
+        """Lets all be well again. The counts stay. A second time does nothing."""
+        if self._last is None:
+            self._last = _core.count_fault(self._id)
+            _core.remove_fault(self._id)
+
+    def _count(self) -> tuple[int, int]:
+        return _core.count_fault(self._id) if self._last is None else self._last
+
+    def __enter__(self) -> "Fault":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+def _when(nth: int, times: int | None) -> dict[str, int]:
+    if nth < 1 or (times is not None and times < 1):
+        raise ValueError("nth and times count from 1")
+    return {"nth": nth, "times": _ALWAYS if times is None else times}
+
+
+def fail(
+    call: Call,
+    pattern: str = "*",
+    *,
+    error: int = errno.EIO,
+    nth: int = 1,
+    times: int | None = None,
+) -> Fault:
+    """The call does nothing and fails with an errno."""
+    return Fault(call, pattern, FaultEffect.FAIL, error, **_when(nth, times))
+
+
+def short(
+    call: Literal["write", "read", "send"],
+    pattern: str = "*",
+    *,
+    size: int,
+    nth: int = 1,
+    times: int | None = None,
+) -> Fault:
+    """The call does `size` bytes of what it was to, and says so."""
+    return Fault(call, pattern, FaultEffect.SHORT, size, **_when(nth, times))
+
+
+def tear(pattern: str = "*", *, size: int, nth: int = 1, times: int | None = None) -> Fault:
+    """A write puts `size` bytes there and fails with EIO."""
+    return Fault("write", pattern, FaultEffect.TEAR, size, **_when(nth, times))
+
+
+def delay(
+    call: Call, pattern: str = "*", *, seconds: float, nth: int = 1, times: int | None = None
+) -> Fault:
+    """The call takes so long."""
+    return Fault(call, pattern, FaultEffect.DELAY, round(seconds * 1000), **_when(nth, times))
+
+
+def kill(call: Call, pattern: str = "*", *, is_done: bool, nth: int = 1) -> Fault:
+    """The process gets SIGKILL, once the call is done or instead of it."""
+    effect = FaultEffect.KILL_AFTER if is_done else FaultEffect.KILL_BEFORE
+    return Fault(call, pattern, effect, 0, **_when(nth, 1))

@@ -1,0 +1,161 @@
+"""A disk that fails under a broker, and what its clients see of it."""
+
+import errno
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+import barnabas
+from barnabas.testing import faults
+
+STORAGE_ERROR = KafkaError.KAFKA_STORAGE_ERROR
+SYNCED = {"flush.messages": "1"}
+
+
+@pytest.fixture
+def broker(tmp_path: object) -> Iterator[barnabas.Broker]:
+    with barnabas.Broker(str(tmp_path)) as running:
+        running.create_topic("sound")
+        yield running
+
+
+class Client:
+    """Sends one record at a time, without a retry, and reads a partition from its start."""
+
+    def __init__(self, broker: barnabas.Broker) -> None:
+        self._servers = {"bootstrap.servers": broker.bootstrap_servers}
+        self._producer = Producer({**self._servers, "retries": 0, "acks": "all", "linger.ms": 0})
+
+    def send(self, topic: str, value: str) -> int | None:
+        """The error, or None: it was acknowledged."""
+        outcome: list[int | None] = []
+
+        def on_delivery(error: KafkaError | None, _: object) -> None:
+            outcome.append(None if error is None else error.code())
+
+        self._producer.produce(topic, value, partition=0, on_delivery=on_delivery)
+        assert self._producer.flush(30) == 0
+        return outcome[0]
+
+    def read(self, topic: str, count: int) -> list[str]:
+        consumer = Consumer(
+            {**self._servers, "group.id": "reader", "auto.offset.reset": "earliest"}
+        )
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        messages = consumer.consume(count, 10)
+        consumer.close()
+        assert all(message.error() is None for message in messages)
+        return [(message.value() or b"").decode() for message in messages]
+
+
+@pytest.fixture
+def client(broker: barnabas.Broker) -> Client:
+    return Client(broker)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_a_write_that_fails_is_refused_and_the_next_is_taken(
+    broker: barnabas.Broker, client: Client, error: int
+) -> None:
+    broker.create_topic("full")
+    assert client.send("full", "before") is None
+    with faults.fail("write", "*/full-0/*.log", error=error) as fault:
+        assert client.send("full", "refused") == STORAGE_ERROR
+        assert client.send("sound", "elsewhere") is None
+        assert client.read("full", 1) == ["before"]
+    assert fault.struck == 1
+    assert client.send("full", "after") is None
+    assert client.read("full", 2) == ["before", "after"]
+
+
+def test_a_torn_write_leaves_nothing_behind(broker: barnabas.Broker, client: Client) -> None:
+    broker.create_topic("torn")
+    with faults.tear("*/torn-0/*.log", size=40):
+        assert client.send("torn", "in part") == STORAGE_ERROR
+    assert client.send("torn", "whole") is None
+    assert client.read("torn", 1) == ["whole"]
+
+
+def test_short_writes_are_followed_up(broker: barnabas.Broker, client: Client) -> None:
+    broker.create_topic("short")
+    with faults.short("write", "*/short-0/*.log", size=7) as fault:
+        assert client.send("short", "in many parts") is None
+    assert fault.struck > 5
+    assert client.read("short", 1) == ["in many parts"]
+
+
+def test_a_failed_fsync_is_never_acknowledged_and_takes_the_directory_offline(
+    broker: barnabas.Broker, client: Client
+) -> None:
+    broker.create_topic("synced", config=SYNCED)
+    assert client.send("synced", "durable") is None
+    with faults.fail("sync", "*/synced-0/*.log", times=1) as fault:
+        assert client.send("synced", "lost") == STORAGE_ERROR
+    assert fault.struck == 1
+    # The disk is well again, as far as it says; what it dropped is not known.
+    assert client.send("synced", "later") == STORAGE_ERROR
+    assert client.send("sound", "beside it") == STORAGE_ERROR
+    with pytest.raises(barnabas.BarnabasError, match="offline"):
+        broker.close()
+
+
+def test_what_was_durable_before_a_failed_fsync_is_there_after_a_restart(tmp_path: object) -> None:
+    broker = barnabas.Broker(str(tmp_path))
+    broker.create_topic("synced", config=SYNCED)
+    client = Client(broker)
+    assert client.send("synced", "durable") is None
+    with faults.fail("sync", "*/synced-0/*.log", times=1):
+        assert client.send("synced", "lost") == STORAGE_ERROR
+    with pytest.raises(barnabas.BarnabasError, match="offline"):
+        broker.close()
+    with barnabas.Broker(str(tmp_path)) as broker:
+        client = Client(broker)
+        assert client.send("synced", "after") is None
+        found = client.read("synced", 3)
+    # What was not acknowledged may have made it; what was acknowledged did.
+    assert found in (["durable", "after"], ["durable", "lost", "after"])
+
+
+def test_a_read_that_fails_costs_one_connection_and_no_record(
+    broker: barnabas.Broker, client: Client
+) -> None:
+    broker.create_topic("unread")
+    assert client.send("unread", "here") is None
+    with faults.fail("send", "*/unread-0/*.log", times=1) as fault:
+        assert client.read("unread", 1) == ["here"]  # the client came again
+    assert fault.struck == 1
+
+
+def test_a_slow_fsync_delays_no_other_topic(broker: barnabas.Broker, client: Client) -> None:
+    broker.create_topic("slow", config=SYNCED)
+    other = Client(broker)
+    assert other.send("sound", "first") is None
+    with faults.delay("sync", "*/slow-0/*.log", seconds=2):
+        producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "linger.ms": 0})
+        producer.produce("slow", "waits", partition=0)
+        producer.poll(0.5)
+        begin = time.monotonic()
+        assert other.send("sound", "second") is None
+        took_s = time.monotonic() - begin
+        assert len(producer) == 1, "the slow one was not slow"
+        assert producer.flush(30) == 0
+    assert took_s < 0.5
+
+
+def test_a_fault_counts_and_ends_with_its_block(broker: barnabas.Broker, client: Client) -> None:
+    with faults.fail("write", "*/sound-0/*.log", nth=2, times=1) as fault:
+        assert client.send("sound", "1") is None
+        assert client.send("sound", "2") == STORAGE_ERROR
+        assert client.send("sound", "3") is None
+    assert (fault.matched, fault.struck) == (3, 1)
+    assert client.send("sound", "4") is None
+    assert client.read("sound", 3) == ["1", "3", "4"]
+
+
+def test_numbers_below_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="count from 1"):
+        faults.fail("write", nth=0)
+    with pytest.raises(ValueError, match="count from 1"):
+        faults.fail("write", times=0)
