@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/kafka_error.h"
 #include "base/thread_annotations.h"
@@ -54,6 +55,8 @@ struct PartitionRead {
   /// leader_epoch >= 0: the fetcher's log diverged from ours there (KIP-595); nothing is read.
   storage::EpochEndOffset diverging;
   storage::ReadSlice slice;
+  /// With read_committed: those that may have records in the slice.
+  std::vector<storage::AbortedTransaction> aborted;
 };
 
 class Partition : public std::enable_shared_from_this<Partition> {
@@ -72,8 +75,8 @@ class Partition : public std::enable_shared_from_this<Partition> {
   /// Null when the log could not be opened.
   [[nodiscard]] storage::Log* log() const { return log_.get(); }
   [[nodiscard]] int64_t high_watermark() const { return high_watermark_.load(); }
-  /// Until there are transactions: the high watermark.
-  [[nodiscard]] int64_t last_stable_offset() const { return high_watermark(); }
+  /// Below it every transaction is decided: what read_committed may see.
+  [[nodiscard]] int64_t last_stable_offset() const;
   [[nodiscard]] int64_t log_start_offset() const;
   /// Whether something waits for an fdatasync: one that failed for want of a descriptor or of room
   /// is to be tried again.
@@ -120,6 +123,7 @@ class Partition : public std::enable_shared_from_this<Partition> {
  private:
   void publish(int64_t high_watermark, uint64_t visible_bytes);
   void wake_watches(bool all) EXCLUDES(watch_mutex_);
+  bool is_due(Watch& watch, int64_t high_watermark, uint64_t visible) const REQUIRES(watch_mutex_);
   [[nodiscard]] ErrorCode check_leader_epoch(int32_t current_leader_epoch) const;
 
   const std::shared_ptr<const TopicIdentity> topic_;

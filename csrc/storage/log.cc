@@ -53,6 +53,8 @@ LogImpl::LogImpl(std::string directory, TopicPartition name, const LogConfig& co
       recovery_point_(loaded.recovery_point),
       active_base_offset_(loaded.segments.back()->base_offset),
       latest_epoch_(loaded.epochs.latest_epoch()),
+      first_unstable_offset_(loaded.producers.first_unstable_offset()),
+      last_abort_offset_(loaded.last_abort_offset),
       config_(config),
       directory_(directory_at_open_),
       segments_(std::move(loaded.segments)),
@@ -71,7 +73,7 @@ void LogImpl::forget_files() {
   MutexLock lock(mutex_);
   for (const SegmentPtr& segment : segments_) {
     for (const std::string_view file_suffix :
-         {suffix::kLog, suffix::kOffsetIndex, suffix::kTimeIndex}) {
+         {suffix::kLog, suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTransactionIndex}) {
       fds_.forget(path_of(*segment, file_suffix));
     }
   }
@@ -129,7 +131,8 @@ Result<AppendInfo> LogImpl::append(const AppendBatch& batch, int32_t leader_epoc
       info.log_append_time_ms = view.max_timestamp();
     }
     if (view.has_producer_id()) {
-      BARNABAS_ASSIGN(const auto earlier, producers_.check(view));
+      BARNABAS_ASSIGN(const auto earlier, producers_.check(view, batch.bytes, batch.producer,
+                                                           config_.verify_transactions));
       if (earlier) {
         info.base_offset = earlier->first_offset();
         info.last_offset = earlier->last_offset;
@@ -234,6 +237,7 @@ Result<bool> LogImpl::write_batches(ByteView bytes, WriteTarget target) {
     return error;
   }
   bool index_due = false;
+  bool transactions_due = false;
   bool needs_flush = false;
   {
     MutexLock lock(mutex_);
@@ -241,9 +245,11 @@ Result<bool> LogImpl::write_batches(ByteView bytes, WriteTarget target) {
     // In groups: an entry is due every 4 KiB of log, one write for each would double the calls.
     constexpr uint32_t kGroupEntries = 64;
     index_due = segments_.back()->offset_index.entries.pending_count() >= kGroupEntries;
+    transactions_due = segments_.back()->transaction_index.entries.pending_count() > 0;
     needs_flush = wants_flush();
   }
   if (index_due) persist_index_tails();
+  if (transactions_due) persist_transactions();
   return needs_flush;
 }
 
@@ -255,9 +261,7 @@ void LogImpl::publish(ByteView bytes) {
                                  view.size_bytes()};
     active.add_batch(view, config_.index_interval_bytes);
     recent_.add(position);
-    if (view.has_producer_id()) {
-      producers_.apply(view, bytes.first(view.size_bytes()), clock_.wall_ms());
-    }
+    if (view.has_producer_id()) publish_producer(view);
     if (view.leader_epoch() > epochs_.latest_epoch()) {
       epochs_changed_ |= epochs_.assign(view.leader_epoch(), view.base_offset());
     }

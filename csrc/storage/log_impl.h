@@ -1,5 +1,6 @@
 // The one implementation of Log. Spread over log.cc (opening, appending), log_roll.cc, log_read.cc,
-// log_time.cc, log_flush.cc and log_upkeep.cc (truncation, deletion, retention).
+// log_time.cc, log_transactions.cc, log_flush.cc and log_upkeep.cc (truncation, deletion,
+// retention).
 //
 // Locks, in the order they are taken:
 //   flush_mutex_   one flush at a time; held across fdatasync, so only disk threads wait for it.
@@ -8,7 +9,8 @@
 //                  shape (roll, truncate, delete). Readers never take it.
 //   mutex_         the state; held for nanoseconds, never across a system call that touches a disk
 // State changes only with write_mutex_ and mutex_ both held, so a writer that holds write_mutex_
-// knows that what it saw under mutex_ still holds when it takes it again.
+// knows that what it saw under mutex_ still holds when it takes it again. (Verifications and which
+// ended transactions are decided change under mutex_ alone: no writer relies on them.)
 //
 // A lookup takes what it needs under mutex_ and reads files unlocked. Files only grow, except when
 // shape_version_ moves: a reader that finds it moved starts over.
@@ -53,6 +55,17 @@ class LogImpl final : public Log {
   Result<TimestampOffset> max_timestamp_offset() override;
   EpochEndOffset end_offset_for_epoch(int32_t leader_epoch) override;
   int32_t epoch_for_offset(int64_t offset) override;
+
+  Result<VerificationGuard> begin_verification(int64_t producer_id, int16_t epoch,
+                                               int32_t base_sequence,
+                                               bool transactions_v2) override;
+  [[nodiscard]] int64_t first_unstable_offset() const override {
+    return first_unstable_offset_.load();
+  }
+  void advance_high_watermark(int64_t high_watermark) override;
+  [[nodiscard]] std::vector<ProducerInfo> producers() const override;
+  Result<std::vector<AbortedTransaction>> aborted_transactions(int64_t offset, int64_t end_offset,
+                                                               const ReadSlice& slice) override;
 
   [[nodiscard]] int64_t log_start_offset() const override { return log_start_offset_.load(); }
   [[nodiscard]] int64_t log_end_offset() const override { return log_end_offset_.load(); }
@@ -100,6 +113,9 @@ class LogImpl final : public Log {
     std::string directory;
     std::vector<SegmentPtr> segments;
     std::vector<std::string> side_files;  // indexes and snapshots of what is no longer written to
+    /// Transaction indexes, with the entries they have: of the active segment as well, as nothing
+    /// tells that one lost what it had.
+    std::vector<std::pair<SegmentPtr, uint32_t>> transactions;
     std::optional<std::vector<std::string>> epoch_lines;
     bool names_changed = false;
     bool directory_is_new = false;
@@ -121,6 +137,7 @@ class LogImpl final : public Log {
   /// Returns whether a flush is asked for.
   Result<bool> write_batches(ByteView bytes, WriteTarget target) REQUIRES(write_mutex_);
   void publish(ByteView bytes) REQUIRES(write_mutex_, mutex_);
+  void publish_producer(const record::BatchView& batch) REQUIRES(write_mutex_, mutex_);
   void go_offline(const std::string& why);
   [[nodiscard]] FlushPlan plan_flush() const REQUIRES(mutex_);
   Status sync(const FlushPlan& plan, bool& fsync_failed) EXCLUDES(mutex_);
@@ -152,7 +169,22 @@ class LogImpl final : public Log {
   void roll_when_due(int64_t high_watermark) REQUIRES(write_mutex_);
   /// How old the active segment may get: segment.ms less the segment's share of segment.jitter.ms.
   [[nodiscard]] int64_t roll_after_ms(const Segment& active) const REQUIRES(mutex_);
-  void rebuild_damaged_indexes() EXCLUDES(write_mutex_);
+  void rebuild_damaged_indexes() EXCLUDES(flush_mutex_, write_mutex_);
+
+  // -- transactions (log_transactions.cc)
+  void persist_transactions() REQUIRES(write_mutex_);
+  /// What could not be written with its marker; an error when it still cannot.
+  Status write_late_transactions() REQUIRES(flush_mutex_) EXCLUDES(write_mutex_, mutex_);
+  Status truncate_transactions(const SegmentPtr& segment, int64_t end_offset)
+      REQUIRES(write_mutex_);
+  Status rebuild_transactions(const SegmentPtr& segment) EXCLUDES(flush_mutex_, write_mutex_);
+  Result<std::vector<AbortedTransaction>> try_aborted(int64_t offset, int64_t end_offset,
+                                                      const ReadSlice& slice) EXCLUDES(mutex_);
+  /// Those in one segment, and whether later ones matter no more.
+  Result<bool> add_aborted(const SegmentPtr& segment, int64_t offset, int64_t upper_bound,
+                           std::vector<AbortedTransaction>& found) EXCLUDES(mutex_);
+  /// An offset above all batches that begin before `position` in the segment, near it.
+  Result<int64_t> offset_above(const SegmentPtr& segment, uint64_t position) EXCLUDES(mutex_);
 
   // -- finding (log_read.cc, log_time.cc)
   [[nodiscard]] SegmentPtr segment_for(int64_t offset) const REQUIRES(mutex_);
@@ -198,6 +230,8 @@ class LogImpl final : public Log {
   std::atomic<int64_t> recovery_point_;
   std::atomic<int64_t> active_base_offset_;
   std::atomic<int32_t> latest_epoch_;
+  std::atomic<int64_t> first_unstable_offset_;
+  std::atomic<int64_t> last_abort_offset_;  // no marker of an abort lies above it
   std::atomic<uint64_t> shape_version_ = 0;
   std::atomic<bool> offline_ = false;
   std::atomic<bool> deleted_ = false;

@@ -392,6 +392,14 @@ _LOG = (
     ),
     _key(
         _LOW,
+        "transaction.partition.verification.enable",
+        _BOOL,
+        True,
+        "Whether a partition must be known to the transaction before records of it are appended.",
+        update=Update.DYNAMIC,
+    ),
+    _key(
+        _LOW,
         "producer.id.expiration.ms",
         _INT,
         DAY_MS,

@@ -280,7 +280,6 @@ _NAMES = """
     telemetry.max.bytes
     transaction.abort.timed.out.transaction.cleanup.interval.ms
     transaction.max.timeout.ms
-    transaction.partition.verification.enable
     transaction.remove.expired.transaction.cleanup.interval.ms
     transaction.state.log.load.buffer.size
     transaction.state.log.num.partitions
