@@ -16,7 +16,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.errors import told_for
 from barnabas.coordinator.records import encode
-from barnabas.state.group.effects import CANNOT_BE_STORED, Append
+from barnabas.state.effects import CANNOT_BE_STORED, Append
 
 logger = logging.getLogger(__name__)
 

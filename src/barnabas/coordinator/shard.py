@@ -11,10 +11,12 @@ from kio.schema.errors import ErrorCode
 
 from barnabas._records import iter_batches
 from barnabas.coordinator.append_queue import AppendQueue, PartitionLog
-from barnabas.coordinator.records import RecordError, decode
+from barnabas.coordinator.errors import RecordError
+from barnabas.coordinator.records import decode
 from barnabas.coordinator.timers import MS_PER_S, Timers
+from barnabas.state.effects import Append
 from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import Append, Effects, Instant, SetTimer, TimerKey
+from barnabas.state.group.effects import Effects, Instant, SetTimer, TimerKey
 from barnabas.state.group.shard import GroupShard
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
 

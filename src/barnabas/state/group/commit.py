@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.state.effects import Token
 from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import Effects, Instant, Token
+from barnabas.state.group.effects import Effects, Instant
 from barnabas.state.group.group import Group, GroupState
 from barnabas.state.group.offsets import PartitionOffset, is_expired
 from barnabas.state.group.records import (

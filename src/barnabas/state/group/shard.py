@@ -9,20 +9,14 @@ from collections.abc import Iterable, Mapping, Set
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.state.effects import CANNOT_BE_STORED, Token
 from barnabas.state.group import commit as commits
 from barnabas.state.group import join as joins
 from barnabas.state.group import sync as syncs
 from barnabas.state.group.admin import describe_group, list_groups
 from barnabas.state.group.commit import CommitRequest, OffsetsAppend, TombstonesAppend
 from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import (
-    CANNOT_BE_STORED,
-    Effects,
-    Instant,
-    TimerKey,
-    TimerKind,
-    Token,
-)
+from barnabas.state.group.effects import Effects, Instant, TimerKey, TimerKind
 from barnabas.state.group.group import Group, GroupState
 from barnabas.state.group.join import Join, JoinRequest, StaticMemberAppend
 from barnabas.state.group.liveness import Leaver, heartbeat, leave_group, on_session_timer

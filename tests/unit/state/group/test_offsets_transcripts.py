@@ -1,7 +1,7 @@
 """Committed offsets: who may commit, what survives, what expires."""
 
+from barnabas.state.effects import CANNOT_BE_STORED
 from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import CANNOT_BE_STORED
 from unit.state.group.transcript import Transcript
 
 STABLE_MEMBER = """

@@ -7,16 +7,10 @@ from dataclasses import dataclass, field
 from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.records import decode, encode
+from barnabas.state.effects import Append, Token
 from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import (
-    Append,
-    CancelTimer,
-    Effects,
-    Instant,
-    SetTimer,
-    TimerKey,
-    Token,
-)
+from barnabas.state.group.effects import CancelTimer, Effects, Instant, SetTimer, TimerKey
+from barnabas.state.group.records import Record
 from barnabas.state.group.shard import GroupShard
 
 WALL_CLOCK_START_MS = 1_700_000_000_000
@@ -38,7 +32,7 @@ class World:
         self._timers: dict[TimerKey, int] = {}
         self._timer_heap: list[tuple[int, int, TimerKey]] = []
         self._timer_count = 0
-        self._held: deque[Append] = deque()
+        self._held: deque[Append[Record]] = deque()
 
     @property
     def instant(self) -> Instant:
