@@ -49,22 +49,37 @@ std::vector<dataplane::LoadReport> load_partitions(Engine& engine, const py::seq
   return check(without_gil([&] { return engine.load_partitions(specs, settings); }));
 }
 
+// Requires GIL.
+dataplane::DurableCallback to_durable_callback(const py::object& on_durable) {
+  if (on_durable.is_none()) return nullptr;
+  return
+      [callable = SharedCallable(py::cast<py::function>(on_durable))](
+          ErrorCode error, int64_t base_offset) { callable(static_cast<int>(error), base_offset); };
+}
+
 // Requires GIL to read the arguments, then releases it.
 int64_t append_records(Engine& engine, const std::string& topic, int32_t partition,
                        const py::sequence& records, int64_t timestamp_ms,
-                       const py::object& on_durable) {
+                       const py::object& on_durable, int64_t producer_id, int16_t producer_epoch) {
   const py::tuple held(records);  // keeps what the views refer to, whatever becomes of a list
   const auto views = to_records(held);
-  dataplane::DurableCallback callback;
-  if (!on_durable.is_none()) {
-    callback = [callable = SharedCallable(py::cast<py::function>(on_durable))](
-                   ErrorCode error, int64_t base_offset) {
-      callable(static_cast<int>(error), base_offset);
-    };
-  }
+  auto callback = to_durable_callback(on_durable);
   return check(without_gil([&] {
-    return engine.append_records(topic, partition, views, timestamp_ms, std::move(callback));
+    return engine.append_records(topic, partition, views, timestamp_ms, std::move(callback),
+                                 {producer_id, producer_epoch});
   }));
+}
+
+// Requires GIL to read the arguments, then releases it.
+int64_t append_marker(Engine& engine, const std::string& topic, int32_t partition,
+                      int64_t producer_id, int16_t producer_epoch, bool commit,
+                      int32_t coordinator_epoch, const py::object& on_durable,
+                      int16_t transaction_version) {
+  const dataplane::TransactionEnd end{
+      {producer_id, producer_epoch}, commit, coordinator_epoch, transaction_version};
+  auto callback = to_durable_callback(on_durable);
+  return check(without_gil(
+      [&] { return engine.append_marker(topic, partition, end, std::move(callback)); }));
 }
 
 // Requires GIL to read the arguments, then releases it.
@@ -220,7 +235,19 @@ void bind_partitions(PyCore& core) {
   core.def("partition_infos",
            [](Engine& engine) { return without_gil([&] { return engine.partition_infos(); }); });
   core.def("append_records", &append_records, py::arg("topic"), py::arg("partition"),
-           py::arg("records"), py::arg("timestamp_ms"), py::arg("on_durable") = py::none());
+           py::arg("records"), py::arg("timestamp_ms"), py::arg("on_durable") = py::none(),
+           py::arg("producer_id") = record::kNoProducerId,
+           py::arg("producer_epoch") = record::kNoProducerEpoch);
+  core.def("append_marker", &append_marker, py::arg("topic"), py::arg("partition"),
+           py::arg("producer_id"), py::arg("producer_epoch"), py::arg("commit"),
+           py::arg("coordinator_epoch"), py::arg("on_durable") = py::none(),
+           py::arg("transaction_version") = 0);
+  core.def(
+      "producers",
+      [](Engine& engine, const std::string& topic, int32_t partition) {
+        return check(without_gil([&] { return engine.producers(topic, partition); }));
+      },
+      py::arg("topic"), py::arg("partition"));
   core.def(
       "read_batches",
       [](Engine& engine, const std::string& topic, int32_t partition, int64_t offset,

@@ -63,6 +63,14 @@ void bind_reports(py::module_& module) {
       .def_readonly("segment_count", &PartitionInfo::segment_count)
       .def_readonly("offline", &PartitionInfo::offline);
 
+  py::class_<storage::ProducerInfo>(module, "ProducerInfo")
+      .def_readonly("producer_id", &storage::ProducerInfo::producer_id)
+      .def_readonly("producer_epoch", &storage::ProducerInfo::producer_epoch)
+      .def_readonly("last_sequence", &storage::ProducerInfo::last_sequence)
+      .def_readonly("last_timestamp", &storage::ProducerInfo::last_timestamp)
+      .def_readonly("coordinator_epoch", &storage::ProducerInfo::coordinator_epoch)
+      .def_readonly("current_txn_start_offset", &storage::ProducerInfo::current_txn_start_offset);
+
   py::class_<ControlRequest>(module, "ControlRequest")
       .def_readonly("token", &ControlRequest::token)
       .def_readonly("api_key", &ControlRequest::api_key)

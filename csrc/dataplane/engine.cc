@@ -1,25 +1,11 @@
 #include "dataplane/engine.h"
 
 #include <algorithm>
-#include <atomic>
 #include <utility>
 
 #include "base/logger.h"
-#include "base/thread_annotations.h"
-#include "dataplane/control_queue.h"
-#include "dataplane/disk_pool.h"
-#include "dataplane/durable_waiters.h"
-#include "dataplane/fetch_handler.h"
-#include "dataplane/flusher.h"
-#include "dataplane/in_process.h"
-#include "dataplane/partition_store.h"
-#include "dataplane/partition_table.h"
-#include "dataplane/produce_handler.h"
-#include "dataplane/purgatory.h"
-#include "dataplane/upkeep.h"
-#include "net/log_limiter.h"
+#include "dataplane/engine_impl.h"
 #include "net/request_memory.h"
-#include "net/server.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -29,126 +15,26 @@ constexpr int16_t kFetchKey = 1;
 // Cold fetches that wait for a disk thread; beyond it they try again a little later.
 constexpr size_t kMaxQueuedDiskReads = 4096;
 
-Error unknown_partition(std::string_view topic, int32_t partition) {
-  return Error{ErrorCode::kUnknownTopicOrPartition,
-               "there is no partition " + std::string(topic) + "-" + std::to_string(partition)};
-}
-
 size_t queued_bytes_limit(const EngineConfig& config) {
   return static_cast<size_t>(net::RequestMemory::limit_of(config.server.queued_max_request_bytes));
 }
 
-class EngineImpl final : public Engine, private net::RequestHandler {
- public:
-  EngineImpl(EngineConfig config, Clock& clock)
-      : clock_(clock),
-        config_(config),
-        queue_(static_cast<size_t>(config.queued_max_requests), queued_bytes_limit(config)),
-        disk_pool_("bnb-disk", config.disk_threads, kMaxQueuedDiskReads),
-        sessions_(static_cast<size_t>(config.fetch_session_cache_slots), clock),
-        server_(net::Server::create(config.server, *this, clock)),
-        purgatory_(*server_, static_cast<size_t>(config.server.reactor_threads)),
-        produce_(table_, {*server_, purgatory_, disk_pool_, flusher_, clock},
-                 static_cast<size_t>(config.server.reactor_threads)),
-        fetch_(table_, {*server_, purgatory_, disk_pool_, sessions_, clock, fetch_log_},
-               static_cast<size_t>(config.server.reactor_threads)) {
-    fetch_.set_max_bytes(config.fetch_max_bytes);
-  }
-  ~EngineImpl() override { (void)stop(0); }
+}  // namespace
 
-  Status open_queue() { return queue_.open(); }
-
-  Result<DirectoryIdentity> open_directory(const std::string& path, const std::string& cluster_id,
-                                           int32_t node_id) override;
-  Result<std::vector<storage::TopicPartition>> list_partition_directories() override {
-    BARNABAS_TRY(check_open());
-    return store_->directory().list_partitions();
-  }
-  Result<std::string> set_aside_directory(const storage::TopicPartition& name) override {
-    BARNABAS_TRY(check_open());
-    return store_->set_aside(name);
-  }
-  Status delete_directory(const storage::TopicPartition& name) override;
-  Result<std::vector<LoadReport>> load_partitions(
-      std::span<const PartitionSpec> partitions,
-      const std::map<std::string, SettingMap>& configs) override;
-
-  Result<uint16_t> listen(const std::string& host, uint16_t port) override {
-    return server_->listen(host, port);
-  }
-  Status start() override;
-  Status stop(int64_t grace_ms) override;
-
-  int control_fd() const override { return queue_.fd(); }
-  std::vector<ControlRequest> take_requests(size_t limit) override;
-  void respond(uint64_t token, std::vector<uint8_t> payload) override;
-  void close_connection(uint64_t token) override;
-
-  Status create_partitions(const std::string& topic, const Uuid& topic_id,
-                           std::span<const std::pair<int32_t, int32_t>> partitions,
-                           const SettingMap& config) override;
-  Status delete_topic(const std::string& topic) override;
-  Status set_topic_config(const std::string& topic, const SettingMap& config) override;
-  Status set_broker_config(const SettingMap& settings) override;
-
-  Result<PartitionInfo> partition_info(std::string_view topic, int32_t partition) override;
-  std::vector<PartitionInfo> partition_infos() override;
-  Result<storage::TimestampOffset> offset_for_timestamp(std::string_view topic, int32_t partition,
-                                                        int64_t timestamp_ms) override;
-  Result<storage::TimestampOffset> max_timestamp_offset(std::string_view topic,
-                                                        int32_t partition) override;
-  Result<int32_t> epoch_for_offset(std::string_view topic, int32_t partition,
-                                   int64_t offset) override;
-  Result<storage::EpochEndOffset> end_offset_for_epoch(std::string_view topic, int32_t partition,
-                                                       int32_t leader_epoch) override;
-  Result<int64_t> append_records(std::string_view topic, int32_t partition,
-                                 std::span<const KeyValueView> records, int64_t timestamp_ms,
-                                 DurableCallback on_durable) override;
-  Result<std::vector<uint8_t>> read_batches(std::string_view topic, int32_t partition,
-                                            int64_t offset, size_t max_bytes) override;
-  std::vector<std::pair<std::string, int64_t>> stats() override;
-
- private:
-  net::Admission on_request(const net::Request& request) override;
-  void on_closed(const net::RequestToken& connection) override {
-    purgatory_.drop_connection(connection);
-  }
-
-  [[nodiscard]] Status check_open() const {
-    if (store_ != nullptr) return {};
-    return Error{ErrorCode::kUnknownServerError, "no data directory was opened"};
-  }
-  /// The topic's typed configuration, with what the broker adds to it.
-  Result<storage::LogConfig> topic_config(const SettingMap& settings) EXCLUDES(config_mutex_);
-  /// The partition, its log open.
-  Result<std::shared_ptr<Partition>> find(std::string_view topic, int32_t partition) const;
-  Status begin() REQUIRES(topics_mutex_);
-  Status close_logs();
-
-  Clock& clock_;
-  Mutex config_mutex_;
-  EngineConfig config_ GUARDED_BY(config_mutex_);
-  /// Serialises changes of the table: each reads a topic, changes a copy and puts it back.
-  Mutex topics_mutex_;
-
-  // Declared in the order in which they lean on each other: destroyed the other way round.
-  std::unique_ptr<PartitionStore> store_;  // set once by open_directory
-  PartitionTable table_;
-  ControlQueue queue_;
-  Flusher flusher_;
-  DiskPool disk_pool_;
-  FetchSessionCache sessions_;
-  DurableWaiters durable_waiters_;
-  std::unique_ptr<net::Server> server_;
-  Purgatory purgatory_;
-  net::LogLimiter fetch_log_{"fetch"};
-  ProduceHandler produce_;
-  FetchHandler fetch_;
-  std::unique_ptr<Upkeep> upkeep_;  // set by start()
-
-  std::atomic<bool> begun_{false};  // store_->begin() was called
-  std::atomic<bool> stopped_{false};
-};
+EngineImpl::EngineImpl(EngineConfig config, Clock& clock)
+    : clock_(clock),
+      config_(config),
+      queue_(static_cast<size_t>(config.queued_max_requests), queued_bytes_limit(config)),
+      disk_pool_("bnb-disk", config.disk_threads, kMaxQueuedDiskReads),
+      sessions_(static_cast<size_t>(config.fetch_session_cache_slots), clock),
+      server_(net::Server::create(config.server, *this, clock)),
+      purgatory_(*server_, static_cast<size_t>(config.server.reactor_threads)),
+      produce_(table_, {*server_, purgatory_, disk_pool_, flusher_, clock},
+               static_cast<size_t>(config.server.reactor_threads)),
+      fetch_(table_, {*server_, purgatory_, disk_pool_, sessions_, clock, fetch_log_},
+             static_cast<size_t>(config.server.reactor_threads)) {
+  fetch_.set_max_bytes(config.fetch_max_bytes);
+}
 
 Result<DirectoryIdentity> EngineImpl::open_directory(const std::string& path,
                                                      const std::string& cluster_id,
@@ -296,6 +182,7 @@ Result<storage::LogConfig> EngineImpl::topic_config(const SettingMap& settings) 
   BARNABAS_ASSIGN(auto config, parse_log_config(settings));
   MutexLock lock(config_mutex_);
   config.producer_id_expiration_ms = config_.producer_id_expiration_ms;
+  config.verify_transactions = config_.verify_transactions;
   return config;
 }
 
@@ -381,83 +268,16 @@ Status EngineImpl::set_broker_config(const SettingMap& settings) {
   }
   MutexLock lock(topics_mutex_);
   for (const auto& topic : table_.topics()) {
-    if (topic->config.producer_id_expiration_ms == config.producer_id_expiration_ms) continue;
+    if (topic->config.producer_id_expiration_ms == config.producer_id_expiration_ms &&
+        topic->config.verify_transactions == config.verify_transactions) {
+      continue;
+    }
     storage::LogConfig changed = topic->config;
     changed.producer_id_expiration_ms = config.producer_id_expiration_ms;
+    changed.verify_transactions = config.verify_transactions;
     table_.put(reconfigured(*topic, changed));
   }
   return {};
-}
-
-Result<std::shared_ptr<Partition>> EngineImpl::find(std::string_view topic,
-                                                    int32_t partition) const {
-  auto found = table_.find(topic, partition);
-  if (found == nullptr) return unknown_partition(topic, partition);
-  if (found->offline()) {
-    return Error{ErrorCode::kKafkaStorageError, found->to_string() + " is offline"};
-  }
-  return found;
-}
-
-Result<PartitionInfo> EngineImpl::partition_info(std::string_view topic, int32_t partition) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  return info_of(*found);
-}
-
-std::vector<PartitionInfo> EngineImpl::partition_infos() {
-  std::vector<PartitionInfo> infos;
-  for (const auto& partition : table_.partitions()) infos.push_back(info_of(*partition));
-  return infos;
-}
-
-Result<storage::TimestampOffset> EngineImpl::offset_for_timestamp(std::string_view topic,
-                                                                  int32_t partition,
-                                                                  int64_t timestamp_ms) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  BARNABAS_ASSIGN(const auto offset, found->log()->offset_for_timestamp(timestamp_ms));
-  return offset.offset < found->high_watermark() ? offset : storage::TimestampOffset{};
-}
-
-Result<storage::TimestampOffset> EngineImpl::max_timestamp_offset(std::string_view topic,
-                                                                  int32_t partition) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  return dataplane::max_timestamp_offset(*found);
-}
-
-Result<int32_t> EngineImpl::epoch_for_offset(std::string_view topic, int32_t partition,
-                                             int64_t offset) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  return found->log()->epoch_for_offset(offset);
-}
-
-Result<storage::EpochEndOffset> EngineImpl::end_offset_for_epoch(std::string_view topic,
-                                                                 int32_t partition,
-                                                                 int32_t leader_epoch) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  return found->log()->end_offset_for_epoch(leader_epoch);
-}
-
-Result<int64_t> EngineImpl::append_records(std::string_view topic, int32_t partition,
-                                           std::span<const KeyValueView> records,
-                                           int64_t timestamp_ms, DurableCallback on_durable) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  const TopicPtr owner = table_.find(topic);
-  if (owner == nullptr) return unknown_partition(topic, partition);
-  BARNABAS_ASSIGN(auto bytes, encode_batch(records, timestamp_ms, owner->config.max_message_bytes));
-  storage::AppendBatch batch;
-  batch.bytes = bytes;
-  BARNABAS_ASSIGN(const auto appended, found->append(batch, flusher_));
-  if (on_durable != nullptr) {
-    durable_waiters_.add(found, appended.last_offset + 1, appended.base_offset,
-                         std::move(on_durable));
-  }
-  return appended.base_offset;
-}
-
-Result<std::vector<uint8_t>> EngineImpl::read_batches(std::string_view topic, int32_t partition,
-                                                      int64_t offset, size_t max_bytes) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  return dataplane::read_batches(*found, offset, max_bytes);
 }
 
 std::vector<std::pair<std::string, int64_t>> EngineImpl::stats() {
@@ -480,8 +300,6 @@ std::vector<std::pair<std::string, int64_t>> EngineImpl::stats() {
           {"fetch_session_partitions", count(sessions_.partition_count())},
           {"fetch_session_bytes", count(sessions_.memory_bytes())}};
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::create(const SettingMap& settings, Clock& clock) {
   BARNABAS_ASSIGN(const EngineConfig config, parse_engine_config(settings));

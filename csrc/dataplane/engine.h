@@ -83,6 +83,21 @@ struct PartitionInfo {
 /// A key and value to append; borrowed for the length of the call.
 using KeyValueView = std::pair<std::optional<ByteView>, std::optional<ByteView>>;
 
+/// In whose transaction an append is; an id of -1: in none.
+struct TransactionalProducer {
+  int64_t id = record::kNoProducerId;
+  int16_t epoch = record::kNoProducerEpoch;
+};
+
+/// How a producer's transaction ends in a partition (WriteTxnMarkers, KIP-98).
+struct TransactionEnd {
+  TransactionalProducer producer;
+  bool commit = false;
+  int32_t coordinator_epoch = 0;
+  /// From 2 on `producer.epoch` is above that of the transaction's records (KIP-1228).
+  int16_t transaction_version = 0;
+};
+
 /// Told once an append is below the high watermark (kNone), or will never be.
 using DurableCallback = std::function<void(ErrorCode error, int64_t base_offset)>;
 
@@ -148,10 +163,19 @@ class Engine {
                                                                int32_t leader_epoch) = 0;
   /// Appends one batch as the leader with acks=all; returns its base offset. `on_durable` (may be
   /// empty) is called exactly once when this returned an offset, possibly before it returns, from
-  /// this or a disk thread; never when it returned an error.
+  /// this or a disk thread; never when it returned an error. With a producer the batch belongs to
+  /// its transaction; it has no sequence, and nobody is asked whether the transaction is known.
   virtual Result<int64_t> append_records(std::string_view topic, int32_t partition,
                                          std::span<const KeyValueView> records,
-                                         int64_t timestamp_ms, DurableCallback on_durable) = 0;
+                                         int64_t timestamp_ms, DurableCallback on_durable,
+                                         const TransactionalProducer& producer = {}) = 0;
+  /// Appends the marker that ends a transaction; returns its offset. `on_durable` as above. Errors:
+  /// kInvalidProducerEpoch, kTransactionCoordinatorFenced: a later one has been here.
+  virtual Result<int64_t> append_marker(std::string_view topic, int32_t partition,
+                                        const TransactionEnd& end, DurableCallback on_durable) = 0;
+  /// The producers that the partition remembers, in no order.
+  virtual Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
+                                                               int32_t partition) = 0;
   /// Whole batches from the one holding `offset` on, up to the high watermark; empty at the end,
   /// else at least one.
   virtual Result<std::vector<uint8_t>> read_batches(std::string_view topic, int32_t partition,

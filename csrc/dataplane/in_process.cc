@@ -9,9 +9,14 @@
 namespace barnabas::dataplane {
 
 Result<std::vector<uint8_t>> encode_batch(std::span<const KeyValueView> records,
-                                          int64_t timestamp_ms, int32_t max_message_bytes) {
+                                          int64_t timestamp_ms, int32_t max_message_bytes,
+                                          const TransactionalProducer& producer) {
   if (records.empty()) return Error{ErrorCode::kInvalidRecord, "there is nothing to append"};
-  record::BatchBuilder builder({});
+  record::BatchOptions options;
+  options.producer_id = producer.id;
+  options.producer_epoch = producer.epoch;
+  options.transactional = producer.id >= 0;
+  record::BatchBuilder builder(options);
   for (const auto& [key, value] : records) builder.append(timestamp_ms, key, value);
   BARNABAS_ASSIGN(auto bytes, builder.build());
   if (bytes.size() > static_cast<size_t>(max_message_bytes)) {

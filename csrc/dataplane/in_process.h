@@ -12,9 +12,11 @@
 
 namespace barnabas::dataplane {
 
-/// One uncompressed batch of the records; kMessageTooLarge above `max_message_bytes`.
+/// One uncompressed batch of the records, of the producer's transaction when there is one;
+/// kMessageTooLarge above `max_message_bytes`.
 Result<std::vector<uint8_t>> encode_batch(std::span<const KeyValueView> records,
-                                          int64_t timestamp_ms, int32_t max_message_bytes);
+                                          int64_t timestamp_ms, int32_t max_message_bytes,
+                                          const TransactionalProducer& producer);
 
 /// Whole batches from the one holding `offset` on, at most `max_bytes` but at least one batch, up
 /// to the high watermark; empty at the end. Blocks on the disk.

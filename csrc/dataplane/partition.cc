@@ -1,5 +1,6 @@
 #include "dataplane/partition.h"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 #include <vector>
@@ -34,6 +35,14 @@ std::string Partition::to_string() const { return topic_->name + "-" + std::to_s
 
 int64_t Partition::log_start_offset() const {
   return log_ == nullptr ? -1 : log_->log_start_offset();
+}
+
+int64_t Partition::last_stable_offset() const {
+  // In this order: a transaction is known to the log before the high watermark passes its start.
+  const int64_t high_watermark = this->high_watermark();
+  if (log_ == nullptr) return high_watermark;
+  const int64_t unstable = log_->first_unstable_offset();
+  return unstable < high_watermark ? std::max(unstable, log_->log_start_offset()) : high_watermark;
 }
 
 ErrorCode Partition::availability() const {
@@ -79,6 +88,7 @@ void Partition::publish(int64_t high_watermark, uint64_t visible_bytes) {
   assert(high_watermark <= log_->log_end_offset());
   raise_to(visible_bytes_, visible_bytes);
   raise_to(high_watermark_, high_watermark);
+  log_->advance_high_watermark(high_watermark);
   if (watch_count_.load() != 0) wake_watches(false);
 }
 

@@ -72,8 +72,8 @@ class Partition : public std::enable_shared_from_this<Partition> {
   /// Null when the log could not be opened.
   [[nodiscard]] storage::Log* log() const { return log_.get(); }
   [[nodiscard]] int64_t high_watermark() const { return high_watermark_.load(); }
-  /// Until there are transactions: the high watermark.
-  [[nodiscard]] int64_t last_stable_offset() const { return high_watermark(); }
+  /// Below it every transaction is decided: what read_committed may see.
+  [[nodiscard]] int64_t last_stable_offset() const;
   [[nodiscard]] int64_t log_start_offset() const;
   /// Whether something waits for an fdatasync: one that failed for want of a descriptor or of room
   /// is to be tried again.

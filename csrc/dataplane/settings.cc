@@ -137,6 +137,7 @@ Result<EngineConfig> parse_engine_config(const SettingMap& settings) {
   reader.read("log.flush.offset.checkpoint.interval.ms", config.checkpoint_interval_ms);
   reader.read("log.retention.check.interval.ms", config.maintenance_interval_ms);
   reader.read("producer.id.expiration.ms", config.producer_id_expiration_ms);
+  reader.read("transaction.partition.verification.enable", config.verify_transactions);
   if (server.reactor_threads < 1) reader.refuse("num.network.threads", "must be at least 1");
   if (config.disk_threads < 1) reader.refuse("num.io.threads", "must be at least 1");
   if (config.queued_max_requests < 1) reader.refuse("queued.max.requests", "must be at least 1");

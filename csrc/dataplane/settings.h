@@ -34,6 +34,7 @@ struct EngineConfig {
   int64_t checkpoint_interval_ms = 60'000;
   int64_t maintenance_interval_ms = 300'000;       // log.retention.check.interval.ms
   int64_t producer_id_expiration_ms = 86'400'000;  // producer.id.expiration.ms
+  bool verify_transactions = true;                 // transaction.partition.verification.enable
 };
 
 Result<EngineConfig> parse_engine_config(const SettingMap& settings);

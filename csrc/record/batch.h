@@ -115,9 +115,11 @@ class BatchView {
     return (attributes() & attribute::kDeleteHorizonBit) != 0;
   }
   [[nodiscard]] bool has_producer_id() const { return producer_id() > kNoProducerId; }
-  /// The sequence of the last record; wraps from 2^31-1 to 0 as producers' do.
+  /// The sequence of the last record; wraps from 2^31-1 to 0 as producers' do. kNoSequence when the
+  /// batch has none: a coordinator's have not.
   [[nodiscard]] int32_t last_sequence() const {
-    return increment_sequence(base_sequence(), last_offset_delta());
+    const int32_t first = base_sequence();
+    return first < 0 ? kNoSequence : increment_sequence(first, last_offset_delta());
   }
 
   // REQUIRES for these three: the whole batch is available.

@@ -52,6 +52,7 @@ LogImpl::LogImpl(std::string directory, TopicPartition name, const LogConfig& co
       recovery_point_(loaded.recovery_point),
       active_base_offset_(loaded.segments.back()->base_offset),
       latest_epoch_(loaded.epochs.latest_epoch()),
+      first_unstable_offset_(loaded.producers.first_unstable_offset()),
       config_(config),
       directory_(directory_at_open_),
       segments_(std::move(loaded.segments)),
@@ -125,7 +126,8 @@ Result<AppendInfo> LogImpl::append(const AppendBatch& batch, int32_t leader_epoc
       info.log_append_time_ms = view.max_timestamp();
     }
     if (view.has_producer_id()) {
-      BARNABAS_ASSIGN(const auto earlier, producers_.check(view));
+      BARNABAS_ASSIGN(const auto earlier, producers_.check(view, batch.bytes, batch.producer,
+                                                           config_.verify_transactions));
       if (earlier) {
         info.base_offset = earlier->first_offset();
         info.last_offset = earlier->last_offset;
@@ -252,9 +254,7 @@ void LogImpl::publish(ByteView bytes) {
                                  view.size_bytes()};
     active.add_batch(view, config_.index_interval_bytes);
     recent_.add(position);
-    if (view.has_producer_id()) {
-      producers_.apply(view, bytes.first(view.size_bytes()), clock_.wall_ms());
-    }
+    if (view.has_producer_id()) publish_producer(view);
     if (view.leader_epoch() > epochs_.latest_epoch()) {
       epochs_changed_ |= epochs_.assign(view.leader_epoch(), view.base_offset());
     }

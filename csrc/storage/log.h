@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -26,6 +27,7 @@
 #include "base/uuid.h"
 #include "record/batch.h"
 #include "storage/log_config.h"
+#include "storage/producer_state.h"
 #include "storage/topic_partition.h"
 
 namespace barnabas::storage {
@@ -48,6 +50,7 @@ struct AppendInfo {
 /// A batch as Log::append takes it: validated, offsets not yet assigned.
 struct AppendBatch {
   MutableBytes bytes;  // one whole v2 batch; base offset, epoch patched in place
+  ProducerContext producer;
 };
 
 /// Where a range of offsets lies in a segment file.
@@ -102,8 +105,8 @@ class Log {
 
   // -- writing ----------------------------------------------------------------------------------
   /// Assigns base offset and `leader_epoch`, checks the producer's epoch and sequence, writes.
-  /// Errors: kOutOfOrderSequenceNumber, kInvalidProducerEpoch, kKafkaStorageError (nothing is
-  /// appended), kRecordListTooLarge.
+  /// Errors: those of ProducerState::check, kKafkaStorageError (nothing is appended),
+  /// kRecordListTooLarge.
   virtual Result<AppendInfo> append(const AppendBatch& batch, int32_t leader_epoch) = 0;
   /// As a copy of another log: offsets and epochs stay as they are in `bytes` (several batches).
   virtual Result<AppendInfo> append_as_follower(ByteView bytes) = 0;
@@ -139,6 +142,18 @@ class Log {
   virtual EpochEndOffset end_offset_for_epoch(int32_t leader_epoch) = 0;
   /// The epoch an offset was written in, -1 when not known.
   virtual int32_t epoch_for_offset(int64_t offset) = 0;
+
+  // -- transactions -----------------------------------------------------------------------------
+  /// Before the first batch of a client's transaction: kNoGuard when the transaction is open here,
+  /// else what the append is to bring with it once the transaction coordinator knows of it.
+  virtual VerificationGuard begin_verification(int64_t producer_id, int16_t epoch,
+                                               int32_t base_sequence, bool transactions_v2) = 0;
+  /// Where the oldest transaction begins that is not decided below the high watermark; INT64_MAX
+  /// without one. A reader that loads the high watermark first sees no undecided record below both.
+  [[nodiscard]] virtual int64_t first_unstable_offset() const = 0;
+  /// The high watermark has moved: transactions that ended below it are decided.
+  virtual void advance_high_watermark(int64_t high_watermark) = 0;
+  [[nodiscard]] virtual std::vector<ProducerInfo> producers() const = 0;
 
   // -- state ------------------------------------------------------------------------------------
   [[nodiscard]] virtual int64_t log_start_offset() const = 0;

@@ -31,6 +31,9 @@ struct LogConfig {
   record::Codec codec = record::Codec::kNone;      // compression.type when recompress
   int codec_level = INT32_MIN;                     // compression.<codec>.level
   int64_t producer_id_expiration_ms = 86'400'000;  // producer.id.expiration.ms (broker level)
+  /// transaction.partition.verification.enable (broker level); without a broker there is no
+  /// coordinator to ask.
+  bool verify_transactions = false;
 };
 
 }  // namespace barnabas::storage

@@ -1,5 +1,6 @@
 // The one implementation of Log. Spread over log.cc (opening, appending), log_roll.cc, log_read.cc,
-// log_time.cc, log_flush.cc and log_upkeep.cc (truncation, deletion, retention).
+// log_time.cc, log_transactions.cc, log_flush.cc and log_upkeep.cc (truncation, deletion,
+// retention).
 //
 // Locks, in the order they are taken:
 //   flush_mutex_   one flush at a time; held across fdatasync, so only disk threads wait for it.
@@ -8,7 +9,8 @@
 //                  shape (roll, truncate, delete). Readers never take it.
 //   mutex_         the state; held for nanoseconds, never across a system call that touches a disk
 // State changes only with write_mutex_ and mutex_ both held, so a writer that holds write_mutex_
-// knows that what it saw under mutex_ still holds when it takes it again.
+// knows that what it saw under mutex_ still holds when it takes it again. (Verifications and which
+// ended transactions are decided change under mutex_ alone: no writer relies on them.)
 //
 // A lookup takes what it needs under mutex_ and reads files unlocked. Files only grow, except when
 // shape_version_ moves: a reader that finds it moved starts over.
@@ -53,6 +55,14 @@ class LogImpl final : public Log {
   Result<TimestampOffset> max_timestamp_offset() override;
   EpochEndOffset end_offset_for_epoch(int32_t leader_epoch) override;
   int32_t epoch_for_offset(int64_t offset) override;
+
+  VerificationGuard begin_verification(int64_t producer_id, int16_t epoch, int32_t base_sequence,
+                                       bool transactions_v2) override;
+  [[nodiscard]] int64_t first_unstable_offset() const override {
+    return first_unstable_offset_.load();
+  }
+  void advance_high_watermark(int64_t high_watermark) override;
+  [[nodiscard]] std::vector<ProducerInfo> producers() const override;
 
   [[nodiscard]] int64_t log_start_offset() const override { return log_start_offset_.load(); }
   [[nodiscard]] int64_t log_end_offset() const override { return log_end_offset_.load(); }
@@ -121,6 +131,7 @@ class LogImpl final : public Log {
   /// Returns whether a flush is asked for.
   Result<bool> write_batches(ByteView bytes, WriteTarget target) REQUIRES(write_mutex_);
   void publish(ByteView bytes) REQUIRES(write_mutex_, mutex_);
+  void publish_producer(const record::BatchView& batch) REQUIRES(write_mutex_, mutex_);
   void go_offline(const std::string& why);
   [[nodiscard]] FlushPlan plan_flush() const REQUIRES(mutex_);
   Status sync(const FlushPlan& plan, bool& fsync_failed) EXCLUDES(mutex_);
@@ -197,6 +208,7 @@ class LogImpl final : public Log {
   std::atomic<int64_t> recovery_point_;
   std::atomic<int64_t> active_base_offset_;
   std::atomic<int32_t> latest_epoch_;
+  std::atomic<int64_t> first_unstable_offset_;
   std::atomic<uint64_t> shape_version_ = 0;
   std::atomic<bool> offline_ = false;
   std::atomic<bool> deleted_ = false;

@@ -135,7 +135,10 @@ Status LogImpl::reload_producers(int64_t offset) {
   ProducerLoader loader(directory, fds_, segments, snapshots, clock_.wall_ms());
   BARNABAS_TRY(loader.load(offset));
   MutexLock lock(mutex_);
+  // Guards are given out once for all: one from before must not fit a transaction of after.
+  loader.state.verifications() = std::move(producers_.verifications());
   producers_ = std::move(loader.state);
+  first_unstable_offset_.store(producers_.first_unstable_offset());
   snapshots_ = std::move(snapshots);
   last_snapshot_offset_ = loader.snapshot_offset;
   return {};

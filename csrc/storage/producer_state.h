@@ -1,21 +1,25 @@
 // What a partition remembers of its idempotent producers: per producer id the epoch and the last
-// five batches, so that a retry is recognised and a gap refused.
+// five batches, so that a retry is recognised and a gap refused; and which transactions are open.
 //
 // Pure state, no IO and no clock; its owner (Log) locks it.
 //
 // Invariants per producer:
 //   at most kBatchesRemembered batches, oldest first, all of `epoch`
 //   the last batch is the producer's last in the log
+//   at most one transaction is open
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <vector>
 
 #include "base/result.h"
 #include "record/batch.h"
+#include "storage/verifications.h"
 
 namespace barnabas::storage {
 
@@ -48,19 +52,72 @@ struct ProducerEntry {
   void add(const ProducerBatch& batch);
 };
 
+/// What DescribeProducers tells of one producer.
+struct ProducerInfo {
+  int64_t producer_id = -1;
+  int16_t producer_epoch = record::kNoProducerEpoch;
+  int32_t last_sequence = record::kNoSequence;
+  int64_t last_timestamp = record::kNoTimestamp;
+  int32_t coordinator_epoch = -1;
+  int64_t current_txn_start_offset = -1;  // -1: none is open
+};
+
+/// Who appends a batch with a producer id, which decides what is checked.
+enum class AppendOrigin : uint8_t {
+  kClient,       // everything
+  kCoordinator,  // epochs only: offset commits and markers have no sequence
+};
+
+/// What the appender knows of a batch with a producer id beside its bytes.
+struct ProducerContext {
+  AppendOrigin origin = AppendOrigin::kClient;
+  /// That the transaction coordinator knows the partition; kNoGuard once the transaction is open.
+  VerificationGuard guard = kNoGuard;
+  /// Of a marker (KIP-1228). From 2 on its epoch is above that of the transaction's records.
+  int16_t transaction_version = 0;
+};
+
+/// A transaction that a marker ended, with records in this partition.
+struct CompletedTransaction {
+  int64_t producer_id = -1;
+  int64_t first_offset = -1;
+  int64_t last_offset = -1;  // the marker's
+  bool aborted = false;
+};
+
 class ProducerState {
  public:
   using Map = std::unordered_map<int64_t, ProducerEntry>;
 
-  /// Whether a client's batch may be appended. A value is the earlier batch that this one repeats;
-  /// nullopt: append it. Errors: kInvalidProducerEpoch, kOutOfOrderSequenceNumber,
-  /// kInvalidTxnState. REQUIRES: batch.has_producer_id()
-  [[nodiscard]] Result<std::optional<ProducerBatch>> check(const record::BatchView& batch) const;
+  /// Whether a batch may be appended. A value is the earlier batch that this one repeats; nullopt:
+  /// append it. `head` is its first bytes, for the marker in a control batch; `verify`: whether a
+  /// client's transaction has to be known to its coordinator before it begins here.
+  /// Errors: kInvalidProducerEpoch, kOutOfOrderSequenceNumber, kInvalidTxnState,
+  /// kTransactionCoordinatorFenced. REQUIRES: batch.has_producer_id()
+  [[nodiscard]] Result<std::optional<ProducerBatch>> check(const record::BatchView& batch,
+                                                           ByteView head,
+                                                           const ProducerContext& context,
+                                                           bool verify) const;
 
   /// Takes note of a batch that is in the log at its base offset. `head` is its first bytes, for
   /// the marker in a control batch; `now_ms` the wall clock. Batches without a producer id change
-  /// nothing.
-  void apply(const record::BatchView& batch, ByteView head, int64_t now_ms);
+  /// nothing. Returns the transaction that it ended.
+  std::optional<CompletedTransaction> apply(const record::BatchView& batch, ByteView head,
+                                            int64_t now_ms);
+
+  // -- transactions -------------------------------------------------------------------------------
+  [[nodiscard]] bool in_transaction(int64_t producer_id, int16_t epoch) const;
+  /// Where the oldest transaction begins that is open, or whose end is not below the high watermark
+  /// yet; INT64_MAX when there is none.
+  [[nodiscard]] int64_t first_unstable_offset() const;
+  /// Up to where all is decided right after `completed`, which is open no more.
+  [[nodiscard]] int64_t stable_offset_after(const CompletedTransaction& completed) const;
+  /// Keeps a transaction unstable until the high watermark has passed its marker.
+  void await_high_watermark(const CompletedTransaction& completed) {
+    undecided_[completed.first_offset] = completed.last_offset;
+  }
+  void advance_high_watermark(int64_t high_watermark);
+  Verifications& verifications() { return verifications_; }
 
   /// Fills up the memory of producers whose last batch `older` knows with what came before it.
   void complete_from(const ProducerState& older);
@@ -75,10 +132,23 @@ class ProducerState {
 
   [[nodiscard]] const Map& producers() const { return producers_; }
   [[nodiscard]] bool empty() const { return producers_.empty(); }
-  void restore(int64_t producer_id, const ProducerEntry& entry) { producers_[producer_id] = entry; }
+  /// As DescribeProducers tells it, in no order.
+  [[nodiscard]] std::vector<ProducerInfo> describe() const;
+  void restore(int64_t producer_id, const ProducerEntry& entry);
 
  private:
+  [[nodiscard]] static Status check_marker(const record::BatchView& batch, ByteView head,
+                                           const ProducerEntry& entry, int16_t transaction_version);
+  [[nodiscard]] static Status check_sequence(const record::BatchView& batch,
+                                             const ProducerEntry* entry,
+                                             const Verification* verification);
+  std::optional<CompletedTransaction> end_transaction(const record::BatchView& batch, ByteView head,
+                                                      ProducerEntry& entry);
+
   Map producers_;
+  std::map<int64_t, int64_t> ongoing_;    // first offset -> producer id
+  std::map<int64_t, int64_t> undecided_;  // first offset -> the marker's, not yet replicated
+  Verifications verifications_;
 };
 
 }  // namespace barnabas::storage

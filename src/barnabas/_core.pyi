@@ -50,6 +50,16 @@ class PartitionInfo:
     segment_count: int
     offline: bool
 
+class ProducerInfo:
+    """What a partition remembers of a producer (DescribeProducers)."""
+
+    producer_id: int
+    producer_epoch: int
+    last_sequence: int  # -1: none since the epoch began
+    last_timestamp: int  # ms
+    coordinator_epoch: int  # of the last transaction marker; -1: none
+    current_txn_start_offset: int  # -1: no transaction is open
+
 class DirectoryIdentity:
     path: str
     cluster_id: str
@@ -129,12 +139,38 @@ class Core:
         records: Sequence[tuple[bytes | None, bytes | None]],
         timestamp_ms: int,
         on_durable: Callable[[int, int], None] | None = None,
+        producer_id: int = -1,
+        producer_epoch: int = -1,
     ) -> int:
         """Appends one batch of (key, value) to a partition of this broker, as the leader with
         acks=all, and returns its base offset. The append is visible at return unless
         flush.messages asks for an fsync first: `on_durable(error code, base offset)` is called
         once, when the high watermark has passed it, or has failed to: on the caller's thread
-        before this returns, or later on a native one (with the GIL)."""
+        before this returns, or later on a native one (with the GIL).
+
+        With a producer id the batch belongs to that producer's transaction, without sequence (-1)
+        and without a look at whether the transaction coordinator knows of it."""
+    def append_marker(
+        self,
+        topic: str,
+        partition: int,
+        producer_id: int,
+        producer_epoch: int,
+        commit: bool,
+        coordinator_epoch: int,
+        on_durable: Callable[[int, int], None] | None = None,
+        transaction_version: int = 0,
+    ) -> int:
+        """Appends the control batch (EndTxnMarker, KIP-98) that ends the producer's transaction in
+        the partition; returns its offset. `on_durable` as in append_records. From
+        transaction_version 2 on the epoch must be above that of the transaction's records, unless
+        there are none (KIP-1228).
+
+        Raises CoreError: INVALID_PRODUCER_EPOCH when the partition has seen a later producer epoch,
+        TRANSACTION_COORDINATOR_FENCED a later coordinator epoch, UNKNOWN_TOPIC_OR_PARTITION,
+        KAFKA_STORAGE_ERROR."""
+    def producers(self, topic: str, partition: int) -> list[ProducerInfo]:
+        """The producers that the partition remembers, in no order."""
     def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:
         """Whole batches from the one holding `offset` on, up to the high watermark; b"" at the end.
         At least one batch when there is one."""

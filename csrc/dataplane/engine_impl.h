@@ -1,0 +1,137 @@
+// The one implementation of Engine. Spread over engine.cc (life, network, topics) and
+// engine_partitions.cc (what is asked of one partition).
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/thread_annotations.h"
+#include "dataplane/control_queue.h"
+#include "dataplane/disk_pool.h"
+#include "dataplane/durable_waiters.h"
+#include "dataplane/engine.h"
+#include "dataplane/fetch_handler.h"
+#include "dataplane/flusher.h"
+#include "dataplane/partition_store.h"
+#include "dataplane/partition_table.h"
+#include "dataplane/produce_handler.h"
+#include "dataplane/purgatory.h"
+#include "dataplane/upkeep.h"
+#include "net/log_limiter.h"
+#include "net/server.h"
+
+namespace barnabas::dataplane {
+
+class EngineImpl final : public Engine, private net::RequestHandler {
+ public:
+  EngineImpl(EngineConfig config, Clock& clock);
+  ~EngineImpl() override { (void)stop(0); }
+
+  Status open_queue() { return queue_.open(); }
+
+  Result<DirectoryIdentity> open_directory(const std::string& path, const std::string& cluster_id,
+                                           int32_t node_id) override;
+  Result<std::vector<storage::TopicPartition>> list_partition_directories() override {
+    BARNABAS_TRY(check_open());
+    return store_->directory().list_partitions();
+  }
+  Result<std::string> set_aside_directory(const storage::TopicPartition& name) override {
+    BARNABAS_TRY(check_open());
+    return store_->set_aside(name);
+  }
+  Status delete_directory(const storage::TopicPartition& name) override;
+  Result<std::vector<LoadReport>> load_partitions(
+      std::span<const PartitionSpec> partitions,
+      const std::map<std::string, SettingMap>& configs) override;
+
+  Result<uint16_t> listen(const std::string& host, uint16_t port) override {
+    return server_->listen(host, port);
+  }
+  Status start() override;
+  Status stop(int64_t grace_ms) override;
+
+  int control_fd() const override { return queue_.fd(); }
+  std::vector<ControlRequest> take_requests(size_t limit) override;
+  void respond(uint64_t token, std::vector<uint8_t> payload) override;
+  void close_connection(uint64_t token) override;
+
+  Status create_partitions(const std::string& topic, const Uuid& topic_id,
+                           std::span<const std::pair<int32_t, int32_t>> partitions,
+                           const SettingMap& config) override;
+  Status delete_topic(const std::string& topic) override;
+  Status set_topic_config(const std::string& topic, const SettingMap& config) override;
+  Status set_broker_config(const SettingMap& settings) override;
+
+  Result<PartitionInfo> partition_info(std::string_view topic, int32_t partition) override;
+  std::vector<PartitionInfo> partition_infos() override;
+  Result<storage::TimestampOffset> offset_for_timestamp(std::string_view topic, int32_t partition,
+                                                        int64_t timestamp_ms) override;
+  Result<storage::TimestampOffset> max_timestamp_offset(std::string_view topic,
+                                                        int32_t partition) override;
+  Result<int32_t> epoch_for_offset(std::string_view topic, int32_t partition,
+                                   int64_t offset) override;
+  Result<storage::EpochEndOffset> end_offset_for_epoch(std::string_view topic, int32_t partition,
+                                                       int32_t leader_epoch) override;
+  Result<int64_t> append_records(std::string_view topic, int32_t partition,
+                                 std::span<const KeyValueView> records, int64_t timestamp_ms,
+                                 DurableCallback on_durable,
+                                 const TransactionalProducer& producer) override;
+  Result<int64_t> append_marker(std::string_view topic, int32_t partition,
+                                const TransactionEnd& end, DurableCallback on_durable) override;
+  Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
+                                                       int32_t partition) override;
+  Result<std::vector<uint8_t>> read_batches(std::string_view topic, int32_t partition,
+                                            int64_t offset, size_t max_bytes) override;
+  std::vector<std::pair<std::string, int64_t>> stats() override;
+
+ private:
+  net::Admission on_request(const net::Request& request) override;
+  void on_closed(const net::RequestToken& connection) override {
+    purgatory_.drop_connection(connection);
+  }
+
+  [[nodiscard]] Status check_open() const {
+    if (store_ != nullptr) return {};
+    return Error{ErrorCode::kUnknownServerError, "no data directory was opened"};
+  }
+  /// The topic's typed configuration, with what the broker adds to it.
+  Result<storage::LogConfig> topic_config(const SettingMap& settings) EXCLUDES(config_mutex_);
+  /// The partition, its log open.
+  Result<std::shared_ptr<Partition>> find(std::string_view topic, int32_t partition) const;
+  Result<int64_t> append_as_coordinator(const std::shared_ptr<Partition>& partition,
+                                        MutableBytes batch, int16_t transaction_version,
+                                        DurableCallback on_durable);
+  Status begin() REQUIRES(topics_mutex_);
+  Status close_logs();
+
+  Clock& clock_;
+  Mutex config_mutex_;
+  EngineConfig config_ GUARDED_BY(config_mutex_);
+  /// Serialises changes of the table: each reads a topic, changes a copy and puts it back.
+  Mutex topics_mutex_;
+
+  // Declared in the order in which they lean on each other: destroyed the other way round.
+  std::unique_ptr<PartitionStore> store_;  // set once by open_directory
+  PartitionTable table_;
+  ControlQueue queue_;
+  Flusher flusher_;
+  DiskPool disk_pool_;
+  FetchSessionCache sessions_;
+  DurableWaiters durable_waiters_;
+  std::unique_ptr<net::Server> server_;
+  Purgatory purgatory_;
+  net::LogLimiter fetch_log_{"fetch"};
+  ProduceHandler produce_;
+  FetchHandler fetch_;
+  std::unique_ptr<Upkeep> upkeep_;  // set by start()
+
+  std::atomic<bool> begun_{false};  // store_->begin() was called
+  std::atomic<bool> stopped_{false};
+};
+
+}  // namespace barnabas::dataplane
