@@ -37,6 +37,7 @@ class Marker(NamedTuple):
     producer: Producer
     is_commit: bool
     coordinator_epoch: int
+    transaction_version: int = 0  # from 2 on its epoch is above that of the records (KIP-1228)
 
 
 class Reply(NamedTuple):

@@ -19,6 +19,7 @@ class EndMarkers:
     producer: Producer
     is_commit: bool
     partitions: tuple[TopicPartition, ...]
+    transaction_version: int
 
 
 @dataclass(slots=True)

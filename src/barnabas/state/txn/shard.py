@@ -63,10 +63,10 @@ class TransactionShard:
         self.config = config
         self.transactions: dict[str, Transaction] = {}
 
-    def needs_producer_id(self, transactional_id: str) -> bool:
-        """Whether InitProducerId, EndTxn or a timeout may need a new producer id for it."""
+    def needs_producer_id(self, transactional_id: str, *, is_init: bool = False) -> bool:
+        """Whether EndTxn or a timeout, or InitProducerId, needs a new producer id for it."""
         transaction = self.transactions.get(transactional_id)
-        return transaction is None or transaction.is_epoch_exhausted
+        return is_init if transaction is None else transaction.is_epoch_exhausted
 
     # -- InitProducerId
 
@@ -450,4 +450,5 @@ def _markers(transaction: Transaction) -> EndMarkers:
         transaction.producer,
         value.state is TransactionState.PREPARE_COMMIT,
         tuple(sorted(value.partitions)),
+        value.client_transaction_version,
     )

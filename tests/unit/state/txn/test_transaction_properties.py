@@ -104,7 +104,7 @@ class TransactionMachine(RuleBasedStateMachine):
         call = self.call(self.clients[index], "init")
         request = InitRequest(transactional_id=ID, timeout_ms=TIMEOUT_MS)
         world = self.world
-        world.perform(world.shard.init(request, call, world.now_ms, world.new_id(ID)))
+        world.perform(world.shard.init(request, call, world.now_ms, world.new_id(ID, is_init=True)))
         self.settle()
 
     @rule(index=CLIENTS, partitions=st.frozensets(st.sampled_from(PARTITIONS), min_size=1))

@@ -119,7 +119,7 @@ class Transcript:
                 timeout_ms=int(options.get("timeout", "60000")),
                 producer=client.producer if "again" in rest else None,
             )
-            world.perform(shard.init(init, call, now_ms, world.new_id(ID)))
+            world.perform(shard.init(init, call, now_ms, world.new_id(ID, is_init=True)))
         elif verb in ("add", "verify"):
             add = AddRequest(
                 transactional_id=ID,

@@ -35,9 +35,9 @@ class World:
         self._appends: deque[Append[TransactionRecord]] = deque()
         self.held_markers: list[EndMarkers] = []
 
-    def new_id(self, transactional_id: str) -> int:
+    def new_id(self, transactional_id: str, *, is_init: bool = False) -> int:
         """A producer id when the machine needs one."""
-        if not self.shard.needs_producer_id(transactional_id):
+        if not self.shard.needs_producer_id(transactional_id, is_init=is_init):
             return -1
         self.producer_ids += 1
         return self.producer_ids - 1
