@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.coordinator.routing import partition_for
 from barnabas.coordinator.shards import InternalTopic, Shards
 from barnabas.coordinator.timers import MS_PER_S
 from barnabas.state.group.config import MINUTE_MS, GroupConfig
@@ -27,6 +28,7 @@ from barnabas.state.group.responses import (
     SyncResponse,
 )
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
+from barnabas.state.txn.records import TopicPartition
 
 if TYPE_CHECKING:  # a broker without groups does not wait for these
     from barnabas.coordinator.append_queue import PartitionLog
@@ -163,6 +165,10 @@ class GroupCoordinator:
         """Whether a commit for the partition is on its way to the log."""
         shard, _ = self._shards.find(group_id)
         return shard is not None and shard.machine.is_unstable(group_id, topic, partition)
+
+    def partition_of(self, group_id: str) -> TopicPartition:
+        """The partition of `__consumer_offsets`, which must exist, that a group lives in."""
+        return TopicPartition(CONSUMER_OFFSETS, partition_for(group_id, len(self._shards)))
 
     def end_transaction(
         self, partition: int, marker: Marker, reply: Callable[[ErrorCode], None]
