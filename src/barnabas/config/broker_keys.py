@@ -377,6 +377,13 @@ _GROUPS = (
         check=at_least(1),
     ),
     _key(
+        _LOW,
+        "transaction.partition.verification.enable",
+        _BOOL,
+        True,
+        "Whether a producer has to have added a partition to its transaction to write to it.",
+    ),
+    _key(
         _HIGH,
         "transactional.id.expiration.ms",
         _INT,

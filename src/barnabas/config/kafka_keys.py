@@ -278,7 +278,6 @@ _NAMES = """
     ssl.truststore.password
     ssl.truststore.type
     telemetry.max.bytes
-    transaction.partition.verification.enable
     transaction.state.log.load.buffer.size
     transaction.two.phase.commit.enable
     unclean.leader.election.interval.ms
