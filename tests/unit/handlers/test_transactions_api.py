@@ -298,8 +298,8 @@ def test_member_of_an_older_generation_commits_no_offsets(broker: barnabas.Broke
     with producer(broker, "gone") as transactions:
         transactions.client.ask("FindCoordinator", 4, key_type=0, coordinator_keys=["gone"])
         assert transactions.init() == "none"
-        more = {"generation_id": 3, "member_id": "m"}
-        assert transactions.commit_offset("gone", "t", 7, **more) == "illegal_generation"
+        error = transactions.commit_offset("gone", "t", 7, generation_id=3, member_id="m")
+        assert error == "illegal_generation"
 
 
 def test_abandoned_transaction_is_aborted_and_its_producer_fenced(broker: barnabas.Broker) -> None:
