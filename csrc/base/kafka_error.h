@@ -1,7 +1,8 @@
 // Kafka protocol error codes, as used by the data plane.
 //
 // Values are the protocol's own (org.apache.kafka.common.protocol.Errors); only
-// those that native code answers with are listed. The control plane uses kio's enum.
+// those that native code answers with, or is answered with, are listed. The control plane uses
+// kio's enum.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +19,14 @@ enum class ErrorCode : int16_t {
   kRequestTimedOut = 7,
   kMessageTooLarge = 10,
   kNetworkException = 13,
+  kCoordinatorLoadInProgress = 14,
+  kCoordinatorNotAvailable = 15,
+  kNotCoordinator = 16,
   kInvalidTopicException = 17,
   kRecordListTooLarge = 18,
   kNotEnoughReplicas = 19,
   kInvalidRequiredAcks = 21,
+  kClusterAuthorizationFailed = 31,
   kInvalidTimestamp = 32,
   kUnsupportedVersion = 35,
   kTopicAlreadyExists = 36,
@@ -30,6 +35,7 @@ enum class ErrorCode : int16_t {
   kInvalidProducerEpoch = 47,
   kInvalidTxnState = 48,
   kInvalidProducerIdMapping = 49,
+  kConcurrentTransactions = 51,
   kTransactionCoordinatorFenced = 52,
   kTransactionalIdAuthorizationFailed = 53,
   kKafkaStorageError = 56,
@@ -39,9 +45,11 @@ enum class ErrorCode : int16_t {
   kUnknownLeaderEpoch = 75,
   kUnsupportedCompressionType = 76,
   kInvalidRecord = 87,
+  kProducerFenced = 90,
   kUnknownTopicId = 100,
   kInconsistentTopicId = 103,
   kFetchSessionTopicIdError = 106,
+  kTransactionAbortable = 120,
 };
 
 }  // namespace barnabas

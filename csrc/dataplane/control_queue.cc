@@ -22,7 +22,14 @@ net::Admission ControlQueue::offer(const net::Request& request) {
   if (request.client_id.has_value()) control.client_id = std::string(*request.client_id);
   control.peer_host = std::string(request.peer_host);
   control.body.assign(request.body.begin(), request.body.end());
+  return queue(std::move(control), {request.token, nullptr});
+}
 
+net::Admission ControlQueue::offer_own(ControlRequest request, OwnReply reply) {
+  return queue(std::move(request), {{}, std::move(reply)});
+}
+
+net::Admission ControlQueue::queue(ControlRequest control, Asker asker) {
   MutexLock lock(mutex_);
   if (stopped_) return net::Admission::kReject;
   if (!has_room(control.body.size())) {
@@ -30,7 +37,7 @@ net::Admission ControlQueue::offer(const net::Request& request) {
     return net::Admission::kBusy;
   }
   control.token = next_token_++;
-  tokens_.emplace(control.token, request.token);
+  askers_.emplace(control.token, std::move(asker));
   queued_bytes_ += control.body.size();
   queue_.push_back(std::move(control));
   if (queue_.size() == 1) (void)eventfd_write(event_.get(), 1);  // cannot fail at 1
@@ -62,24 +69,27 @@ bool ControlQueue::has_room(size_t body_bytes) const {
          (queue_.size() < max_queued_ && queued_bytes_ + body_bytes <= max_queued_bytes_);
 }
 
-std::optional<net::RequestToken> ControlQueue::redeem(uint64_t token) {
+std::optional<ControlQueue::Asker> ControlQueue::redeem(uint64_t token) {
   MutexLock lock(mutex_);
-  const auto found = tokens_.find(token);
-  if (found == tokens_.end()) return std::nullopt;
-  const net::RequestToken request = found->second;
-  tokens_.erase(found);
-  return request;
+  auto found = askers_.extract(token);
+  if (found.empty()) return std::nullopt;
+  return std::move(found.mapped());
 }
 
 std::vector<net::RequestToken> ControlQueue::stop() {
   std::vector<net::RequestToken> unanswered;
-  MutexLock lock(mutex_);
-  stopped_ = true;
-  queue_.clear();
-  queued_bytes_ = 0;
-  unanswered.reserve(tokens_.size());
-  for (const auto& [token, request] : tokens_) unanswered.push_back(request);
-  tokens_.clear();
+  std::unordered_map<uint64_t, Asker> askers;
+  {
+    MutexLock lock(mutex_);
+    stopped_ = true;
+    queue_.clear();
+    queued_bytes_ = 0;
+    askers.swap(askers_);
+  }
+  unanswered.reserve(askers.size());
+  for (const auto& [token, asker] : askers) {
+    if (asker.reply == nullptr) unanswered.push_back(asker.request);
+  }
   return unanswered;
 }
 

@@ -1,5 +1,6 @@
 // Requests for the broker loop, and the way back: a bounded queue with an eventfd for its sleeper,
-// and the table that turns a 64-bit token into the request it names.
+// and the table that turns a 64-bit token into the request it names. Most come from connections;
+// the data plane has some of its own.
 //
 // Thread-safety: safe from every thread.
 //
@@ -11,6 +12,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -23,6 +25,11 @@
 
 namespace barnabas::dataplane {
 
+/// Gets the answer to a request of the data plane's own: response header and body, nullopt when
+/// there is none. Called on the thread that answers, with no lock held; destroyed uncalled when the
+/// engine stops.
+using OwnReply = std::function<void(std::optional<std::vector<uint8_t>>)>;
+
 class ControlQueue {
  public:
   ControlQueue(size_t max_queued, size_t max_queued_bytes)
@@ -30,15 +37,23 @@ class ControlQueue {
   Status open();
 
   net::Admission offer(const net::Request& request) EXCLUDES(mutex_);
+  /// A request of the data plane's own. kBusy as for offer(): whoever waits for it is to be offered
+  /// again.
+  net::Admission offer_own(ControlRequest request, OwnReply reply) EXCLUDES(mutex_);
   struct Taken {
     std::vector<ControlRequest> requests;
     bool resume = false;  // somebody was told kBusy and there is room now
   };
   Taken take(size_t limit) EXCLUDES(mutex_);
-  /// The request behind a token, once.
-  std::optional<net::RequestToken> redeem(uint64_t token) EXCLUDES(mutex_);
+  struct Asker {
+    net::RequestToken request;
+    OwnReply reply;  // not empty: it was a request of the data plane's own
+  };
+  /// Who asked, once.
+  std::optional<Asker> redeem(uint64_t token) EXCLUDES(mutex_);
 
-  /// Takes no more requests: offer() rejects. Returns those that nobody will answer any more.
+  /// Takes no more requests: offer() rejects. Returns the clients' that nobody will answer any
+  /// more.
   std::vector<net::RequestToken> stop() EXCLUDES(mutex_);
 
   /// Readable while take() would return something.
@@ -48,14 +63,15 @@ class ControlQueue {
 
  private:
   [[nodiscard]] bool has_room(size_t body_bytes) const REQUIRES(mutex_);
+  net::Admission queue(ControlRequest control, Asker asker) EXCLUDES(mutex_);
 
   UniqueFd event_;  // constant after open()
   mutable Mutex mutex_;
   size_t max_queued_ GUARDED_BY(mutex_);
   size_t max_queued_bytes_ GUARDED_BY(mutex_);
   std::deque<ControlRequest> queue_ GUARDED_BY(mutex_);
-  size_t queued_bytes_ GUARDED_BY(mutex_) = 0;  // of bodies in queue_
-  std::unordered_map<uint64_t, net::RequestToken> tokens_ GUARDED_BY(mutex_);
+  size_t queued_bytes_ GUARDED_BY(mutex_) = 0;                     // of bodies in queue_
+  std::unordered_map<uint64_t, Asker> askers_ GUARDED_BY(mutex_);  // by token
   uint64_t next_token_ GUARDED_BY(mutex_) = 1;
   bool refused_ GUARDED_BY(mutex_) = false;
   bool stopped_ GUARDED_BY(mutex_) = false;

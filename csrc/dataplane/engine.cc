@@ -29,7 +29,7 @@ EngineImpl::EngineImpl(EngineConfig config, Clock& clock)
       sessions_(static_cast<size_t>(config.fetch_session_cache_slots), clock),
       server_(net::Server::create(config.server, *this, clock)),
       purgatory_(*server_, static_cast<size_t>(config.server.reactor_threads)),
-      produce_(table_, {*server_, purgatory_, disk_pool_, flusher_, clock},
+      produce_(table_, {*server_, purgatory_, disk_pool_, flusher_, queue_, clock},
                static_cast<size_t>(config.server.reactor_threads)),
       fetch_(table_, {*server_, purgatory_, disk_pool_, sessions_, clock, fetch_log_},
              static_cast<size_t>(config.server.reactor_threads)) {
@@ -167,14 +167,22 @@ std::vector<ControlRequest> EngineImpl::take_requests(size_t limit) {
 }
 
 void EngineImpl::respond(uint64_t token, std::vector<uint8_t> payload) {
-  if (const auto request = queue_.redeem(token)) {
-    server_->respond(*request, net::Response::of(std::move(payload)));
+  const auto asker = queue_.redeem(token);
+  if (!asker) return;
+  if (asker->reply != nullptr) {
+    asker->reply(std::move(payload));
+  } else {
+    server_->respond(asker->request, net::Response::of(std::move(payload)));
   }
 }
 
 void EngineImpl::close_connection(uint64_t token) {
-  if (const auto request = queue_.redeem(token)) {
-    server_->respond(*request, net::Response::close());
+  const auto asker = queue_.redeem(token);
+  if (!asker) return;
+  if (asker->reply != nullptr) {
+    asker->reply(std::nullopt);
+  } else {
+    server_->respond(asker->request, net::Response::close());
   }
 }
 

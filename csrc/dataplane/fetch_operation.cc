@@ -92,14 +92,20 @@ void FetchOperation::decide() {
 void FetchOperation::park() {
   // Watches go in before the partitions are looked at once more: what comes in between is seen by
   // one of the two.
+  const bool committed = plan_.header.isolation == IsolationLevel::kReadCommitted;
   bool moved = false;
   for (auto& entry : plan_.entries) {
-    entry.partition->remove_watch(entry.watch);
-    entry.watch.wake_offset = entry.read.high_watermark + 1;
+    Partition& partition = *entry.partition;
+    const int64_t end = committed ? entry.read.last_stable_offset : entry.read.high_watermark;
+    partition.remove_watch(entry.watch);
+    entry.watch.wake_offset = end + 1;
     entry.watch.counted_visible = entry.visible_before_read;
-    entry.partition->add_watch(entry.watch);
-    moved = moved || entry.partition->high_watermark() != entry.read.high_watermark ||
-            entry.partition->availability() != ErrorCode::kNone;
+    entry.watch.for_stable = committed;
+    entry.watch.counted_unstable = end < entry.read.high_watermark;
+    partition.add_watch(entry.watch);
+    moved = moved ||
+            (committed ? partition.last_stable_offset() : partition.high_watermark()) != end ||
+            partition.availability() != ErrorCode::kNone;
   }
   const auto self = std::static_pointer_cast<FetchOperation>(shared_from_this());
   if (!purgatory_.park(self, plan_.deadline_ns)) {

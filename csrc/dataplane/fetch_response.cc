@@ -55,7 +55,12 @@ void encode_partition(ResponseWriter& writer, const FetchResponseHeader& header,
   writer.write(read.last_stable_offset);
   if (header.version >= 5) writer.write(read.log_start_offset);
   if (header.isolation == IsolationLevel::kReadCommitted) {
-    writer.write_array_length(0);  // aborted transactions
+    writer.write_array_length(read.aborted.size());
+    for (const storage::AbortedTransaction& aborted : read.aborted) {
+      writer.write(aborted.producer_id);
+      writer.write(aborted.first_offset);
+      writer.write_empty_tags();
+    }
   } else {
     writer.write_null_array();
   }

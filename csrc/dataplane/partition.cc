@@ -133,6 +133,14 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
     auto slice = log_->read(params.fetch_offset, max_bytes, end_offset, at_least_one);
     if (!slice.ok()) return fail(slice.error().code);
     result.slice = std::move(slice).value();
+    if (isolation == IsolationLevel::kReadCommitted && result.slice.file.length > 0) {
+      auto aborted = log_->aborted_transactions(params.fetch_offset, end_offset, result.slice);
+      if (!aborted.ok()) {
+        result.slice = {};
+        return fail(aborted.error().code);
+      }
+      result.aborted = std::move(aborted).value();
+    }
   }
   result.high_watermark = high_watermark;
   result.last_stable_offset = last_stable_offset;
@@ -173,17 +181,25 @@ void Partition::wake_watches(bool all) {
     const int64_t high_watermark = this->high_watermark();
     const uint64_t visible = visible_bytes();
     for (Watch* watch = watches_; watch != nullptr; watch = watch->next) {
-      if (!all) {
-        if (high_watermark < watch->wake_offset) continue;
-        const uint64_t bytes = visible - std::min(visible, watch->counted_visible);
-        watch->counted_visible = visible;
-        if (!watch->waiter->count_visible(bytes)) continue;
-      }
+      if (!all && !is_due(*watch, high_watermark, visible)) continue;
       // Null when the waiter is being destroyed and waits for this lock to unlink itself.
       if (auto waiter = watch->waiter->weak_from_this().lock()) ready.push_back(std::move(waiter));
     }
   }
   for (const auto& waiter : ready) waiter->wake();
+}
+
+bool Partition::is_due(Watch& watch, int64_t high_watermark, uint64_t visible) const {
+  if (watch.for_stable) {
+    const int64_t stable = last_stable_offset();
+    if (stable < watch.wake_offset) return false;
+    if (watch.counted_unstable || stable < high_watermark) return true;
+  } else if (high_watermark < watch.wake_offset) {
+    return false;
+  }
+  const uint64_t bytes = visible - std::min(visible, watch.counted_visible);
+  watch.counted_visible = visible;
+  return watch.waiter->count_visible(bytes);
 }
 
 void Partition::mark_deleted() {

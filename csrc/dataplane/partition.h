@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/kafka_error.h"
 #include "base/thread_annotations.h"
@@ -54,6 +55,8 @@ struct PartitionRead {
   /// leader_epoch >= 0: the fetcher's log diverged from ours there (KIP-595); nothing is read.
   storage::EpochEndOffset diverging;
   storage::ReadSlice slice;
+  /// With read_committed: those that may have records in the slice.
+  std::vector<storage::AbortedTransaction> aborted;
 };
 
 class Partition : public std::enable_shared_from_this<Partition> {
@@ -120,6 +123,7 @@ class Partition : public std::enable_shared_from_this<Partition> {
  private:
   void publish(int64_t high_watermark, uint64_t visible_bytes);
   void wake_watches(bool all) EXCLUDES(watch_mutex_);
+  bool is_due(Watch& watch, int64_t high_watermark, uint64_t visible) const REQUIRES(watch_mutex_);
   [[nodiscard]] ErrorCode check_leader_epoch(int32_t current_leader_epoch) const;
 
   const std::shared_ptr<const TopicIdentity> topic_;

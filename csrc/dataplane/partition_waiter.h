@@ -28,6 +28,11 @@ struct Watch {
   PartitionWaiter* waiter = nullptr;
   int64_t wake_offset = 0;       // the high watermark that is waited for
   uint64_t counted_visible = 0;  // visible bytes that count_visible() has been told of
+  /// The last stable offset is waited for instead (read_committed).
+  bool for_stable = false;
+  /// for_stable: some of counted_visible lay above the last stable offset. How many bytes a
+  /// transaction's end makes stable is not known: wake() comes without a count then.
+  bool counted_unstable = false;
   // Guarded by the partition's list lock.
   Watch* previous = nullptr;
   Watch* next = nullptr;

@@ -73,9 +73,6 @@ Status check_header(ByteView records, int16_t version) {
     return Error{ErrorCode::kUnsupportedCompressionType,
                  "zstd needs Produce version " + std::to_string(kFirstZstdVersion)};
   }
-  if (batch->is_transactional()) {
-    return Error{ErrorCode::kInvalidTxnState, "the partition was not added to the transaction"};
-  }
   return {};
 }
 
@@ -97,20 +94,38 @@ net::Admission ProduceHandler::handle(const net::Request& request) {
     return net::Admission::kTaken;
   }
   begin(request, job);
+  if (job.request.transactional_id.has_value()) {
+    if (auto question = check_transaction(job)) {
+      return ask_first(request, job, *std::move(question));
+    }
+  }
   services_.purgatory.begin_request(request.token.reactor);
   const bool done = append_all(job, true);
   if (done) answer(job);
   services_.purgatory.end_request(request.token.reactor);
   if (done) return net::Admission::kTaken;
+  move_to_disk_thread(move_job(request, job));
+  return net::Admission::kTakenAlone;
+}
 
-  const auto moved = std::make_shared<Moved>();
+std::shared_ptr<ProduceHandler::Moved> ProduceHandler::move_job(const net::Request& request,
+                                                                Job& job) {
+  auto moved = std::make_shared<Moved>();
   moved->body.assign(request.body.begin(), request.body.end());
   moved->job = std::exchange(job, {});
   const bool parsed = moved->job.request.parse(moved->body, request.api_version);
   assert(parsed);  // as it was the first time
   (void)parsed;
-  move_to_disk_thread(moved);
-  return net::Admission::kTakenAlone;
+  return moved;
+}
+
+void ProduceHandler::resume(const std::shared_ptr<Moved>& moved) {
+  const uint32_t reactor = moved->job.token.reactor;
+  services_.purgatory.begin_request(reactor);
+  const bool done = append_all(moved->job, true);
+  if (done) answer(moved->job);
+  services_.purgatory.end_request(reactor);
+  if (!done) move_to_disk_thread(moved);
 }
 
 void ProduceHandler::begin(const net::Request& request, Job& job) const {
@@ -119,6 +134,7 @@ void ProduceHandler::begin(const net::Request& request, Job& job) const {
   job.version = request.api_version;
   job.of_admin_client = request.client_id == kAdminClientId;
   job.peer_host = request.peer_host;
+  job.checks.clear();
   job.results.clear();
   job.results.reserve(job.request.partitions.size());
   job.waiting.clear();
@@ -146,6 +162,11 @@ bool ProduceHandler::append_all(Job& job, bool on_reactor) {
       result.error = orphaned && job.version >= kProduceFirstServedVersion
                          ? ErrorCode::kTransactionalIdAuthorizationFailed
                          : check_partition(job, topic.get(), partition.index);
+      if (result.error == ErrorCode::kNone && !job.checks.empty() &&
+          job.checks[next].error != ErrorCode::kNone) {
+        result.error = job.checks[next].error;
+        result.message = job.checks[next].message;
+      }
       if (result.error == ErrorCode::kNone &&
           !append_one(*topic, partition, on_reactor, job, result)) {
         return false;
@@ -201,7 +222,8 @@ bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& name
   auto& valid = std::get<record::ValidatedBatch>(checked);
   job.expansion_left -= std::min(job.expansion_left, valid.expanded_bytes);
   job.inline_expansion_left -= std::min(job.inline_expansion_left, valid.expanded_bytes);
-  const storage::AppendBatch batch{valid.bytes};
+  storage::AppendBatch batch{valid.bytes};
+  if (!job.checks.empty()) batch.producer.guard = job.checks[job.results.size()].guard;
   auto appended = partition->append(batch, services_.flusher);
   if (!appended.ok()) {
     result = refused(std::move(appended).error(), *partition);

@@ -3,6 +3,10 @@
 //   parse -> per partition: known? allowed? validate_batch -> Partition::append -> answer, or
 //   DelayedProduce when the high watermark has to pass first (flush.messages)
 //
+// A batch that would begin a transaction in a partition has to be known to the transaction
+// coordinator first (KIP-890): then the whole request waits as a VerifiedProduce, for one question
+// about all such partitions, and its connection's next request waits for it.
+//
 // A request with more to expand than a reactor may be kept busy with goes on, from the batch that
 // was too much, on a disk thread; its connection's next request waits for it.
 //
@@ -17,16 +21,19 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "dataplane/control_queue.h"
 #include "dataplane/disk_pool.h"
 #include "dataplane/flusher.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/produce_request.h"
 #include "dataplane/produce_response.h"
 #include "dataplane/purgatory.h"
+#include "dataplane/transaction_check.h"
 #include "net/log_limiter.h"
 #include "net/server.h"
 
@@ -38,6 +45,7 @@ struct ProduceServices {
   Purgatory& purgatory;
   DiskPool& disk_pool;
   Flusher& flusher;
+  ControlQueue& control_queue;
   Clock& clock;
 };
 
@@ -59,6 +67,8 @@ class ProduceHandler {
   [[nodiscard]] uint64_t batches_appended() const { return batches_appended_; }
 
  private:
+  friend class VerifiedProduce;
+
   struct Appended {
     std::shared_ptr<Partition> partition;
     int64_t required_offset = 0;
@@ -72,6 +82,7 @@ class ProduceHandler {
     bool of_admin_client = false;
     std::string peer_host;
     ProduceRequest request;
+    std::vector<TransactionCheck> checks;         // of the partitions; empty without transactions
     std::vector<ProducePartitionResult> results;  // of the partitions that are done
     std::vector<Appended> waiting;                // appended, and not below the high watermark
     uint64_t inline_expansion_left = 0;           // bytes
@@ -85,6 +96,16 @@ class ProduceHandler {
   };
 
   void begin(const net::Request& request, Job& job) const;
+  /// Fills job.checks. A value: what the coordinator has to be asked first.
+  [[nodiscard]] std::optional<TransactionQuestion> check_transaction(Job& job) const;
+  static void check_batch(const Topic& topic, const ProducePartition& named,
+                          const record::BatchView& batch, TransactionQuestion& question,
+                          TransactionCheck& check, size_t number);
+  net::Admission ask_first(const net::Request& request, Job& job, TransactionQuestion question);
+  /// Takes the job off its reactor's scratch, with a body of its own.
+  static std::shared_ptr<Moved> move_job(const net::Request& request, Job& job);
+  /// Goes on with what was moved, on its reactor.
+  void resume(const std::shared_ptr<Moved>& moved);
   /// Goes on where it stopped. False when the next batch is too much for a reactor.
   bool append_all(Job& job, bool on_reactor);
   /// kNone when records may be appended to the partition; `topic`: null when unknown.

@@ -61,4 +61,27 @@ Result<std::optional<IndexEntry>> last_entry_where(int fd, const std::string& pa
   return std::optional(entry);
 }
 
+/// Number of the first of the first `count` entries of a file for which `from_target` holds, given
+/// that it holds for all that follow one; `count` when for none. One read a probe.
+template <size_t kEntryBytes, class Predicate>
+Result<uint32_t> first_entry_where(int fd, const std::string& path, uint32_t count,
+                                   Predicate from_target) {
+  std::array<uint8_t, kEntryBytes> entry;
+  uint32_t low = 0;
+  uint32_t high = count;
+  while (low < high) {
+    const uint32_t middle = low + (high - low) / 2;
+    BARNABAS_ASSIGN(const size_t got, read_at(fd, entry, uint64_t{middle} * kEntryBytes, path));
+    if (got != kEntryBytes) {
+      return Error{ErrorCode::kKafkaStorageError, path + ": shorter than it was", 0};
+    }
+    if (from_target(entry.data())) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
+}
+
 }  // namespace barnabas::storage

@@ -53,6 +53,7 @@ LogImpl::LogImpl(std::string directory, TopicPartition name, const LogConfig& co
       active_base_offset_(loaded.segments.back()->base_offset),
       latest_epoch_(loaded.epochs.latest_epoch()),
       first_unstable_offset_(loaded.producers.first_unstable_offset()),
+      last_abort_offset_(loaded.last_abort_offset),
       config_(config),
       directory_(directory_at_open_),
       segments_(std::move(loaded.segments)),
@@ -71,7 +72,7 @@ void LogImpl::forget_files() {
   MutexLock lock(mutex_);
   for (const SegmentPtr& segment : segments_) {
     for (const std::string_view file_suffix :
-         {suffix::kLog, suffix::kOffsetIndex, suffix::kTimeIndex}) {
+         {suffix::kLog, suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTransactionIndex}) {
       fds_.forget(path_of(*segment, file_suffix));
     }
   }
@@ -233,6 +234,7 @@ Result<bool> LogImpl::write_batches(ByteView bytes, WriteTarget target) {
     return error;
   }
   bool index_due = false;
+  bool transactions_due = false;
   bool needs_flush = false;
   {
     MutexLock lock(mutex_);
@@ -240,9 +242,11 @@ Result<bool> LogImpl::write_batches(ByteView bytes, WriteTarget target) {
     // In groups: an entry is due every 4 KiB of log, one write for each would double the calls.
     constexpr uint32_t kGroupEntries = 64;
     index_due = segments_.back()->offset_index.entries.pending_count() >= kGroupEntries;
+    transactions_due = segments_.back()->transaction_index.entries.pending_count() > 0;
     needs_flush = wants_flush();
   }
   if (index_due) persist_index_tails();
+  if (transactions_due) persist_transactions();
   return needs_flush;
 }
 

@@ -146,14 +146,22 @@ class Log {
   // -- transactions -----------------------------------------------------------------------------
   /// Before the first batch of a client's transaction: kNoGuard when the transaction is open here,
   /// else what the append is to bring with it once the transaction coordinator knows of it.
-  virtual VerificationGuard begin_verification(int64_t producer_id, int16_t epoch,
-                                               int32_t base_sequence, bool transactions_v2) = 0;
+  /// kInvalidProducerEpoch when a later epoch has been here.
+  virtual Result<VerificationGuard> begin_verification(int64_t producer_id, int16_t epoch,
+                                                       int32_t base_sequence,
+                                                       bool transactions_v2) = 0;
   /// Where the oldest transaction begins that is not decided below the high watermark; INT64_MAX
   /// without one. A reader that loads the high watermark first sees no undecided record below both.
   [[nodiscard]] virtual int64_t first_unstable_offset() const = 0;
   /// The high watermark has moved: transactions that ended below it are decided.
   virtual void advance_high_watermark(int64_t high_watermark) = 0;
   [[nodiscard]] virtual std::vector<ProducerInfo> producers() const = 0;
+  /// The aborted transactions that may have records in a slice that read() found at `offset`, in
+  /// the order of their markers; `end_offset` as it was given to read(). May wait for a disk when
+  /// the slice may.
+  virtual Result<std::vector<AbortedTransaction>> aborted_transactions(int64_t offset,
+                                                                       int64_t end_offset,
+                                                                       const ReadSlice& slice) = 0;
 
   // -- state ------------------------------------------------------------------------------------
   [[nodiscard]] virtual int64_t log_start_offset() const = 0;

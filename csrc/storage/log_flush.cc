@@ -45,6 +45,7 @@ SyncResult sync_names(const std::string& directory) {
 
 Result<int64_t> LogImpl::flush() {
   MutexLock flushing(flush_mutex_);
+  BARNABAS_TRY(write_late_transactions());
   FlushPlan plan;
   {
     MutexLock lock(mutex_);
@@ -69,8 +70,25 @@ Result<int64_t> LogImpl::flush() {
     return done.error();
   }
   recovery_point_.store(plan.end_offset);
+  for (const auto& [segment, entries] : plan.transactions) segment->transactions_synced = entries;
   last_flush_ms_ = clock_.monotonic_ms();
   return plan.end_offset;
+}
+
+Status LogImpl::write_late_transactions() {
+  const auto pending = [this] {
+    MutexLock lock(mutex_);
+    return std::any_of(segments_.begin(), segments_.end(), [](const SegmentPtr& segment) {
+      return segment->transaction_index.entries.pending_count() > 0;
+    });
+  };
+  if (read_only_ || !pending()) return {};
+  MutexLock writing(write_mutex_);
+  persist_transactions();
+  if (!pending()) return {};
+  // Behind the recovery point nobody would look for them in the log again.
+  return Error{ErrorCode::kKafkaStorageError,
+               name_.to_string() + ": a transaction index could not be written", 0};
 }
 
 LogImpl::FlushPlan LogImpl::plan_flush() const {
@@ -80,6 +98,11 @@ LogImpl::FlushPlan LogImpl::plan_flush() const {
   for (const SegmentPtr& segment : segments_) {
     if (segment->next_offset <= recovery_point_.load() || segment->size == 0) continue;
     plan.segments.push_back(segment);
+    const uint32_t aborted = segment->transaction_index.entries.persisted();
+    if (aborted > segment->transactions_synced) {
+      plan.transactions.emplace_back(segment, aborted);
+      plan.side_files.push_back(path_of(*segment, suffix::kTransactionIndex));
+    }
     if (segment == segments_.back()) break;
     for (const std::string_view file_suffix : {suffix::kOffsetIndex, suffix::kTimeIndex}) {
       plan.side_files.push_back(path_of(*segment, file_suffix));
@@ -144,6 +167,7 @@ Status LogImpl::close() {
     BARNABAS_TRY(write_pending(offsets));
     BARNABAS_TRY(write_pending(times));
   }
+  persist_transactions();
   BARNABAS_TRY(take_snapshot());
   {
     MutexLock lock(mutex_);

@@ -56,13 +56,16 @@ class LogImpl final : public Log {
   EpochEndOffset end_offset_for_epoch(int32_t leader_epoch) override;
   int32_t epoch_for_offset(int64_t offset) override;
 
-  VerificationGuard begin_verification(int64_t producer_id, int16_t epoch, int32_t base_sequence,
-                                       bool transactions_v2) override;
+  Result<VerificationGuard> begin_verification(int64_t producer_id, int16_t epoch,
+                                               int32_t base_sequence,
+                                               bool transactions_v2) override;
   [[nodiscard]] int64_t first_unstable_offset() const override {
     return first_unstable_offset_.load();
   }
   void advance_high_watermark(int64_t high_watermark) override;
   [[nodiscard]] std::vector<ProducerInfo> producers() const override;
+  Result<std::vector<AbortedTransaction>> aborted_transactions(int64_t offset, int64_t end_offset,
+                                                               const ReadSlice& slice) override;
 
   [[nodiscard]] int64_t log_start_offset() const override { return log_start_offset_.load(); }
   [[nodiscard]] int64_t log_end_offset() const override { return log_end_offset_.load(); }
@@ -110,6 +113,9 @@ class LogImpl final : public Log {
     std::string directory;
     std::vector<SegmentPtr> segments;
     std::vector<std::string> side_files;  // indexes and snapshots of what is no longer written to
+    /// Transaction indexes, with the entries they have: of the active segment as well, as nothing
+    /// tells that one lost what it had.
+    std::vector<std::pair<SegmentPtr, uint32_t>> transactions;
     std::optional<std::vector<std::string>> epoch_lines;
     bool names_changed = false;
     bool directory_is_new = false;
@@ -165,6 +171,21 @@ class LogImpl final : public Log {
   [[nodiscard]] int64_t roll_after_ms(const Segment& active) const REQUIRES(mutex_);
   void rebuild_damaged_indexes() EXCLUDES(write_mutex_);
 
+  // -- transactions (log_transactions.cc)
+  void persist_transactions() REQUIRES(write_mutex_);
+  /// What could not be written with its marker; an error when it still cannot.
+  Status write_late_transactions() REQUIRES(flush_mutex_) EXCLUDES(write_mutex_, mutex_);
+  Status truncate_transactions(const SegmentPtr& segment, int64_t end_offset)
+      REQUIRES(write_mutex_);
+  Status rebuild_transactions(const SegmentPtr& segment) EXCLUDES(write_mutex_);
+  Result<std::vector<AbortedTransaction>> try_aborted(int64_t offset, int64_t end_offset,
+                                                      const ReadSlice& slice) EXCLUDES(mutex_);
+  /// Those in one segment, and whether later ones matter no more.
+  Result<bool> add_aborted(const SegmentPtr& segment, int64_t offset, int64_t upper_bound,
+                           std::vector<AbortedTransaction>& found) EXCLUDES(mutex_);
+  /// An offset above all batches that begin before `position` in the segment, near it.
+  Result<int64_t> offset_above(const SegmentPtr& segment, uint64_t position) EXCLUDES(mutex_);
+
   // -- finding (log_read.cc, log_time.cc)
   [[nodiscard]] SegmentPtr segment_for(int64_t offset) const REQUIRES(mutex_);
   [[nodiscard]] SegmentPtr segment_after(const Segment& segment) const REQUIRES(mutex_);
@@ -209,6 +230,7 @@ class LogImpl final : public Log {
   std::atomic<int64_t> active_base_offset_;
   std::atomic<int32_t> latest_epoch_;
   std::atomic<int64_t> first_unstable_offset_;
+  std::atomic<int64_t> last_abort_offset_;  // no marker of an abort lies above it
   std::atomic<uint64_t> shape_version_ = 0;
   std::atomic<bool> offline_ = false;
   std::atomic<bool> deleted_ = false;

@@ -87,6 +87,7 @@ Result<LoadedLog> LogLoader::load() {
       all_trusted ? log_.segments.back()->next_offset : log_.segments[first]->base_offset;
   BARNABAS_TRY(load_epochs(trusted_end));
   BARNABAS_TRY(load_producers(trusted_end));
+  BARNABAS_TRY(load_transaction_indexes(first));
   if (!all_trusted) BARNABAS_TRY(check_segments(first));
   log_.log_end_offset = log_.segments.back()->next_offset;
 
@@ -163,6 +164,7 @@ Status LogLoader::load_trusted(size_t n) {
   // Of a log that is in use the newest entries are in its broker's memory only.
   if (!options_.read_only) warn(path + ": its indexes are missing or damaged, rebuilding them");
   const int64_t next_offset = segment.next_offset;
+  reindexed_.insert(segment.base_offset);
   const Status rebuilt = rebuild(segment, path, fd.get(), bytes);
   if (last) return rebuilt;
   // Old data is not cut for an index's sake: what lies behind a bad header is still there to be
@@ -266,6 +268,35 @@ Status LogLoader::load_producers(int64_t until) {
   log_.producers = std::move(loader.state);
   log_.last_snapshot_offset = loader.snapshot_offset;
   return {};
+}
+
+Status LogLoader::load_transaction_indexes(size_t end) {
+  for (size_t n = 0; n < std::min(end, log_.segments.size()); ++n) {
+    Segment& segment = *log_.segments[n];
+    const std::string path = path_of(segment.base_offset, suffix::kTransactionIndex);
+    BARNABAS_ASSIGN(const auto entries,
+                    read_transaction_index(path, segment.base_offset, segment.next_offset));
+    // One that is not there says that nothing was aborted, unless its siblings are gone as well.
+    const bool lost = entries && entries->empty() && reindexed_.contains(segment.base_offset);
+    if (!entries || lost) {
+      if (!entries) warn(path + ": damaged, rebuilding it");
+      BARNABAS_TRY(rebuild_transaction_index(segment));
+    } else if (!entries->empty()) {
+      segment.transaction_index.entries.reset(static_cast<uint32_t>(entries->size()));
+      log_.last_abort_offset = entries->back().last_offset;
+    }
+  }
+  return {};
+}
+
+Status LogLoader::rebuild_transaction_index(Segment& segment) {
+  ProducerLoader loader(directory_, fds_, log_.segments, log_.snapshots, clock_.wall_ms(),
+                        options_.read_only);
+  BARNABAS_ASSIGN(segment.transaction_index, loader.rebuild_transactions(segment));
+  log_.last_abort_offset = segment.next_offset;
+  if (options_.read_only) return {};
+  return persist_transaction_index(segment.transaction_index,
+                                   path_of(segment.base_offset, suffix::kTransactionIndex));
 }
 
 Status LogLoader::drop_snapshots() {

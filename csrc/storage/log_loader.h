@@ -32,7 +32,8 @@ struct LoadedLog {
   bool epochs_changed = false;  // the file has to be written
   ProducerState producers;
   int64_t last_snapshot_offset = 0;
-  std::set<int64_t> snapshots;  // offsets of the snapshot files there are
+  int64_t last_abort_offset = -1;  // of the marker; no other lies above it
+  std::set<int64_t> snapshots;     // offsets of the snapshot files there are
   RecoveryReport report;
 };
 
@@ -62,6 +63,9 @@ class LogLoader {
   Status drop_checked_segments(size_t first);
   Status drop_segments_from(size_t first);
 
+  /// Of the segments before `end`, whose batches are trusted.
+  Status load_transaction_indexes(size_t end);
+  Status rebuild_transaction_index(Segment& segment);
   Status load_epochs(int64_t checked_from);
   Status load_producers(int64_t until);
   Status drop_snapshots();
@@ -75,6 +79,7 @@ class LogLoader {
   FdCache& fds_;
   Clock& clock_;
   LogFiles files_;
+  std::set<int64_t> reindexed_;  // base offsets of trusted segments whose indexes were missing
   LoadedLog log_;
 };
 

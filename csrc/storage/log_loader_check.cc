@@ -80,7 +80,11 @@ Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
     } else {
       segment.add_batch(batch->view, config_.index_interval_bytes);
       expected = segment.next_offset;
-      log_.producers.apply(batch->view, batch->head, clock_.wall_ms());
+      const auto completed = log_.producers.apply(batch->view, batch->head, clock_.wall_ms());
+      if (completed && completed->aborted) {
+        segment.transaction_index.append(log_.producers.aborted(*completed));
+        log_.last_abort_offset = completed->last_offset;
+      }
       if (batch->view.leader_epoch() > log_.epochs.latest_epoch()) {
         log_.epochs_changed |=
             log_.epochs.assign(batch->view.leader_epoch(), batch->view.base_offset());
@@ -97,6 +101,8 @@ Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
   const bool last = bad || n + 1 == log_.segments.size();
   if (!last) segment.finish_time_index();
   if (options_.read_only) return bad;
+  BARNABAS_TRY(persist_transaction_index(segment.transaction_index,
+                                         path_of(segment.base_offset, suffix::kTransactionIndex)));
   if (segment.size > 0) {
     BARNABAS_TRY(persist_indexes(segment, directory_));
   } else {

@@ -25,15 +25,19 @@ Status LogImpl::roll_segment() {
   SegmentPtr old;
   SegmentPtr next = std::make_shared<Segment>(log_end_offset_.load());
   std::string path;
+  std::string transactions_path;
   {
     MutexLock lock(mutex_);
     old = segments_.back();
     path = path_of(*next, suffix::kLog);
+    transactions_path = path_of(*next, suffix::kTransactionIndex);
   }
   if (old->base_offset == next->base_offset) return {};  // nothing in it yet
   // Whatever has this name is left over from a crash: nothing at or above the log end is valid.
   fds_.forget(path);
   BARNABAS_ASSIGN(const UniqueFd created, open_file(path, O_RDWR | O_CREAT | O_TRUNC));
+  ::unlink(transactions_path.c_str());
+  persist_transactions();
   PendingIndex offsets;
   PendingIndex times;
   {

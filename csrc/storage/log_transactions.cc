@@ -1,11 +1,19 @@
-// What a log knows of transactions.
+// What a log knows of transactions: which are open, which were aborted.
+#include <algorithm>
+
+#include "base/logger.h"
+#include "storage/fd_cache.h"
+#include "storage/index_file_search.h"
+#include "storage/log_file_name.h"
 #include "storage/log_impl.h"
+#include "storage/producer_loader.h"
 
 namespace barnabas::storage {
 
-VerificationGuard LogImpl::begin_verification(int64_t producer_id, int16_t epoch,
-                                              int32_t base_sequence, bool transactions_v2) {
+Result<VerificationGuard> LogImpl::begin_verification(int64_t producer_id, int16_t epoch,
+                                                      int32_t base_sequence, bool transactions_v2) {
   MutexLock lock(mutex_);
+  BARNABAS_TRY(producers_.check_epoch(producer_id, epoch));
   if (producers_.in_transaction(producer_id, epoch)) return kNoGuard;
   return producers_.verifications().begin(producer_id, epoch, base_sequence, transactions_v2,
                                           clock_.wall_ms());
@@ -14,7 +22,13 @@ VerificationGuard LogImpl::begin_verification(int64_t producer_id, int16_t epoch
 void LogImpl::publish_producer(const record::BatchView& batch) {
   const auto completed = producers_.apply(batch, batch.bytes(), clock_.wall_ms());
   if (!batch.is_transactional()) return;
-  if (completed) producers_.await_high_watermark(*completed);
+  if (completed) {
+    producers_.await_high_watermark(*completed);
+    if (completed->aborted) {
+      segments_.back()->transaction_index.append(producers_.aborted(*completed));
+      last_abort_offset_.store(completed->last_offset);
+    }
+  }
   first_unstable_offset_.store(producers_.first_unstable_offset());
 }
 
@@ -28,6 +42,180 @@ void LogImpl::advance_high_watermark(int64_t high_watermark) {
 std::vector<ProducerInfo> LogImpl::producers() const {
   MutexLock lock(mutex_);
   return producers_.describe();
+}
+
+void LogImpl::persist_transactions() {
+  std::vector<std::pair<SegmentPtr, PendingIndex>> pending;
+  {
+    MutexLock lock(mutex_);
+    for (const SegmentPtr& segment : segments_) {
+      const IndexEntries& entries = segment->transaction_index.entries;
+      if (entries.pending_count() == 0) continue;
+      pending.emplace_back(segment,
+                           pending_entries(entries, path_of(*segment, suffix::kTransactionIndex)));
+    }
+  }
+  for (const auto& [segment, index] : pending) {
+    // A failure is no failure of the append: the entries stay in memory and are tried again.
+    const Status written = write_pending(index);
+    if (!written.ok()) {
+      log(LogLevel::kWarning, "storage", written.error().message);
+      continue;
+    }
+    MutexLock lock(mutex_);
+    segment->transaction_index.entries.mark_persisted(index.count);
+    names_changed_ = true;
+  }
+}
+
+Status LogImpl::truncate_transactions(const SegmentPtr& segment, int64_t end_offset) {
+  std::string path;
+  uint32_t in_file = 0;
+  TransactionIndex kept;
+  std::vector<AbortedTransaction> entries;
+  {
+    MutexLock lock(mutex_);
+    if (segment->transaction_index.entries.count() == 0) return {};
+    path = path_of(*segment, suffix::kTransactionIndex);
+    in_file = segment->transaction_index.file_entries_for(0);
+    entries = segment->transaction_index.tail_from(0);
+  }
+  if (in_file > 0) {
+    BARNABAS_ASSIGN(const SharedFd file, fds_.open(path));
+    const auto older = find_aborted(file->get(), path, in_file, 0, INT64_MAX);
+    if (!older.ok()) {
+      MutexLock lock(mutex_);
+      segment->transactions_damaged = true;  // what is rebuilt knows nothing of what was cut
+      return {};
+    }
+    entries.insert(entries.begin(), older->begin(), older->end());
+  }
+  for (const AbortedTransaction& aborted : entries) {
+    if (aborted.last_offset < end_offset) kept.append(aborted);
+  }
+  fds_.forget(path);
+  BARNABAS_TRY(persist_transaction_index(kept, path));
+  MutexLock lock(mutex_);
+  segment->transaction_index = std::move(kept);
+  segment->transactions_synced = 0;
+  return {};
+}
+
+Status LogImpl::rebuild_transactions(const SegmentPtr& segment) {
+  // Under the lock that appends need: it happens to files that something else has damaged.
+  MutexLock writing(write_mutex_);
+  std::string directory;
+  std::string path;
+  std::vector<SegmentPtr> segments;
+  std::set<int64_t> snapshots;
+  {
+    MutexLock lock(mutex_);
+    if (std::find(segments_.begin(), segments_.end(), segment) == segments_.end()) return {};
+    directory = directory_;
+    path = path_of(*segment, suffix::kTransactionIndex);
+    segments = segments_;
+    snapshots = snapshots_;
+  }
+  ProducerLoader loader(directory, fds_, segments, snapshots, clock_.wall_ms());
+  BARNABAS_ASSIGN(TransactionIndex rebuilt, loader.rebuild_transactions(*segment));
+  fds_.forget(path);
+  BARNABAS_TRY(persist_transaction_index(rebuilt, path));
+  MutexLock lock(mutex_);
+  snapshots_ = std::move(snapshots);
+  segment->transaction_index = std::move(rebuilt);
+  segment->transactions_synced = 0;
+  segment->transactions_damaged = false;
+  return {};
+}
+
+Result<std::vector<AbortedTransaction>> LogImpl::aborted_transactions(int64_t offset,
+                                                                      int64_t end_offset,
+                                                                      const ReadSlice& slice) {
+  if (offset > last_abort_offset_.load()) return std::vector<AbortedTransaction>();
+  return retried([&] { return try_aborted(offset, end_offset, slice); });
+}
+
+Result<std::vector<AbortedTransaction>> LogImpl::try_aborted(int64_t offset, int64_t end_offset,
+                                                             const ReadSlice& slice) {
+  std::vector<AbortedTransaction> found;
+  SegmentPtr segment;
+  {
+    MutexLock lock(mutex_);
+    segment = segment_for(slice.first_batch_offset);
+  }
+  BARNABAS_ASSIGN(const int64_t above,
+                  offset_above(segment, slice.file.position + slice.file.length));
+  const int64_t upper_bound = std::min(end_offset, above);
+  // A transaction with records in the slice may have ended in any segment that follows.
+  while (segment != nullptr) {
+    BARNABAS_ASSIGN(const bool complete, add_aborted(segment, offset, upper_bound, found));
+    if (complete) break;
+    MutexLock lock(mutex_);
+    segment = segment_after(*segment);
+  }
+  return found;
+}
+
+Result<bool> LogImpl::add_aborted(const SegmentPtr& segment, int64_t offset, int64_t upper_bound,
+                                  std::vector<AbortedTransaction>& found) {
+  std::string path;
+  uint32_t in_file = 0;
+  std::vector<AbortedTransaction> entries;
+  {
+    MutexLock lock(mutex_);
+    const TransactionIndex& index = segment->transaction_index;
+    if (index.entries.count() == 0 && !segment->transactions_damaged) return false;
+    path = path_of(*segment, suffix::kTransactionIndex);
+    in_file = index.file_entries_for(offset);
+    entries = index.tail_from(offset);
+    if (segment->transactions_damaged) {
+      return Error{ErrorCode::kKafkaStorageError, path + ": damaged, and not rebuilt yet", 0};
+    }
+  }
+  if (in_file > 0) {
+    BARNABAS_ASSIGN(const SharedFd file, fds_.open(path));
+    auto older = find_aborted(file->get(), path, in_file, offset, upper_bound);
+    if (!older.ok()) {
+      log(LogLevel::kError, "storage", older.error().message);
+      MutexLock lock(mutex_);
+      segment->transactions_damaged = true;
+      return older.error();
+    }
+    entries.insert(entries.begin(), older->begin(), older->end());
+  }
+  for (const AbortedTransaction& aborted : entries) {
+    if (aborted.first_offset < upper_bound) found.push_back(aborted);
+    if (aborted.last_stable_offset >= upper_bound) return true;
+  }
+  return false;
+}
+
+Result<int64_t> LogImpl::offset_above(const SegmentPtr& segment, uint64_t position) {
+  const OffsetIndex& index = segment->offset_index;
+  int64_t above_file = 0;  // when the file's entries all lie before the position
+  uint32_t in_file = 0;
+  std::string path;
+  {
+    MutexLock lock(mutex_);
+    if (position >= segment->size || segment->index_damaged) return segment->next_offset;
+    const uint32_t before = index.entries.count_in_tail_where(
+        [&](const uint8_t* entry) { return index.decode(entry).position < position; });
+    above_file = before < index.entries.tail_count()
+                     ? index.decode(index.entries.tail_entry(before)).offset
+                     : segment->next_offset;
+    in_file = index.entries.count() - index.entries.tail_count();
+    if (before > 0 || in_file == 0) return above_file;
+    path = path_of(*segment, suffix::kOffsetIndex);
+  }
+  BARNABAS_ASSIGN(const SharedFd file, fds_.open(path));
+  BARNABAS_ASSIGN(const uint32_t number, first_entry_where<kOffsetEntryBytes>(
+                                             file->get(), path, in_file, [&](const uint8_t* entry) {
+                                               return index.decode(entry).position >= position;
+                                             }));
+  if (number == in_file) return above_file;
+  std::array<uint8_t, kOffsetEntryBytes> entry{};
+  BARNABAS_ASSIGN(const size_t got, read_at(file->get(), entry, number * sizeof(entry), path));
+  return got == sizeof(entry) ? index.decode(entry.data()).offset : above_file;
 }
 
 }  // namespace barnabas::storage

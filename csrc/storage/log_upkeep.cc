@@ -68,6 +68,7 @@ Status LogImpl::truncate_to(int64_t offset) {
   }
   // Truncation is rare: building the indexes anew is simpler than cutting them, and as right.
   BARNABAS_TRY(rebuild_indexes(holder));
+  BARNABAS_TRY(truncate_transactions(holder, end_offset));
   return reload_producers(end_offset);
 }
 
@@ -336,17 +337,20 @@ void LogImpl::remove_old_segments(int64_t high_watermark) {
 
 void LogImpl::rebuild_damaged_indexes() {
   std::vector<SegmentPtr> damaged;
+  std::vector<SegmentPtr> transactions_damaged;
   {
     MutexLock lock(mutex_);
     if (!check_writable().ok()) return;
     for (const SegmentPtr& segment : segments_) {
       if (segment->index_damaged) damaged.push_back(segment);
+      if (segment->transactions_damaged) transactions_damaged.push_back(segment);
     }
   }
-  for (const SegmentPtr& segment : damaged) {
-    const Status rebuilt = rebuild_damaged(segment);
+  const auto warn_of = [](const Status& rebuilt) {
     if (!rebuilt.ok()) log(LogLevel::kWarning, "storage", rebuilt.error().message);
-  }
+  };
+  for (const SegmentPtr& segment : damaged) warn_of(rebuild_damaged(segment));
+  for (const SegmentPtr& segment : transactions_damaged) warn_of(rebuild_transactions(segment));
 }
 
 Status LogImpl::rebuild_damaged(const SegmentPtr& segment) {

@@ -24,6 +24,16 @@ Status ProducerLoader::load(int64_t until) {
   return {};
 }
 
+Result<TransactionIndex> ProducerLoader::rebuild_transactions(const Segment& segment) {
+  // Open transactions are in the snapshot; nobody asks this state for earlier batches.
+  BARNABAS_ASSIGN(const bool loaded, load_snapshot(segment.base_offset));
+  if (!loaded) snapshot_offset = segments_.front()->base_offset;
+  BARNABAS_TRY(replay(snapshot_offset, segment.base_offset));
+  TransactionIndex index;
+  BARNABAS_TRY(replay(segment.base_offset, segment.next_offset, &index));
+  return index;
+}
+
 Result<bool> ProducerLoader::load_snapshot(int64_t until) {
   for (auto it = snapshots_.upper_bound(until); it != snapshots_.begin();) {
     --it;
@@ -82,7 +92,7 @@ Result<int64_t> ProducerLoader::offset_before(int64_t offset, uint64_t bytes) co
   return offset;
 }
 
-Result<uint64_t> ProducerLoader::replay(int64_t from, int64_t until) {
+Result<uint64_t> ProducerLoader::replay(int64_t from, int64_t until, TransactionIndex* aborted) {
   uint64_t batches = 0;
   for (const auto& segment : segments_) {
     if (segment->base_offset >= until) break;
@@ -109,7 +119,10 @@ Result<uint64_t> ProducerLoader::replay(int64_t from, int64_t until) {
       }
       if (!*batch || (*batch)->view.base_offset() >= until) break;
       if ((*batch)->view.base_offset() < from) continue;
-      state.apply((*batch)->view, (*batch)->head, now_ms_);
+      const auto completed = state.apply((*batch)->view, (*batch)->head, now_ms_);
+      if (completed && completed->aborted && aborted != nullptr) {
+        aborted->append(state.aborted(*completed));
+      }
       ++batches;
     }
   }

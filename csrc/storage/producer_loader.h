@@ -38,6 +38,9 @@ class ProducerLoader {
 
   /// Fills `state` with what batches below `until` say.
   Status load(int64_t until);
+  /// The aborted transactions whose markers lie in one of the segments, from the log alone. Leaves
+  /// `state` as it is at the segment's end. REQUIRES: nothing was loaded before
+  Result<TransactionIndex> rebuild_transactions(const Segment& segment);
 
   ProducerState state;
   int64_t snapshot_offset = 0;  // of the snapshot used; the log's first offset without one
@@ -46,8 +49,8 @@ class ProducerLoader {
   Result<bool> load_snapshot(int64_t until);
   Status walk_back();
   [[nodiscard]] Result<int64_t> offset_before(int64_t offset, uint64_t bytes) const;
-  /// Returns how many batches there were.
-  Result<uint64_t> replay(int64_t from, int64_t until);
+  /// Returns how many batches there were; aborted transactions go to `aborted`, unless it is null.
+  Result<uint64_t> replay(int64_t from, int64_t until, TransactionIndex* aborted = nullptr);
 
   const std::string& directory_;
   FdCache& fds_;

@@ -10,10 +10,10 @@
 namespace barnabas::storage {
 namespace {
 
-Error epoch_error(const record::BatchView& batch, const char* relation, int16_t last) {
+Error epoch_error(int64_t producer_id, int16_t epoch, const char* relation, int16_t last) {
   return Error{ErrorCode::kInvalidProducerEpoch,
-               "producer " + std::to_string(batch.producer_id()) + ": epoch " +
-                   std::to_string(batch.producer_epoch()) + relation + std::to_string(last),
+               "producer " + std::to_string(producer_id) + ": epoch " + std::to_string(epoch) +
+                   relation + std::to_string(last),
                0};
 }
 
@@ -76,7 +76,7 @@ Result<std::optional<ProducerBatch>> ProducerState::check(const record::BatchVie
     return Error{ErrorCode::kInvalidTxnState, "Record was not part of an ongoing transaction", 0};
   }
   if (entry != nullptr && epoch < entry->epoch) {
-    return epoch_error(batch, " is below the last seen ", entry->epoch);
+    return epoch_error(batch.producer_id(), epoch, " is below the last seen ", entry->epoch);
   }
   if (of_client) BARNABAS_TRY(check_sequence(batch, entry, verification));
   if (in_transaction && !batch.is_transactional()) {
@@ -91,12 +91,14 @@ Result<std::optional<ProducerBatch>> ProducerState::check(const record::BatchVie
 Status ProducerState::check_marker(const record::BatchView& batch, ByteView head,
                                    const ProducerEntry& entry, int16_t transaction_version) {
   const int16_t epoch = batch.producer_epoch();
-  if (epoch < entry.epoch) return epoch_error(batch, " is below the last seen ", entry.epoch);
+  if (epoch < entry.epoch)
+    return epoch_error(batch.producer_id(), epoch, " is below the last seen ", entry.epoch);
   // A marker that was written before may come again, and epochs cannot grow for ever.
   const bool may_be_equal = transaction_version < 2 || entry.current_txn_first_offset < 0 ||
                             epoch == std::numeric_limits<int16_t>::max();
   if (epoch == entry.epoch && !may_be_equal) {
-    return epoch_error(batch, " of a marker is not above the transaction's ", entry.epoch);
+    return epoch_error(batch.producer_id(), epoch, " of a marker is not above the transaction's ",
+                       entry.epoch);
   }
   const auto marker = record::parse_end_marker(batch, head);
   if (marker && marker->coordinator_epoch < entry.coordinator_epoch) {
@@ -176,13 +178,20 @@ bool ProducerState::in_transaction(int64_t producer_id, int16_t epoch) const {
          found->second.current_txn_first_offset >= 0;
 }
 
+Status ProducerState::check_epoch(int64_t producer_id, int16_t epoch) const {
+  const auto found = producers_.find(producer_id);
+  if (found == producers_.end() || epoch >= found->second.epoch) return {};
+  return epoch_error(producer_id, epoch, " is below the last seen ", found->second.epoch);
+}
+
 int64_t ProducerState::first_unstable_offset() const {
   const int64_t ongoing = ongoing_.empty() ? INT64_MAX : ongoing_.begin()->first;
   return undecided_.empty() ? ongoing : std::min(ongoing, undecided_.begin()->first);
 }
 
-int64_t ProducerState::stable_offset_after(const CompletedTransaction& completed) const {
-  return ongoing_.empty() ? completed.last_offset + 1 : ongoing_.begin()->first;
+AbortedTransaction ProducerState::aborted(const CompletedTransaction& completed) const {
+  return {completed.producer_id, completed.first_offset, completed.last_offset,
+          ongoing_.empty() ? completed.last_offset + 1 : ongoing_.begin()->first};
 }
 
 void ProducerState::advance_high_watermark(int64_t high_watermark) {

@@ -19,6 +19,7 @@
 
 #include "base/result.h"
 #include "record/batch.h"
+#include "storage/transaction_index.h"
 #include "storage/verifications.h"
 
 namespace barnabas::storage {
@@ -107,11 +108,13 @@ class ProducerState {
 
   // -- transactions -------------------------------------------------------------------------------
   [[nodiscard]] bool in_transaction(int64_t producer_id, int16_t epoch) const;
+  /// kInvalidProducerEpoch when a later one has been here.
+  [[nodiscard]] Status check_epoch(int64_t producer_id, int16_t epoch) const;
   /// Where the oldest transaction begins that is open, or whose end is not below the high watermark
   /// yet; INT64_MAX when there is none.
   [[nodiscard]] int64_t first_unstable_offset() const;
-  /// Up to where all is decided right after `completed`, which is open no more.
-  [[nodiscard]] int64_t stable_offset_after(const CompletedTransaction& completed) const;
+  /// What the transaction index is to say of the transaction that apply() has just ended.
+  [[nodiscard]] AbortedTransaction aborted(const CompletedTransaction& completed) const;
   /// Keeps a transaction unstable until the high watermark has passed its marker.
   void await_high_watermark(const CompletedTransaction& completed) {
     undecided_[completed.first_offset] = completed.last_offset;

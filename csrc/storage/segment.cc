@@ -49,10 +49,13 @@ void Segment::clear() {
   offset_index.entries.reset(0);
   time_index.entries.reset(0);
   time_index.last = {};
+  transaction_index.entries.reset(0);
   max_timestamp = {};
   first_timestamp = record::kNoTimestamp;
   bytes_since_index_entry = 0;
   index_damaged = false;
+  transactions_damaged = false;
+  transactions_synced = 0;
 }
 
 PendingIndex pending_entries(const IndexEntries& entries, std::string path) {
@@ -83,6 +86,17 @@ Status persist_indexes(Segment& segment, const std::string& directory) {
   };
   BARNABAS_TRY(persist(segment.offset_index.entries, suffix::kOffsetIndex));
   return persist(segment.time_index.entries, suffix::kTimeIndex);
+}
+
+Status persist_transaction_index(TransactionIndex& index, const std::string& path) {
+  if (index.entries.count() == 0) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
+    return {};
+  }
+  const auto pending = pending_entries(index.entries, path);
+  BARNABAS_TRY(write_pending(pending));
+  index.entries.mark_persisted(pending.count);
+  return {};
 }
 
 Status rebuild_from_headers(Segment& segment, int fd, const std::string& path, uint64_t end,

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "record/batch.h"
 #include "storage/index_file.h"
+#include "storage/transaction_index.h"
 
 namespace barnabas::storage {
 
@@ -25,11 +26,14 @@ struct Segment {
   uint64_t size = 0;          // bytes of whole batches in the file
   OffsetIndex offset_index;
   TimeIndex time_index;
+  TransactionIndex transaction_index;
   OffsetTimestamp max_timestamp;                   // offset: last of the first batch that has it
   int64_t first_timestamp = record::kNoTimestamp;  // the first batch's largest
   int64_t created_ms = 0;                          // wall clock, when it was made or loaded
   uint64_t bytes_since_index_entry = 0;
   bool index_damaged = false;          // a lookup went wrong: maintain() rebuilds it
+  bool transactions_damaged = false;   // the same of the transaction index
+  uint32_t transactions_synced = 0;    // entries of the transaction index that are durable
   std::weak_ptr<const UniqueFd> file;  // the .log, while FdCache or a reader has it open
 
   /// Takes note of a batch at the end of the file, with an index entry when one is due.
@@ -52,8 +56,10 @@ PendingIndex pending_entries(const IndexEntries& entries, std::string path);
 /// pwrite(2) at the position; the file is created when missing and ends after what is written.
 Status write_pending(const PendingIndex& pending);
 
-/// Writes both indexes out, empty ones too. REQUIRES: nobody else uses the segment.
+/// Writes offset and time index out, empty ones too. REQUIRES: nobody else uses the segment.
 Status persist_indexes(Segment& segment, const std::string& directory);
+/// Writes the transaction index out; an empty one is no file. REQUIRES: as above.
+Status persist_transaction_index(TransactionIndex& index, const std::string& path);
 
 /// Fills an empty segment from the headers in its file, up to `end`. On kCorruptMessage the segment
 /// holds what came before. REQUIRES: nobody else uses the segment.

@@ -377,13 +377,6 @@ _GROUPS = (
         check=at_least(1),
     ),
     _key(
-        _LOW,
-        "transaction.partition.verification.enable",
-        _BOOL,
-        True,
-        "Whether a producer has to have added a partition to its transaction to write to it.",
-    ),
-    _key(
         _HIGH,
         "transactional.id.expiration.ms",
         _INT,
@@ -442,6 +435,14 @@ _LOG = (
         5 * MINUTE_MS,
         "How often segments are looked at for deletion.",
         check=at_least(1),
+    ),
+    _key(
+        _LOW,
+        "transaction.partition.verification.enable",
+        _BOOL,
+        True,
+        "Whether a partition must be known to the transaction before records of it are appended.",
+        update=Update.DYNAMIC,
     ),
     _key(
         _LOW,

@@ -101,6 +101,7 @@ struct FetchedPartition {
   int64_t last_stable_offset = 0;
   int64_t log_start_offset = 0;
   bool aborted_is_null = false;
+  std::vector<std::pair<int64_t, int64_t>> aborted;  // producer id, first offset
   int32_t diverging_epoch = -1;
   int64_t diverging_end_offset = -1;
   int32_t leader_id = -1;
@@ -286,8 +287,13 @@ inline FetchAnswer decode_fetch(Bytes frame, int16_t version) {
       part.high_watermark = in.read<int64_t>();
       part.last_stable_offset = in.read<int64_t>();
       if (version >= 5) part.log_start_offset = in.read<int64_t>();
-      const auto aborted = in.read_nullable_records();  // the count reads as a length of 0 or null
-      part.aborted_is_null = !aborted.has_value();
+      const int32_t aborted = version >= 12 ? in.read<int8_t>() - 1 : in.read<int32_t>();
+      part.aborted_is_null = aborted < 0;
+      for (int32_t i = 0; i < aborted; ++i) {
+        const auto producer_id = in.read<int64_t>();
+        part.aborted.emplace_back(producer_id, in.read<int64_t>());
+        in.skip_tags();
+      }
       if (version >= 11) in.read<int32_t>();
       const auto records = in.read_nullable_records();
       if (records.has_value()) part.records.assign(records->begin(), records->end());

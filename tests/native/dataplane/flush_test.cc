@@ -68,6 +68,16 @@ class GatedLog final : public storage::Log {
   Result<storage::TimestampOffset> max_timestamp_offset() override { return Error{}; }
   storage::EpochEndOffset end_offset_for_epoch(int32_t) override { return {}; }
   int32_t epoch_for_offset(int64_t) override { return -1; }
+  Result<storage::VerificationGuard> begin_verification(int64_t, int16_t, int32_t, bool) override {
+    return storage::kNoGuard;
+  }
+  [[nodiscard]] int64_t first_unstable_offset() const override { return INT64_MAX; }
+  void advance_high_watermark(int64_t) override {}
+  [[nodiscard]] std::vector<storage::ProducerInfo> producers() const override { return {}; }
+  Result<std::vector<storage::AbortedTransaction>> aborted_transactions(
+      int64_t, int64_t, const storage::ReadSlice&) override {
+    return Error{};
+  }
   [[nodiscard]] int64_t log_start_offset() const override { return 0; }
   [[nodiscard]] int64_t recovery_point() const override { return 0; }
   [[nodiscard]] int32_t latest_epoch() const override { return 0; }

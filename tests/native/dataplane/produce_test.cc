@@ -233,14 +233,6 @@ TEST_F(ProduceTest, internal_topics_take_records_of_the_admin_client_only) {
   EXPECT_EQ(client.produce_one(spec, "__admin_client").error, ErrorCode::kNone);
 }
 
-TEST_F(ProduceTest, a_transactional_batch_of_no_transaction_is_refused) {
-  BrokerClient client(port_);
-  ProduceSpec spec = produce_of(storage::make_batch({.producer_id = 5, .transactional = true}));
-  spec.transactional_id = "tx";
-  EXPECT_EQ(client.produce_one(spec).error, ErrorCode::kInvalidTxnState);
-  EXPECT_EQ(log_end(), 0);
-}
-
 TEST_F(ProduceTest, a_transactional_batch_without_a_transactional_id_refuses_the_whole_request) {
   BrokerClient client(port_);
   ProduceSpec spec = produce_of(storage::make_batch({.producer_id = 5, .transactional = true}));

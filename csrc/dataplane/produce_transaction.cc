@@ -1,0 +1,94 @@
+// ProduceHandler's part for transactional batches: what has to be asked before they are appended.
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "dataplane/produce_handler.h"
+#include "dataplane/verified_produce.h"
+#include "record/batch.h"
+
+namespace barnabas::dataplane {
+namespace {
+
+std::optional<record::BatchView> transactional_batch(const ProducePartition& named) {
+  const ByteView records = named.records.value_or(MutableBytes{});
+  if (records.size() < record::kBatchHeaderSize) return std::nullopt;
+  const record::BatchView batch(records);
+  if (batch.magic() != record::kMagic || !batch.is_transactional() || !batch.has_producer_id()) {
+    return std::nullopt;
+  }
+  return batch;
+}
+
+}  // namespace
+
+std::optional<TransactionQuestion> ProduceHandler::check_transaction(Job& job) const {
+  const ProduceRequest& produce = job.request;
+  const bool by_id = job.version >= kProduceFirstTopicIdVersion;
+  TransactionQuestion question;
+  question.transactional_id = *produce.transactional_id;
+  question.transactions_v2 = job.version >= kProduceFirstTransactionsV2Version;
+  bool one_producer = true;
+  size_t next = 0;
+  for (const auto& named : produce.topics) {
+    const TopicPtr topic = by_id ? table_.find(named.id) : table_.find(named.name);
+    for (const size_t end = next + named.partition_count; next < end; ++next) {
+      const ProducePartition& partition = produce.partitions[next];
+      const auto batch = transactional_batch(partition);
+      if (!batch || check_partition(job, topic.get(), partition.index) != ErrorCode::kNone) {
+        continue;
+      }
+      if (job.checks.empty()) {
+        job.checks.resize(produce.partitions.size());
+        question.producer_id = batch->producer_id();
+        question.producer_epoch = batch->producer_epoch();
+      }
+      one_producer = one_producer && question.producer_id == batch->producer_id() &&
+                     question.producer_epoch == batch->producer_epoch();
+      if (!one_producer) break;
+      check_batch(*topic, partition, *batch, question, job.checks[next], next);
+    }
+  }
+  if (!one_producer) {
+    for (TransactionCheck& check : job.checks) {
+      check.error = ErrorCode::kInvalidProducerIdMapping;
+      check.message = "Transactional records contained more than one producer ID";
+    }
+    return std::nullopt;
+  }
+  if (question.partitions.empty()) return std::nullopt;
+  // A client may come back to a topic; the question names each once.
+  std::stable_sort(question.partitions.begin(), question.partitions.end(),
+                   [](const auto& a, const auto& b) { return a.topic < b.topic; });
+  return question;
+}
+
+void ProduceHandler::check_batch(const Topic& topic, const ProducePartition& named,
+                                 const record::BatchView& batch, TransactionQuestion& question,
+                                 TransactionCheck& check, size_t number) {
+  if (!topic.config.verify_transactions && !question.transactions_v2) return;
+  storage::Log* const log = (*topic.find(named.index))->log();
+  if (log == nullptr) return;  // the append says why
+  const auto guard = log->begin_verification(batch.producer_id(), batch.producer_epoch(),
+                                             batch.base_sequence(), question.transactions_v2);
+  if (!guard.ok()) {
+    check.error = guard.error().code;
+    return;
+  }
+  check.guard = *guard;
+  if (check.guard == storage::kNoGuard) return;  // the transaction is open
+  question.partitions.push_back({topic.identity->name, named.index, number});
+}
+
+net::Admission ProduceHandler::ask_first(const net::Request& request, Job& job,
+                                         TransactionQuestion question) {
+  const auto waiting = std::make_shared<VerifiedProduce>(*this, request.token, std::move(question));
+  const net::Admission asked = waiting->ask();
+  // Nothing has happened yet: the request is offered again, or its connection goes.
+  if (asked == net::Admission::kBusy || asked == net::Admission::kReject) return asked;
+  waiting->wait(move_job(request, job));
+  return net::Admission::kTakenAlone;
+}
+
+}  // namespace barnabas::dataplane

@@ -1,0 +1,112 @@
+#include "storage/transaction_index.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/fd.h"
+#include "storage/checkpoint_file.h"
+#include "storage/index_file_search.h"
+
+namespace barnabas::storage {
+namespace {
+
+constexpr int16_t kVersion = 0;
+
+int64_t last_offset_of(const uint8_t* entry) { return load_be<int64_t>(entry + 18); }
+
+AbortedTransaction parse(const uint8_t* entry) {
+  return {load_be<int64_t>(entry + 2), load_be<int64_t>(entry + 10), last_offset_of(entry),
+          load_be<int64_t>(entry + 26)};
+}
+
+}  // namespace
+
+void TransactionIndex::append(const AbortedTransaction& aborted) {
+  uint8_t* p = entries.push();
+  store_be<int16_t>(p, kVersion);
+  store_be<int64_t>(p + 2, aborted.producer_id);
+  store_be<int64_t>(p + 10, aborted.first_offset);
+  store_be<int64_t>(p + 18, aborted.last_offset);
+  store_be<int64_t>(p + 26, aborted.last_stable_offset);
+}
+
+std::optional<AbortedTransaction> TransactionIndex::decode(const uint8_t* entry) {
+  const AbortedTransaction aborted = parse(entry);
+  if (load_be<int16_t>(entry) != kVersion || aborted.producer_id < 0 || aborted.first_offset < 0 ||
+      aborted.first_offset > aborted.last_offset) {
+    return std::nullopt;
+  }
+  return aborted;
+}
+
+std::vector<AbortedTransaction> TransactionIndex::tail_from(int64_t offset) const {
+  std::vector<AbortedTransaction> found;
+  const uint32_t before = entries.count_in_tail_where(
+      [&](const uint8_t* entry) { return last_offset_of(entry) < offset; });
+  for (uint32_t n = before; n < entries.tail_count(); ++n) {
+    found.push_back(parse(entries.tail_entry(n)));
+  }
+  return found;
+}
+
+uint32_t TransactionIndex::file_entries_for(int64_t offset) const {
+  const uint32_t in_file_alone = entries.count() - entries.tail_count();
+  if (entries.tail_count() > 0 && last_offset_of(entries.tail_entry(0)) < offset) return 0;
+  return in_file_alone;
+}
+
+Result<std::optional<std::vector<AbortedTransaction>>> read_transaction_index(
+    const std::string& path, int64_t base_offset, int64_t next_offset) {
+  using Entries = std::optional<std::vector<AbortedTransaction>>;
+  const auto bytes = read_small_file(path);
+  if (!bytes.ok()) {
+    if (bytes.error().sys_errno == ENOENT) return Entries(std::in_place);
+    return bytes.error();
+  }
+  if (bytes->size() % kAbortedEntryBytes != 0) return Entries();
+  Entries entries(std::in_place);
+  int64_t last_end = base_offset - 1;
+  for (size_t at = 0; at < bytes->size(); at += kAbortedEntryBytes) {
+    const auto aborted = TransactionIndex::decode(bytes->data() + at);
+    if (!aborted || aborted->last_offset <= last_end || aborted->last_offset >= next_offset) {
+      return Entries();
+    }
+    last_end = aborted->last_offset;
+    entries->push_back(*aborted);
+  }
+  return entries;
+}
+
+Result<std::vector<AbortedTransaction>> find_aborted(int fd, const std::string& path,
+                                                     uint32_t count, int64_t offset,
+                                                     int64_t upper_bound) {
+  BARNABAS_ASSIGN(uint32_t next, first_entry_where<kAbortedEntryBytes>(
+                                     fd, path, count, [offset](const uint8_t* entry) {
+                                       const auto aborted = TransactionIndex::decode(entry);
+                                       return !aborted || aborted->last_offset >= offset;
+                                     }));
+  std::vector<AbortedTransaction> found;
+  constexpr uint32_t kBlockEntries = 128;
+  std::array<uint8_t, kBlockEntries * kAbortedEntryBytes> block;
+  while (next < count) {
+    const uint32_t entries = std::min(kBlockEntries, count - next);
+    const MutableBytes out(block.data(), entries * kAbortedEntryBytes);
+    BARNABAS_ASSIGN(const size_t got, read_at(fd, out, uint64_t{next} * kAbortedEntryBytes, path));
+    for (uint32_t n = 0; n < entries; ++n) {
+      const uint8_t* const entry = block.data() + n * kAbortedEntryBytes;
+      const auto aborted = got == out.size() ? TransactionIndex::decode(entry) : std::nullopt;
+      if (!aborted) {
+        return Error{ErrorCode::kKafkaStorageError,
+                     path + ": damaged at entry " + std::to_string(next + n), 0};
+      }
+      found.push_back(*aborted);
+      if (aborted->last_stable_offset >= upper_bound) return found;
+    }
+    next += entries;
+  }
+  return found;
+}
+
+}  // namespace barnabas::storage
