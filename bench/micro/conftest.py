@@ -11,6 +11,7 @@ import pytest
 from barnabas._core import Core
 from barnabas.config.start import StartConfig, make_start_config
 from barnabas.coordinator.coordinator import GroupCoordinator, group_config
+from barnabas.coordinator.txn_coordinator import TransactionCoordinator, transaction_config
 from barnabas.handlers.call import Call
 from barnabas.handlers.services import Services
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
@@ -18,9 +19,10 @@ from barnabas.metadata.config_service import ConfigService
 from barnabas.metadata.producer_ids import ProducerIds
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.topic_plans import NewTopic
-from barnabas.metadata.topic_service import OffsetsTopic, TopicService
+from barnabas.metadata.topic_service import InternalTopic, TopicService
 from barnabas.protocol.apis import APIS
 from barnabas.protocol.codec import codec_for
+from barnabas.state.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE
 from unit.wire import is_flexible, request_message
 
 API_BY_NAME = {api.name: api for api in APIS}
@@ -48,19 +50,28 @@ class ControlPlane:
         self._groups = GroupCoordinator(
             core=self._core,
             config=group_config(config.core_settings()),
-            offsets_topic=OffsetsTopic(self._topics, catalog),
+            offsets_topic=InternalTopic(CONSUMER_OFFSETS, self._topics, catalog),
+        )
+        producer_ids = ProducerIds(self._store)
+        transactions = TransactionCoordinator(
+            core=self._core,
+            config=transaction_config(config.core_settings()),
+            topic=InternalTopic(TRANSACTION_STATE, self._topics, catalog),
+            producer_ids=producer_ids,
+            groups=self._groups,
         )
         self._services = Services(
             core=self._core,
             identity=BrokerIdentity(1, directory.cluster_id, "localhost", 9092),
             catalog=catalog,
-            producer_ids=ProducerIds(self._store),
+            producer_ids=producer_ids,
             config=config,
             topics=self._topics,
             configs=ConfigService(
                 store=self._store, catalog=catalog, config=config, topics=self._topics
             ),
             groups=self._groups,
+            transactions=transactions,
             data_dir=str(start.data_dir),
         )
         self._loop.run_until_complete(self._groups.start())

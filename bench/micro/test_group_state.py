@@ -3,9 +3,10 @@
 from kio.schema.errors import ErrorCode
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from barnabas.state.effects import Token
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
 from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import Effects, Instant, SetTimer, TimerKey, TimerKind, Token
+from barnabas.state.group.effects import Effects, Instant, SetTimer, TimerKey, TimerKind
 from barnabas.state.group.join import JoinRequest
 from barnabas.state.group.member import Protocol
 from barnabas.state.group.responses import CommitResponse, JoinResponse, SyncResponse

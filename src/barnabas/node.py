@@ -1,9 +1,9 @@
 """One broker: puts the parts together, starts them in order, stops them in order.
 
 Start: lock and identify the directory, open the store, make directories and store agree, load the
-logs, load groups, listen, serve. Clients are served only when all topics are there: a broker that
-calls a topic unknown because it has not looked yet loses data. Stop: the loop first, then the core,
-which closes the logs, then the store.
+logs, load groups and transactions, listen, serve. Clients are served only when all topics are
+there: a broker that calls a topic unknown because it has not looked yet loses data. Stop: the loop
+first, then the core, which closes the logs, then the store.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from barnabas.config.broker_config import Source
 from barnabas.config.listeners import EVERY_INTERFACE, Address
 from barnabas.config.start import StartConfig
 from barnabas.coordinator.coordinator import GroupCoordinator, group_config
+from barnabas.coordinator.txn_coordinator import TransactionCoordinator, transaction_config
 from barnabas.errors import ConfigError, StartError
 from barnabas.handlers.services import Services
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
@@ -41,7 +42,8 @@ from barnabas.metadata.records import (
 )
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.store import Delete, MetadataStore, Put, StoreError
-from barnabas.metadata.topic_service import OffsetsTopic, TopicService
+from barnabas.metadata.topic_service import InternalTopic, TopicService
+from barnabas.state.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Node:
         self._store: MetadataStore | None = None
         self._loop: BrokerLoop | None = None
         self._groups: GroupCoordinator | None = None
+        self._transactions: TransactionCoordinator | None = None
         self.identity: BrokerIdentity
         self.topics: TopicService
         self.catalog = Catalog()
@@ -99,7 +102,9 @@ class Node:
         self.address = Address(host or EVERY_INTERFACE, self._core.listen(host, port))
         self._make_services(store)
         assert self._groups is not None
+        assert self._transactions is not None
         await self._groups.start()
+        await self._transactions.start()
         self._core.start()
         assert self._loop is not None
         self._loop.start()
@@ -110,6 +115,9 @@ class Node:
             self._loop.stop()
             self._loop = None
             await self.topics.stop()
+        if self._transactions is not None:
+            await self._transactions.stop()
+            self._transactions = None
         if self._groups is not None:
             await self._groups.stop()
             self._groups = None
@@ -284,13 +292,21 @@ class Node:
         self._groups = GroupCoordinator(
             core=self._core,
             config=group_config(self._config.core_settings()),
-            offsets_topic=OffsetsTopic(self.topics, self.catalog),
+            offsets_topic=InternalTopic(CONSUMER_OFFSETS, self.topics, self.catalog),
+        )
+        producer_ids = ProducerIds(store)
+        self._transactions = TransactionCoordinator(
+            core=self._core,
+            config=transaction_config(self._config.core_settings()),
+            topic=InternalTopic(TRANSACTION_STATE, self.topics, self.catalog),
+            producer_ids=producer_ids,
+            groups=self._groups,
         )
         services = Services(
             core=self._core,
             identity=self.identity,
             catalog=self.catalog,
-            producer_ids=ProducerIds(store),
+            producer_ids=producer_ids,
             config=self._config,
             topics=self.topics,
             configs=ConfigService(
@@ -300,6 +316,7 @@ class Node:
                 topics=self.topics,
             ),
             groups=self._groups,
+            transactions=self._transactions,
             data_dir=str(self._start_config.data_dir.resolve()),
         )
         self._loop = BrokerLoop(self._core, services)
@@ -307,3 +324,5 @@ class Node:
     def _on_topics_deleted(self, topics: Iterable[str]) -> None:
         if self._groups is not None:
             self._groups.on_topics_deleted(topics)
+        if self._transactions is not None:
+            self._transactions.on_topics_deleted(topics)

@@ -7,8 +7,13 @@ import pytest
 
 from peers.servers import BarnabasServer, KafkaServer, Server
 
-# Short sessions are allowed, so that a killed member is missed within seconds.
-CONFIG = {"group.min.session.timeout.ms": "1000", "group.initial.rebalance.delay.ms": "200"}
+# Short sessions are allowed, so that a killed member is missed within seconds, as is an abandoned
+# transaction.
+CONFIG = {
+    "group.min.session.timeout.ms": "1000",
+    "group.initial.rebalance.delay.ms": "200",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+}
 
 
 @pytest.fixture(scope="session")

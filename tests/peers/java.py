@@ -44,7 +44,9 @@ BROKER_JVM = (
     "-XX:+ExplicitGCInvokesConcurrent",
     "-XX:MaxInlineLevel=15",
 )
+TRANSACTIONS_COMMAND = "org.apache.kafka.tools.TransactionsCommand"
 PLAIN_CLIENT = "PlainClient"  # ours, on Kafka's client library
+TRANSACTION_CLIENT = "TransactionClient"  # ours too
 
 
 def have_java() -> bool:
@@ -76,6 +78,21 @@ def kafka_libs() -> Path:
 def tool_command(tool: str, *args: str, heap: str = "256m") -> list[str]:
     """The command line that runs the tool (a class name) in a JVM of its own."""
     return [*_jvm(heap), "-cp", f"{kafka_libs()}/*", tool, *args]
+
+
+def own_command(program: str, *args: str, heap: str = "256m") -> list[str]:
+    """The command line of one of the programs in `java/`, compiled on first use."""
+    libs = kafka_libs()
+    sources = sorted(_JAVA_DIR.glob("*.java"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+    def compile_all(directory: Path) -> None:
+        subprocess.run(
+            ["javac", "-cp", f"{libs}/*", "-d", str(directory), *map(str, sources)], check=True
+        )
+
+    classes = cached_dir(f"kafka-{KAFKA_VERSION}/toolshell-{digest}", compile_all)
+    return [*_jvm(heap), "-cp", f"{classes}:{libs}/*", program, *args]
 
 
 def broker_command(properties: str, heap: str) -> list[str]:
@@ -132,19 +149,9 @@ class ToolShell:
     """Runs Kafka's tools, their `main` methods unchanged, one after another in one JVM."""
 
     def __init__(self) -> None:
-        libs = kafka_libs()
-        sources = sorted(_JAVA_DIR.glob("*.java"))
-        digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-
-        def compile_shell(directory: Path) -> None:
-            subprocess.run(
-                ["javac", "-cp", f"{libs}/*", "-d", str(directory), *map(str, sources)], check=True
-            )
-
-        classes = cached_dir(f"kafka-{KAFKA_VERSION}/toolshell-{digest}", compile_shell)
         self._directory = tempfile.TemporaryDirectory(prefix="barnabas-tools-")
         self._process = subprocess.Popen(
-            [*_jvm("512m"), "-cp", f"{classes}:{libs}/*", "ToolShell"],
+            own_command("ToolShell", heap="512m"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

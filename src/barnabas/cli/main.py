@@ -13,7 +13,17 @@ from barnabas.cli.cluster import error_text
 from barnabas.cli.failure import EXIT_FAILURE, EXIT_INTERRUPTED, CommandError
 from barnabas.cli.parser import CommandParser
 
-_COMMANDS: Final = ("serve", "topic", "group", "config", "produce", "consume", "bench", "dump")
+_COMMANDS: Final = (
+    "serve",
+    "topic",
+    "group",
+    "transaction",
+    "config",
+    "produce",
+    "consume",
+    "bench",
+    "dump",
+)
 
 
 class _VersionAction(argparse.Action):

@@ -10,20 +10,27 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.errors import told_for
-from barnabas.coordinator.records import encode
-from barnabas.state.group.effects import CANNOT_BE_STORED, Append
+from barnabas.state.effects import (
+    CANNOT_BE_STORED,
+    NO_PRODUCER_EPOCH,
+    NO_PRODUCER_ID,
+    Append,
+    Producer,
+)
 
 logger = logging.getLogger(__name__)
 
 UNKNOWN_SERVER_ERROR = -1
 
+R = TypeVar("R")
+
 EncodedRecord = tuple[bytes, bytes | None]
-Settle = Callable[[Append, ErrorCode], None]
+_NOBODY = Producer(NO_PRODUCER_ID, NO_PRODUCER_EPOCH)
 
 # Well below the default max.message.bytes, so that a batch is refused only when one append alone
 # is too large.
@@ -49,8 +56,25 @@ class PartitionLog(Protocol):
         records: Sequence[tuple[bytes | None, bytes | None]],
         timestamp_ms: int,
         on_durable: Callable[[int, int], None] | None = None,
+        *,
+        producer_id: int = NO_PRODUCER_ID,
+        producer_epoch: int = NO_PRODUCER_EPOCH,
     ) -> int:
         """See `Core.append_records`; raises an exception with a `code`."""
+
+    def append_marker(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        producer_id: int,
+        producer_epoch: int,
+        commit: bool,
+        coordinator_epoch: int,
+        on_durable: Callable[[int, int], None] | None = None,
+        transaction_version: int = 0,
+    ) -> int:
+        """See `Core.append_marker`; raises an exception with a `code`."""
 
     def partition_info(self, topic: str, partition: int) -> PartitionBounds:
         """See `Core.partition_info`."""
@@ -60,14 +84,14 @@ class PartitionLog(Protocol):
 
 
 @dataclass(slots=True)
-class _Batch:
+class _Batch(Generic[R]):
     """One append to the log, and the state machine's appends it carries."""
 
-    appends: list[Append]
+    appends: list[Append[R]]
     error: ErrorCode | None = None  # None: on its way
 
 
-class AppendQueue:
+class AppendQueue(Generic[R]):
     """Queues the appends of one partition. To be used on the loop's thread only."""
 
     def __init__(
@@ -78,18 +102,20 @@ class AppendQueue:
         partition: int,
         *,
         wall_clock_ms: Callable[[], int],
-        settle: Settle,
+        encode: Callable[[R], EncodedRecord],
+        settle: Callable[[Append[R], ErrorCode], None],
     ) -> None:
         self._loop = loop
         self._log = log
         self._topic = topic
         self._partition = partition
         self._wall_clock_ms = wall_clock_ms
+        self._encode = encode
         self._settle = settle
-        self._queued: list[Append] = []
-        self._in_flight: deque[_Batch] = deque()
+        self._queued: list[Append[R]] = []
+        self._in_flight: deque[_Batch[R]] = deque()
 
-    def put(self, appends: list[Append]) -> None:
+    def put(self, appends: list[Append[R]]) -> None:
         """Appends soon; `settle` is called for each when it is durable, or has failed."""
         if not self._queued:
             self._loop.call_soon(self._flush)
@@ -97,12 +123,12 @@ class AppendQueue:
 
     def _flush(self) -> None:
         queued, self._queued = self._queued, []
-        appends: list[Append] = []
+        appends: list[Append[R]] = []
         records: list[EncodedRecord] = []
         size_bytes = 0
         for append in queued:
             try:
-                encoded = [encode(record) for record in append.records]
+                encoded = [self._encode(record) for record in append.records]
             except Exception as error:  # such as a group id longer than the format allows
                 logger.warning("cannot encode a record of %s: %s", self._topic, error)
                 self._in_flight.append(_Batch([append], CANNOT_BE_STORED))
@@ -110,9 +136,13 @@ class AppendQueue:
             bytes_more = sum(
                 len(key) + len(value or b"") + _RECORD_OVERHEAD_BYTES for key, value in encoded
             )
-            if appends and size_bytes + bytes_more > BATCH_LIMIT_BYTES:
+            is_alone = append.producer is not None or append.marker is not None
+            if appends and (is_alone or size_bytes + bytes_more > BATCH_LIMIT_BYTES):
                 self._append(appends, records)
                 appends, records, size_bytes = [], [], 0
+            if is_alone:
+                self._append([append], encoded)
+                continue
             appends.append(append)
             records.extend(encoded)
             size_bytes += bytes_more
@@ -120,7 +150,7 @@ class AppendQueue:
             self._append(appends, records)
         self._settle_finished()
 
-    def _append(self, appends: list[Append], records: list[EncodedRecord]) -> None:
+    def _append(self, appends: list[Append[R]], records: list[EncodedRecord]) -> None:
         batch = _Batch(appends)
         self._in_flight.append(batch)
         thread = threading.get_ident()
@@ -131,15 +161,34 @@ class AppendQueue:
             else:
                 self._loop.call_soon_threadsafe(self._finish, batch, told_for(code))
 
+        marker, producer = appends[0].marker, appends[0].producer or _NOBODY
         try:
-            self._log.append_records(
-                self._topic, self._partition, records, self._wall_clock_ms(), on_durable
-            )
+            if marker is not None:
+                self._log.append_marker(
+                    self._topic,
+                    self._partition,
+                    producer_id=marker.producer.producer_id,
+                    producer_epoch=marker.producer.producer_epoch,
+                    commit=marker.is_commit,
+                    coordinator_epoch=marker.coordinator_epoch,
+                    on_durable=on_durable,
+                    transaction_version=marker.transaction_version,
+                )
+            else:
+                self._log.append_records(
+                    self._topic,
+                    self._partition,
+                    records,
+                    self._wall_clock_ms(),
+                    on_durable,
+                    producer_id=producer.producer_id,
+                    producer_epoch=producer.producer_epoch,
+                )
         except Exception as error:  # CoreError has a code; the clients must be answered anyway
             batch.error = told_for(getattr(error, "code", UNKNOWN_SERVER_ERROR))
             logger.error("append to %s-%d failed: %s", self._topic, self._partition, error)
 
-    def _finish(self, batch: _Batch, error: ErrorCode) -> None:
+    def _finish(self, batch: _Batch[R], error: ErrorCode) -> None:
         batch.error = error
         self._settle_finished()
 

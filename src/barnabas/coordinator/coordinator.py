@@ -8,7 +8,6 @@ its groups did not exist.
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.routing import partition_for
+from barnabas.coordinator.shards import InternalTopic, Shards
 from barnabas.coordinator.timers import MS_PER_S
 from barnabas.state.group.config import MINUTE_MS, GroupConfig
 from barnabas.state.group.responses import (
@@ -28,27 +28,21 @@ from barnabas.state.group.responses import (
     SyncResponse,
 )
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
+from barnabas.state.txn.records import TopicPartition
 
 if TYPE_CHECKING:  # a broker without groups does not wait for these
     from barnabas.coordinator.append_queue import PartitionLog
-    from barnabas.coordinator.shard import Shard
+    from barnabas.coordinator.group_partition import GroupPartition
+    from barnabas.state.effects import Marker
     from barnabas.state.group.commit import CommitRequest
     from barnabas.state.group.join import JoinRequest
     from barnabas.state.group.liveness import Leaver
     from barnabas.state.group.shard import Offsets
     from barnabas.state.group.sync import SyncRequest
 
-logger = logging.getLogger(__name__)
 
-
-class OffsetsTopic(Protocol):
-    """What the coordinator needs to know of the broker's topics."""
-
-    def partition_count(self) -> int | None:
-        """The partitions of `__consumer_offsets`; None if it does not exist."""
-
-    async def ensure(self) -> int:
-        """Creates `__consumer_offsets` if need be; returns its partition count."""
+class OffsetsTopic(InternalTopic, Protocol):
+    """`__consumer_offsets`, and what the coordinator needs to know of other topics."""
 
     def has_topic(self, topic: str) -> bool:
         """Whether a topic exists."""
@@ -81,10 +75,8 @@ class GroupCoordinator:
         self._config = config
         self._offsets_topic = offsets_topic
         self._loop: asyncio.AbstractEventLoop  # from start() on
-        self._shards: list[Shard] = []
-        self._loading: asyncio.Task[None] | None = None
+        self._shards: Shards[GroupPartition] = Shards(offsets_topic, self._make_shard)
         self._expiry: asyncio.TimerHandle | None = None
-        self._creation = asyncio.Lock()
 
     # -- life
 
@@ -94,21 +86,11 @@ class GroupCoordinator:
         """
         self._loop = asyncio.get_running_loop()
         self._schedule_expiry()
-        partition_count = self._offsets_topic.partition_count()
-        if partition_count is not None:
-            self._make_shards(partition_count)
-            self._loading = self._loop.create_task(self._load())
+        self._shards.start(self._drop_orphans)
 
     async def ensure_topic(self) -> None:
         """Creates `__consumer_offsets` if it does not exist, and takes requests from then on."""
-        if self._shards:
-            return
-        async with self._creation:
-            partition_count = await self._offsets_topic.ensure()
-            if not self._shards:
-                self._make_shards(partition_count)
-                for shard in self._shards:
-                    shard.activate_empty()
+        await self._shards.ensure_topic()
 
     @property
     def is_open(self) -> bool:
@@ -117,19 +99,15 @@ class GroupCoordinator:
 
     async def stop(self) -> None:
         """Stops timers and loading. Parked requests are not answered: connections close anyway."""
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.gather(self._loading, return_exceptions=True)
         if self._expiry is not None:
             self._expiry.cancel()
-        for shard in self._shards:
-            shard.close()
+        await self._shards.stop()
 
     # -- membership
 
     def join(self, request: JoinRequest, reply: Callable[[JoinResponse], None]) -> None:
         """JoinGroup."""
-        shard, error = self._shard(request.group_id)
+        shard, error = self._shards.find(request.group_id)
         if shard is None:
             reply(JoinResponse(error=error, member_id=request.member_id))
             return
@@ -138,7 +116,7 @@ class GroupCoordinator:
 
     def sync(self, request: SyncRequest, reply: Callable[[SyncResponse], None]) -> None:
         """SyncGroup."""
-        shard, error = self._shard(request.group_id)
+        shard, error = self._shards.find(request.group_id)
         if shard is None:
             reply(SyncResponse(error=error))
             return
@@ -148,7 +126,7 @@ class GroupCoordinator:
         self, group_id: str, member_id: str, group_instance_id: str | None, generation_id: int
     ) -> ErrorCode:
         """Heartbeat."""
-        shard, error = self._shard(group_id)
+        shard, error = self._shards.find(group_id)
         if shard is None:
             # A member of a group that is being loaded must not think that it was thrown out.
             is_loading = error is ErrorCode.coordinator_load_in_progress
@@ -162,7 +140,7 @@ class GroupCoordinator:
         self, group_id: str, leavers: tuple[Leaver, ...], reply: Callable[[LeaveResponse], None]
     ) -> None:
         """LeaveGroup."""
-        shard, error = self._shard(group_id)
+        shard, error = self._shards.find(group_id)
         if shard is None:
             reply(LeaveResponse(error=error))
             return
@@ -172,7 +150,7 @@ class GroupCoordinator:
 
     def commit(self, request: CommitRequest, reply: Callable[[CommitResponse], None]) -> None:
         """OffsetCommit."""
-        shard, error = self._shard(request.group_id)
+        shard, error = self._shards.find(request.group_id)
         if shard is None:
             reply(CommitResponse(error=error))
             return
@@ -180,13 +158,32 @@ class GroupCoordinator:
 
     def committed(self, group_id: str) -> tuple[Offsets, ErrorCode]:
         """OffsetFetch: all committed offsets of a group, by topic and partition."""
-        shard, error = self._shard(group_id)
+        shard, error = self._shards.find(group_id)
         return ({} if shard is None else shard.machine.committed(group_id)), error
 
     def is_unstable(self, group_id: str, topic: str, partition: int) -> bool:
         """Whether a commit for the partition is on its way to the log."""
-        shard, _ = self._shard(group_id)
+        shard, _ = self._shards.find(group_id)
         return shard is not None and shard.machine.is_unstable(group_id, topic, partition)
+
+    def partition_of(self, group_id: str) -> TopicPartition:
+        """The partition of `__consumer_offsets`, which must exist, that a group lives in."""
+        return TopicPartition(CONSUMER_OFFSETS, partition_for(group_id, len(self._shards)))
+
+    def end_transaction(
+        self, partition: int, marker: Marker, reply: Callable[[ErrorCode], None]
+    ) -> None:
+        """Appends the end of a producer's transaction to a partition of `__consumer_offsets`: the
+        offsets committed in it come into force, or are forgotten.
+        """
+        if partition >= len(self._shards):
+            reply(ErrorCode.unknown_topic_or_partition)
+            return
+        shard = self._shards[partition]
+        if not shard.is_active:
+            reply(shard.error)
+            return
+        shard.perform(shard.machine.end_transaction(marker, reply))
 
     def delete_offsets(
         self,
@@ -195,7 +192,7 @@ class GroupCoordinator:
         reply: Callable[[DeleteOffsetsResponse], None],
     ) -> None:
         """OffsetDelete."""
-        shard, error = self._shard(group_id)
+        shard, error = self._shards.find(group_id)
         if shard is None:
             reply(DeleteOffsetsResponse(error=error))
             return
@@ -205,7 +202,7 @@ class GroupCoordinator:
         """Drops the offsets of topics that are no more. Shards that are loading look themselves."""
         gone = frozenset(topics)
         if CONSUMER_OFFSETS in gone:
-            self._forget_all()
+            self._shards.forget()
         for shard in self._shards:
             if shard.is_active:
                 shard.perform(shard.machine.delete_topics(gone))
@@ -214,7 +211,7 @@ class GroupCoordinator:
 
     def describe(self, group_id: str) -> tuple[DescribedGroup | None, ErrorCode]:
         """DescribeGroups: None without an error if there is no such group."""
-        shard, error = self._shard(group_id)
+        shard, error = self._shards.find(group_id)
         return (None if shard is None else shard.machine.describe(group_id)), error
 
     def listed(
@@ -231,7 +228,7 @@ class GroupCoordinator:
 
     def delete_group(self, group_id: str, reply: Callable[[ErrorCode], None]) -> None:
         """DeleteGroups, for one group."""
-        shard, error = self._shard(group_id)
+        shard, error = self._shards.find(group_id)
         if shard is None:
             reply(error)
             return
@@ -239,40 +236,12 @@ class GroupCoordinator:
 
     # -- shards
 
-    def _shard(self, group_id: str) -> tuple[Shard | None, ErrorCode]:
-        """The shard of a group if it takes requests, else why not."""
-        if not self._shards:
-            # The client is to look for the coordinator (again), which creates the topic.
-            return None, ErrorCode.not_coordinator
-        shard = self._shards[partition_for(group_id, len(self._shards))]
-        error = shard.error
-        return (shard if error is ErrorCode.none else None), error
+    def _make_shard(self, partition: int) -> GroupPartition:
+        from barnabas.coordinator.group_partition import GroupPartition
 
-    def _forget_all(self) -> None:
-        """The groups are gone with `__consumer_offsets`: members that look for their coordinator
-        make it anew, and themselves new members.
-        """
-        if self._loading is not None:
-            self._loading.cancel()
-        shards, self._shards = self._shards, []
-        for shard in shards:
-            shard.unload()
+        return GroupPartition(self._loop, self._core, partition, self._config)
 
-    def _make_shards(self, partition_count: int) -> None:
-        from barnabas.coordinator.shard import Shard
-
-        self._shards = [
-            Shard(self._loop, self._core, partition, self._config)
-            for partition in range(partition_count)
-        ]
-
-    async def _load(self) -> None:
-        for shard in self._shards:
-            await shard.load()
-            if shard.is_active:
-                self._drop_orphans(shard)
-
-    def _drop_orphans(self, shard: Shard) -> None:
+    def _drop_orphans(self, shard: GroupPartition) -> None:
         """Drops offsets of topics that were deleted when the broker could not note it here: a new
         topic of that name must not be read from there.
         """

@@ -1,6 +1,14 @@
-"""What clients are told when the coordinator's log fails (Kafka's CoordinatorRuntime mapping)."""
+"""What can go wrong with a coordinator's log: records that are none, appends that fail.
+
+What clients are told when an append fails is Kafka's (CoordinatorRuntime).
+"""
 
 from kio.schema.errors import ErrorCode
+
+
+class RecordError(Exception):
+    """The bytes are no record of the coordinator's topic."""
+
 
 _TOLD: dict[ErrorCode, ErrorCode] = {
     # The log is not writable for now: wait for it.

@@ -13,6 +13,7 @@ from typing import Any
 
 from kio.serial.errors import SerialError
 
+from barnabas.coordinator.errors import RecordError
 from barnabas.protocol.encoder import entity_encoder, write_uvarint
 from barnabas.protocol.internal import group_metadata as gm
 from barnabas.protocol.internal import offset_commit as oc
@@ -58,10 +59,6 @@ _GROUP_VALUE_READERS: dict[int, RecordReader] = {
     3: record_reader(gm.GroupMetadataValueV3),
     4: record_reader(gm.GroupMetadataValueV4),
 }
-
-
-class RecordError(Exception):
-    """The bytes are no record of `__consumer_offsets`."""
 
 
 def encode(record: Record) -> tuple[bytes, bytes | None]:

@@ -1,28 +1,29 @@
-"""One partition of `__consumer_offsets` at work: the state machine, its log and its timers."""
+"""One partition of a coordinator's topic at work: its log is read back, then appended to.
+
+What is common to `group_partition` and `txn_partition`, which hold a state machine each.
+"""
 
 import asyncio
 import enum
 import logging
-import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from kio.schema.errors import ErrorCode
 
-from barnabas._records import iter_batches
-from barnabas.coordinator.append_queue import AppendQueue, PartitionLog
-from barnabas.coordinator.records import RecordError, decode
-from barnabas.coordinator.timers import MS_PER_S, Timers
-from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import Append, Effects, Instant, SetTimer, TimerKey
-from barnabas.state.group.shard import GroupShard
-from barnabas.state.internal_topics import CONSUMER_OFFSETS
+from barnabas._records import Batch, Record, iter_batches
+from barnabas.coordinator.append_queue import AppendQueue, EncodedRecord, PartitionLog
+from barnabas.coordinator.errors import RecordError
+from barnabas.coordinator.timers import wall_clock_ms
+from barnabas.protocol.internal.control_record import decode_control_record
+from barnabas.state.effects import Append, Effects, Marker, Producer
 
 logger = logging.getLogger(__name__)
 
-TOPIC = CONSUMER_OFFSETS
 LOAD_CHUNK_BYTES = 64 * 1024  # decoded in one go: some milliseconds
 
+R = TypeVar("R")
 Reply = Callable[[Any], None]
 """A token of the state machine: called once with the answer to the request."""
 
@@ -36,24 +37,24 @@ class ShardStatus(enum.Enum):
     UNLOADED = "unloaded"
 
 
-class Shard:
-    """Performs the effects of one partition's groups. To be used on the loop's thread only."""
+class Shard(ABC, Generic[R]):
+    """Loads and appends records of one partition. To be used on the loop's thread only."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        log: PartitionLog,
-        partition: int,
-        config: GroupConfig,
-    ) -> None:
+    TOPIC: ClassVar[str]
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: PartitionLog, partition: int) -> None:
         self.partition = partition
         self.status = ShardStatus.LOADING
-        self.machine = GroupShard(config)
         self._loop = loop
         self._log = log
-        self._timers = Timers(loop, self._on_timer)
-        self._appends = AppendQueue(
-            loop, log, TOPIC, partition, wall_clock_ms=wall_clock_ms, settle=self._settle
+        self._appends: AppendQueue[R] = AppendQueue(
+            loop,
+            log,
+            self.TOPIC,
+            partition,
+            wall_clock_ms=wall_clock_ms,
+            encode=self._encode,
+            settle=self._settle,
         )
 
     @property
@@ -70,90 +71,97 @@ class Shard:
             return ErrorCode.coordinator_load_in_progress
         return ErrorCode.coordinator_not_available
 
-    def now(self) -> Instant:
-        """The time on both clocks."""
-        return Instant(int(self._loop.time() * MS_PER_S), wall_clock_ms())
-
-    def perform(self, effects: Effects) -> None:
-        """Does what the state machine has asked for."""
-        for timer in effects.timers if self.status is not ShardStatus.UNLOADED else ():
-            if isinstance(timer, SetTimer):
-                self._timers.set(timer.key, timer.deadline_ms)
-            else:
-                self._timers.cancel(timer.key)
-        if effects.appends:
-            self._appends.put(effects.appends)
-        for token, response in effects.replies:
-            cast(Reply, token)(response)
-
     async def load(self) -> None:
         """Reads the partition back, a chunk at a time, while the loop serves others."""
         offset = 0
         record_count = 0
+        topic = self.TOPIC
         try:
-            offset = self._log.partition_info(TOPIC, self.partition).log_start_offset
+            offset = self._log.partition_info(topic, self.partition).log_start_offset
             while True:
                 data = await asyncio.to_thread(
-                    self._log.read_batches, TOPIC, self.partition, offset, LOAD_CHUNK_BYTES
+                    self._log.read_batches, topic, self.partition, offset, LOAD_CHUNK_BYTES
                 )
                 if not data:
                     break
                 for batch in iter_batches(data):
                     offset = batch.next_offset
-                    if batch.is_control:
-                        continue
-                    for record in batch.records():
-                        self._replay(record.key, record.value, record.offset)
-                        record_count += 1
+                    record_count += self._replay_batch(batch)
         except Exception as error:  # CoreError, CorruptBatch; the other shards must load anyway
             self.status = ShardStatus.FAILED
-            logger.error("cannot load %s-%d at offset %d: %s", TOPIC, self.partition, offset, error)
+            logger.error("cannot load %s-%d at offset %d: %s", topic, self.partition, offset, error)
             return
         self.status = ShardStatus.ACTIVE
-        self.perform(self.machine.loaded(self.now()))
-        if record_count:
-            logger.info(
-                "loaded %d groups from %d records of %s-%d",
-                len(self.machine.groups),
-                record_count,
-                TOPIC,
-                self.partition,
-            )
+        self._on_loaded(record_count)
 
     def activate_empty(self) -> None:
         """Takes requests at once: the partition has just been created."""
         self.status = ShardStatus.ACTIVE
 
     def unload(self) -> None:
-        """Gives up its groups: whoever waits is answered, also for appends on their way."""
+        """Gives up what it holds: whoever waits is answered, also for appends on their way."""
         self.status = ShardStatus.UNLOADED
         self.close()
-        self.perform(self.machine.unloaded())
 
     def close(self) -> None:
-        """Stops all timers."""
-        self._timers.cancel_all()
+        """Ends what goes on in the background."""
 
-    def _replay(self, key: bytes | None, value: bytes | None, offset: int) -> None:
-        try:
-            record = decode(key, value)
-        except RecordError as error:
-            # All other groups of the partition shall not be lost over it.
-            logger.error("%s-%d: offset %d: %s", TOPIC, self.partition, offset, error)
-            return
-        if record is not None:
-            self.machine.replay(record)
+    def _perform(self, effects: Effects[R]) -> None:
+        """Does what the state machine has asked for: appends, then replies."""
+        if effects.appends:
+            self._appends.put(effects.appends)
+        for token, response in effects.replies:
+            cast(Reply, token)(response)
 
-    def _on_timer(self, key: TimerKey) -> None:
-        self.perform(self.machine.on_timer(key, self.now()))
+    def _replay_batch(self, batch: Batch) -> int:
+        """Returns how many records it had."""
+        producer = Producer(batch.producer_id, batch.producer_epoch)
+        records = batch.records()
+        for record in records:
+            try:
+                if batch.is_control:
+                    self._replay_control(record, producer)
+                    continue
+                value = self._decode(record.key, record.value)
+            except (RecordError, ValueError) as error:
+                # Everything else in the partition shall not be lost over it.
+                logger.error(
+                    "%s-%d: offset %d: %s", self.TOPIC, self.partition, record.offset, error
+                )
+                continue
+            if value is not None:
+                self._replay(value, producer if batch.is_transactional else None)
+        return 0 if batch.is_control else len(records)
 
-    def _settle(self, append: Append, error: ErrorCode) -> None:
-        if error is ErrorCode.none:
-            self.perform(self.machine.appended(append.outcome, self.now()))
-        else:
-            self.perform(self.machine.append_failed(append.outcome, error, self.now()))
+    def _replay_control(self, record: Record, producer: Producer) -> None:
+        """Applies a control record; those that are no markers do not matter here."""
+        fields = decode_control_record(record)
+        coordinator_epoch = fields.get("coordinator_epoch")
+        if isinstance(coordinator_epoch, int):
+            is_commit = fields["control"] == "commit"
+            self._replay_marker(Marker(producer, is_commit, coordinator_epoch))
 
+    # -- what the topics differ in
 
-def wall_clock_ms() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
+    @abstractmethod
+    def _encode(self, record: R) -> EncodedRecord:
+        """The key and value of a record."""
+
+    @abstractmethod
+    def _decode(self, key: bytes | None, value: bytes | None) -> R | None:
+        """The record of a key and value; None to pass over it. Raises RecordError."""
+
+    @abstractmethod
+    def _replay(self, record: R, producer: Producer | None) -> None:
+        """Applies a record, perhaps of a producer's transaction."""
+
+    def _replay_marker(self, marker: Marker) -> None:
+        """Applies the end of a transaction."""
+
+    @abstractmethod
+    def _on_loaded(self, record_count: int) -> None:
+        """All records have been applied."""
+
+    @abstractmethod
+    def _settle(self, append: Append[R], error: ErrorCode) -> None:
+        """An append is durable, or has failed."""

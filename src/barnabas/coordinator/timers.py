@@ -1,8 +1,9 @@
-"""Timers of the state machine on the broker loop's monotonic clock."""
+"""The clock of coordinators; timers of a state machine on the broker loop's monotonic clock."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,11 @@ if TYPE_CHECKING:
     from barnabas.state.group.effects import TimerKey
 
 MS_PER_S = 1000
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 class Timers:

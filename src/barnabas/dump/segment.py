@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from barnabas.dump.control_record import decode_control_record
 from barnabas.dump.finding import Damage, Entry, Finding, Findings
 from barnabas.dump.mapped_file import mapped
+from barnabas.protocol.internal.control_record import decode_control_record
 
 if TYPE_CHECKING:
     from barnabas._records import Batch, Record

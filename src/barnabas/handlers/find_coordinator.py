@@ -1,10 +1,8 @@
-"""FindCoordinator (API key 10), versions 0-6: the broker that looks after a group.
+"""FindCoordinator (API key 10), versions 0-6: the broker that looks after a group or transaction.
 
-That is always this one. `__consumer_offsets` is created when somebody first asks. Version 1 has key
-types, 4 several keys at once. There are no transactions and no share groups here: their
-coordinators are refused with INVALID_REQUEST and a message. That ends the Java client's
-`initTransactions`; librdkafka takes nothing but a failed authorization as final, and asks until it
-times out.
+That is always this one. The coordinator's topic is created when somebody first asks. Version 1 has
+key types, 4 several keys at once. There are no share groups here: their coordinators are refused
+with INVALID_REQUEST and a message.
 """
 
 import logging
@@ -13,18 +11,19 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.txn_coordinator import TransactionCoordinator
 from barnabas.errors import KafkaError
 from barnabas.handlers.call import Call, Response
 
 logger = logging.getLogger(__name__)
 
 GROUP_KEY_TYPE = 0
+TRANSACTION_KEY_TYPE = 1
+SHARE_KEY_TYPE = 2
 BATCHED_FROM_VERSION = 4
+Coordinator = GroupCoordinator | TransactionCoordinator
 _NO_NODE = {"node_id": -1, "host": "", "port": -1}
-_REFUSALS = {
-    1: "This broker does not support transactions.",
-    2: "This broker does not support share groups.",
-}
 
 
 def handle(call: Call) -> Response:
@@ -32,19 +31,27 @@ def handle(call: Call) -> Response:
     request = call.request
     keys = request.coordinator_keys if call.version >= BATCHED_FROM_VERSION else (request.key,)
     key_type = getattr(request, "key_type", GROUP_KEY_TYPE)
-    if key_type != GROUP_KEY_TYPE:
-        message = _REFUSALS.get(key_type, f"Unknown coordinator key type {key_type}.")
+    if key_type == GROUP_KEY_TYPE:
+        coordinator: Coordinator = call.services.groups
+    elif key_type == TRANSACTION_KEY_TYPE:
+        coordinator = call.services.transactions
+    else:
+        message = (
+            "This broker does not support share groups."
+            if key_type == SHARE_KEY_TYPE
+            else f"Unknown coordinator key type {key_type}."
+        )
         return _respond(call, keys, _refusal(ErrorCode.invalid_request, message))
-    if call.services.groups.is_open:
+    if coordinator.is_open:
         return _respond(call, keys, _this_broker(call))
-    return _open_and_respond(call, keys)
+    return _open_and_respond(call, coordinator, keys)
 
 
-async def _open_and_respond(call: Call, keys: Sequence[str]) -> bytes:
+async def _open_and_respond(call: Call, coordinator: Coordinator, keys: Sequence[str]) -> bytes:
     try:
-        await call.services.groups.ensure_topic()
+        await coordinator.ensure_topic()
     except KafkaError as error:
-        logger.warning("cannot create the offsets topic: %s", error)
+        logger.warning("cannot create the topic of a coordinator: %s", error)
         unavailable = ErrorCode.coordinator_not_available
         return _respond(call, keys, _refusal(unavailable, error.message))
     return _respond(call, keys, _this_broker(call))

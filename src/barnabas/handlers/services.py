@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from barnabas.config.broker_config import BrokerConfig
 from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.txn_coordinator import TransactionCoordinator
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
 from barnabas.metadata.config_service import ConfigService
 from barnabas.metadata.producer_ids import ProducerIds
@@ -28,4 +29,5 @@ class Services:
     topics: TopicService
     configs: ConfigService
     groups: GroupCoordinator
+    transactions: TransactionCoordinator
     data_dir: str

@@ -12,10 +12,13 @@ from barnabas.errors import ConfigError, KafkaError
 from barnabas.metadata.catalog import Catalog
 from barnabas.metadata.records import PartitionRecord, TopicRecord
 from barnabas.state import topics as rules
-from barnabas.state.internal_topics import CLUSTER_METADATA, CONSUMER_OFFSETS
+from barnabas.state.internal_topics import CLUSTER_METADATA, CONSUMER_OFFSETS, TRANSACTION_STATE
 
 DEFAULT: Final = -1
 """As a number of partitions or replicas: the broker's default."""
+
+_INTERNAL: Final = {CONSUMER_OFFSETS: "offsets.topic", TRANSACTION_STATE: "transaction.state.log"}
+"""What the settings of the topics of coordinators begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,18 +58,24 @@ class TopicPlanner:
 
     def with_defaults(self, name: str) -> NewTopic:
         """A topic that is made because somebody has asked for it."""
-        if name != CONSUMER_OFFSETS:
+        settings = _INTERNAL.get(name)
+        if settings is None:
             return NewTopic(name=name)
-        segment_bytes = max(self._config.integer("offsets.topic.segment.bytes"), 1 << 20)
+        segment_bytes = max(self._config.integer(f"{settings}.segment.bytes"), 1 << 20)
+        config = {
+            "cleanup.policy": "compact",
+            "compression.type": "producer",
+            "segment.bytes": str(segment_bytes),
+        }
+        if name == TRANSACTION_STATE:
+            config["min.insync.replicas"] = str(self._config.integer(f"{settings}.min.isr"))
+            config["compression.type"] = "uncompressed"
+            config["unclean.leader.election.enable"] = "false"
         return NewTopic(
             name=name,
-            partition_count=self._config.integer("offsets.topic.num.partitions"),
-            replication_factor=self._config.integer("offsets.topic.replication.factor"),
-            config={
-                "cleanup.policy": "compact",
-                "compression.type": "producer",
-                "segment.bytes": str(segment_bytes),
-            },
+            partition_count=self._config.integer(f"{settings}.num.partitions"),
+            replication_factor=self._config.integer(f"{settings}.replication.factor"),
+            config=config,
         )
 
     def plan(self, topic: NewTopic, also_new: Mapping[str, str]) -> TopicRecord:

@@ -23,7 +23,6 @@ from barnabas.metadata.store import ABSENT, Delete, MetadataStore, Put, StoreErr
 from barnabas.metadata.topic_plans import MorePartitions, NewTopic, TopicPlanner
 from barnabas.metadata.topic_removal import TopicRemoval
 from barnabas.state import topics as rules
-from barnabas.state.internal_topics import CONSUMER_OFFSETS
 
 if TYPE_CHECKING:
     from barnabas._core import Core
@@ -329,29 +328,36 @@ def _check_total(partition_count: int) -> None:
         raise KafkaError(ErrorCode.policy_violation, error)
 
 
-class OffsetsTopic:
-    """What the group coordinator asks about topics."""
+class InternalTopic:
+    """What a coordinator asks about its topic, and others."""
 
-    def __init__(self, service: TopicService, catalog: Catalog) -> None:
+    def __init__(self, name: str, service: TopicService, catalog: Catalog) -> None:
+        self._name = name
         self._service = service
         self._catalog = catalog
 
     def partition_count(self) -> int | None:
-        """The partitions of __consumer_offsets, None when it does not exist."""
-        topic = self._catalog.topic(CONSUMER_OFFSETS)
+        """Its partitions, None when it does not exist."""
+        topic = self._catalog.topic(self._name)
         return None if topic is None else len(topic.partitions)
 
     async def ensure(self) -> int:
-        """Makes __consumer_offsets if need be; returns its partition count."""
+        """Makes it if need be; returns its partition count. Raises KafkaError."""
         count = self.partition_count()
         if count is None:
-            errors = await self._service.auto_create([CONSUMER_OFFSETS])
-            if error := errors[CONSUMER_OFFSETS]:
+            errors = await self._service.auto_create([self._name])
+            if error := errors[self._name]:
                 raise error
             count = self.partition_count()
             assert count is not None
         return count
 
+    def leader_epoch(self, partition: int) -> int:
+        """The leader epoch of one of its partitions."""
+        topic = self._catalog.topic(self._name)
+        assert topic is not None
+        return topic.partitions[partition].leader_epoch
+
     def has_topic(self, topic: str) -> bool:
-        """Whether a topic exists."""
+        """Whether any topic exists."""
         return self._catalog.topic(topic) is not None

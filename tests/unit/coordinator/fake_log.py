@@ -1,5 +1,6 @@
 """A log in memory with the interface of the native core, which can fail and lag."""
 
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -35,13 +36,56 @@ class FakeLog:
         records: Sequence[tuple[bytes | None, bytes | None]],
         timestamp_ms: int,
         on_durable: Callable[[int, int], None] | None = None,
+        *,
+        producer_id: int = -1,
+        producer_epoch: int = -1,
     ) -> int:
         assert topic == "__consumer_offsets"
+        base_offset = self.next_offsets.get(partition, 0)
+        batch = encode_batch(
+            records,
+            timestamp_ms=timestamp_ms,
+            base_offset=base_offset,
+            producer_id=producer_id,
+            producer_epoch=producer_epoch,
+            transactional=producer_id >= 0,
+        )
+        return self._append(partition, records, batch, on_durable)
+
+    def append_marker(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        producer_id: int,
+        producer_epoch: int,
+        commit: bool,
+        coordinator_epoch: int,
+        on_durable: Callable[[int, int], None] | None = None,
+        transaction_version: int = 0,
+    ) -> int:
+        records = [(struct.pack(">hh", 0, commit), struct.pack(">hi", 0, coordinator_epoch))]
+        batch = encode_batch(
+            records,
+            base_offset=self.next_offsets.get(partition, 0),
+            producer_id=producer_id,
+            producer_epoch=producer_epoch,
+            transactional=True,
+            control=True,
+        )
+        return self._append(partition, records, batch, on_durable)
+
+    def _append(
+        self,
+        partition: int,
+        records: Sequence[tuple[bytes | None, bytes | None]],
+        batch: bytes,
+        on_durable: Callable[[int, int], None] | None,
+    ) -> int:
         assert on_durable is not None
         if self.error_code:
             raise FakeCoreError(self.error_code)
         base_offset = self.next_offsets.get(partition, 0)
-        batch = encode_batch(records, timestamp_ms=timestamp_ms, base_offset=base_offset)
         self.batches.setdefault(partition, []).append(batch)
         self.next_offsets[partition] = base_offset + len(records)
         self.record_counts.append(len(records))

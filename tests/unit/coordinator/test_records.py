@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barnabas.coordinator.records import RecordError, decode, encode
+from barnabas.coordinator.errors import RecordError
+from barnabas.coordinator.records import decode, encode
 from barnabas.state.group.records import (
     NO_LEADER_EPOCH,
     NO_TIMESTAMP,

@@ -27,7 +27,7 @@ def test_this_broker_coordinates_and_makes_the_topic(version: int) -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("key_type", [1, 2, 9])
+@pytest.mark.parametrize("key_type", [2, 9])
 @pytest.mark.parametrize("version", range(1, 7))
 def test_coordinators_that_do_not_exist_are_refused_at_once(version: int, key_type: int) -> None:
     async def scenario(broker: GroupBroker) -> None:

@@ -1,4 +1,4 @@
-"""OffsetCommit, OffsetFetch and OffsetDelete, and the expiry of offsets nobody uses (KIP-211)."""
+"""OffsetCommit, TxnOffsetCommit, OffsetDelete, and the expiry of unused offsets (KIP-211)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.state.effects import Producer, Token
 from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import Effects, Instant, Token
+from barnabas.state.group.effects import Effects, Instant
 from barnabas.state.group.group import Group, GroupState
+from barnabas.state.group.member import UNKNOWN_MEMBER_ID
 from barnabas.state.group.offsets import PartitionOffset, is_expired
 from barnabas.state.group.records import (
     NO_TIMESTAMP,
@@ -39,7 +41,7 @@ class OffsetToCommit(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class CommitRequest:
-    """OffsetCommitRequest for existing partitions."""
+    """OffsetCommitRequest or TxnOffsetCommitRequest for existing partitions."""
 
     group_id: str
     generation_id: int  # -1: the client is no member of a group
@@ -48,6 +50,15 @@ class CommitRequest:
     retention_ms: int  # versions 2 to 4, else DEFAULT_RETENTION
     knows_group_id_not_found: bool  # version 9 and up
     offsets: list[OffsetToCommit]
+    producer: Producer | None = None  # whose transaction the offsets are part of (KIP-98, KIP-447)
+
+
+class TransactionEnd(NamedTuple):
+    """The append of a marker; `token` waits for it."""
+
+    producer_id: int
+    is_commit: bool
+    token: Token
 
 
 class OffsetsAppend(NamedTuple):
@@ -57,6 +68,7 @@ class OffsetsAppend(NamedTuple):
     token: Token
     offsets: list[PartitionOffset]
     rejected: dict[tuple[str, int], ErrorCode] | None
+    producer: Producer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +88,18 @@ def commit_error(group: Group, request: CommitRequest) -> ErrorCode:
         return ErrorCode.coordinator_not_available
     if request.generation_id < 0 and group.state is GroupState.EMPTY:
         return ErrorCode.none  # an administrator, or a consumer that assigns partitions itself
+    is_anonymous = (
+        request.generation_id < 0
+        and request.member_id == UNKNOWN_MEMBER_ID
+        and request.group_instance_id is None
+    )
+    if request.producer is not None and is_anonymous:
+        return ErrorCode.none  # before KIP-447 producers could not say who consumes for them
     error = group.member_error(request.member_id, request.group_instance_id)
     if error is ErrorCode.none and request.generation_id != group.generation_id:
         error = ErrorCode.illegal_generation
-    if error is ErrorCode.none and group.state is GroupState.COMPLETING_REBALANCE:
+    is_between_generations = group.state is GroupState.COMPLETING_REBALANCE
+    if error is ErrorCode.none and is_between_generations and request.producer is None:
         error = ErrorCode.rebalance_in_progress
     return error
 
@@ -118,15 +138,19 @@ def commit_offsets(
     group.offsets.begin(accepted)
     effects.append(
         [OffsetRecord(group.group_id, *offset) for offset in accepted],
-        OffsetsAppend(group.group_id, token, accepted, rejected or None),
+        OffsetsAppend(group.group_id, token, accepted, rejected or None, request.producer),
+        request.producer,
     )
 
 
 def offsets_appended(group: Group, outcome: OffsetsAppend, effects: Effects) -> None:
-    """The offsets are stored: they count from now on."""
+    """The offsets are stored: they count from now on, or once their transaction is committed."""
     group.offsets.end(outcome.offsets)
     for topic, partition, value in outcome.offsets:
-        group.offsets.put(topic, partition, value)
+        if outcome.producer is None:
+            group.offsets.put(topic, partition, value)
+        else:
+            group.offsets.put_pending(outcome.producer.producer_id, topic, partition, value)
     response = COMMITTED if outcome.rejected is None else CommitResponse(rejected=outcome.rejected)
     effects.reply(outcome.token, response)
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.state.group.effects import Effects, Instant, TimerKey, TimerKind, Token
+from barnabas.state.effects import Token
+from barnabas.state.group.effects import Effects, Instant, TimerKey, TimerKind
 from barnabas.state.group.member import Member, Protocol
 from barnabas.state.group.offsets import OffsetStore
 from barnabas.state.group.records import NO_TIMESTAMP, GroupValue

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.state.effects import Token
 from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import Effects, Instant, TimerKind, Token
+from barnabas.state.group.effects import Effects, Instant, TimerKind
 from barnabas.state.group.group import Group, GroupState
 from barnabas.state.group.member import UNKNOWN_MEMBER_ID, Member, Protocol
 from barnabas.state.group.rebalance import (

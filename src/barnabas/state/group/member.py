@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from barnabas.state.group.effects import Token
+from barnabas.state.effects import Token
 from barnabas.state.group.records import MemberValue
 
 UNKNOWN_MEMBER_ID = ""

@@ -1,5 +1,6 @@
 """Rebuilds groups from the records of `__consumer_offsets`."""
 
+from barnabas.state.effects import Producer
 from barnabas.state.group.group import Group, GroupState
 from barnabas.state.group.member import Member, Protocol
 from barnabas.state.group.records import GroupRecord, GroupValue, OffsetRecord, Record
@@ -7,20 +8,29 @@ from barnabas.state.group.records import GroupRecord, GroupValue, OffsetRecord, 
 _NOT_STORED = -1
 
 
-def replay(groups: dict[str, Group], record: Record) -> None:
-    """Applies one record to `groups`. Records must come in the order of the log."""
+def replay(groups: dict[str, Group], record: Record, producer: Producer | None = None) -> None:
+    """Applies one record to `groups`, perhaps of a producer's transaction, which is open then.
+    Records must come in the order of the log.
+    """
     if isinstance(record, OffsetRecord):
-        _replay_offset(groups, record)
+        _replay_offset(groups, record, producer)
     else:
         _replay_group(groups, record)
 
 
-def _replay_offset(groups: dict[str, Group], record: OffsetRecord) -> None:
+def _replay_offset(
+    groups: dict[str, Group], record: OffsetRecord, producer: Producer | None
+) -> None:
     group = groups.get(record.group_id)
     if record.value is not None:
         if group is None:  # a simple group has no record of its own
             group = groups[record.group_id] = Group(record.group_id)
-        group.offsets.put(record.topic, record.partition, record.value)
+        if producer is None:
+            group.offsets.put(record.topic, record.partition, record.value)
+        else:
+            group.offsets.put_pending(
+                producer.producer_id, record.topic, record.partition, record.value
+            )
     elif group is not None:
         group.offsets.remove(record.topic, record.partition)
 

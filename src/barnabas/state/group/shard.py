@@ -9,26 +9,25 @@ from collections.abc import Iterable, Mapping, Set
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.state.effects import CANNOT_BE_STORED, Marker, Producer, Token
 from barnabas.state.group import commit as commits
 from barnabas.state.group import join as joins
 from barnabas.state.group import sync as syncs
 from barnabas.state.group.admin import describe_group, list_groups
-from barnabas.state.group.commit import CommitRequest, OffsetsAppend, TombstonesAppend
-from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import (
-    CANNOT_BE_STORED,
-    Effects,
-    Instant,
-    TimerKey,
-    TimerKind,
-    Token,
+from barnabas.state.group.commit import (
+    CommitRequest,
+    OffsetsAppend,
+    TombstonesAppend,
+    TransactionEnd,
 )
+from barnabas.state.group.config import GroupConfig
+from barnabas.state.group.effects import Effects, Instant, TimerKey, TimerKind
 from barnabas.state.group.group import Group, GroupState
 from barnabas.state.group.join import Join, JoinRequest, StaticMemberAppend
 from barnabas.state.group.liveness import Leaver, heartbeat, leave_group, on_session_timer
 from barnabas.state.group.member import UNKNOWN_MEMBER_ID
 from barnabas.state.group.rebalance import on_join_timer, on_sync_timer, prepare_rebalance
-from barnabas.state.group.records import CommittedOffset, Record
+from barnabas.state.group.records import CommittedOffset, OffsetRecord, Record
 from barnabas.state.group.replay import replay
 from barnabas.state.group.responses import (
     CommitResponse,
@@ -51,6 +50,8 @@ class GroupShard:
     def __init__(self, config: GroupConfig) -> None:
         self.config = config
         self.groups: dict[str, Group] = {}
+        # By producer id: the groups that its open transaction has offsets of.
+        self._open_transactions: dict[int, set[str]] = {}
 
     # -- membership
 
@@ -127,7 +128,9 @@ class GroupShard:
     # -- offsets
 
     def commit(self, request: CommitRequest, token: Token, now: Instant) -> Effects:
-        """OffsetCommit. Replies with a `CommitResponse` when the offsets are stored."""
+        """OffsetCommit and, as part of a transaction, TxnOffsetCommit. Replies with a
+        `CommitResponse` when the offsets are stored.
+        """
         effects = Effects()
         group = self.groups.get(request.group_id)
         if group is not None:
@@ -153,9 +156,27 @@ class GroupShard:
         return {} if group is None or group.state is GroupState.DEAD else group.offsets.topics()
 
     def is_unstable(self, group_id: str, topic: str, partition: int) -> bool:
-        """Whether a commit for the partition is on its way to the log."""
+        """Whether a commit for the partition is on its way, or part of an open transaction."""
         group = self.groups.get(group_id)
         return group is not None and group.offsets.is_unstable(topic, partition)
+
+    def end_transaction(self, marker: Marker, token: Token) -> Effects:
+        """The end of a producer's transaction. Replies with an `ErrorCode` when it is stored: its
+        offsets count from then on, or are forgotten.
+        """
+        effects = Effects()
+        end = TransactionEnd(marker.producer.producer_id, marker.is_commit, token)
+        effects.append_marker(marker, end)
+        return effects
+
+    def _end_transaction(self, producer_id: int, is_commit: bool) -> None:
+        for group_id in self._open_transactions.pop(producer_id, ()):
+            group = self.groups.get(group_id)
+            if group is None:
+                continue
+            group.offsets.end_transaction(producer_id, is_commit)
+            if group.is_simple and not group.offsets:
+                del self.groups[group_id]
 
     def delete_offsets(
         self, group_id: str, partitions: Iterable[tuple[str, int]], token: Token
@@ -251,6 +272,10 @@ class GroupShard:
         match outcome:
             case OffsetsAppend(group_id=group_id):
                 commits.offsets_appended(self.groups[group_id], outcome, effects)
+                self._note_open_transaction(group_id, outcome.producer)
+            case TransactionEnd(producer_id=producer_id, is_commit=is_commit, token=token):
+                self._end_transaction(producer_id, is_commit)
+                effects.reply(token, ErrorCode.none)
             case AssignmentAppend(group_id=group_id) if group_id in self.groups:
                 syncs.assignment_appended(self.groups[group_id], outcome, now, effects)
             case StaticMemberAppend(group_id=group_id) if group_id in self.groups:
@@ -269,6 +294,8 @@ class GroupShard:
                 return effects
             error = ErrorCode.unknown_server_error
         match outcome:
+            case TransactionEnd(token=token):
+                effects.reply(token, error)
             case OffsetsAppend(group_id=group_id):
                 group = self.groups[group_id]
                 commits.offsets_append_failed(group, outcome, error, effects)
@@ -315,9 +342,21 @@ class GroupShard:
 
     # -- loading
 
-    def replay(self, record: Record) -> None:
-        """Applies a record read back from the log, before any request is let in."""
-        replay(self.groups, record)
+    def replay(self, record: Record, producer: Producer | None = None) -> None:
+        """Applies a record read back from the log, before any request is let in. `producer`: the
+        record is part of a transaction of its.
+        """
+        replay(self.groups, record, producer)
+        if isinstance(record, OffsetRecord):
+            self._note_open_transaction(record.group_id, producer)
+
+    def replay_marker(self, marker: Marker) -> None:
+        """Applies the end of a transaction read back from the log."""
+        self._end_transaction(marker.producer.producer_id, marker.is_commit)
+
+    def _note_open_transaction(self, group_id: str, producer: Producer | None) -> None:
+        if producer is not None:
+            self._open_transactions.setdefault(producer.producer_id, set()).add(group_id)
 
     def loaded(self, now: Instant) -> Effects:
         """The log has been read: members have a session timeout to show that they still live."""

@@ -8,7 +8,8 @@ must be the ones given, in any order. Lines that start with # are comments. Even
     A join [v0|v9] [instance=I] [session=MS] [rebalance=MS] [protocols=P:META,...] [type=T] [id=ID]
     A sync [B=ASSIGNMENT ...] [generation=N] [protocol=P]
     A heartbeat [generation=N]            A commit T/P=OFFSET... [generation=N] [retention=MS]
-    A leave [instance=I]                  [metadata=M]
+    A leave [instance=I]                  [metadata=M] [producer=ID]
+    producer ID commits | aborts          its marker
     admin delete | delete-offsets T/P... | delete-topic T | expire
     storage fails with ERROR | works | hangs | resumes
     broker restarts
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.state.effects import Marker, Producer
 from barnabas.state.group.commit import CommitRequest, OffsetToCommit
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.join import JoinRequest
@@ -94,6 +96,11 @@ class Transcript:
             self._control_storage(arguments)
         elif actor == "broker":
             self.world.restart()
+        elif actor == "producer":
+            producer_id, verb = arguments
+            marker = Marker(Producer(int(producer_id), 0), verb == "commits", 0)
+            call = Call(self.clients.setdefault("marker", Client("marker")), "end")
+            self.world.perform(self.world.shard.end_transaction(marker, call))
         elif actor.endswith("?"):
             self.notes.extend(self._look(word) for word in words)
         else:
@@ -176,6 +183,7 @@ class Transcript:
         generation = int(options.pop("generation", client.generation))
         retention = int(options.pop("retention", "-1"))
         metadata = options.pop("metadata", "")
+        producer_id = options.pop("producer", None)
         offsets = []
         for name, offset in options.items():
             topic, partition = name.split("/")
@@ -188,6 +196,7 @@ class Transcript:
             retention_ms=retention,
             knows_group_id_not_found="v8" not in flags,
             offsets=offsets,
+            producer=None if producer_id is None else Producer(int(producer_id), 0),
         )
         call = Call(client, "commit")
         self.world.perform(self.world.shard.commit(request, call, self.world.instant))
@@ -225,6 +234,12 @@ class Transcript:
                 f"{topic}/{partition}={value.offset}"
                 for topic, partitions in committed.items()
                 for partition, value in partitions.items()
+            ]
+            shown += [
+                f"{topic}/{partition} unstable"
+                for topic in "tu"
+                for partition in range(4)
+                if self.world.shard.is_unstable(GROUP, topic, partition)
             ]
             return " ".join(["offsets", *sorted(shown)])
         group = self.world.shard.groups.get(GROUP)

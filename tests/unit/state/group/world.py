@@ -7,16 +7,10 @@ from dataclasses import dataclass, field
 from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.records import decode, encode
+from barnabas.state.effects import Append, Marker, Producer, Token
 from barnabas.state.group.config import GroupConfig
-from barnabas.state.group.effects import (
-    Append,
-    CancelTimer,
-    Effects,
-    Instant,
-    SetTimer,
-    TimerKey,
-    Token,
-)
+from barnabas.state.group.effects import CancelTimer, Effects, Instant, SetTimer, TimerKey
+from barnabas.state.group.records import Record
 from barnabas.state.group.shard import GroupShard
 
 WALL_CLOCK_START_MS = 1_700_000_000_000
@@ -28,7 +22,8 @@ class World:
 
     config: GroupConfig = field(default_factory=GroupConfig)
     now_ms: int = 0
-    log: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    # Markers, and records with the producer whose transaction they are part of.
+    log: list[Marker | tuple[bytes, bytes | None, Producer | None]] = field(default_factory=list)
     replies: list[tuple[Token, object]] = field(default_factory=list)
     storage_error: ErrorCode = ErrorCode.none
     is_storage_held: bool = False
@@ -38,7 +33,7 @@ class World:
         self._timers: dict[TimerKey, int] = {}
         self._timer_heap: list[tuple[int, int, TimerKey]] = []
         self._timer_count = 0
-        self._held: deque[Append] = deque()
+        self._held: deque[Append[Record]] = deque()
 
     @property
     def instant(self) -> Instant:
@@ -67,7 +62,9 @@ class World:
         while self._held:
             append = self._held.popleft()
             if self.storage_error is ErrorCode.none:
-                self.log.extend(encode(record) for record in append.records)
+                if append.marker is not None:
+                    self.log.append(append.marker)
+                self.log.extend((*encode(record), append.producer) for record in append.records)
                 effects = self.shard.appended(append.outcome, self.instant)
             else:
                 effects = self.shard.append_failed(append.outcome, self.storage_error, self.instant)
@@ -90,8 +87,12 @@ class World:
         self._timer_heap.clear()
         self._held.clear()
         self.shard = GroupShard(self.config)
-        for key, value in self.log:
+        for entry in self.log:
+            if isinstance(entry, Marker):
+                self.shard.replay_marker(entry)
+                continue
+            key, value, producer = entry
             record = decode(key, value)
             assert record is not None
-            self.shard.replay(record)
+            self.shard.replay(record, producer)
         self.perform(self.shard.loaded(self.instant))

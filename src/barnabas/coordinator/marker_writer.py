@@ -1,0 +1,130 @@
+"""Writes the markers of transactions that end, in all their partitions, as often as it takes.
+
+A partition that is no more needs no marker, and one that has seen a later epoch of the producer has
+nothing of this transaction left to end. Whatever else goes wrong is tried again.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.coordinator.append_queue import UNKNOWN_SERVER_ERROR, PartitionLog
+from barnabas.state.effects import Marker
+from barnabas.state.internal_topics import CONSUMER_OFFSETS
+from barnabas.state.txn.effects import EndMarkers
+from barnabas.state.txn.records import TopicPartition
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+_SUPERSEDED = frozenset(
+    {ErrorCode.invalid_producer_epoch, ErrorCode.transaction_coordinator_fenced}
+)
+
+
+class OffsetsOwner(Protocol):
+    """The part of `GroupCoordinator` that markers need."""
+
+    def end_transaction(
+        self, partition: int, marker: Marker, reply: Callable[[ErrorCode], None]
+    ) -> None:
+        """Appends a marker to a partition of `__consumer_offsets`."""
+
+
+class MarkerWriter:
+    """Writes markers. To be used on the loop's thread only."""
+
+    def __init__(self, log: PartitionLog, groups: OffsetsOwner) -> None:
+        self._log = log
+        self._groups = groups
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Tries nothing again."""
+        self._is_stopped = True
+
+    def write_all(
+        self, markers: EndMarkers, coordinator_epoch: int, on_done: Callable[[EndMarkers], None]
+    ) -> None:
+        """Calls `on_done` when all of them are written, perhaps before it returns."""
+        if not markers.partitions:
+            on_done(markers)
+            return
+        marker = Marker(
+            markers.producer, markers.is_commit, coordinator_epoch, markers.transaction_version
+        )
+        outstanding = set(markers.partitions)
+
+        def finish(partition: TopicPartition) -> None:
+            outstanding.remove(partition)
+            if not outstanding:
+                on_done(markers)
+
+        for partition in markers.partitions:
+            self._write(marker, partition, finish)
+
+    def _write(
+        self, marker: Marker, partition: TopicPartition, finish: Callable[[TopicPartition], None]
+    ) -> None:
+        if not self._is_stopped:
+            self.write(marker, partition, partial(self._written, marker, partition, finish))
+
+    def _written(
+        self,
+        marker: Marker,
+        partition: TopicPartition,
+        finish: Callable[[TopicPartition], None],
+        error: ErrorCode,
+    ) -> None:
+        if error is ErrorCode.none or error is ErrorCode.unknown_topic_or_partition:
+            finish(partition)
+        elif error in _SUPERSEDED:
+            logger.warning(
+                "%s-%d takes no marker of producer %d, epoch %d: %s",
+                *partition,
+                *marker.producer,
+                error.name,
+            )
+            finish(partition)
+        else:
+            if error is not ErrorCode.coordinator_load_in_progress:
+                logger.error("cannot write a marker to %s-%d: %s", *partition, error.name)
+            loop = asyncio.get_running_loop()
+            loop.call_later(RETRY_S, self._write, marker, partition, finish)
+
+    def write(
+        self, marker: Marker, partition: TopicPartition, reply: Callable[[ErrorCode], None]
+    ) -> None:
+        """Writes one marker, once. `reply` is called on the loop's thread, perhaps at once."""
+        topic, number = partition
+        if topic == CONSUMER_OFFSETS:
+            # Offsets committed in the transaction come into force, or are forgotten.
+            self._groups.end_transaction(number, marker, reply)
+            return
+        loop = asyncio.get_running_loop()
+        thread = threading.get_ident()
+
+        def on_durable(code: int, _base_offset: int) -> None:
+            if threading.get_ident() == thread:
+                reply(ErrorCode(code))
+            else:
+                loop.call_soon_threadsafe(reply, ErrorCode(code))
+
+        try:
+            self._log.append_marker(
+                topic,
+                number,
+                producer_id=marker.producer.producer_id,
+                producer_epoch=marker.producer.producer_epoch,
+                commit=marker.is_commit,
+                coordinator_epoch=marker.coordinator_epoch,
+                on_durable=on_durable,
+                transaction_version=marker.transaction_version,
+            )
+        except Exception as error:  # CoreError has a code
+            reply(ErrorCode(getattr(error, "code", UNKNOWN_SERVER_ERROR)))

@@ -1,0 +1,250 @@
+"""TransactionCoordinator: finds the shard of a transactional id, and looks after all shards.
+
+Requests come as the state machine's values with a `reply` callback, which is called exactly once,
+perhaps before the method returns. A shard that is being loaded says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.coordinator.marker_writer import MarkerWriter, OffsetsOwner
+from barnabas.coordinator.shards import InternalTopic, Shards
+from barnabas.coordinator.timers import MS_PER_S, wall_clock_ms
+from barnabas.metadata.store import StoreError
+from barnabas.state.effects import NO_PRODUCER_ID
+from barnabas.state.internal_topics import TRANSACTION_STATE
+from barnabas.state.txn.config import TransactionConfig
+from barnabas.state.txn.requests import (
+    AddRequest,
+    DescribedTransaction,
+    EndRequest,
+    InitRequest,
+    ListedTransaction,
+    ListFilter,
+    ProducerResponse,
+)
+
+if TYPE_CHECKING:  # a broker without transactions does not wait for these
+    from barnabas.coordinator.append_queue import PartitionLog
+    from barnabas.coordinator.txn_partition import TransactionPartition
+    from barnabas.state.txn.shard import Verified
+
+logger = logging.getLogger(__name__)
+
+
+class StateTopic(InternalTopic, Protocol):
+    """`__transaction_state`."""
+
+    def leader_epoch(self, partition: int) -> int:
+        """The leader epoch of a partition: the epoch of its coordinator."""
+
+
+class ProducerIdSource(Protocol):
+    """The part of `metadata.producer_ids.ProducerIds` that is needed here."""
+
+    def take(self) -> int | None:
+        """The next id at hand, if there is one."""
+
+    async def next(self) -> int:
+        """The next id. Raises StoreError."""
+
+
+def transaction_config(settings: Mapping[str, int | str | bool]) -> TransactionConfig:
+    """The transactions' configuration, from the broker's settings by Kafka key."""
+
+    def number(key: str) -> int:
+        return int(settings[key])
+
+    return TransactionConfig(
+        max_timeout_ms=number("transaction.max.timeout.ms"),
+        id_expiration_ms=number("transactional.id.expiration.ms"),
+        abort_timed_out_interval_ms=number(
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms"
+        ),
+        remove_expired_interval_ms=number(
+            "transaction.remove.expired.transaction.cleanup.interval.ms"
+        ),
+    )
+
+
+class TransactionCoordinator:
+    """All transactional ids of this broker. To be used on the broker loop's thread only."""
+
+    def __init__(
+        self,
+        core: PartitionLog,
+        config: TransactionConfig,
+        topic: StateTopic,
+        producer_ids: ProducerIdSource,
+        groups: OffsetsOwner,
+    ) -> None:
+        self._core = core
+        self._config = config
+        self._topic = topic
+        self._producer_ids = producer_ids
+        self._loop: asyncio.AbstractEventLoop  # from start() on
+        self._shards: Shards[TransactionPartition] = Shards(topic, self._make_shard)
+        self._ticks: set[asyncio.TimerHandle] = set()
+        self._waiting: set[asyncio.Task[None]] = set()  # for producer ids
+        self.writer = MarkerWriter(core, groups)
+
+    # -- life
+
+    async def start(self) -> None:
+        """Starts reading `__transaction_state` back, in the background. Markers that an earlier
+        broker still owed are written.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._every(self._config.abort_timed_out_interval_ms, self._abort_timed_out)
+        self._every(self._config.remove_expired_interval_ms, self._expire)
+        self._shards.start(lambda shard: None)
+
+    async def ensure_topic(self) -> None:
+        """Creates `__transaction_state` if it does not exist, and takes requests from then on."""
+        await self._shards.ensure_topic()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `__transaction_state` exists."""
+        return bool(self._shards)
+
+    async def stop(self) -> None:
+        """Stops timers and loading; what is prepared is finished by the next broker."""
+        for handle in self._ticks:
+            handle.cancel()
+        for task in self._waiting:
+            task.cancel()
+        await asyncio.gather(*self._waiting, return_exceptions=True)
+        self.writer.stop()
+        await self._shards.stop()
+
+    # -- requests
+
+    def init(self, request: InitRequest, reply: Callable[[ProducerResponse], None]) -> None:
+        """InitProducerId."""
+        shard, error = self._shards.find(request.transactional_id)
+        if shard is None:
+            reply(ProducerResponse(error))
+            return
+        machine = shard.machine
+        self._with_producer_id(
+            machine.needs_producer_id(request.transactional_id, is_init=True),
+            lambda new_id: shard.perform(machine.init(request, reply, wall_clock_ms(), new_id)),
+        )
+
+    def add_partitions(self, request: AddRequest, reply: Callable[[ErrorCode], None]) -> None:
+        """AddPartitionsToTxn, for one transaction, and AddOffsetsToTxn."""
+        shard, error = self._shards.find(request.transactional_id)
+        if shard is None:
+            reply(error)
+            return
+        shard.perform(shard.machine.add_partitions(request, reply, wall_clock_ms()))
+
+    def verify_partitions(self, request: AddRequest) -> Verified:
+        """AddPartitionsToTxn that only asks."""
+        shard, error = self._shards.find(request.transactional_id)
+        if shard is None:
+            return dict.fromkeys(request.partitions, error)
+        return shard.machine.verify_partitions(request)
+
+    def end(self, request: EndRequest, reply: Callable[[ProducerResponse], None]) -> None:
+        """EndTxn."""
+        shard, error = self._shards.find(request.transactional_id)
+        if shard is None:
+            reply(ProducerResponse(error))
+            return
+        machine = shard.machine
+        self._with_producer_id(
+            machine.needs_producer_id(request.transactional_id),
+            lambda new_id: shard.perform(machine.end(request, reply, wall_clock_ms(), new_id)),
+        )
+
+    def describe(self, transactional_id: str) -> tuple[DescribedTransaction | None, ErrorCode]:
+        """DescribeTransactions: None without an error if there is no such transactional id."""
+        shard, error = self._shards.find(transactional_id)
+        return (None if shard is None else shard.machine.describe(transactional_id)), error
+
+    def listed(self, wanted: ListFilter) -> tuple[list[ListedTransaction], ErrorCode]:
+        """ListTransactions: those of this broker, or an error while some are not known."""
+        found: list[ListedTransaction] = []
+        for shard in self._shards:
+            if shard.error is not ErrorCode.none:
+                return [], shard.error
+            found.extend(shard.machine.listed(wanted, wall_clock_ms()))
+        return found, ErrorCode.none
+
+    def on_topics_deleted(self, topics: Iterable[str]) -> None:
+        """Forgets everything if `__transaction_state` is among the topics that are no more."""
+        if TRANSACTION_STATE in topics:
+            self._shards.forget()
+
+    # -- parts
+
+    def _make_shard(self, partition: int) -> TransactionPartition:
+        from barnabas.coordinator.txn_partition import TransactionPartition
+
+        return TransactionPartition(
+            self._loop,
+            self._core,
+            partition,
+            self._config,
+            self.writer,
+            coordinator_epoch=self._topic.leader_epoch(partition),
+        )
+
+    def _with_producer_id(self, is_needed: bool, act: Callable[[int], None]) -> None:
+        """Acts with a new producer id if one is needed, at once if there is one at hand."""
+        if not is_needed:
+            act(NO_PRODUCER_ID)
+            return
+        producer_id = self._producer_ids.take()
+        if producer_id is not None:
+            act(producer_id)
+            return
+        task = self._loop.create_task(self._wait_for_producer_id(act))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _wait_for_producer_id(self, act: Callable[[int], None]) -> None:
+        try:
+            producer_id = await self._producer_ids.next()
+        except StoreError as error:
+            logger.error("cannot reserve producer ids: %s", error)
+            producer_id = NO_PRODUCER_ID  # the client is told to wait
+        act(producer_id)
+
+    def _every(self, interval_ms: int, act: Callable[[], None]) -> None:
+        def tick() -> None:
+            self._ticks.discard(handle)
+            act()
+            self._every(interval_ms, act)
+
+        handle = self._loop.call_later(interval_ms / MS_PER_S, tick)
+        self._ticks.add(handle)
+
+    def _abort_timed_out(self) -> None:
+        for shard in self._shards:
+            if shard.is_active:
+                for transactional_id in shard.machine.timed_out(wall_clock_ms()):
+                    logger.info("transaction %s takes too long: aborted", transactional_id)
+                    self._abort(shard, transactional_id)
+
+    def _abort(self, shard: TransactionPartition, transactional_id: str) -> None:
+        machine = shard.machine
+        self._with_producer_id(
+            machine.needs_producer_id(transactional_id),
+            lambda new_id: shard.perform(
+                machine.abort_timed_out(transactional_id, wall_clock_ms(), new_id)
+            ),
+        )
+
+    def _expire(self) -> None:
+        for shard in self._shards:
+            if shard.is_active:
+                shard.perform(shard.machine.expire(wall_clock_ms()))

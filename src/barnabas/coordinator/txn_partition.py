@@ -1,0 +1,85 @@
+"""One partition of `__transaction_state` at work: the state machine, its log and its markers."""
+
+import asyncio
+import logging
+from typing import ClassVar
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.coordinator.append_queue import EncodedRecord, PartitionLog
+from barnabas.coordinator.marker_writer import RETRY_S, MarkerWriter
+from barnabas.coordinator.shard import Shard, ShardStatus
+from barnabas.coordinator.timers import wall_clock_ms
+from barnabas.coordinator.txn_records import decode, encode
+from barnabas.state.effects import Append, Producer
+from barnabas.state.internal_topics import TRANSACTION_STATE
+from barnabas.state.txn.config import TransactionConfig
+from barnabas.state.txn.effects import Effects, EndMarkers
+from barnabas.state.txn.records import TransactionRecord
+from barnabas.state.txn.shard import TransactionShard
+
+logger = logging.getLogger(__name__)
+
+
+class TransactionPartition(Shard[TransactionRecord]):
+    """Performs the effects of one partition's transactions. To be used on the loop's thread."""
+
+    TOPIC: ClassVar = TRANSACTION_STATE
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        log: PartitionLog,
+        partition: int,
+        config: TransactionConfig,
+        writer: MarkerWriter,
+        *,
+        coordinator_epoch: int,
+    ) -> None:
+        super().__init__(loop, log, partition)
+        self.machine = TransactionShard(config)
+        self._writer = writer
+        self._coordinator_epoch = coordinator_epoch
+
+    def perform(self, effects: Effects) -> None:
+        """Does what the state machine has asked for."""
+        self._perform(effects)
+        for markers in effects.markers:
+            self._writer.write_all(markers, self._coordinator_epoch, self._complete)
+        for markers in effects.retries:
+            logger.error("cannot note the end of transaction %s", markers.transactional_id)
+            self._loop.call_later(RETRY_S, self._complete, markers)
+
+    def _complete(self, markers: EndMarkers) -> None:
+        if self.status is ShardStatus.ACTIVE:
+            self.perform(self.machine.complete(markers, wall_clock_ms()))
+
+    def close(self) -> None:
+        """Writes no more markers: whoever loads the partition next does."""
+        self.status = ShardStatus.UNLOADED
+
+    def _encode(self, record: TransactionRecord) -> EncodedRecord:
+        return encode(record)
+
+    def _decode(self, key: bytes | None, value: bytes | None) -> TransactionRecord | None:
+        return decode(key, value)
+
+    def _replay(self, record: TransactionRecord, producer: Producer | None) -> None:
+        self.machine.replay(record)
+
+    def _on_loaded(self, record_count: int) -> None:
+        self.perform(self.machine.loaded())
+        if record_count:
+            logger.info(
+                "loaded %d transactional ids from %d records of %s-%d",
+                len(self.machine.transactions),
+                record_count,
+                self.TOPIC,
+                self.partition,
+            )
+
+    def _settle(self, append: Append[TransactionRecord], error: ErrorCode) -> None:
+        if error is ErrorCode.none:
+            self.perform(self.machine.appended(append.outcome, wall_clock_ms()))
+        else:
+            self.perform(self.machine.append_failed(append.outcome, error))

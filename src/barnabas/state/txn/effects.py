@@ -1,0 +1,30 @@
+"""What an operation on transactions asks of the world beside appends and replies: markers.
+
+When all markers of an `EndMarkers` are written, or a retry is due, the driver calls
+`TransactionShard.complete`.
+"""
+
+from dataclasses import dataclass, field
+
+from barnabas.state import effects
+from barnabas.state.effects import Producer
+from barnabas.state.txn.records import TopicPartition, TransactionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class EndMarkers:
+    """Write the marker of the end of a transaction to each partition, as often as it takes."""
+
+    transactional_id: str
+    producer: Producer
+    is_commit: bool
+    partitions: tuple[TopicPartition, ...]
+    transaction_version: int
+
+
+@dataclass(slots=True)
+class Effects(effects.Effects[TransactionRecord]):
+    """Everything one event caused."""
+
+    markers: list[EndMarkers] = field(default_factory=list)
+    retries: list[EndMarkers] = field(default_factory=list)  # written, but not noted as such
