@@ -39,7 +39,7 @@ PYTHON_TIERS = (
     ("config", "protocol", "logs"),
     ("log",),
     ("metadata", "dump"),
-    ("coordinator",),
+    ("adopt", "coordinator"),
     ("handlers",),
     ("broker",),
     ("node",),

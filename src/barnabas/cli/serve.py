@@ -52,6 +52,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         action="store_true",
         help="allow a listener off loopback although there is no authentication",
     )
+    adoption = parser.add_mutually_exclusive_group()
+    adoption.add_argument(
+        "--adopt",
+        action="store_true",
+        help="take over a stopped Apache Kafka's data directory so that Kafka can have it back: "
+        "topics and settings cannot be changed (give its server.properties with --config)",
+    )
+    adoption.add_argument(
+        "--adopt-for-good",
+        action="store_true",
+        help="the same, and topics can be made, changed and deleted: Kafka would not know of it",
+    )
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info")
     parser.add_argument("--log-format", choices=LOG_FORMATS, default="text")
     parser.set_defaults(run=run)
@@ -78,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _start_config(args: argparse.Namespace) -> "StartConfig":
     from barnabas.config.listeners import parse_address
-    from barnabas.config.start import make_start_config, read_properties
+    from barnabas.config.start import Adopt, make_start_config, read_properties
 
     advertised_key = "advertised.listeners"
     settings = dict(args.set)
@@ -95,7 +107,10 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
     layers = [("command line", settings)]
     if args.config:
         layers.insert(0, (str(args.config), read_properties(args.config)))
-    start = make_start_config(layers, data_dir=args.data_dir)
+    adopt = Adopt.NO
+    if args.adopt or args.adopt_for_good:
+        adopt = Adopt.TO_RETURN if args.adopt else Adopt.FOR_GOOD
+    start = make_start_config(layers, data_dir=args.data_dir, adopt=adopt)
     if args.listen and advertised_key not in settings and advertised_key in layers[0][1]:
         logging.getLogger("barnabas.serve").warning(
             "--listen %s does not change what clients are told: %s, by %s of %s",
