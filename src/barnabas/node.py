@@ -12,12 +12,10 @@ import base64
 import errno
 import logging
 import os
-import time
 import uuid
 from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +45,6 @@ from barnabas.metadata.records import (
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.store import Delete, MetadataStore, Put, StoreError
 from barnabas.metadata.topic_service import AnyTopic, OffsetsTopic, TopicService
-from barnabas.state.internal_topics import CONSUMER_OFFSETS
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +99,6 @@ class Node:
         self._read_store(store)
         self._reconcile(store)
         self._report(self._load_partitions())
-        self._end_old_members(store)
         host, port = self._start_config.listen
         self.address = Address(host or EVERY_INTERFACE, self._core.listen(host, port))
         self._make_services(store)
@@ -252,22 +248,6 @@ class Node:
         ]
         configs = {t.name: self._config.core_topic_config(t.config) for t in self.catalog}
         return self._core.load_partitions(partitions, configs)
-
-    def _end_old_members(self, store: MetadataStore) -> None:
-        """Once after an adoption, before groups are loaded."""
-        adopted = self._adopted
-        if adopted is None or adopted.members_ended:
-            return
-        from barnabas.adopt.old_members import end_old_members
-
-        topic = self.catalog.topic(CONSUMER_OFFSETS)
-        if topic is not None:
-            here = [p.partition for p in topic.partitions if p.replicas]
-            count = end_old_members(self._core, here, time.time_ns() // 1_000_000)
-            if count:
-                logger.info("ended the membership of Kafka's consumers: %d records", count)
-        self._adopted = replace(adopted, members_ended=True)
-        store.commit([Put(self._adopted.path, self._adopted.encode())])
 
     def _report(self, reports: list[RecoveryReport]) -> None:
         """Says what the recovery of logs has found."""

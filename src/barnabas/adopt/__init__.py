@@ -5,7 +5,6 @@ image.py         what their records say, replayed
 data_dir.py      what lies in the directory
 plan.py          which topics and settings are adopted, and what is to be said
 adoption.py      whether a directory is Kafka's; puts the plan into the store
-old_members.py   ends the membership of consumers that went with Kafka
 
 Kafka's metadata is read, never written: topics, partitions and settings stay Kafka's to change.
 """

@@ -106,9 +106,7 @@ def adopt(
     plan, position = _make_plan(owner)
     changes = _clearing(store, plan) if store is not None else []
     changes += _storing(store, owner, plan)
-    record = AdoptedRecord(
-        position, wish is Adopt.FOR_GOOD, members_ended=False, other_topics=tuple(plan.other_topics)
-    )
+    record = AdoptedRecord(position, wish is Adopt.FOR_GOOD, tuple(plan.other_topics))
     for warning in plan.warnings:
         logger.warning("%s", warning)
     _promote_futures(directory, plan)

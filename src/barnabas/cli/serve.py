@@ -123,6 +123,8 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
 
 
 async def _serve(start: "StartConfig", log_format: str) -> int:
+    from barnabas.config.broker_config import Source
+    from barnabas.config.start import Adopt
     from barnabas.node import Node
 
     logger = logging.getLogger("barnabas.serve")
@@ -133,6 +135,13 @@ async def _serve(start: "StartConfig", log_format: str) -> int:
     node = Node(start)
     await node.start()
     try:
+        retention = next(start.config.settings("log.retention.ms"))
+        if start.adopt is not Adopt.NO and retention.source is Source.DEFAULT:
+            logger.warning(
+                "log.retention.hours is not set: topics that say nothing else keep records for %s "
+                "ms, whatever Kafka's server.properties says (give it with --config)",
+                retention.value,
+            )
         _announce(node, start, log_format)
         await stopping.wait()
         logger.info("stopping")

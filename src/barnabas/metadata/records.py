@@ -112,7 +112,6 @@ class AdoptedRecord:
 
     kafka_position: str | None  # of its metadata log; None when there was no such log
     for_good: bool  # topics may be changed, though Kafka's metadata will not know
-    members_ended: bool  # what old_members.py has to do is done
     other_topics: tuple[str, ...] = ()  # known to Kafka's metadata, of which nothing is here
 
     @property
@@ -126,7 +125,6 @@ class AdoptedRecord:
             {
                 "kafka_position": self.kafka_position,
                 "for_good": self.for_good,
-                "members_ended": self.members_ended,
                 "other_topics": list(self.other_topics),
             }
         )
@@ -139,7 +137,6 @@ class AdoptedRecord:
             return cls(
                 fields["kafka_position"],
                 fields["for_good"],
-                fields["members_ended"],
                 tuple(fields["other_topics"]),
             )
         except (KeyError, TypeError) as error:
