@@ -154,6 +154,7 @@ class Node:
             node_id=self.directory.node_id,
             directory_id=self.directory.directory_id,
             config=self._config,
+            metadata_dir=self._start_config.kafka_metadata_dir,
         )
         has_partitions = bool(self._core.list_partition_directories())
         changes = adopt(self._store, owner, self._start_config.adopt, has_partitions)
@@ -326,7 +327,7 @@ class Node:
         """Topics that exist, though not here: what groups have committed for them is kept."""
         if self._adopted is None:
             return ()
-        if self._adopted.kafka_position is None:
+        if self._adopted.metadata_dir is None:
             return AnyTopic()
         return frozenset(self._adopted.other_topics)
 

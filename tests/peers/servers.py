@@ -191,7 +191,7 @@ class KafkaServer(Server):
         logs = {path.parent.name for path in self.data_dir.glob("*/partition.metadata")}
         split = (name.rpartition("-") for name in logs if not name.startswith("__cluster"))
         latest = OffsetSpec.latest()
-        ends = {TopicPartition(topic, int(p)): latest for topic, _, p in split}
+        ends = {TopicPartition(topic, int(p)): latest for topic, _, p in split if p.isdecimal()}
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         try:
             admin.list_topics(timeout=5)

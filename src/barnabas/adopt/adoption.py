@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from barnabas.adopt.data_dir import METADATA_LOG, decode_id, metadata_position, read_contents
+from barnabas.adopt.data_dir import (
+    METADATA_LOG,
+    decode_id,
+    metadata_position,
+    read_cluster_id,
+    read_contents,
+)
 from barnabas.config.broker_config import BrokerConfig
 from barnabas.config.start import META_PROPERTIES, Adopt
 from barnabas.errors import StartError
@@ -52,6 +58,7 @@ class Owner:
     node_id: int
     directory_id: str
     config: BrokerConfig
+    metadata_dir: Path | None  # where Kafka has its metadata log, unless it is in data_dir
 
 
 def check_may_open(data_dir: Path, wish: Adopt) -> None:
@@ -92,7 +99,9 @@ def adopt(
                 f"data directory {directory} has partitions that {FILE_NAME} does not know: if it "
                 f"was made by Apache Kafka, {_WHAT_ADOPT_DOES}"
             )
-    elif adopted.kafka_position in (None, metadata_position(directory)):
+    elif adopted.metadata_dir is None or adopted.kafka_position == metadata_position(
+        directory / adopted.metadata_dir
+    ):
         for_good = adopted.for_good if wish is Adopt.NO else wish is Adopt.FOR_GOOD
         if for_good == adopted.for_good:
             return []
@@ -100,16 +109,22 @@ def adopt(
         return [Put(changed.path, changed.encode())]
     elif wish is Adopt.NO:
         raise StartError(
-            f"Apache Kafka has run on data directory {directory} since it was adopted: --adopt "
-            "takes over what has changed"
+            f"Apache Kafka has run on data directory {directory} since it was adopted, or its "
+            "metadata log is gone: --adopt takes over what there is now"
         )
-    plan, position = _make_plan(owner)
+    metadata_dir = _metadata_dir(owner, adopted)
+    plan = _make_plan(owner, metadata_dir)
     changes = _clearing(store, plan) if store is not None else []
     changes += _storing(store, owner, plan)
-    record = AdoptedRecord(position, wish is Adopt.FOR_GOOD, tuple(plan.other_topics))
     for warning in plan.warnings:
         logger.warning("%s", warning)
     _promote_futures(directory, plan)
+    record = AdoptedRecord(
+        metadata_dir=_shown_metadata_dir(owner, metadata_dir),
+        kafka_position=None if metadata_dir is None else metadata_position(metadata_dir),
+        for_good=wish is Adopt.FOR_GOOD,
+        other_topics=tuple(plan.other_topics),
+    )
     return [*changes, Put(record.path, record.encode())]
 
 
@@ -123,13 +138,37 @@ def _kafka_name(data_dir: Path) -> str | None:
     return next((name for name in KAFKA_NAMES if (data_dir / name).exists()), None)
 
 
-def _make_plan(owner: Owner) -> tuple[AdoptionPlan, str | None]:
+def _shown_metadata_dir(owner: Owner, metadata_dir: Path | None) -> str | None:
+    """As it is stored: a data directory that has the log itself may be moved."""
+    if metadata_dir is None:
+        return None
+    return "" if metadata_dir == owner.data_dir else str(metadata_dir)
+
+
+def _metadata_dir(owner: Owner, adopted: AdoptedRecord | None) -> Path | None:
+    """The directory with the metadata log, this one or another of the same broker's; None when
+    there is none. Raises StartError.
+    """
+    if (owner.data_dir / METADATA_LOG).is_dir():
+        return owner.data_dir
+    known = None if adopted is None or not adopted.metadata_dir else Path(adopted.metadata_dir)
+    other = owner.metadata_dir or known
+    if other is None or not (other / METADATA_LOG).is_dir():
+        return None
+    if (cluster_id := read_cluster_id(other)) != owner.cluster_id:
+        raise StartError(
+            f"{other} has the metadata of cluster {cluster_id}, but data directory "
+            f"{owner.data_dir} is of cluster {owner.cluster_id}"
+        )
+    return other.resolve()
+
+
+def _make_plan(owner: Owner, metadata_dir: Path | None) -> AdoptionPlan:
     # Imported where it is used: most starts adopt nothing.
     from barnabas.adopt.metadata_log import read_cluster_metadata
     from barnabas.adopt.plan import AdoptionPlanner
 
     directory = owner.data_dir
-    position = metadata_position(directory)
     contents = read_contents(directory)
     planner = AdoptionPlanner(
         node_id=owner.node_id,
@@ -137,7 +176,7 @@ def _make_plan(owner: Owner) -> tuple[AdoptionPlan, str | None]:
         contents=contents,
         config=owner.config,
     )
-    if position is None:
+    if metadata_dir is None:
         plan = planner.from_directories()
         logger.warning(
             "%s has no metadata log of Kafka's: topics are taken from the directories' names, and "
@@ -145,7 +184,7 @@ def _make_plan(owner: Owner) -> tuple[AdoptionPlan, str | None]:
             directory,
         )
     else:
-        metadata = read_cluster_metadata(directory / METADATA_LOG)
+        metadata = read_cluster_metadata(metadata_dir / METADATA_LOG)
         plan = planner.from_metadata(metadata.image)
         if metadata.voter_count > 1:
             logger.warning(
@@ -164,7 +203,7 @@ def _make_plan(owner: Owner) -> tuple[AdoptionPlan, str | None]:
         len(plan.topics),
         sum(bool(p.replicas) for topic in plan.topics for p in topic.partitions),
     )
-    return plan, position
+    return plan
 
 
 def _clearing(store: MetadataStore, plan: AdoptionPlan) -> list[Put | Delete]:

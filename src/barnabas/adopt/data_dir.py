@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from barnabas.errors import StartError
+from barnabas.config.properties import parse_properties
+from barnabas.config.start import META_PROPERTIES
+from barnabas.errors import ConfigError, StartError
 from barnabas.state.internal_topics import CLUSTER_METADATA
 
 METADATA_LOG: Final = f"{CLUSTER_METADATA}-0"
@@ -75,6 +77,14 @@ def read_topic_id(partition_directory: Path) -> bytes | None:
         return None
     match = _TOPIC_ID.search(text)
     return None if match is None else decode_id(match[1])
+
+
+def read_cluster_id(directory: Path) -> str:
+    """The cluster that a data directory belongs to; empty when it does not say."""
+    try:
+        return parse_properties((directory / META_PROPERTIES).read_text()).get("cluster.id", "")
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return ""
 
 
 def decode_id(text: str) -> bytes:

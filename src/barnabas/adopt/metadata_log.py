@@ -25,6 +25,7 @@ from barnabas.protocol.internal.kraft_records import KraftRecordError, decode_kr
 
 logger = logging.getLogger(__name__)
 
+_VOTERS: Final = "kraft_voters"
 _QUORUM_STATE: Final = "quorum-state"
 _SNAPSHOT: Final = re.compile(r"(\d{20})-(\d{10})\.checkpoint")
 _SEGMENT: Final = re.compile(r"(\d{20})\.log")
@@ -52,6 +53,7 @@ class _Read:
     """How far the log has been read."""
 
     next_offset: int
+    voter_count: int
     torn: str = ""  # why a tail is not used
 
 
@@ -59,8 +61,8 @@ def read_cluster_metadata(directory: Path) -> ClusterMetadata:
     """Replays the metadata log in `directory`. Raises StartError with what is wrong with it."""
     segments = _numbered(directory, _SEGMENT)
     oldest = segments[0][0] if segments else 0
-    image, offset = _newest_snapshot(directory, oldest)
-    done = _Read(offset)
+    image, offset, voter_count = _newest_snapshot(directory, oldest)
+    done = _Read(offset, voter_count)
     for number, (base_offset, path) in enumerate(segments):
         following = segments[number + 1][0] if number + 1 < len(segments) else None
         if following is not None and following <= offset:
@@ -77,7 +79,8 @@ def read_cluster_metadata(directory: Path) -> ClusterMetadata:
         logger.warning("%s: %s: not used", directory, done.torn)
     if image.is_in_transaction:
         logger.warning("%s: its last transaction has not ended: not used", directory)
-    return ClusterMetadata(image, done.next_offset, _voter_count(directory))
+    voter_count = done.voter_count or _static_voter_count(directory)
+    return ClusterMetadata(image, done.next_offset, voter_count)
 
 
 def _numbered(directory: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
@@ -89,28 +92,32 @@ def _numbered(directory: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path
 # -- snapshots
 
 
-def _newest_snapshot(directory: Path, log_start: int) -> tuple[ClusterImage, int]:
-    """The state of the newest snapshot that can be read, and its end offset; else nothing and 0."""
+def _newest_snapshot(directory: Path, log_start: int) -> tuple[ClusterImage, int, int]:
+    """The state of the newest snapshot that can be read, its end offset and number of voters; else
+    nothing and 0.
+    """
     damaged = ""
     for end_offset, path in reversed(_numbered(directory, _SNAPSHOT)):
         if damaged and end_offset < log_start:
             break
         try:
-            return _read_snapshot(path), end_offset
+            image, voter_count = _read_snapshot(path)
+            return image, end_offset, voter_count
         except _DamagedSnapshotError as error:
             damaged = str(error)
             logger.warning("%s: not used", damaged)
     if damaged and log_start > 0:
         raise StartError(f"{damaged}, and the log begins at offset {log_start}")
-    return ClusterImage(), 0
+    return ClusterImage(), 0, 0
 
 
 class _DamagedSnapshotError(Exception):
     """A snapshot that an older one may stand in for."""
 
 
-def _read_snapshot(path: Path) -> ClusterImage:
+def _read_snapshot(path: Path) -> tuple[ClusterImage, int]:
     image = ClusterImage()
+    voter_count = 0
     last = ""
     for finding in read_segment(path, deep=True):
         if isinstance(finding, Damage):
@@ -121,9 +128,11 @@ def _read_snapshot(path: Path) -> ClusterImage:
         if not last:
             record = _value_of(finding)
             _replay(image, record.value, path, record.offset)
+        elif last == _VOTERS:
+            voter_count = _voters_of(finding)
     if last != "snapshot_footer":
         raise _DamagedSnapshotError(f"{path} is cut off")
-    return image
+    return image, voter_count
 
 
 # -- the log
@@ -142,6 +151,8 @@ def _log_records(path: Path, done: _Read, *, is_last: bool) -> Iterator[_Value]:
                 break
         elif damage is None and "control" not in finding.fields:
             yield _value_of(finding)
+        elif damage is None and finding.fields["control"] == _VOTERS:
+            done.voter_count = _voters_of(finding)
     else:
         if damage is not None and is_last:
             done.torn = f"{path.name} ends with a batch that is not whole (byte {damage.position})"
@@ -169,8 +180,15 @@ def _replay(image: ClusterImage, value: bytes | None, path: Path, offset: int) -
         raise StartError(f"{path}, offset {offset}: {error}") from error
 
 
-def _voter_count(directory: Path) -> int:
-    """The controllers of the quorum, where `quorum-state` names them."""
+def _voters_of(entry: Entry) -> int:
+    """How many voters a VotersRecord names: version int16, then a compact array."""
+    value = _value_of(entry).value or b""
+    # A quorum of more than 126 controllers, whose count takes a second byte, is as good as 126.
+    return max(value[2] - 1, 0) if len(value) > 2 else 0
+
+
+def _static_voter_count(directory: Path) -> int:
+    """The controllers of a quorum that does not change, where `quorum-state` names them."""
     try:
         state = json.loads((directory / _QUORUM_STATE).read_bytes())
         return len(state["currentVoters"])

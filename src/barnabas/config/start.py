@@ -45,6 +45,7 @@ class StartConfig:
     advertised: Address  # port 0: the port where it listens
     unused_keys: tuple[str, ...]  # Kafka's, given and of no effect
     adopt: Adopt = Adopt.NO
+    kafka_metadata_dir: Path | None = None  # where Kafka's metadata log is, if it is said
 
 
 def read_properties(path: Path) -> dict[str, str]:
@@ -73,6 +74,7 @@ def make_start_config(
         unused += without_effect
     if "broker.id" in static and "node.id" not in static and int_or(static["broker.id"], -1) >= 0:
         static["node.id"] = static["broker.id"]
+    metadata_dir = _kafka_metadata_dir(layers)
     if data_dir is not None:
         static["log.dirs"] = str(data_dir)
     config = BrokerConfig(static, defaults)
@@ -97,6 +99,7 @@ def make_start_config(
         advertised=_advertised(config, listen),
         unused_keys=tuple(sorted(set(unused))),
         adopt=adopt,
+        kafka_metadata_dir=metadata_dir,
     )
 
 
@@ -142,6 +145,16 @@ def _advertised(config: BrokerConfig, listen: Address) -> Address:
     if is_wildcard(listen.host):
         return Address(machine_host("listeners"), listen.port)
     return listen
+
+
+def _kafka_metadata_dir(layers: Sequence[tuple[str, Mapping[str, str]]]) -> Path | None:
+    """Where a Kafka with these settings keeps its metadata log: by default in the first log.dir."""
+    entries = {key: text for _, layer in layers for key, text in layer.items()}
+    for key in ("metadata.log.dir", "log.dirs", "log.dir"):
+        first = entries.get(key, "").partition(",")[0].strip()
+        if first:
+            return Path(first)
+    return None
 
 
 def _data_dir(config: BrokerConfig) -> Path:

@@ -110,7 +110,8 @@ class Tombstone:
 class AdoptedRecord:
     """How a data directory of Apache Kafka's was taken over."""
 
-    kafka_position: str | None  # of its metadata log; None when there was no such log
+    metadata_dir: str | None  # with Kafka's metadata log; "" is this one, None: there was none
+    kafka_position: str | None  # of that log
     for_good: bool  # topics may be changed, though Kafka's metadata will not know
     other_topics: tuple[str, ...] = ()  # known to Kafka's metadata, of which nothing is here
 
@@ -123,6 +124,7 @@ class AdoptedRecord:
         """As a document."""
         return _dump(
             {
+                "metadata_dir": self.metadata_dir,
                 "kafka_position": self.kafka_position,
                 "for_good": self.for_good,
                 "other_topics": list(self.other_topics),
@@ -135,6 +137,7 @@ class AdoptedRecord:
         fields = json.loads(document)
         try:
             return cls(
+                fields["metadata_dir"],
                 fields["kafka_position"],
                 fields["for_good"],
                 tuple(fields["other_topics"]),

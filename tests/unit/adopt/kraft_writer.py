@@ -9,7 +9,7 @@ from pathlib import Path
 
 from barnabas._records import encode_batch
 
-LEADER_CHANGE, SNAPSHOT_HEADER, SNAPSHOT_FOOTER, KRAFT_VERSION = 2, 3, 4, 5
+LEADER_CHANGE, SNAPSHOT_HEADER, SNAPSHOT_FOOTER, KRAFT_VERSION, VOTERS_OF_THREE = 2, 3, 4, 5, 6
 NODE_ID = 1
 DIRECTORY_ID = bytes(range(100, 116))
 CLUSTER_ID = "Y2x1c3Rlci1vZi10ZXN0cw"
@@ -127,7 +127,8 @@ def batch(values: Sequence[bytes], base_offset: int, epoch: int = 1) -> bytes:
 
 
 def control(kind: int, base_offset: int, epoch: int = 1) -> bytes:
-    records = [(struct.pack(">hh", 0, kind), b"\0\0")]
+    value = b"\0\0\x04" if kind == VOTERS_OF_THREE else b"\0\0"  # only as far as it is read
+    records = [(struct.pack(">hh", 0, kind), value)]
     return encode_batch(records, base_offset=base_offset, leader_epoch=epoch, control=True)
 
 

@@ -244,6 +244,45 @@ def test_without_a_metadata_log_names_are_what_there_is(kafka: kw.DataDir) -> No
         assert set(topics(client)) == {"a"}
 
 
+def test_the_metadata_log_may_be_in_another_directory_of_the_same_broker(
+    kafka: kw.DataDir, tmp_path: Path
+) -> None:
+    other = kw.DataDir(tmp_path / "other")
+    shutil.rmtree(other.metadata)
+    shutil.move(kafka.metadata, other.metadata)
+    properties = tmp_path / "server.properties"
+    properties.write_text(f"log.dirs={other.path},{kafka.path}\n")
+    with broker(kafka, "--adopt", "--config", str(properties)) as (client, stop):
+        assert [p.leader_epoch for p in topics(client)["a"].partitions] == [3, 0]
+        assert "no metadata log" not in stop()
+    adopt_and_stop(kafka, "--log-level=info")
+    other.log([kw.partition(A, 2)], base_offset=8)
+    assert "has run on" in refuse(kafka)
+    with broker(kafka, "--adopt") as (client, _):
+        assert len(topics(client)["a"].partitions) == 3
+
+
+def test_metadata_of_another_cluster_is_refused(kafka: kw.DataDir, tmp_path: Path) -> None:
+    other = kw.DataDir(tmp_path / "other")
+    shutil.rmtree(kafka.metadata)
+    identity = other.path / "meta.properties"
+    identity.write_text(identity.read_text().replace(kw.CLUSTER_ID, "another"))
+    line = refuse(kafka, "--adopt", f"--set=metadata.log.dir={other.path}")
+    assert "has the metadata of cluster another" in line
+
+
+@pytest.mark.parametrize("is_dynamic", [True, False])
+def test_a_quorum_that_may_know_better_is_told(kafka: kw.DataDir, is_dynamic: bool) -> None:
+    state = kafka.metadata / "quorum-state"
+    if is_dynamic:
+        state.unlink()
+        kafka.log(kw.KRAFT_VERSION, kw.VOTERS_OF_THREE, base_offset=8)
+    else:
+        voters = ",".join(f'{{"voterId":{number}}}' for number in (1, 2, 3))
+        state.write_text(f'{{"currentVoters":[{voters}]}}')
+    assert "that of 3 controllers" in adopt_and_stop(kafka)
+
+
 def test_bad_metadata_ends_the_start_and_nothing_is_adopted(kafka: kw.DataDir) -> None:
     log = next(kafka.metadata.glob("*.log"))
     good = log.read_bytes()

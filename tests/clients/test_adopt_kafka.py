@@ -1,0 +1,80 @@
+"""Directories of Apache Kafka that are not the simple case."""
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from clients.kafka_data import KAFKA_CONFIG, describe, produce_keyed, read_all
+from peers.processes import ProcessFailedError
+from peers.servers import BarnabasServer, KafkaServer
+
+pytestmark = pytest.mark.java
+
+
+def create(bootstrap: str, name: str, partitions: int) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
+
+
+def test_a_directory_that_kafka_runs_on_is_refused(tmp_path: Path) -> None:
+    with KafkaServer(tmp_path / "kafka", KAFKA_CONFIG) as kafka:
+        barnabas = BarnabasServer(tmp_path / "b", data_dir=kafka.data_dir, options=["--adopt"])
+        with pytest.raises(ProcessFailedError, match="in use by another process"):
+            barnabas.start()
+        assert not (kafka.data_dir / "metadata.sqlite").exists()
+        create(kafka.bootstrap, "t", 1)  # which goes on
+
+
+def test_each_of_two_directories_is_served_and_kafka_has_both_back(tmp_path: Path) -> None:
+    directories = [tmp_path / "kafka" / "data", tmp_path / "kafka" / "more"]
+    log_dirs = ",".join(map(str, directories))
+    with KafkaServer(tmp_path / "kafka", {**KAFKA_CONFIG, "log.dirs": log_dirs}) as kafka:
+        create(kafka.bootstrap, "spread", 6)
+        produce_keyed(kafka.bootstrap, "spread", 200)
+        contents = read_all(kafka.bootstrap)
+        topics = describe(kafka.bootstrap)
+        kafka.stop()
+    options = ("--adopt", f"--config={kafka.properties}")
+    found = {}
+    for directory in directories:
+        with BarnabasServer(tmp_path / "b", data_dir=directory, options=options) as barnabas:
+            described = describe(barnabas.bootstrap)
+            assert described["spread"] == topics["spread"]
+            here = read_all(barnabas.bootstrap)
+            assert {f"{topic}-{number}" for topic, number in here} == {
+                path.name for path in directory.glob("spread-*")
+            }
+            assert 0 < len(here) < len(contents)
+            found.update(here)
+            barnabas.stop()
+    assert found == contents
+    with kafka:
+        assert describe(kafka.bootstrap)["spread"] == topics["spread"]
+        assert read_all(kafka.bootstrap) == contents
+
+
+def test_a_topic_made_after_an_adoption_for_good_is_set_aside_by_kafka(tmp_path: Path) -> None:
+    with KafkaServer(tmp_path / "kafka", KAFKA_CONFIG) as kafka:
+        create(kafka.bootstrap, "known", 1)
+        produce_keyed(kafka.bootstrap, "known", 50)
+        kafka.stop()
+    options = ["--adopt-for-good"]
+    with BarnabasServer(tmp_path / "b", data_dir=kafka.data_dir, options=options) as barnabas:
+        create(barnabas.bootstrap, "new", 1)
+        for topic in ("known", "new"):
+            produce_keyed(barnabas.bootstrap, topic, 50)
+        contents = read_all(barnabas.bootstrap)
+        written = (kafka.data_dir / "new-0" / f"{0:020}.log").read_bytes()
+        barnabas.stop()
+    with kafka:
+        assert read_all(kafka.bootstrap) == {("known", 0): contents["known", 0]}
+        kafka.stop()
+    (stray,) = kafka.data_dir.glob("new-0.*-stray")
+    assert (stray / f"{0:020}.log").read_bytes() == written
+    # What Kafka knows counts again.
+    with BarnabasServer(tmp_path / "b", data_dir=kafka.data_dir, options=options) as barnabas:
+        assert set(read_all(barnabas.bootstrap)) == {("known", 0)}
+        create(barnabas.bootstrap, "new", 1)
+        assert set(read_all(barnabas.bootstrap)) == {("known", 0), ("new", 0)}
