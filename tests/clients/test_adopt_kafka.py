@@ -1,12 +1,21 @@
 """Directories of Apache Kafka that are not the simple case."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from clients.kafka_data import KAFKA_CONFIG, describe, produce_keyed, read_all
+from clients.kafka_data import (
+    COMPACTED,
+    KAFKA_CONFIG,
+    committed,
+    describe,
+    fill,
+    produce_keyed,
+    read_all,
+)
 from peers.processes import ProcessFailedError
 from peers.servers import BarnabasServer, KafkaServer
 
@@ -53,6 +62,30 @@ def test_each_of_two_directories_is_served_and_kafka_has_both_back(tmp_path: Pat
     with kafka:
         assert describe(kafka.bootstrap)["spread"] == topics["spread"]
         assert read_all(kafka.bootstrap) == contents
+
+
+def test_without_metadata_all_is_there_also_what_a_killed_kafka_had_compacted(
+    tmp_path: Path,
+) -> None:
+    with KafkaServer(tmp_path / "kafka", KAFKA_CONFIG) as kafka:
+        fill(kafka)
+        contents = read_all(kafka.bootstrap)
+        offsets = committed(kafka.bootstrap)
+        ids = {name: topic.topic_id for name, topic in describe(kafka.bootstrap).items()}
+        kafka.kill()
+    shutil.rmtree(kafka.data_dir / "__cluster_metadata-0")
+    options = ["--adopt"]
+    with BarnabasServer(tmp_path / "b", data_dir=kafka.data_dir, options=options) as barnabas:
+        assert read_all(barnabas.bootstrap) == contents
+        assert committed(barnabas.bootstrap) == offsets
+        topics = describe(barnabas.bootstrap)
+        assert {name: topic.topic_id for name, topic in topics.items()} == ids
+        produce_keyed(barnabas.bootstrap, COMPACTED, 100)
+        contents = read_all(barnabas.bootstrap)
+        barnabas.kill()
+        barnabas.options.clear()
+        barnabas.start()
+        assert read_all(barnabas.bootstrap) == contents
 
 
 def test_a_topic_made_after_an_adoption_for_good_is_set_aside_by_kafka(tmp_path: Path) -> None:

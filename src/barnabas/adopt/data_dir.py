@@ -16,26 +16,34 @@ from typing import Final
 
 from barnabas.config.properties import parse_properties
 from barnabas.config.start import META_PROPERTIES
-from barnabas.errors import ConfigError, StartError
+from barnabas.errors import ConfigError
 from barnabas.state.internal_topics import CLUSTER_METADATA
 
 METADATA_LOG: Final = f"{CLUSTER_METADATA}-0"
 """The directory of Kafka's metadata log."""
 
-_CLEANER_CHECKPOINT: Final = "cleaner-offset-checkpoint"
 _PARTITION: Final = re.compile(r"(.+)-(0|[1-9]\d*)")
 _FUTURE: Final = re.compile(r"(.+)-(\d+)\.[0-9a-f]{32}-future")
 _TOPIC_ID: Final = re.compile(r"topic_id: ([A-Za-z0-9_-]{22})")
+_EPOCH_ENTRY: Final = re.compile(r"(\d+) \d+")
 _CHECKPOINT_ENTRY: Final = re.compile(r"(\S+) (\d+) (-?\d+)")
 
 PartitionName = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class DirectoryContents:
-    """The partitions of a directory, each with its topic id, None when it says none."""
+class PartitionDirectory:
+    """What a partition's directory says of itself."""
 
-    partitions: dict[PartitionName, bytes | None]
+    topic_id: bytes | None
+    latest_epoch: int  # of the leaders that have written to it; 0 when nothing says
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryContents:
+    """What lies in a data directory."""
+
+    partitions: dict[PartitionName, PartitionDirectory]
     futures: dict[PartitionName, Path]
     stray_count: int
     compacted: frozenset[PartitionName]  # Kafka's cleaner has been at these
@@ -43,14 +51,15 @@ class DirectoryContents:
 
 def read_contents(directory: Path) -> DirectoryContents:
     """Looks through a data directory."""
-    partitions: dict[PartitionName, bytes | None] = {}
+    partitions: dict[PartitionName, PartitionDirectory] = {}
     futures: dict[PartitionName, Path] = {}
     stray_count = 0
     for path in sorted(directory.iterdir()):
         if not path.is_dir():
             continue
         if match := _PARTITION.fullmatch(path.name):
-            partitions[match[1], int(match[2])] = read_topic_id(path)
+            found = PartitionDirectory(_topic_id(path), _latest_epoch(path))
+            partitions[match[1], int(match[2])] = found
         elif match := _FUTURE.fullmatch(path.name):
             futures[match[1], int(match[2])] = path
         elif path.name.endswith("-stray"):
@@ -69,14 +78,23 @@ def metadata_position(directory: Path) -> str | None:
     return "" if newest is None else f"{newest.name}:{newest.stat().st_size}"
 
 
-def read_topic_id(partition_directory: Path) -> bytes | None:
-    """The topic id of `partition.metadata`."""
-    try:
-        text = (partition_directory / "partition.metadata").read_text(errors="replace")
-    except FileNotFoundError:
-        return None
-    match = _TOPIC_ID.search(text)
+def _topic_id(partition_directory: Path) -> bytes | None:
+    match = _TOPIC_ID.search(_text(partition_directory / "partition.metadata"))
     return None if match is None else decode_id(match[1])
+
+
+def _latest_epoch(partition_directory: Path) -> int:
+    text = _text(partition_directory / "leader-epoch-checkpoint")
+    entries = (_EPOCH_ENTRY.fullmatch(line) for line in text.splitlines()[2:])
+    return max((int(match[1]) for match in entries if match), default=0)
+
+
+def _text(path: Path) -> str:
+    """A small file's text; nothing when it is not there."""
+    try:
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def read_cluster_id(directory: Path) -> str:
@@ -93,11 +111,6 @@ def decode_id(text: str) -> bytes:
 
 
 def _compacted(directory: Path) -> frozenset[PartitionName]:
-    try:
-        text = (directory / _CLEANER_CHECKPOINT).read_text()
-    except FileNotFoundError:
-        return frozenset()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"{directory / _CLEANER_CHECKPOINT}: {error}") from error
+    text = _text(directory / "cleaner-offset-checkpoint")
     entries = (_CHECKPOINT_ENTRY.fullmatch(line) for line in text.splitlines()[2:])
     return frozenset((match[1], int(match[2])) for match in entries if match)

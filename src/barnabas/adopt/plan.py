@@ -131,7 +131,8 @@ class AdoptionPlanner:
             partitions = []
             for number in range(max(present) + 1):
                 replicas = (self._node_id,) if number in present else ()
-                partitions.append(PartitionRecord(number, 0, replicas))
+                epoch = self._latest_epoch((topic, number))
+                partitions.append(PartitionRecord(number, epoch, replicas))
                 if not replicas:
                     self._remarks.add(f"{topic}-{number}", "not in this directory: offline")
             topic_id = self._common_id(topic, present)
@@ -144,19 +145,26 @@ class AdoptionPlanner:
         return plan
 
     def _common_id(self, topic: str, numbers: Iterable[int]) -> bytes:
-        ids = {self._contents.partitions[topic, number] for number in numbers} - {None}
+        found = {self._contents.partitions[topic, number].topic_id for number in numbers}
+        ids = found - {None}
         if len(ids) > 1:
             raise StartError(f"the directories of {topic} belong to {len(ids)} topics of that name")
         return next(iter(ids), None) or uuid.uuid4().bytes
 
     # -- topics
 
+    def _latest_epoch(self, name: PartitionName) -> int:
+        """What follows in a log must not have an older leader epoch than what is there."""
+        present = self._contents.partitions.get(name)
+        return 0 if present is None else present.latest_epoch
+
     def _plan_topic(self, plan: AdoptionPlan, topic: TopicImage, config: Mapping[str, str]) -> None:
         partitions = []
         for number, known in sorted(topic.partitions.items()):
             is_here = self._is_here(plan, (topic.name, number), known)
             replicas = (self._node_id,) if is_here else ()
-            partitions.append(PartitionRecord(number, max(known.leader_epoch, 0), replicas))
+            epoch = max(known.leader_epoch, self._latest_epoch((topic.name, number)))
+            partitions.append(PartitionRecord(number, epoch, replicas))
         if not any(partition.replicas for partition in partitions):
             plan.other_topics.append(topic.name)
             return
@@ -172,21 +180,20 @@ class AdoptionPlanner:
         if self._node_id not in partition.replicas:
             return False
         shown = f"{name[0]}-{name[1]}"
-        is_present = name in self._contents.partitions
+        present = self._contents.partitions.get(name)
         at = partition.replicas.index(self._node_id)
         directories = partition.directories
         directory = directories[at] if at < len(directories) else None
         if directory is None or directory in _RESERVED_DIRECTORIES:
-            is_here = is_present or directory == UNASSIGNED_DIRECTORY
+            is_here = present is not None or directory == UNASSIGNED_DIRECTORY
         else:
             is_here = directory == self._directory_id
         if not is_here:
             return False
-        present_id = self._contents.partitions.get(name)
-        if present_id not in (None, partition.topic_id):
+        if present is not None and present.topic_id not in (None, partition.topic_id):
             self._remarks.add(shown, "of an older topic of that name: left as it is")
             return False
-        if not is_present and name in self._contents.futures:
+        if present is None and name in self._contents.futures:
             plan.promoted.append(name)
         if len(partition.replicas) > 1:
             self._remarks.add(

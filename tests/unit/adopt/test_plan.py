@@ -62,6 +62,14 @@ def test_topics_keep_ids_epochs_and_configurations(data_dir: kw.DataDir) -> None
     assert found.warnings == []
 
 
+def test_leader_epochs_never_go_back(data_dir: kw.DataDir) -> None:
+    path = data_dir.partition("a-0", A)
+    (path / "leader-epoch-checkpoint").write_text("0\n2\n2 0\n9 40\n")
+    (with_metadata,) = plan(data_dir, kw.topic("a", A), kw.partition(A, 0, leader_epoch=4)).topics
+    (by_name,) = planner(data_dir).from_directories().topics
+    assert with_metadata.partitions[0].leader_epoch == by_name.partitions[0].leader_epoch == 9
+
+
 def test_a_partition_of_another_directory_is_offline(data_dir: kw.DataDir) -> None:
     data_dir.partition("a-0", A)
     found = plan(
