@@ -27,6 +27,11 @@ def create(bootstrap: str, name: str, partitions: int) -> None:
     admin.create_topics([NewTopic(name, partitions, 1)])[name].result(30)
 
 
+def delete(bootstrap: str, name: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.delete_topics([name])[name].result(30)
+
+
 def test_a_directory_that_kafka_runs_on_is_refused(tmp_path: Path) -> None:
     with KafkaServer(tmp_path / "kafka", KAFKA_CONFIG) as kafka:
         barnabas = BarnabasServer(tmp_path / "b", data_dir=kafka.data_dir, options=["--adopt"])
@@ -88,26 +93,31 @@ def test_without_metadata_all_is_there_also_what_a_killed_kafka_had_compacted(
         assert read_all(barnabas.bootstrap) == contents
 
 
-def test_a_topic_made_after_an_adoption_for_good_is_set_aside_by_kafka(tmp_path: Path) -> None:
+def test_after_an_adoption_for_good_kafka_goes_by_what_it_knows(tmp_path: Path) -> None:
     with KafkaServer(tmp_path / "kafka", KAFKA_CONFIG) as kafka:
-        create(kafka.bootstrap, "known", 1)
-        produce_keyed(kafka.bootstrap, "known", 50)
+        for topic in ("known", "doomed"):
+            create(kafka.bootstrap, topic, 1)
+            produce_keyed(kafka.bootstrap, topic, 50)
         kafka.stop()
     options = ["--adopt-for-good"]
     with BarnabasServer(tmp_path / "b", data_dir=kafka.data_dir, options=options) as barnabas:
         create(barnabas.bootstrap, "new", 1)
+        delete(barnabas.bootstrap, "doomed")
         for topic in ("known", "new"):
             produce_keyed(barnabas.bootstrap, topic, 50)
         contents = read_all(barnabas.bootstrap)
         written = (kafka.data_dir / "new-0" / f"{0:020}.log").read_bytes()
         barnabas.stop()
     with kafka:
-        assert read_all(kafka.bootstrap) == {("known", 0): contents["known", 0]}
+        assert read_all(kafka.bootstrap) == {
+            ("known", 0): contents["known", 0],
+            ("doomed", 0): [],
+        }
         kafka.stop()
     (stray,) = kafka.data_dir.glob("new-0.*-stray")
     assert (stray / f"{0:020}.log").read_bytes() == written
     # What Kafka knows counts again.
     with BarnabasServer(tmp_path / "b", data_dir=kafka.data_dir, options=options) as barnabas:
-        assert set(read_all(barnabas.bootstrap)) == {("known", 0)}
+        assert set(read_all(barnabas.bootstrap)) == {("known", 0), ("doomed", 0)}
         create(barnabas.bootstrap, "new", 1)
-        assert set(read_all(barnabas.bootstrap)) == {("known", 0), ("new", 0)}
+        assert read_all(barnabas.bootstrap)["new", 0] == []
