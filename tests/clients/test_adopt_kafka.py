@@ -4,9 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from barnabas import Log
 from clients.kafka_data import (
     COMPACTED,
     KAFKA_CONFIG,
@@ -121,3 +123,46 @@ def test_after_an_adoption_for_good_kafka_goes_by_what_it_knows(tmp_path: Path) 
         assert set(read_all(barnabas.bootstrap)) == {("known", 0), ("doomed", 0)}
         create(barnabas.bootstrap, "new", 1)
         assert read_all(barnabas.bootstrap)["new", 0] == []
+
+
+@pytest.mark.parametrize("ending", ["stop", "kill"])
+def test_an_idempotent_producer_goes_on_through_both_brokers(tmp_path: Path, ending: str) -> None:
+    kafka = KafkaServer(tmp_path / "kafka", KAFKA_CONFIG)
+    with kafka:
+        create(kafka.bootstrap, "t", 1)
+        producer = Producer(
+            {
+                "bootstrap.servers": kafka.bootstrap,
+                "enable.idempotence": True,
+                "reconnect.backoff.max.ms": 200,
+                "log_level": 0,
+            }
+        )
+        errors: list[object] = []
+        sent: list[bytes] = []
+
+        def produce() -> None:
+            for _ in range(100):
+                value = b"%d" % len(sent)
+                producer.produce(
+                    "t", value, on_delivery=lambda e, _: errors.append(e) if e else None
+                )
+                sent.append(value)
+                producer.flush(30)
+
+        produce()
+        getattr(kafka, ending)()
+        barnabas = BarnabasServer(tmp_path / "b", data_dir=kafka.data_dir, options=["--adopt"])
+        barnabas.port = kafka.port
+        with barnabas:
+            produce()
+            getattr(barnabas, ending)()
+        kafka.start()
+        produce()
+        assert errors == []
+        records = read_all(kafka.bootstrap)["t", 0]
+        assert [record[3] for record in records] == sent
+        kafka.stop()
+    # One producer id all along: nobody has given the producer another.
+    log = Log(kafka.data_dir / "t-0", read_only=True)
+    assert len({batch.producer_id for batch in log.batches()}) == 1
