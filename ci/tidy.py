@@ -46,7 +46,7 @@ PYTHON_TIERS = (
     ("config", "protocol", "logs"),
     ("log", "testing"),
     ("metadata", "dump"),
-    ("coordinator",),
+    ("adopt", "coordinator"),
     ("handlers",),
     ("broker",),
     ("node",),

@@ -35,6 +35,12 @@ int64_t checkpointed(const storage::OffsetCheckpoint& offsets,
   return found == offsets.end() ? 0 : found->second;
 }
 
+void copy_entry(const storage::OffsetCheckpoint& from, const storage::TopicPartition& name,
+                storage::OffsetCheckpoint& to) {
+  const auto found = from.find(name);
+  if (found != from.end()) to[name] = found->second;
+}
+
 /// A checkpoint; when it is damaged, none, which costs what `consequence` says.
 storage::OffsetCheckpoint or_nothing(Result<storage::OffsetCheckpoint> read,
                                      const std::string& consequence) {
@@ -87,6 +93,10 @@ Status PartitionStore::begin() {
   recovery_points_ = or_nothing(directory_->recovery_points(), "every log is checked in full");
   log_start_offsets_ =
       or_nothing(directory_->log_start_offsets(), "logs start where their first segments do");
+  high_watermarks_ = or_nothing(directory_->high_watermarks(), "what it says of others is lost");
+  BARNABAS_ASSIGN(const auto on_disk, directory_->list_partitions());
+  MutexLock lock(checkpoint_mutex_);
+  left_alone_.insert(on_disk.begin(), on_disk.end());
   return {};
 }
 
@@ -187,6 +197,7 @@ Status PartitionStore::forget(const std::string& topic, const std::vector<int32_
             log_start_offsets_.contains(name);
     recovery_points_.erase(name);
     log_start_offsets_.erase(name);
+    left_alone_.erase(name);
   }
   return known ? write_locked(table) : Status();
 }
@@ -200,13 +211,22 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
   storage::OffsetCheckpoint recovery_points;
   storage::OffsetCheckpoint log_starts;
   storage::OffsetCheckpoint high_watermarks;
-  for (const auto& partition : table.partitions()) {
+  const auto partitions = table.partitions();
+  for (const auto& partition : partitions) {
+    left_alone_.erase({partition->topic().name, partition->index()});
+  }
+  for (const storage::TopicPartition& name : left_alone_) {
+    copy_entry(recovery_points_, name, recovery_points);
+    copy_entry(log_start_offsets_, name, log_starts);
+    copy_entry(high_watermarks_, name, high_watermarks);
+  }
+  for (const auto& partition : partitions) {
     const storage::TopicPartition name{partition->topic().name, partition->index()};
     const storage::Log* log = partition->log();
     if (log == nullptr) {
       // Not opened this time: what was known of it stays.
-      if (recovery_points_.contains(name)) recovery_points[name] = recovery_points_.at(name);
-      if (log_start_offsets_.contains(name)) log_starts[name] = log_start_offsets_.at(name);
+      copy_entry(recovery_points_, name, recovery_points);
+      copy_entry(log_start_offsets_, name, log_starts);
       continue;
     }
     if (partition->deleted()) continue;

@@ -84,10 +84,14 @@ class PartitionStore {
   Clock& clock_;
 
   Mutex checkpoint_mutex_;  // held while partitions are looked at and the files are written
-  // What the files said at the start; of partitions that could not be opened it stays.
+  // What the files said at the start; of partitions that were not opened it stays.
   storage::OffsetCheckpoint recovery_points_;
   storage::OffsetCheckpoint log_start_offsets_;
+  storage::OffsetCheckpoint high_watermarks_;
   std::set<storage::TopicPartition> checkpointed_ GUARDED_BY(checkpoint_mutex_);
+  // Directories that were there at the start and that nobody has opened: what the files say of them
+  // stays, for whoever they belong to.
+  std::set<storage::TopicPartition> left_alone_ GUARDED_BY(checkpoint_mutex_);
 
   Mutex mutex_;
   std::vector<Removal> removals_ GUARDED_BY(mutex_);

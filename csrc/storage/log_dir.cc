@@ -27,8 +27,6 @@ constexpr std::string_view kLogStartName = "log-start-offset-checkpoint";
 constexpr std::string_view kHighWatermarkName = "replication-offset-checkpoint";
 // As Kafka writes it when it knows no broker epoch.
 constexpr std::string_view kCleanShutdownContent = R"({"version":0,"brokerEpoch":-1})";
-// What Apache Kafka leaves in a directory of its own, and Barnabas never does.
-constexpr std::string_view kKafkaNames[] = {"__cluster_metadata-0", "bootstrap.checkpoint"};
 // What may be in a directory that is still to be made ours: an empty file system's root, our lock,
 // and the metadata store, which is opened beside us.
 constexpr std::string_view kHarmlessPrefixes[] = {".lock", "lost+found", "meta.properties.tmp",
@@ -130,16 +128,6 @@ Status check_may_become_ours(const std::string& path) {
   return {};
 }
 
-Status check_not_kafkas(const std::string& path) {
-  for (const std::string_view name : kKafkaNames) {
-    if (::access((path + "/" + std::string(name)).c_str(), F_OK) == 0) {
-      return directory_error(path, "was made by Apache Kafka (it has \"" + std::string(name) +
-                                       "\"); give Barnabas a directory of its own");
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path) {
@@ -211,7 +199,6 @@ Result<std::unique_ptr<LogDir>> LogDir::open(const std::string& path,
   if (error) return directory_error(path, "cannot be created: " + error.message(), error.value());
   auto state = std::make_unique<State>();
   state->path = path;
-  BARNABAS_TRY(check_not_kafkas(path));
   const std::string meta_path = state->file(kMetaPropertiesName);
   const bool is_new = ::access(meta_path.c_str(), F_OK) != 0 && errno == ENOENT;
   // Before the lock: a directory that is not ours is not to get a lock file from us.

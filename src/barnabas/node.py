@@ -1,9 +1,10 @@
 """One broker: puts the parts together, starts them in order, stops them in order.
 
-Start: lock and identify the directory, open the store, make directories and store agree, load the
-logs, load groups and transactions, listen, serve. Clients are served only when all topics are
-there: a broker that calls a topic unknown because it has not looked yet loses data. Stop: the loop
-first, then the core, which closes the logs, then the store.
+Start: lock and identify the directory, open the store (into which Kafka's metadata is put when the
+directory is adopted), make directories and store agree, load the logs, load groups and
+transactions, listen, serve. Clients are served only when all topics are there: a broker that calls
+a topic unknown because it has not looked yet loses data. Stop: the loop first, then the core, which
+closes the logs, then the store.
 """
 
 import asyncio
@@ -12,13 +13,14 @@ import errno
 import logging
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from barnabas._core import Core, CoreError, DirectoryIdentity, RecoveryReport
+from barnabas.adopt.adoption import Owner, adopt, check_may_open, stored_adoption
 from barnabas.broker import BrokerLoop
 from barnabas.config.broker_config import Source
 from barnabas.config.listeners import EVERY_INTERFACE, Address
@@ -36,13 +38,14 @@ from barnabas.metadata.records import (
     CLUSTER_PATH,
     DELETED_TOPICS_PREFIX,
     TOPICS_PREFIX,
+    AdoptedRecord,
     Tombstone,
     TopicRecord,
     decode_config,
 )
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.store import Delete, MetadataStore, Put, StoreError
-from barnabas.metadata.topic_service import InternalTopic, TopicService
+from barnabas.metadata.topic_service import AnyTopic, InternalTopic, TopicService
 from barnabas.state.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE
 
 logger = logging.getLogger(__name__)
@@ -64,6 +67,7 @@ class Node:
         self._loop: BrokerLoop | None = None
         self._groups: GroupCoordinator | None = None
         self._transactions: TransactionCoordinator | None = None
+        self._adopted: AdoptedRecord | None = None  # how, when Kafka has made the directory
         self.identity: BrokerIdentity
         self.topics: TopicService
         self.catalog = Catalog()
@@ -91,9 +95,9 @@ class Node:
         for key in self._start_config.unused_keys:
             logger.warning("%s has no effect: Barnabas does not use it", key)
         asyncio.get_running_loop().set_default_executor(self._executor)
+        check_may_open(data_dir, self._start_config.adopt)
         self._open_directory(data_dir)
-        self._check_store_is_there(data_dir)
-        store = self._store = SqliteStore(data_dir / FILE_NAME)
+        store = self._open_store(data_dir / FILE_NAME)
         self._check_cluster_id(store)
         self._read_store(store)
         self._reconcile(store)
@@ -144,17 +148,30 @@ class Node:
         node_id = self._config.integer("node.id")
         self.directory = self._core.open_directory(str(data_dir), cluster_id, node_id)
 
-    def _check_store_is_there(self, data_dir: Path) -> None:
-        """Partitions without the store that knows them are somebody else's, or it was lost: a new
-        store would set them all aside.
+    def _open_store(self, path: Path) -> MetadataStore:
+        """The store of the directory, which is adopted first if that was asked for.
+
+        Partitions without the store that knows them are somebody else's, or it was lost: a new one
+        would set them all aside.
         """
-        partitions = self._core.list_partition_directories()
-        if partitions and not (data_dir / FILE_NAME).exists():
-            topic, partition = min(partitions)
-            raise StartError(
-                f"data directory {data_dir} has partitions ({topic}-{partition}) but no "
-                f"{FILE_NAME}: it was not made by Barnabas, or that file is lost"
-            )
+        if path.exists():
+            self._store = SqliteStore(path)
+        owner = Owner(
+            data_dir=self._start_config.data_dir,
+            cluster_id=self.directory.cluster_id,
+            node_id=self.directory.node_id,
+            directory_id=self.directory.directory_id,
+            config=self._config,
+            metadata_dir=self._start_config.kafka_metadata_dir,
+        )
+        has_partitions = bool(self._core.list_partition_directories())
+        changes = adopt(self._store, owner, self._start_config.adopt, has_partitions)
+        if self._store is None:
+            self._store = SqliteStore(path)
+        if changes:
+            self._store.commit(changes)
+        self._adopted = stored_adoption(self._store)
+        return self._store
 
     def _check_room(self, data_dir: Path) -> None:
         """Before anything is changed: a start that a full disk ends must not cost a clean stop."""
@@ -197,15 +214,15 @@ class Node:
         """Makes the directories agree with the store, which counts.
 
         A deletion that a crash has cut short is finished; a directory that the store knows nothing
-        of is set aside, for it may hold somebody's data. A deletion that fails is tried again at
-        the next start.
+        of is set aside, for it may hold somebody's data; in an adopted directory it is left to
+        Kafka. A deletion that fails is tried again at the next start.
         """
         tombstones = [
             Tombstone.decode(path, entry.value)
             for path, entry in store.list(DELETED_TOPICS_PREFIX).items()
         ]
         deleted = {(t.name, i) for t in tombstones for i in range(t.partition_count)}
-        known = {(t.name, p.partition) for t in self.catalog for p in t.partitions}
+        known = {(t.name, p.partition) for t in self.catalog for p in t.partitions if p.replicas}
         unfinished: set[str] = set()  # topics of which a directory is in the way
         for topic, partition in self._core.list_partition_directories():
             if (topic, partition) in known:
@@ -213,7 +230,7 @@ class Node:
             try:
                 if (topic, partition) in deleted:
                     self._core.delete_directory(topic, partition)
-                else:
+                elif self._adopted is None:
                     kept_as = self._core.set_aside_directory(topic, partition)
                     logger.warning(
                         "%s-%d is no partition of this broker: kept as %s",
@@ -236,6 +253,7 @@ class Node:
             (topic.name, topic.topic_id, p.partition, p.leader_epoch)
             for topic in self.catalog
             for p in topic.partitions
+            if p.replicas
         ]
         configs = {t.name: self._config.core_topic_config(t.config) for t in self.catalog}
         return self._core.load_partitions(partitions, configs)
@@ -288,11 +306,14 @@ class Node:
             catalog=self.catalog,
             config=self._config,
             on_deleted=self._on_topics_deleted,
+            is_kept_for_kafka=self._adopted is not None and not self._adopted.for_good,
         )
         self._groups = GroupCoordinator(
             core=self._core,
             config=group_config(self._config.core_settings()),
-            offsets_topic=InternalTopic(CONSUMER_OFFSETS, self.topics, self.catalog),
+            offsets_topic=InternalTopic(
+                CONSUMER_OFFSETS, self.topics, self.catalog, self._elsewhere()
+            ),
         )
         producer_ids = ProducerIds(store)
         self._transactions = TransactionCoordinator(
@@ -320,6 +341,14 @@ class Node:
             data_dir=str(self._start_config.data_dir.resolve()),
         )
         self._loop = BrokerLoop(self._core, services)
+
+    def _elsewhere(self) -> Container[str]:
+        """Topics that exist, though not here: what groups have committed for them is kept."""
+        if self._adopted is None:
+            return ()
+        if self._adopted.metadata_dir is None:
+            return AnyTopic()
+        return frozenset(self._adopted.other_topics)
 
     def _on_topics_deleted(self, topics: Iterable[str]) -> None:
         if self._groups is not None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -127,6 +127,18 @@ class BarnabasServer(Server):
 
     name = "barnabas"
 
+    def __init__(
+        self,
+        directory: Path,
+        config: Mapping[str, str] | None = None,
+        *,
+        data_dir: Path | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
+        super().__init__(directory, config)
+        self.data_dir = data_dir or self.data_dir
+        self.options = list(options)  # of the command line, besides
+
     def _command(self) -> list[str]:
         settings = [f"--set={key}={value}" for key, value in self.config.items()]
         return [
@@ -134,6 +146,7 @@ class BarnabasServer(Server):
             "serve",
             f"--data-dir={self.data_dir}",
             f"--listen=127.0.0.1:{self.port}",
+            *self.options,
             *settings,
         ]
 
@@ -156,14 +169,18 @@ class KafkaServer(Server):
         self.heap = heap
         self._controller_port = 0
 
+    @property
+    def properties(self) -> Path:
+        """The file that it is started with."""
+        return self.directory / "server.properties"
+
     def _command(self) -> list[str]:
         self.prepare()
-        properties = self.directory / "server.properties"
-        return broker_command(str(properties), heap=self.heap)
+        return broker_command(str(self.properties), heap=self.heap)
 
     def prepare(self) -> None:
         if not self.port:
-            self._format(self.directory / "server.properties")
+            self._format(self.properties)
 
     def _wait_until_ready(self, child: Child) -> None:
         child.wait_for(lambda: can_connect("127.0.0.1", self.port), 60, "the broker to listen")
@@ -174,7 +191,7 @@ class KafkaServer(Server):
         logs = {path.parent.name for path in self.data_dir.glob("*/partition.metadata")}
         split = (name.rpartition("-") for name in logs if not name.startswith("__cluster"))
         latest = OffsetSpec.latest()
-        ends = {TopicPartition(topic, int(p)): latest for topic, _, p in split}
+        ends = {TopicPartition(topic, int(p)): latest for topic, _, p in split if p.isdecimal()}
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         try:
             admin.list_topics(timeout=5)

@@ -52,6 +52,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         action="store_true",
         help="allow a listener off loopback although there is no authentication",
     )
+    adoption = parser.add_mutually_exclusive_group()
+    adoption.add_argument(
+        "--adopt",
+        action="store_true",
+        help="take over a stopped Apache Kafka's data directory so that Kafka can have it back: "
+        "topics and settings cannot be changed (give its server.properties with --config)",
+    )
+    adoption.add_argument(
+        "--adopt-for-good",
+        action="store_true",
+        help="the same, and topics can be made, changed and deleted: Kafka would not know of it",
+    )
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info")
     parser.add_argument("--log-format", choices=LOG_FORMATS, default="text")
     parser.set_defaults(run=run)
@@ -78,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _start_config(args: argparse.Namespace) -> "StartConfig":
     from barnabas.config.listeners import parse_address
-    from barnabas.config.start import make_start_config, read_properties
+    from barnabas.config.start import Adopt, make_start_config, read_properties
 
     advertised_key = "advertised.listeners"
     settings = dict(args.set)
@@ -95,7 +107,10 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
     layers = [("command line", settings)]
     if args.config:
         layers.insert(0, (str(args.config), read_properties(args.config)))
-    start = make_start_config(layers, data_dir=args.data_dir)
+    adopt = Adopt.NO
+    if args.adopt or args.adopt_for_good:
+        adopt = Adopt.TO_RETURN if args.adopt else Adopt.FOR_GOOD
+    start = make_start_config(layers, data_dir=args.data_dir, adopt=adopt)
     if args.listen and advertised_key not in settings and advertised_key in layers[0][1]:
         logging.getLogger("barnabas.serve").warning(
             "--listen %s does not change what clients are told: %s, by %s of %s",
@@ -108,6 +123,8 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
 
 
 async def _serve(start: "StartConfig", log_format: str) -> int:
+    from barnabas.config.broker_config import Source
+    from barnabas.config.start import Adopt
     from barnabas.node import Node
 
     logger = logging.getLogger("barnabas.serve")
@@ -118,6 +135,13 @@ async def _serve(start: "StartConfig", log_format: str) -> int:
     node = Node(start)
     await node.start()
     try:
+        retention = next(start.config.settings("log.retention.ms"))
+        if start.adopt is not Adopt.NO and retention.source is Source.DEFAULT:
+            logger.warning(
+                "log.retention.hours is not set: topics that say nothing else keep records for %s "
+                "ms, whatever Kafka's server.properties says (give it with --config)",
+                retention.value,
+            )
         _announce(node, start, log_format)
         await stopping.wait()
         logger.info("stopping")

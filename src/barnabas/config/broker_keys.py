@@ -87,6 +87,14 @@ _IDENTITY = (
         check=list_of("broker", "controller"),
         used=False,
     ),
+    _key(
+        _HIGH,
+        "metadata.log.dir",
+        _STRING,
+        None,
+        "Where Apache Kafka has its metadata log, when that is not in the first of log.dirs; read "
+        "when a data directory of Kafka's is adopted.",
+    ),
 )
 
 _NETWORK = (

@@ -122,7 +122,6 @@ _NAMES = """
     log.initial.task.delay.ms
     max.connection.creation.rate
     max.connections.per.ip.overrides
-    metadata.log.dir
     metadata.log.max.record.bytes.between.snapshots
     metadata.log.max.snapshot.interval.ms
     metadata.log.segment.bytes

@@ -1,5 +1,6 @@
 """What a broker is started with: a file, settings given one by one, and what they come to."""
 
+import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,18 @@ from barnabas.config.listeners import (
 from barnabas.config.properties import parse_properties
 from barnabas.errors import ConfigError
 
+
+class Adopt(enum.Enum):
+    """Whether a data directory that Apache Kafka has made is taken over."""
+
+    NO = "no"
+    TO_RETURN = "to return"  # topics stay as Kafka's metadata has them
+    FOR_GOOD = "for good"  # topics may be changed, which Kafka's metadata will not know
+
+
 DEFAULT_DATA_DIR: Final = "barnabas-data"
+META_PROPERTIES: Final = "meta.properties"
+"""The identity of a data directory, Kafka's own file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +44,8 @@ class StartConfig:
     listen: Address
     advertised: Address  # port 0: the port where it listens
     unused_keys: tuple[str, ...]  # Kafka's, given and of no effect
+    adopt: Adopt = Adopt.NO
+    kafka_metadata_dir: Path | None = None  # where Kafka's metadata log is, if it is said
 
 
 def read_properties(path: Path) -> dict[str, str]:
@@ -49,6 +63,7 @@ def make_start_config(
     *,
     data_dir: Path | None = None,
     defaults: Mapping[str, Value] | None = None,
+    adopt: Adopt = Adopt.NO,
 ) -> StartConfig:
     """Settings from several origins, the later ones stronger. Raises ConfigError."""
     static: dict[str, str] = {}
@@ -59,9 +74,13 @@ def make_start_config(
         unused += without_effect
     if "broker.id" in static and "node.id" not in static and int_or(static["broker.id"], -1) >= 0:
         static["node.id"] = static["broker.id"]
+    metadata_dir = _kafka_metadata_dir(layers)
     if data_dir is not None:
         static["log.dirs"] = str(data_dir)
     config = BrokerConfig(static, defaults)
+    data_dir = _data_dir(config)
+    if "node.id" not in static and (node_id := _node_of(data_dir)) is not None:
+        config = BrokerConfig(static, {**(defaults or {}), "node.id": node_id})
     check_broker_values(config)
     listen = _client_listener(config, "listeners")
     if listen is None:
@@ -75,11 +94,23 @@ def make_start_config(
         )
     return StartConfig(
         config=config,
-        data_dir=_data_dir(config),
+        data_dir=data_dir,
         listen=listen,
         advertised=_advertised(config, listen),
         unused_keys=tuple(sorted(set(unused))),
+        adopt=adopt,
+        kafka_metadata_dir=metadata_dir,
     )
+
+
+def _node_of(data_dir: Path) -> int | None:
+    """The node whose directory it is, when there is one that says: who gives no id means that."""
+    try:
+        properties = parse_properties((data_dir / META_PROPERTIES).read_text())
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return None
+    node_id = int_or(properties.get("node.id", ""), -1)
+    return None if node_id < 0 else node_id
 
 
 def int_or(text: str, otherwise: int) -> int:
@@ -114,6 +145,16 @@ def _advertised(config: BrokerConfig, listen: Address) -> Address:
     if is_wildcard(listen.host):
         return Address(machine_host("listeners"), listen.port)
     return listen
+
+
+def _kafka_metadata_dir(layers: Sequence[tuple[str, Mapping[str, str]]]) -> Path | None:
+    """Where a Kafka with these settings keeps its metadata log: by default in the first log.dir."""
+    entries = {key: text for _, layer in layers for key, text in layer.items()}
+    for key in ("metadata.log.dir", "log.dirs", "log.dir"):
+        first = entries.get(key, "").partition(",")[0].strip()
+        if first:
+            return Path(first)
+    return None
 
 
 def _data_dir(config: BrokerConfig) -> Path:

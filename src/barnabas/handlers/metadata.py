@@ -87,7 +87,12 @@ def _missing(call: Call, topics: Iterable[Any]) -> set[str]:
 
 def _may_create(call: Call) -> bool:
     allowed: bool = getattr(call.request, "allow_auto_topic_creation", True)
-    return allowed and call.services.config.boolean("auto.create.topics.enable")
+    services = call.services
+    return (
+        allowed
+        and services.config.boolean("auto.create.topics.enable")
+        and not services.topics.is_kept_for_kafka
+    )
 
 
 async def _create_and_respond(call: Call, names: Iterable[str]) -> bytes:

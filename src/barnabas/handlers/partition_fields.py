@@ -1,19 +1,22 @@
 """A partition as Metadata and DescribeTopicPartitions describe it."""
 
-from typing import Any
+from typing import Any, Final
 
 from kio.schema.errors import ErrorCode
 
 from barnabas.metadata.records import PartitionRecord
 
+_NO_LEADER: Final = -1
+
 
 def partition_fields(partition: PartitionRecord) -> dict[str, Any]:
     """The fields that both answers share: leader, epoch, replicas and ISR."""
+    replicas = partition.replicas
     return {
-        "error_code": ErrorCode.none,
+        "error_code": ErrorCode.none if replicas else ErrorCode.leader_not_available,
         "partition_index": partition.partition,
-        "leader_id": partition.replicas[0],
+        "leader_id": replicas[0] if replicas else _NO_LEADER,
         "leader_epoch": partition.leader_epoch,
-        "replica_nodes": partition.replicas,
-        "isr_nodes": partition.replicas,
+        "replica_nodes": replicas,
+        "isr_nodes": replicas,
     }

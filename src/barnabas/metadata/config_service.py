@@ -67,6 +67,7 @@ class ConfigService:
                 ErrorCode.unknown_topic_or_partition, f"The topic '{name}' does not exist."
             )
         if validate_only:
+            self._topics.check_may_change()
             checked(topic.config)
         else:
             await self._topics.set_config(name, checked)
@@ -75,6 +76,7 @@ class ConfigService:
         """Changes the dynamic configuration of this broker, or with an empty name the defaults of
         all brokers. Raises KafkaError.
         """
+        self._topics.check_may_change()
         source = Source.DYNAMIC_BROKER if name else Source.DYNAMIC_DEFAULT_BROKER
         stored_as = name or CLUSTER_DEFAULT
         async with self._changing:

@@ -5,6 +5,7 @@
 /deleted-topics/ID      Tombstone: its directories are to be removed
 /configs/brokers/ID     dynamic configuration of a broker ("default": of all brokers)
 /producer-ids           the first producer id not yet handed out in a block
+/adopted                AdoptedRecord, in a directory that Apache Kafka has made
 """
 
 import json
@@ -17,13 +18,16 @@ TOPICS_PREFIX: Final = "/topics/"
 DELETED_TOPICS_PREFIX: Final = "/deleted-topics/"
 BROKER_CONFIGS_PREFIX: Final = "/configs/brokers/"
 PRODUCER_IDS_PATH: Final = "/producer-ids"
+ADOPTED_PATH: Final = "/adopted"
 CLUSTER_DEFAULT: Final = "default"
 """In place of a broker id: the dynamic defaults of all brokers."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionRecord:
-    """A partition: its index, and who serves it. The first replica leads."""
+    """A partition: its index, and who serves it. The first replica leads; one that has none is
+    known and offline, as it lives elsewhere.
+    """
 
     partition: int
     leader_epoch: int
@@ -100,6 +104,46 @@ class Tombstone:
             return cls(fields["name"], topic_id, fields["partition_count"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path}: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedRecord:
+    """How a data directory of Apache Kafka's was taken over."""
+
+    metadata_dir: str | None  # with Kafka's metadata log; "" is this one, None: there was none
+    kafka_position: str | None  # of that log
+    for_good: bool  # topics may be changed, though Kafka's metadata will not know
+    other_topics: tuple[str, ...] = ()  # known to Kafka's metadata, of which nothing is here
+
+    @property
+    def path(self) -> str:
+        """Where it is stored."""
+        return ADOPTED_PATH
+
+    def encode(self) -> bytes:
+        """As a document."""
+        return _dump(
+            {
+                "metadata_dir": self.metadata_dir,
+                "kafka_position": self.kafka_position,
+                "for_good": self.for_good,
+                "other_topics": list(self.other_topics),
+            }
+        )
+
+    @classmethod
+    def decode(cls, document: bytes) -> "AdoptedRecord":
+        """From a document. Raises ValueError."""
+        fields = json.loads(document)
+        try:
+            return cls(
+                fields["metadata_dir"],
+                fields["kafka_position"],
+                fields["for_good"],
+                tuple(fields["other_topics"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{ADOPTED_PATH}: {error!r}") from error
 
 
 def encode_config(config: Mapping[str, str]) -> bytes:

@@ -8,7 +8,7 @@ come within the client's `timeout_ms` fails with REQUEST_TIMED_OUT, one that has
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -46,12 +46,14 @@ class TopicService:
         catalog: Catalog,
         config: BrokerConfig,
         on_deleted: Callable[[Iterable[str]], None],
+        is_kept_for_kafka: bool = False,
     ) -> None:
         self._core = core
         self._store = store
         self._catalog = catalog
         self._config = config
         self._on_deleted = on_deleted
+        self.is_kept_for_kafka = is_kept_for_kafka
         self._changing = asyncio.Lock()
         self._planner = TopicPlanner(catalog, config)
         self._removal = TopicRemoval(core, store)
@@ -59,6 +61,16 @@ class TopicService:
     async def stop(self) -> None:
         """Ends what goes on in the background."""
         await self._removal.stop()
+
+    def check_may_change(self) -> None:
+        """Raises KafkaError in a directory that Apache Kafka is to have back: it would not know."""
+        if self.is_kept_for_kafka:
+            raise KafkaError(
+                ErrorCode.policy_violation,
+                "Topics and configurations of an adopted data directory cannot be changed: Apache "
+                "Kafka would not know of it when it has the directory back. Started with "
+                "--adopt-for-good, the broker allows it.",
+            )
 
     # -- creating
 
@@ -94,6 +106,14 @@ class TopicService:
             if number and number % PLANS_PER_PASS == 0:
                 await asyncio.sleep(0)
             try:
+                if is_internal(topic.name) and self.is_kept_for_kafka:
+                    logger.warning(
+                        "topic %s is made here: Apache Kafka will set it aside, and make its own, "
+                        "when it has the directory back",
+                        topic.name,
+                    )
+                else:
+                    self.check_may_change()
                 results.append(self._planner.plan(topic, also_new))
             except KafkaError as error:
                 results.append(error)
@@ -197,6 +217,7 @@ class TopicService:
 
     async def _grow(self, wish: MorePartitions, validate_only: bool) -> KafkaError | None:
         try:
+            self.check_may_change()
             topic = self._existing(wish.name)
             new = self._planner.plan_growth(topic, wish)
             if validate_only:
@@ -247,6 +268,7 @@ class TopicService:
         topic = self._existing(name)
         if not self._config.boolean("delete.topic.enable"):
             raise KafkaError(ErrorCode.topic_deletion_disabled)
+        self.check_may_change()
         return topic
 
     async def _delete(self, topics: Sequence[TopicRecord]) -> None:
@@ -268,6 +290,7 @@ class TopicService:
         self, name: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]
     ) -> None:
         """Replaces a topic's own configuration by `change` of it, which raises KafkaError."""
+        self.check_may_change()
         async with self._turn():
             topic = self._existing(name)
             changed = replace(topic, config=dict(change(topic.config)))
@@ -328,13 +351,25 @@ def _check_total(partition_count: int) -> None:
         raise KafkaError(ErrorCode.policy_violation, error)
 
 
-class InternalTopic:
-    """What a coordinator asks about its topic, and others."""
+class AnyTopic:
+    """As a container of topics: has each."""
 
-    def __init__(self, name: str, service: TopicService, catalog: Catalog) -> None:
+    def __contains__(self, topic: object) -> bool:
+        return True
+
+
+class InternalTopic:
+    """What a coordinator asks about its topic, and others. `elsewhere`: those that exist, but not
+    here.
+    """
+
+    def __init__(
+        self, name: str, service: TopicService, catalog: Catalog, elsewhere: Container[str] = ()
+    ) -> None:
         self._name = name
         self._service = service
         self._catalog = catalog
+        self._elsewhere = elsewhere
 
     def partition_count(self) -> int | None:
         """Its partitions, None when it does not exist."""
@@ -360,4 +395,4 @@ class InternalTopic:
 
     def has_topic(self, topic: str) -> bool:
         """Whether any topic exists."""
-        return self._catalog.topic(topic) is not None
+        return self._catalog.topic(topic) is not None or topic in self._elsewhere

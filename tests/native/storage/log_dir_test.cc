@@ -70,12 +70,6 @@ TEST_F(LogDirTest, ADirectoryWithOtherThingsInItIsRefusedAndLeftAsItWas) {
   EXPECT_FALSE(std::filesystem::exists(path + "/.lock"));
 }
 
-TEST_F(LogDirTest, ApacheKafkasDirectoryIsRefused) {
-  ASSERT_TRUE(open().ok());
-  std::filesystem::create_directories(path + "/__cluster_metadata-0");
-  EXPECT_NE(error().find("made by Apache Kafka"), std::string::npos);
-}
-
 TEST_F(LogDirTest, DamagedMetaPropertiesAreNamed) {
   ASSERT_TRUE(open().ok());
   write("meta.properties", "version=1\ncluster.id=c\nnode.id=x\n");
