@@ -7,6 +7,7 @@
 #include "base/logger.h"
 #include "base/thread_annotations.h"
 #include "dataplane/control_queue.h"
+#include "dataplane/delete_records.h"
 #include "dataplane/disk_pool.h"
 #include "dataplane/durable_waiters.h"
 #include "dataplane/fetch_handler.h"
@@ -106,6 +107,11 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                                  DurableCallback on_durable) override;
   Result<std::vector<uint8_t>> read_batches(std::string_view topic, int32_t partition,
                                             int64_t offset, size_t max_bytes) override;
+  Result<std::vector<DeletedRecords>> delete_records(
+      std::span<const RecordDeletion> asked) override {
+    BARNABAS_TRY(check_open());
+    return dataplane::delete_records(table_, *store_, asked);
+  }
   std::vector<std::pair<std::string, int64_t>> stats() override;
 
  private:

@@ -149,6 +149,8 @@ class LogImpl final : public Log {
   void remove_old_segments(int64_t high_watermark) REQUIRES(flush_mutex_, write_mutex_);
   /// How many segments retention takes, the active one included.
   [[nodiscard]] size_t count_expired(int64_t high_watermark, int64_t now_ms) const REQUIRES(mutex_);
+  /// Of segments whose records have no timestamps, retention takes the file's.
+  void note_modification_times() EXCLUDES(mutex_);
   void roll_when_due(int64_t high_watermark) REQUIRES(write_mutex_);
   /// How old the active segment may get: segment.ms less the segment's share of segment.jitter.ms.
   [[nodiscard]] int64_t roll_after_ms(const Segment& active) const REQUIRES(mutex_);

@@ -245,8 +245,26 @@ void LogImpl::maintain(int64_t high_watermark) {
     if (!check_writable().ok()) return;
     producers_.remove_expired(clock_.wall_ms(), config_.producer_id_expiration_ms);
   }
+  note_modification_times();
   roll_when_due(high_watermark);
   remove_old_segments(high_watermark);
+}
+
+void LogImpl::note_modification_times() {
+  std::vector<std::pair<SegmentPtr, std::string>> without_timestamps;
+  {
+    MutexLock lock(mutex_);
+    for (const SegmentPtr& segment : segments_) {
+      if (segment->size == 0 || segment->max_timestamp.timestamp >= 0) continue;
+      without_timestamps.emplace_back(segment, path_of(*segment, suffix::kLog));
+    }
+  }
+  for (const auto& [segment, path] : without_timestamps) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) continue;
+    MutexLock lock(mutex_);
+    segment->modified_ms = int64_t{info.st_mtim.tv_sec} * 1000 + info.st_mtim.tv_nsec / 1'000'000;
+  }
 }
 
 void LogImpl::roll_when_due(int64_t high_watermark) {
@@ -302,11 +320,13 @@ size_t LogImpl::count_expired(int64_t high_watermark, int64_t now_ms) const {
   while (count < segments_.size() && segments_[count]->next_offset <= high_watermark) {
     const Segment& oldest = *segments_[count];
     if (count + 1 == segments_.size() && oldest.size == 0) break;
-    const bool too_old = config_.retention_ms >= 0 && oldest.max_timestamp.timestamp >= 0 &&
-                         now_ms - oldest.max_timestamp.timestamp > config_.retention_ms;
+    const int64_t newest_ms =
+        oldest.max_timestamp.timestamp >= 0 ? oldest.max_timestamp.timestamp : oldest.modified_ms;
+    const bool too_old =
+        config_.retention_ms >= 0 && newest_ms > 0 && now_ms - newest_ms > config_.retention_ms;
     const bool too_much = excess >= oldest.size && excess > 0;
     if (!too_old && !too_much) break;
-    if (too_much) excess -= oldest.size;
+    excess -= std::min(excess, oldest.size);
     ++count;
   }
   return count;

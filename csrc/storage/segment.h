@@ -28,6 +28,7 @@ struct Segment {
   OffsetTimestamp max_timestamp;                   // offset: last of the first batch that has it
   int64_t first_timestamp = record::kNoTimestamp;  // the first batch's largest
   int64_t created_ms = 0;                          // wall clock, when it was made or loaded
+  int64_t modified_ms = 0;  // wall clock; known where no record has a timestamp, for retention
   uint64_t bytes_since_index_entry = 0;
   bool index_damaged = false;          // a lookup went wrong: maintain() rebuilds it
   std::weak_ptr<const UniqueFd> file;  // the .log, while FdCache or a reader has it open
