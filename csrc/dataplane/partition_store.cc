@@ -87,6 +87,8 @@ Status PartitionStore::begin() {
   recovery_points_ = or_nothing(directory_->recovery_points(), "every log is checked in full");
   log_start_offsets_ =
       or_nothing(directory_->log_start_offsets(), "logs start where their first segments do");
+  cleaned_offsets_ =
+      or_nothing(directory_->cleaned_offsets(), "compacted logs are compacted from their start");
   return {};
 }
 
@@ -97,6 +99,7 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::open_log(const storage::To
   options.clean_shutdown = directory_->was_clean();
   options.recovery_point = checkpointed(recovery_points_, name);
   options.log_start_offset = checkpointed(log_start_offsets_, name);
+  options.cleaned_offset = checkpointed(cleaned_offsets_, name);
   options.topic_id = topic_id;
   const std::string path = path_of(name);
   if (options.recovery_point > 0 && ::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
@@ -182,9 +185,10 @@ Status PartitionStore::forget(const std::string& topic, const std::vector<int32_
   for (const int32_t partition : partitions) {
     const storage::TopicPartition name{topic, partition};
     known = known || checkpointed_.contains(name) || recovery_points_.contains(name) ||
-            log_start_offsets_.contains(name);
+            log_start_offsets_.contains(name) || cleaned_offsets_.contains(name);
     recovery_points_.erase(name);
     log_start_offsets_.erase(name);
+    cleaned_offsets_.erase(name);
   }
   return known ? write_locked(table) : Status();
 }
@@ -198,6 +202,7 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
   storage::OffsetCheckpoint recovery_points;
   storage::OffsetCheckpoint log_starts;
   storage::OffsetCheckpoint high_watermarks;
+  storage::OffsetCheckpoint cleaned;
   for (const auto& partition : table.partitions()) {
     const storage::TopicPartition name{partition->topic().name, partition->index()};
     const storage::Log* log = partition->log();
@@ -205,17 +210,20 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
       // Not opened this time: what was known of it stays.
       if (recovery_points_.contains(name)) recovery_points[name] = recovery_points_.at(name);
       if (log_start_offsets_.contains(name)) log_starts[name] = log_start_offsets_.at(name);
+      if (cleaned_offsets_.contains(name)) cleaned[name] = cleaned_offsets_.at(name);
       continue;
     }
     if (partition->deleted()) continue;
     recovery_points[name] = log->recovery_point();
     if (log->log_start_offset() > 0) log_starts[name] = log->log_start_offset();
+    if (log->cleaned_offset() > 0) cleaned[name] = log->cleaned_offset();
     high_watermarks[name] = partition->high_watermark();
   }
   for (const auto& [name, offset] : recovery_points) checkpointed_.insert(name);
   BARNABAS_TRY(directory_->write_recovery_points(recovery_points));
   BARNABAS_TRY(directory_->write_log_start_offsets(log_starts));
-  return directory_->write_high_watermarks(high_watermarks);
+  BARNABAS_TRY(directory_->write_high_watermarks(high_watermarks));
+  return directory_->write_cleaned_offsets(cleaned);
 }
 
 Status PartitionStore::close_all(const PartitionTable& table, int threads) {

@@ -55,6 +55,7 @@ Status LogImpl::truncate_to(int64_t offset) {
     holder->next_offset = end_offset;
     log_end_offset_.store(end_offset);
     recovery_point_.store(std::min(recovery_point_.load(), end_offset));
+    cleaned_offset_.store(std::min(cleaned_offset_.load(), end_offset));
     epochs_changed_ |= epochs_.truncate_from_end(end_offset);
     latest_epoch_.store(epochs_.latest_epoch());
   }
@@ -191,16 +192,20 @@ void LogImpl::remove_segments(const std::vector<SegmentPtr>& doomed) {
   for (const SegmentPtr& segment : doomed) {
     for (const std::string_view file_suffix : kSegmentSuffixes) {
       const std::string path = log_file_path(directory, segment->base_offset, file_suffix);
-      std::string gone = path + std::string(suffix::kDeleted);
-      fds_.forget(path);
-      if (::rename(path.c_str(), gone.c_str()) == 0) {
-        doomed_.push_back({std::move(gone), due_ms});
-        next_due_ms_.store(doomed_.front().due_ms);
-      } else if (errno != ENOENT) {
-        log(LogLevel::kWarning, "storage", system_error(path).message);
-      }
+      doom(path, due_ms);
     }
   }
+}
+
+void LogImpl::doom(const std::string& path, int64_t due_ms) {
+  std::string gone = path + std::string(suffix::kDeleted);
+  const bool renamed = ::rename(path.c_str(), gone.c_str()) == 0;
+  if (!renamed && errno != ENOENT) log(LogLevel::kWarning, "storage", system_error(path).message);
+  // Only now: a descriptor that was opened by the name until then must not be found by it.
+  fds_.forget(path);
+  if (!renamed) return;
+  doomed_.push_back({std::move(gone), due_ms});
+  next_due_ms_.store(doomed_.front().due_ms);
 }
 
 Status LogImpl::mark_deleted() {
@@ -287,9 +292,12 @@ void LogImpl::roll_when_due(int64_t high_watermark) {
 }
 
 int64_t LogImpl::roll_after_ms(const Segment& active) const {
-  const auto jitter_ms =
-      static_cast<double>(std::min(config_.segment_jitter_ms, config_.segment_ms));
-  return config_.segment_ms - static_cast<int64_t>(active.jitter_share * jitter_ms);
+  // Only closed segments are compacted.
+  const int64_t segment_ms = config_.compact && config_.max_compaction_lag_ms > 0
+                                 ? std::min(config_.segment_ms, config_.max_compaction_lag_ms)
+                                 : config_.segment_ms;
+  const auto jitter_ms = static_cast<double>(std::min(config_.segment_jitter_ms, segment_ms));
+  return segment_ms - static_cast<int64_t>(active.jitter_share * jitter_ms);
 }
 
 void LogImpl::remove_due_files() {
