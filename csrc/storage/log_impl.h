@@ -171,6 +171,9 @@ class LogImpl final : public Log {
   [[nodiscard]] ReadPlan plan_read(const SegmentPtr& segment, int64_t offset,
                                    int64_t end_offset) const REQUIRES(mutex_);
   Result<std::optional<BatchPosition>> find(const Lookup& lookup) EXCLUDES(mutex_);
+  /// The first batch of the plan's range; the plan becomes that of the segment it is in.
+  Result<std::optional<BatchPosition>> find_start(ReadPlan& plan, int64_t end_offset,
+                                                  uint64_t version) EXCLUDES(mutex_);
   Result<ReadSlice> try_read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
                              bool at_least_one);
   /// The result of a look-up that saw no change of shape. A truncation or deletion meanwhile starts

@@ -111,6 +111,21 @@ class CleanTest : public LogTest {
     }
     return found;
   }
+  /// The batches in the files, also those that readers are not given.
+  std::vector<std::vector<uint8_t>> stored_batches() {
+    std::vector<std::vector<uint8_t>> found;
+    for (const auto& name : names_with(".log")) {
+      std::ifstream in(file(name), std::ios::binary);
+      const std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(in), {}};
+      ByteView rest(bytes);
+      while (const auto batch = record::peek_batch(rest)) {
+        const ByteView whole = batch->bytes();
+        found.emplace_back(whole.begin(), whole.end());
+        rest = rest.subspan(whole.size());
+      }
+    }
+    return found;
+  }
   /// Every data record there is.
   std::vector<KeyValue> records() {
     std::vector<KeyValue> found;
@@ -242,7 +257,7 @@ TEST_F(CleanTest, AProducersLastSequenceIsKept) {
   clean();
   ASSERT_EQ(records().size(), 1u);
   bool empty_batch = false;
-  for (const auto& bytes : batches()) {
+  for (const auto& bytes : stored_batches()) {
     const record::BatchView batch{ByteView(bytes)};
     if (batch.record_count() > 0) continue;
     empty_batch = true;
@@ -431,6 +446,37 @@ TEST_F(CleanTest, AReaderKeepsWhatItHoldsThroughASwap) {
     ASSERT_GE(record::BatchView{ByteView(batch)}.last_offset(), offset);
   }
   EXPECT_EQ(log->offset_for_timestamp(0)->offset, records().front().offset);
+}
+
+TEST_F(CleanTest, NobodyReadsNothingButEmptyBatches) {
+  open();
+  for (int i = 0; i < 60; ++i) {
+    put({{"k", std::string(100, 'x')}},
+        {.producer_id = i % 7, .producer_epoch = 0, .base_sequence = i / 7});
+  }
+  clean();
+  size_t empty = 0;
+  for (const auto& bytes : stored_batches())
+    empty += bytes.size() == record::kBatchHeaderSize ? 1 : 0;
+  EXPECT_GT(empty, 0u);
+  for (int64_t offset = 0; offset < log->log_end_offset(); ++offset) {
+    const auto slice = log->read(offset, 1, INT64_MAX, true);
+    ASSERT_TRUE(slice.ok());
+    ASSERT_GT(slice->first_batch_bytes, record::kBatchHeaderSize) << offset;
+  }
+  // At the end there is no other way to get on.
+  put({{"k", std::nullopt}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  config.delete_retention_ms = 0;
+  log->set_config(config);
+  clock.advance_ms(5000);
+  put({{"other", "1"}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  const auto slice = log->read(0, 1, log->log_end_offset() - 1, true);
+  ASSERT_TRUE(slice.ok());
+  EXPECT_EQ(slice->first_batch_bytes, record::kBatchHeaderSize);
 }
 
 TEST_F(CleanTest, WhatRetentionTookMeanwhileStaysGone) {
