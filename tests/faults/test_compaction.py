@@ -51,7 +51,7 @@ def produce(server: Server, records: list[tuple[bytes, bytes | None]], **config:
     assert set(errors) == {None}
 
 
-def read_all(server: Server, offset: int = 0) -> Records:
+def read_all(server: Server, offset: int = 0, topic: str = TOPIC) -> Records:
     consumer = Consumer(
         {
             "bootstrap.servers": server.bootstrap,
@@ -61,7 +61,7 @@ def read_all(server: Server, offset: int = 0) -> Records:
             "check.crcs": True,
         }
     )
-    consumer.assign([TopicPartition(TOPIC, 0, offset)])
+    consumer.assign([TopicPartition(topic, 0, offset)])
     found: Records = {}
     try:
         while True:
