@@ -31,6 +31,7 @@ enum class ErrorCode : int16_t {
   kUnsupportedVersion = 35,
   kTopicAlreadyExists = 36,
   kInvalidRequest = 42,
+  kPolicyViolation = 44,
   kOutOfOrderSequenceNumber = 45,
   kInvalidProducerEpoch = 47,
   kInvalidTxnState = 48,

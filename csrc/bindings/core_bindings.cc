@@ -95,6 +95,21 @@ void respond_many(Engine& engine, const py::sequence& answers) {
   });
 }
 
+// Requires GIL to read the arguments, then releases it.
+std::vector<std::pair<int, int64_t>> delete_records(Engine& engine, const py::sequence& deletions) {
+  std::vector<dataplane::RecordDeletion> asked;
+  asked.reserve(deletions.size());
+  for (const py::handle item : deletions) {
+    auto [topic, partition, offset] = py::cast<std::tuple<std::string, int32_t, int64_t>>(item);
+    asked.push_back({std::move(topic), partition, offset});
+  }
+  std::vector<std::pair<int, int64_t>> answers;
+  for (const auto& answer : check(without_gil([&] { return engine.delete_records(asked); }))) {
+    answers.emplace_back(static_cast<int>(answer.error), answer.low_watermark);
+  }
+  return answers;
+}
+
 void bind_directory(PyCore& core) {
   // Releases GIL, each.
   core.def(
@@ -256,6 +271,7 @@ void bind_partitions(PyCore& core) {
             without_gil([&] { return engine.read_batches(topic, partition, offset, max_bytes); })));
       },
       py::arg("topic"), py::arg("partition"), py::arg("offset"), py::arg("max_bytes"));
+  core.def("delete_records", &delete_records, py::arg("deletions"));
   core.def("stats", [](Engine& engine) {
     py::dict stats;
     for (const auto& [name, value] : without_gil([&] { return engine.stats(); })) {

@@ -12,6 +12,7 @@
 #include "dataplane/settings.h"
 #include "record/validate.h"
 #include "storage/bare_log.h"
+#include "storage/cleaner.h"
 
 namespace barnabas::bindings {
 namespace {
@@ -96,6 +97,17 @@ void bind_writing(PyLogClass& log) {
     storage::Log& target = self.writable_log();
     check(without_gil([&] { return target.roll(); }));
   });
+  log.def(
+      "compact",
+      [](const PyLog& self, size_t dedupe_buffer_bytes) {
+        storage::Log& target = self.writable_log();
+        storage::CleanSettings settings;
+        settings.dedupe_buffer_bytes = dedupe_buffer_bytes;
+        const auto done =
+            check(without_gil([&] { return target.clean(target.log_end_offset(), settings); }));
+        return std::make_tuple(done.end_offset, done.records_read, done.records_kept);
+      },
+      py::arg("dedupe_buffer_bytes"));
   log.def("close",
           [](const PyLog& self) { check(without_gil([&] { return self.bare->close(); })); });
 }

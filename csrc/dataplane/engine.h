@@ -80,6 +80,19 @@ struct PartitionInfo {
   bool offline = false;
 };
 
+/// Of a partition, the offset before which records are to go; -1: the high watermark.
+struct RecordDeletion {
+  std::string topic;
+  int32_t partition = 0;
+  int64_t before_offset = 0;
+};
+
+/// What became of a RecordDeletion: the new log start offset, -1 with an error.
+struct DeletedRecords {
+  ErrorCode error = ErrorCode::kNone;
+  int64_t low_watermark = -1;
+};
+
 /// A key and value to append; borrowed for the length of the call.
 using KeyValueView = std::pair<std::optional<ByteView>, std::optional<ByteView>>;
 
@@ -180,6 +193,10 @@ class Engine {
   /// else at least one.
   virtual Result<std::vector<uint8_t>> read_batches(std::string_view topic, int32_t partition,
                                                     int64_t offset, size_t max_bytes) = 0;
+
+  /// Moves log start offsets, see delete_records.h; an answer for each, in the same order.
+  virtual Result<std::vector<DeletedRecords>> delete_records(
+      std::span<const RecordDeletion> asked) = 0;
 
   // -- observability ----------------------------------------------------------------------------
   virtual std::vector<std::pair<std::string, int64_t>> stats() = 0;

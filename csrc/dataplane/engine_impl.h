@@ -12,6 +12,7 @@
 
 #include "base/thread_annotations.h"
 #include "dataplane/control_queue.h"
+#include "dataplane/delete_records.h"
 #include "dataplane/disk_pool.h"
 #include "dataplane/durable_waiters.h"
 #include "dataplane/engine.h"
@@ -87,6 +88,11 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                                                        int32_t partition) override;
   Result<std::vector<uint8_t>> read_batches(std::string_view topic, int32_t partition,
                                             int64_t offset, size_t max_bytes) override;
+  Result<std::vector<DeletedRecords>> delete_records(
+      std::span<const RecordDeletion> asked) override {
+    BARNABAS_TRY(check_open());
+    return dataplane::delete_records(table_, *store_, asked);
+  }
   std::vector<std::pair<std::string, int64_t>> stats() override;
 
  private:

@@ -94,6 +94,8 @@ Status PartitionStore::begin() {
   log_start_offsets_ =
       or_nothing(directory_->log_start_offsets(), "logs start where their first segments do");
   high_watermarks_ = or_nothing(directory_->high_watermarks(), "what it says of others is lost");
+  cleaned_offsets_ =
+      or_nothing(directory_->cleaned_offsets(), "compacted logs are compacted from their start");
   BARNABAS_ASSIGN(const auto on_disk, directory_->list_partitions());
   MutexLock lock(checkpoint_mutex_);
   left_alone_.insert(on_disk.begin(), on_disk.end());
@@ -107,6 +109,7 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::open_log(const storage::To
   options.clean_shutdown = directory_->was_clean();
   options.recovery_point = checkpointed(recovery_points_, name);
   options.log_start_offset = checkpointed(log_start_offsets_, name);
+  options.cleaned_offset = checkpointed(cleaned_offsets_, name);
   options.topic_id = topic_id;
   options.health = health_;
   const std::string path = path_of(name);
@@ -194,10 +197,11 @@ Status PartitionStore::forget(const std::string& topic, const std::vector<int32_
   for (const int32_t partition : partitions) {
     const storage::TopicPartition name{topic, partition};
     known = known || checkpointed_.contains(name) || recovery_points_.contains(name) ||
-            log_start_offsets_.contains(name);
+            log_start_offsets_.contains(name) || cleaned_offsets_.contains(name);
     recovery_points_.erase(name);
     log_start_offsets_.erase(name);
     left_alone_.erase(name);
+    cleaned_offsets_.erase(name);
   }
   return known ? write_locked(table) : Status();
 }
@@ -211,6 +215,7 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
   storage::OffsetCheckpoint recovery_points;
   storage::OffsetCheckpoint log_starts;
   storage::OffsetCheckpoint high_watermarks;
+  storage::OffsetCheckpoint cleaned;
   const auto partitions = table.partitions();
   for (const auto& partition : partitions) {
     left_alone_.erase({partition->topic().name, partition->index()});
@@ -219,6 +224,7 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
     copy_entry(recovery_points_, name, recovery_points);
     copy_entry(log_start_offsets_, name, log_starts);
     copy_entry(high_watermarks_, name, high_watermarks);
+    copy_entry(cleaned_offsets_, name, cleaned);
   }
   for (const auto& partition : partitions) {
     const storage::TopicPartition name{partition->topic().name, partition->index()};
@@ -227,17 +233,20 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
       // Not opened this time: what was known of it stays.
       copy_entry(recovery_points_, name, recovery_points);
       copy_entry(log_start_offsets_, name, log_starts);
+      copy_entry(cleaned_offsets_, name, cleaned);
       continue;
     }
     if (partition->deleted()) continue;
     recovery_points[name] = log->recovery_point();
     if (log->log_start_offset() > 0) log_starts[name] = log->log_start_offset();
+    if (log->cleaned_offset() > 0) cleaned[name] = log->cleaned_offset();
     high_watermarks[name] = partition->high_watermark();
   }
   for (const auto& [name, offset] : recovery_points) checkpointed_.insert(name);
   BARNABAS_TRY(directory_->write_recovery_points(recovery_points));
   BARNABAS_TRY(directory_->write_log_start_offsets(log_starts));
-  return directory_->write_high_watermarks(high_watermarks);
+  BARNABAS_TRY(directory_->write_high_watermarks(high_watermarks));
+  return directory_->write_cleaned_offsets(cleaned);
 }
 
 Status PartitionStore::close_all(const PartitionTable& table, int threads) {

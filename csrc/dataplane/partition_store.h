@@ -52,7 +52,7 @@ class PartitionStore {
   /// Removes what is due.
   void remove_due() EXCLUDES(mutex_);
 
-  /// Writes recovery points, log starts and high watermarks.
+  /// Writes recovery points, log starts, high watermarks and where logs are compacted up to.
   Status write_checkpoints(const PartitionTable& table) EXCLUDES(checkpoint_mutex_);
   /// Before partitions are made that may have had namesakes: takes what checkpoints say of those
   /// out of the files, or a crash would cut the new logs to the old ones' offsets.
@@ -88,6 +88,7 @@ class PartitionStore {
   storage::OffsetCheckpoint recovery_points_;
   storage::OffsetCheckpoint log_start_offsets_;
   storage::OffsetCheckpoint high_watermarks_;
+  storage::OffsetCheckpoint cleaned_offsets_;
   std::set<storage::TopicPartition> checkpointed_ GUARDED_BY(checkpoint_mutex_);
   // Directories that were there at the start and that nobody has opened: what the files say of them
   // stays, for whoever they belong to.

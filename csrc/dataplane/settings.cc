@@ -1,6 +1,7 @@
 #include "dataplane/settings.h"
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -23,6 +24,12 @@ class SettingReader {
       const T* typed = std::get_if<T>(value);
       if (typed == nullptr) return refuse(key, "has the wrong type");
       field = *typed;
+    } else if constexpr (std::is_same_v<T, double>) {
+      const auto* text = std::get_if<std::string>(value);
+      const char* const end = text == nullptr ? nullptr : text->data() + text->size();
+      if (text == nullptr || std::from_chars(text->data(), end, field).ptr != end) {
+        return refuse(key, "is not a number");
+      }
     } else {
       const int64_t* typed = std::get_if<int64_t>(value);
       if (typed == nullptr) return refuse(key, "is not a whole number");
@@ -114,6 +121,16 @@ void read_compression(SettingReader& reader, storage::LogConfig& config) {
   }
 }
 
+void read_cleaner(SettingReader& reader, CleanerConfig& config) {
+  reader.read("log.cleaner.enable", config.enabled);
+  reader.read("log.cleaner.threads", config.threads);
+  reader.read("log.cleaner.dedupe.buffer.size", config.dedupe_buffer_bytes);
+  reader.read("log.cleaner.io.buffer.load.factor", config.dedupe_load_factor);
+  reader.read("log.cleaner.io.buffer.size", config.io_buffer_bytes);
+  reader.read("log.cleaner.io.max.bytes.per.second", config.io_max_bytes_per_second);
+  reader.read("log.cleaner.backoff.ms", config.backoff_ms);
+}
+
 }  // namespace
 
 Result<EngineConfig> parse_engine_config(const SettingMap& settings) {
@@ -138,6 +155,7 @@ Result<EngineConfig> parse_engine_config(const SettingMap& settings) {
   reader.read("log.retention.check.interval.ms", config.maintenance_interval_ms);
   reader.read("producer.id.expiration.ms", config.producer_id_expiration_ms);
   reader.read("transaction.partition.verification.enable", config.verify_transactions);
+  read_cleaner(reader, config.cleaner);
   if (server.reactor_threads < 1) reader.refuse("num.network.threads", "must be at least 1");
   if (config.disk_threads < 1) reader.refuse("num.io.threads", "must be at least 1");
   if (config.queued_max_requests < 1) reader.refuse("queued.max.requests", "must be at least 1");
@@ -162,6 +180,10 @@ Result<storage::LogConfig> parse_log_config(const SettingMap& settings) {
   reader.read("retention.ms", config.retention_ms);
   reader.read("retention.bytes", config.retention_bytes);
   reader.read("file.delete.delay.ms", config.file_delete_delay_ms);
+  reader.read("delete.retention.ms", config.delete_retention_ms);
+  reader.read("min.compaction.lag.ms", config.min_compaction_lag_ms);
+  reader.read("max.compaction.lag.ms", config.max_compaction_lag_ms);
+  reader.read("min.cleanable.dirty.ratio", config.min_cleanable_dirty_ratio);
   reader.read("max.message.bytes", config.max_message_bytes);
   reader.read("message.timestamp.before.max.ms", config.timestamp_before_max_ms);
   reader.read("message.timestamp.after.max.ms", config.timestamp_after_max_ms);

@@ -22,6 +22,17 @@ namespace barnabas::dataplane {
 using SettingValue = std::variant<int64_t, bool, std::string>;
 using SettingMap = std::map<std::string, SettingValue, std::less<>>;
 
+/// Of compaction; buffers are those of all threads together.
+struct CleanerConfig {
+  bool enabled = true;                             // log.cleaner.enable
+  int threads = 1;                                 // log.cleaner.threads
+  int64_t dedupe_buffer_bytes = 128 << 20;         // log.cleaner.dedupe.buffer.size
+  double dedupe_load_factor = 0.9;                 // log.cleaner.io.buffer.load.factor
+  int32_t io_buffer_bytes = 512 << 10;             // log.cleaner.io.buffer.size
+  double io_max_bytes_per_second = 1.7976931e308;  // log.cleaner.io.max.bytes.per.second
+  int64_t backoff_ms = 15'000;                     // log.cleaner.backoff.ms
+};
+
 /// Broker-level configuration.
 struct EngineConfig {
   net::ServerConfig server;
@@ -35,6 +46,7 @@ struct EngineConfig {
   int64_t maintenance_interval_ms = 300'000;       // log.retention.check.interval.ms
   int64_t producer_id_expiration_ms = 86'400'000;  // producer.id.expiration.ms
   bool verify_transactions = true;                 // transaction.partition.verification.enable
+  CleanerConfig cleaner;
 };
 
 Result<EngineConfig> parse_engine_config(const SettingMap& settings);

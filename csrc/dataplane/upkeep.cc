@@ -19,15 +19,22 @@ constexpr int64_t kAgeRecentTailsMs = 30'000;
 
 Upkeep::Upkeep(const PartitionTable& table, PartitionStore& store, Flusher& flusher, Clock& clock,
                const EngineConfig& config)
-    : table_(table), store_(store), flusher_(flusher), clock_(clock), config_(config) {}
+    : table_(table),
+      store_(store),
+      flusher_(flusher),
+      clock_(clock),
+      cleaner_(table, store, clock, config),
+      config_(config) {}
 
 Upkeep::~Upkeep() { stop(); }
 
 void Upkeep::start() {
   thread_ = std::thread([this] { run(); });
+  cleaner_.start();
 }
 
 void Upkeep::stop() {
+  cleaner_.stop();
   {
     MutexLock lock(mutex_);
     stopping_ = true;
@@ -37,6 +44,7 @@ void Upkeep::stop() {
 }
 
 void Upkeep::set_config(const EngineConfig& config) {
+  cleaner_.set_config(config.cleaner);
   MutexLock lock(mutex_);
   config_ = config;
 }

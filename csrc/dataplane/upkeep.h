@@ -2,6 +2,8 @@
 // (log.flush.offset.checkpoint.interval.ms), retention and rolling
 // (log.retention.check.interval.ms), removal of deleted directories, forgetting what was recent.
 //
+// Compaction, which takes long, has threads of its own, which start and stop with this one.
+//
 // A log that rolled since the last round is flushed, so that what a crash makes the loader read
 // back is about one segment and not all since the start.
 //
@@ -18,6 +20,7 @@
 #include "base/clock.h"
 #include "base/thread_annotations.h"
 #include "dataplane/flusher.h"
+#include "dataplane/log_cleaner.h"
 #include "dataplane/partition_store.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/settings.h"
@@ -53,6 +56,7 @@ class Upkeep {
   PartitionStore& store_;
   Flusher& flusher_;
   Clock& clock_;
+  LogCleaner cleaner_;
   std::thread thread_;
   std::unordered_map<const Partition*, Seen> seen_;  // the upkeep thread's own
 

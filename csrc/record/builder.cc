@@ -36,12 +36,7 @@ void BatchBuilder::append(int64_t timestamp, std::optional<ByteView> key,
 
 void BatchBuilder::append_at(int32_t offset_delta, int64_t timestamp, std::optional<ByteView> key,
                              std::optional<ByteView> value, std::span<const HeaderView> headers) {
-  assert(offset_delta > last_offset_delta_);
-  if (count_ == 0) base_timestamp_ = timestamp;
-  // Wraps like Java's long: a reader adds the delta back the same way.
-  const auto timestamp_delta = static_cast<int64_t>(static_cast<uint64_t>(timestamp) -
-                                                    static_cast<uint64_t>(base_timestamp_));
-
+  const int64_t timestamp_delta = count_in(offset_delta, timestamp);
   size_t body_size = 1 + static_cast<size_t>(uvarint_size(zigzag_encode(timestamp_delta))) +
                      static_cast<size_t>(uvarint_size(zigzag_encode(offset_delta))) +
                      nullable_size(key) + nullable_size(value);
@@ -51,10 +46,7 @@ void BatchBuilder::append_at(int32_t offset_delta, int64_t timestamp, std::optio
     body_size += nullable_size(header.key) + nullable_size(header.value);
   }
 
-  const size_t start = records_.size();
-  const auto length = static_cast<int64_t>(body_size);
-  records_.resize(start + static_cast<size_t>(uvarint_size(zigzag_encode(length))) + body_size);
-  uint8_t* p = write_length(records_.data() + start, length);
+  uint8_t* p = add_record(body_size);
   *p++ = 0;  // attributes
   p = write_uvarint(p, zigzag_encode(timestamp_delta));
   p = write_uvarint(p, zigzag_encode(offset_delta));
@@ -66,10 +58,44 @@ void BatchBuilder::append_at(int32_t offset_delta, int64_t timestamp, std::optio
     p = write_nullable(p, header.value);
   }
   assert(p == records_.data() + records_.size());
+}
 
+void BatchBuilder::append_copy(const RecordView& record, int64_t timestamp) {
+  const int64_t timestamp_delta = count_in(record.offset_delta, timestamp);
+  const int64_t header_count = record.header_count;
+  uint8_t* p = add_record(1 + static_cast<size_t>(uvarint_size(zigzag_encode(timestamp_delta))) +
+                          static_cast<size_t>(uvarint_size(zigzag_encode(record.offset_delta))) +
+                          nullable_size(record.key) + nullable_size(record.value) +
+                          static_cast<size_t>(uvarint_size(zigzag_encode(header_count))) +
+                          record.headers.size());
+  *p++ = 0;  // attributes
+  p = write_uvarint(p, zigzag_encode(timestamp_delta));
+  p = write_uvarint(p, zigzag_encode(record.offset_delta));
+  p = write_nullable(p, record.key);
+  p = write_nullable(p, record.value);
+  p = write_length(p, header_count);
+  std::copy(record.headers.begin(), record.headers.end(), p);
+}
+
+int64_t BatchBuilder::count_in(int32_t offset_delta, int64_t timestamp) {
+  assert(offset_delta > last_offset_delta_);
+  if (count_ == 0) {
+    base_timestamp_ = options_.delete_horizon_ms >= 0 ? options_.delete_horizon_ms : timestamp;
+    max_timestamp_ = timestamp;
+  }
   ++count_;
   last_offset_delta_ = offset_delta;
-  max_timestamp_ = count_ == 1 ? timestamp : std::max(max_timestamp_, timestamp);
+  max_timestamp_ = std::max(max_timestamp_, timestamp);
+  // Wraps like Java's long: a reader adds the delta back the same way.
+  return static_cast<int64_t>(static_cast<uint64_t>(timestamp) -
+                              static_cast<uint64_t>(base_timestamp_));
+}
+
+uint8_t* BatchBuilder::add_record(size_t body_size) {
+  const size_t start = records_.size();
+  const auto length = static_cast<int64_t>(body_size);
+  records_.resize(start + static_cast<size_t>(uvarint_size(zigzag_encode(length))) + body_size);
+  return write_length(records_.data() + start, length);
 }
 
 Result<std::vector<uint8_t>> BatchBuilder::build() {
@@ -92,6 +118,7 @@ Result<std::vector<uint8_t>> BatchBuilder::build() {
   }
   if (options_.transactional) attributes |= attribute::kTransactionalBit;
   if (options_.control) attributes |= attribute::kControlBit;
+  if (options_.delete_horizon_ms >= 0) attributes |= attribute::kDeleteHorizonBit;
 
   uint8_t* const p = batch.data();
   store_be<int64_t>(p + field::kBaseOffset, options_.base_offset);
@@ -99,7 +126,8 @@ Result<std::vector<uint8_t>> BatchBuilder::build() {
   store_be<int32_t>(p + field::kLeaderEpoch, options_.leader_epoch);
   store_be<int8_t>(p + field::kMagicByte, kMagic);
   store_be<int16_t>(p + field::kAttributes, attributes);
-  store_be<int32_t>(p + field::kLastOffsetDelta, last_offset_delta_);
+  store_be<int32_t>(p + field::kLastOffsetDelta,
+                    std::max(options_.last_offset_delta, last_offset_delta_));
   store_be<int64_t>(p + field::kBaseTimestamp, base_timestamp_);
   store_be<int64_t>(p + field::kMaxTimestamp, max_timestamp_);
   store_be<int64_t>(p + field::kProducerId, options_.producer_id);

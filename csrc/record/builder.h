@@ -26,6 +26,9 @@ struct BatchOptions {
   bool control = false;
   int64_t base_offset = 0;
   int32_t leader_epoch = -1;
+  // For compaction: what it leaves of a batch ends where the batch ended.
+  int32_t last_offset_delta = -1;            // -1: the last record's
+  int64_t delete_horizon_ms = kNoTimestamp;  // KIP-534: becomes the base timestamp, and bit 6
 };
 
 class BatchBuilder {
@@ -39,6 +42,9 @@ class BatchBuilder {
   void append_at(int32_t offset_delta, int64_t timestamp, std::optional<ByteView> key,
                  std::optional<ByteView> value, std::span<const HeaderView> headers = {});
 
+  /// Copies a record of another batch, at its offset there.
+  void append_copy(const RecordView& record, int64_t timestamp);
+
   [[nodiscard]] int32_t record_count() const { return count_; }
   /// Upper bound of the encoded size so far, before compression.
   [[nodiscard]] size_t size_bytes() const { return kBatchHeaderSize + records_.size(); }
@@ -48,6 +54,11 @@ class BatchBuilder {
   Result<std::vector<uint8_t>> build();
 
  private:
+  /// Takes note of a record to come; returns its timestamp delta.
+  int64_t count_in(int32_t offset_delta, int64_t timestamp);
+  /// Room for a record's length and body; returns where the body begins.
+  uint8_t* add_record(size_t body_size);
+
   BatchOptions options_;
   std::vector<uint8_t> records_;
   int32_t count_ = 0;

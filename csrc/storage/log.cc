@@ -51,6 +51,7 @@ LogImpl::LogImpl(std::string directory, TopicPartition name, const LogConfig& co
       log_start_offset_(loaded.log_start_offset),
       log_end_offset_(loaded.log_end_offset),
       recovery_point_(loaded.recovery_point),
+      cleaned_offset_(loaded.cleaned_offset),
       active_base_offset_(loaded.segments.back()->base_offset),
       latest_epoch_(loaded.epochs.latest_epoch()),
       first_unstable_offset_(loaded.producers.first_unstable_offset()),

@@ -34,6 +34,8 @@
 namespace barnabas::storage {
 
 class FdCache;
+struct CleanSettings;
+struct CleanStats;
 
 /// What an append did.
 struct AppendInfo {
@@ -89,12 +91,29 @@ struct LogOpenOptions {
   bool clean_shutdown = false;
   int64_t recovery_point = 0;    // from recovery-point-offset-checkpoint
   int64_t log_start_offset = 0;  // from log-start-offset-checkpoint
+  int64_t cleaned_offset = 0;    // from cleaner-offset-checkpoint
   std::optional<Uuid> topic_id;  // written to partition.metadata when absent there
   /// Changes no file: nothing is cut, rebuilt or written; reading ends before the first invalid
   /// batch.
   bool read_only = false;
   /// Of the directory that the log's lies in; null: of this log alone.
   std::shared_ptr<DirectoryHealth> health;
+};
+
+/// What compaction finds in a log whose cleanup.policy has `compact`.
+struct Cleanable {
+  int64_t first_dirty_offset = 0;
+  int64_t end_offset = 0;  // the base of the first segment that may not be cleaned yet
+  uint64_t clean_bytes = 0;
+  uint64_t dirty_bytes = 0;
+  bool overdue = false;  // something is dirty for longer than max.compaction.lag.ms
+
+  [[nodiscard]] double dirty_ratio() const {
+    const auto total = static_cast<double>(clean_bytes + dirty_bytes);
+    return total == 0 ? 0 : static_cast<double>(dirty_bytes) / total;
+  }
+  /// Whether it is worth it, by min.cleanable.dirty.ratio.
+  bool due = false;
 };
 
 class Log {
@@ -186,6 +205,14 @@ class Log {
   /// Rolls when segment.ms is over, forgets expired producers, rebuilds damaged indexes, takes out
   /// of the log what retention allows below `high_watermark`.
   virtual void maintain(int64_t high_watermark) = 0;
+  /// What there is to compact below `stable_offset`, which no open transaction may change.
+  virtual Cleanable cleanable(int64_t stable_offset) = 0;
+  /// Compacts what cleanable() says, as far as the map's memory reaches. One at a time; appends,
+  /// reads and retention go on. kCorruptMessage names file and position: nothing of the segments
+  /// from there on has changed. kRequestTimedOut: told to give up, or the log has changed too much.
+  virtual Result<CleanStats> clean(int64_t stable_offset, const CleanSettings& settings) = 0;
+  /// Everything below is compacted; 0 when nothing is.
+  [[nodiscard]] virtual int64_t cleaned_offset() const = 0;
   /// Unlinks the files of removed segments whose file.delete.delay.ms is over.
   virtual void remove_due_files() = 0;
 };

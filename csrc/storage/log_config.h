@@ -27,6 +27,10 @@ struct LogConfig {
   int64_t timestamp_after_max_ms = 3'600'000;      // message.timestamp.after.max.ms
   bool compact = false;                            // cleanup.policy has `compact`
   bool delete_old = true;                          // cleanup.policy has `delete`
+  int64_t delete_retention_ms = 86'400'000;        // delete.retention.ms
+  int64_t min_compaction_lag_ms = 0;               // min.compaction.lag.ms
+  int64_t max_compaction_lag_ms = INT64_MAX;       // max.compaction.lag.ms
+  double min_cleanable_dirty_ratio = 0.5;          // min.cleanable.dirty.ratio
   bool recompress = false;                         // compression.type is not `producer`
   record::Codec codec = record::Codec::kNone;      // compression.type when recompress
   int codec_level = INT32_MIN;                     // compression.<codec>.level

@@ -25,6 +25,7 @@ constexpr std::string_view kCleanShutdownName = ".kafka_cleanshutdown";
 constexpr std::string_view kRecoveryPointName = "recovery-point-offset-checkpoint";
 constexpr std::string_view kLogStartName = "log-start-offset-checkpoint";
 constexpr std::string_view kHighWatermarkName = "replication-offset-checkpoint";
+constexpr std::string_view kCleanedName = "cleaner-offset-checkpoint";
 // As Kafka writes it when it knows no broker epoch.
 constexpr std::string_view kCleanShutdownContent = R"({"version":0,"brokerEpoch":-1})";
 // What may be in a directory that is still to be made ours: an empty file system's root, our lock,
@@ -233,6 +234,9 @@ Result<OffsetCheckpoint> LogDir::log_start_offsets() const {
 Result<OffsetCheckpoint> LogDir::high_watermarks() const {
   return read_offset_checkpoint(state_->file(kHighWatermarkName));
 }
+Result<OffsetCheckpoint> LogDir::cleaned_offsets() const {
+  return read_offset_checkpoint(state_->file(kCleanedName));
+}
 Status LogDir::write_recovery_points(const OffsetCheckpoint& offsets) {
   return state_->write(kRecoveryPointName, offsets);
 }
@@ -241,6 +245,9 @@ Status LogDir::write_log_start_offsets(const OffsetCheckpoint& offsets) {
 }
 Status LogDir::write_high_watermarks(const OffsetCheckpoint& offsets) {
   return state_->write(kHighWatermarkName, offsets);
+}
+Status LogDir::write_cleaned_offsets(const OffsetCheckpoint& offsets) {
+  return state_->write(kCleanedName, offsets);
 }
 
 Status LogDir::mark_in_use() {

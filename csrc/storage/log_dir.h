@@ -2,7 +2,8 @@
 //
 // Files (Kafka's own): .lock, meta.properties (version=1, cluster.id, node.id, directory.id),
 // .kafka_cleanshutdown, recovery-point-offset-checkpoint, log-start-offset-checkpoint,
-// replication-offset-checkpoint. Every rewrite goes through a temporary file, fsync and rename.
+// replication-offset-checkpoint, cleaner-offset-checkpoint. Every rewrite goes through a temporary
+// file, fsync and rename.
 //
 // Thread-safety: safe from every thread after open().
 #pragma once
@@ -50,9 +51,12 @@ class LogDir {
   [[nodiscard]] Result<OffsetCheckpoint> recovery_points() const;
   [[nodiscard]] Result<OffsetCheckpoint> log_start_offsets() const;
   [[nodiscard]] Result<OffsetCheckpoint> high_watermarks() const;
+  /// Up to where logs are compacted.
+  [[nodiscard]] Result<OffsetCheckpoint> cleaned_offsets() const;
   Status write_recovery_points(const OffsetCheckpoint& offsets);
   Status write_log_start_offsets(const OffsetCheckpoint& offsets);
   Status write_high_watermarks(const OffsetCheckpoint& offsets);
+  Status write_cleaned_offsets(const OffsetCheckpoint& offsets);
   /// Removes .kafka_cleanshutdown. To be called before a log is opened or made.
   Status mark_in_use();
   /// Writes .kafka_cleanshutdown. REQUIRES: every log is closed, every checkpoint written.

@@ -1,8 +1,9 @@
 // The one implementation of Log. Spread over log.cc (opening, appending), log_roll.cc, log_read.cc,
-// log_time.cc, log_transactions.cc, log_flush.cc and log_upkeep.cc (truncation, deletion,
-// retention).
+// log_time.cc, log_transactions.cc, log_flush.cc, log_upkeep.cc (truncation, deletion, retention)
+// and log_clean.cc (compaction).
 //
 // Locks, in the order they are taken:
+//   clean_mutex_   one compaction at a time; held for all of it
 //   flush_mutex_   one flush at a time; held across fdatasync, so only disk threads wait for it.
 //                  Who takes segments out of the log holds it too: a flush must not lose its files
 //   write_mutex_   one writer at a time; held across the pwrite of an append and across changes of
@@ -24,6 +25,7 @@
 #include <vector>
 
 #include "base/thread_annotations.h"
+#include "storage/cleaner.h"
 #include "storage/leader_epoch_cache.h"
 #include "storage/log.h"
 #include "storage/log_loader.h"
@@ -84,6 +86,9 @@ class LogImpl final : public Log {
   void set_config(const LogConfig& config) override;
   void maintain(int64_t high_watermark) override;
   void remove_due_files() override;
+  Cleanable cleanable(int64_t stable_offset) override;
+  Result<CleanStats> clean(int64_t stable_offset, const CleanSettings& settings) override;
+  [[nodiscard]] int64_t cleaned_offset() const override { return cleaned_offset_.load(); }
 
  private:
   using SegmentPtr = std::shared_ptr<Segment>;
@@ -166,8 +171,11 @@ class LogImpl final : public Log {
   void remove_old_segments(int64_t high_watermark) REQUIRES(flush_mutex_, write_mutex_);
   /// How many segments retention takes, the active one included.
   [[nodiscard]] size_t count_expired(int64_t high_watermark, int64_t now_ms) const REQUIRES(mutex_);
+  /// Of segments whose records have no timestamps, retention takes the file's.
+  void note_modification_times() EXCLUDES(mutex_);
   void roll_when_due(int64_t high_watermark) REQUIRES(write_mutex_);
-  /// How old the active segment may get: segment.ms less the segment's share of segment.jitter.ms.
+  /// How old the active segment may get: segment.ms (max.compaction.lag.ms) less the segment's
+  /// share of segment.jitter.ms.
   [[nodiscard]] int64_t roll_after_ms(const Segment& active) const REQUIRES(mutex_);
   void rebuild_damaged_indexes() EXCLUDES(flush_mutex_, write_mutex_);
 
@@ -194,6 +202,9 @@ class LogImpl final : public Log {
   [[nodiscard]] ReadPlan plan_read(const SegmentPtr& segment, int64_t offset,
                                    int64_t end_offset) const REQUIRES(mutex_);
   Result<std::optional<BatchPosition>> find(const Lookup& lookup) EXCLUDES(mutex_);
+  /// The first batch of the plan's range; the plan becomes that of the segment it is in.
+  Result<std::optional<BatchPosition>> find_start(ReadPlan& plan, int64_t end_offset,
+                                                  uint64_t version) EXCLUDES(mutex_);
   Result<ReadSlice> try_read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
                              bool at_least_one);
   /// The result of a look-up that saw no change of shape. A truncation or deletion meanwhile starts
@@ -211,6 +222,18 @@ class LogImpl final : public Log {
   Result<std::optional<TimestampOffset>> find_in_segment(const SegmentPtr& segment,
                                                          int64_t timestamp, int64_t from_offset);
 
+  // -- compaction (log_clean.cc)
+  [[nodiscard]] Cleanable find_cleanable(int64_t stable_offset) const REQUIRES(mutex_);
+  [[nodiscard]] CleanTask plan_clean(const Cleanable& found) const REQUIRES(mutex_);
+  Result<UniqueFd> open_own_directory() EXCLUDES(mutex_);
+  /// kRequestTimedOut when the segments are not in the log any more, as they were.
+  Status swap_in(std::span<const CleanerSegment> sources, const CleanedSegment& cleaned,
+                 const std::function<void(CleanStep)>& on_step) EXCLUDES(mutex_);
+  [[nodiscard]] bool still_there(std::span<const CleanerSegment> sources, size_t& first) const
+      REQUIRES(mutex_);
+  /// Renames to `.deleted`, to be unlinked when due.
+  void doom(const std::string& path, int64_t due_ms) REQUIRES(write_mutex_);
+
   const std::string directory_at_open_;
   const TopicPartition name_;
   const Uuid topic_id_;
@@ -220,7 +243,8 @@ class LogImpl final : public Log {
   FdCache& fds_;
   Clock& clock_;
 
-  Mutex flush_mutex_;
+  Mutex clean_mutex_;
+  Mutex flush_mutex_ ACQUIRED_AFTER(clean_mutex_);
   Mutex write_mutex_ ACQUIRED_AFTER(flush_mutex_);
   mutable Mutex mutex_ ACQUIRED_AFTER(write_mutex_);
 
@@ -228,6 +252,7 @@ class LogImpl final : public Log {
   std::atomic<int64_t> log_start_offset_;
   std::atomic<int64_t> log_end_offset_;
   std::atomic<int64_t> recovery_point_;
+  std::atomic<int64_t> cleaned_offset_;
   std::atomic<int64_t> active_base_offset_;
   std::atomic<int32_t> latest_epoch_;
   std::atomic<int64_t> first_unstable_offset_;

@@ -109,6 +109,9 @@ Result<LoadedLog> LogLoader::load() {
       options_.clean_shutdown && all_trusted
           ? log_.log_end_offset
           : std::clamp(options_.recovery_point, log_.log_start_offset, log_.log_end_offset);
+  // One that does not fit the log is of another one: all is dirty then.
+  log_.cleaned_offset =
+      options_.cleaned_offset <= log_.log_end_offset ? options_.cleaned_offset : 0;
   log_.producers.remove_expired(clock_.wall_ms(), config_.producer_id_expiration_ms);
   BARNABAS_TRY(drop_snapshots());
   log_.report.log_end_offset = log_.log_end_offset;

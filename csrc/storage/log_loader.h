@@ -28,6 +28,7 @@ struct LoadedLog {
   int64_t log_start_offset = 0;
   int64_t log_end_offset = 0;
   int64_t recovery_point = 0;
+  int64_t cleaned_offset = 0;
   LeaderEpochCache epochs;
   bool epochs_changed = false;  // the file has to be written
   ProducerState producers;

@@ -92,6 +92,35 @@ LogImpl::ReadPlan LogImpl::plan_read(const SegmentPtr& segment, int64_t offset,
   return plan;
 }
 
+Result<std::optional<BatchPosition>> LogImpl::find_start(ReadPlan& plan, int64_t end_offset,
+                                                         uint64_t version) {
+  const auto is_empty = [](const BatchPosition& batch) {
+    return batch.bytes == record::kBatchHeaderSize;
+  };
+  std::optional<std::pair<ReadPlan, BatchPosition>> empty;
+  while (true) {
+    BARNABAS_ASSIGN(const auto start, find(plan.first));
+    if (start && !is_empty(*start) && (!empty || start->last_offset < end_offset)) return start;
+    // Compaction leaves batches without records, and may leave a segment without offsets at its
+    // end: then they go on in the next one. A reader that gets nothing but empty batches may take
+    // it for a record that is too large (librdkafka does), so it gets them only if nothing follows.
+    if (start && !empty) empty.emplace(plan, *start);
+    const int64_t offset = start ? start->last_offset + 1 : plan.first.offset;
+    MutexLock lock(mutex_);
+    const SegmentPtr next = start && offset < plan.first.next_offset
+                                ? plan.first.segment
+                                : segment_after(*plan.first.segment);
+    if (next && offset < end_offset && next->base_offset < end_offset &&
+        shape_version_ == version) {
+      plan = plan_read(next, offset, end_offset);
+      continue;
+    }
+    if (!empty) return std::optional<BatchPosition>();
+    plan = std::move(empty->first);
+    return std::optional(empty->second);
+  }
+}
+
 Result<ReadSlice> LogImpl::try_read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
                                     bool at_least_one) {
   ReadPlan plan;
@@ -114,16 +143,8 @@ Result<ReadSlice> LogImpl::try_read(int64_t offset, uint64_t max_bytes, int64_t 
     if (offset >= end_offset) return slice;
     plan = plan_read(segment, offset, end_offset);
   }
-  std::optional<BatchPosition> start;
-  while (true) {
-    BARNABAS_ASSIGN(start, find(plan.first));
-    if (start) break;
-    // Compaction may leave a segment without offsets at its end: they go on in the next one.
-    MutexLock lock(mutex_);
-    const SegmentPtr next = segment_after(*plan.first.segment);
-    if (!next || next->base_offset >= end_offset || shape_version_ != version) return slice;
-    plan = plan_read(next, offset, end_offset);
-  }
+  BARNABAS_ASSIGN(const auto start, find_start(plan, end_offset, version));
+  if (!start) return slice;
   uint64_t end = plan.first.size;
   if (plan.last) {
     BARNABAS_ASSIGN(const auto behind, find(*plan.last));

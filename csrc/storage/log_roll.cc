@@ -36,7 +36,7 @@ Status LogImpl::roll_segment() {
   // Whatever has this name is left over from a crash: nothing at or above the log end is valid.
   fds_.forget(path);
   BARNABAS_ASSIGN(const UniqueFd created, open_file(path, O_RDWR | O_CREAT | O_TRUNC));
-  ::unlink(transactions_path.c_str());
+  BARNABAS_TRY(remove_file(transactions_path));
   persist_transactions();
   PendingIndex offsets;
   PendingIndex times;

@@ -55,6 +55,7 @@ Status LogImpl::truncate_to(int64_t offset) {
     holder->next_offset = end_offset;
     log_end_offset_.store(end_offset);
     recovery_point_.store(std::min(recovery_point_.load(), end_offset));
+    cleaned_offset_.store(std::min(cleaned_offset_.load(), end_offset));
     epochs_changed_ |= epochs_.truncate_from_end(end_offset);
     latest_epoch_.store(epochs_.latest_epoch());
   }
@@ -194,16 +195,22 @@ void LogImpl::remove_segments(const std::vector<SegmentPtr>& doomed) {
   for (const SegmentPtr& segment : doomed) {
     for (const std::string_view file_suffix : kSegmentSuffixes) {
       const std::string path = log_file_path(directory, segment->base_offset, file_suffix);
-      std::string gone = path + std::string(suffix::kDeleted);
-      fds_.forget(path);
-      if (const Status renamed = rename_file(path, gone); renamed.ok()) {
-        doomed_.push_back({std::move(gone), due_ms});
-        next_due_ms_.store(doomed_.front().due_ms);
-      } else if (renamed.error().sys_errno != ENOENT) {
-        log(LogLevel::kWarning, "storage", renamed.error().message);
-      }
+      doom(path, due_ms);
     }
   }
+}
+
+void LogImpl::doom(const std::string& path, int64_t due_ms) {
+  std::string gone = path + std::string(suffix::kDeleted);
+  const Status renamed = rename_file(path, gone);
+  if (!renamed.ok() && renamed.error().sys_errno != ENOENT) {
+    log(LogLevel::kWarning, "storage", renamed.error().message);
+  }
+  // Only now: a descriptor that was opened by the name until then must not be found by it.
+  fds_.forget(path);
+  if (!renamed.ok()) return;
+  doomed_.push_back({std::move(gone), due_ms});
+  next_due_ms_.store(doomed_.front().due_ms);
 }
 
 Status LogImpl::mark_deleted() {
@@ -248,8 +255,26 @@ void LogImpl::maintain(int64_t high_watermark) {
     if (!check_writable().ok()) return;
     producers_.remove_expired(clock_.wall_ms(), config_.producer_id_expiration_ms);
   }
+  note_modification_times();
   roll_when_due(high_watermark);
   remove_old_segments(high_watermark);
+}
+
+void LogImpl::note_modification_times() {
+  std::vector<std::pair<SegmentPtr, std::string>> without_timestamps;
+  {
+    MutexLock lock(mutex_);
+    for (const SegmentPtr& segment : segments_) {
+      if (segment->size == 0 || segment->max_timestamp.timestamp >= 0) continue;
+      without_timestamps.emplace_back(segment, path_of(*segment, suffix::kLog));
+    }
+  }
+  for (const auto& [segment, path] : without_timestamps) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0) continue;
+    MutexLock lock(mutex_);
+    segment->modified_ms = int64_t{info.st_mtim.tv_sec} * 1000 + info.st_mtim.tv_nsec / 1'000'000;
+  }
 }
 
 void LogImpl::roll_when_due(int64_t high_watermark) {
@@ -272,9 +297,12 @@ void LogImpl::roll_when_due(int64_t high_watermark) {
 }
 
 int64_t LogImpl::roll_after_ms(const Segment& active) const {
-  const auto jitter_ms =
-      static_cast<double>(std::min(config_.segment_jitter_ms, config_.segment_ms));
-  return config_.segment_ms - static_cast<int64_t>(active.jitter_share * jitter_ms);
+  // Only closed segments are compacted.
+  const int64_t segment_ms = config_.compact && config_.max_compaction_lag_ms > 0
+                                 ? std::min(config_.segment_ms, config_.max_compaction_lag_ms)
+                                 : config_.segment_ms;
+  const auto jitter_ms = static_cast<double>(std::min(config_.segment_jitter_ms, segment_ms));
+  return segment_ms - static_cast<int64_t>(active.jitter_share * jitter_ms);
 }
 
 void LogImpl::remove_due_files() {
@@ -309,11 +337,13 @@ size_t LogImpl::count_expired(int64_t high_watermark, int64_t now_ms) const {
   while (count < segments_.size() && segments_[count]->next_offset <= high_watermark) {
     const Segment& oldest = *segments_[count];
     if (count + 1 == segments_.size() && oldest.size == 0) break;
-    const bool too_old = config_.retention_ms >= 0 && oldest.max_timestamp.timestamp >= 0 &&
-                         now_ms - oldest.max_timestamp.timestamp > config_.retention_ms;
+    const int64_t newest_ms =
+        oldest.max_timestamp.timestamp >= 0 ? oldest.max_timestamp.timestamp : oldest.modified_ms;
+    const bool too_old =
+        config_.retention_ms >= 0 && newest_ms > 0 && now_ms - newest_ms > config_.retention_ms;
     const bool too_much = excess >= oldest.size && excess > 0;
     if (!too_old && !too_much) break;
-    if (too_much) excess -= oldest.size;
+    excess -= std::min(excess, oldest.size);
     ++count;
   }
   return count;

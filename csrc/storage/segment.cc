@@ -87,8 +87,7 @@ Status persist_indexes(Segment& segment, const std::string& directory) {
 
 Status persist_transaction_index(TransactionIndex& index, const std::string& path) {
   if (index.entries.count() == 0) {
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
-    return {};
+    return remove_file(path);
   }
   const auto pending = pending_entries(index.entries, path);
   BARNABAS_TRY(write_pending(pending));

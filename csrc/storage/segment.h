@@ -30,6 +30,7 @@ struct Segment {
   OffsetTimestamp max_timestamp;                   // offset: last of the first batch that has it
   int64_t first_timestamp = record::kNoTimestamp;  // the first batch's largest
   int64_t created_ms = 0;                          // wall clock, when it was made or loaded
+  int64_t modified_ms = 0;  // wall clock; known where no record has a timestamp, for retention
   uint64_t bytes_since_index_entry = 0;
   bool index_damaged = false;          // a lookup went wrong: maintain() rebuilds it
   bool transactions_damaged = false;   // the same of the transaction index

@@ -174,6 +174,10 @@ class Core:
     def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:
         """Whole batches from the one holding `offset` on, up to the high watermark; b"" at the end.
         At least one batch when there is one."""
+    def delete_records(self, deletions: Sequence[tuple[str, int, int]]) -> list[tuple[int, int]]:
+        """deletions: (topic, partition, offset before which records go; -1: the high watermark).
+        Answers, in the same order: (Kafka's error code, the new log start offset or -1). The new
+        log starts are on disk at return: may wait for one."""
     # -- observability
     def stats(self) -> dict[str, int]: ...
 
@@ -192,6 +196,8 @@ class Log:
     def truncate(self, offset: int) -> None: ...
     def flush(self) -> int: ...
     def roll(self) -> None: ...
+    def compact(self, dedupe_buffer_bytes: int) -> tuple[int, int, int]:
+        """(offset up to which the log is compacted now, records read, records kept)."""
     def close(self) -> None: ...
     @property
     def log_start_offset(self) -> int: ...

@@ -103,6 +103,17 @@ class Log:
         """Starts a new segment."""
         self._core.roll()
 
+    def compact(self, *, dedupe_buffer_bytes: int = 128 << 20) -> int:
+        """Keeps of each key the last record alone, in the segments that are not written to any
+        more; offsets stay as they are. Returns the offset up to which the log is compacted: what
+        fits into the memory for keys, 24 bytes each.
+
+        Needs `cleanup.policy` with `compact` in `config`; otherwise nothing happens. Tombstones
+        (records without a value) go with the first compaction after `delete.retention.ms`.
+        """
+        end_offset, _, _ = self._core.compact(dedupe_buffer_bytes)
+        return end_offset
+
     def truncate(self, offset: int) -> None:
         """Removes the batch that holds `offset`, and all that follow."""
         if offset < 0:

@@ -68,6 +68,26 @@ def test_partitions_are_added_and_the_configuration_changed(cli: Cli) -> None:
     assert "nothing to alter" in cli.fails("topic", "alter", topic)
 
 
+@pytest.mark.oracle
+def test_old_records_are_deleted(cli: Cli) -> None:
+    topic = cli.new_topic(2, "--config", "message.timestamp.type=CreateTime")
+    for number in range(3):
+        cli.ok("produce", topic, "--partition", "1", stdin=f"v{number}\n".encode())
+    run = cli.ok("topic", "delete-records", topic, "-p", "1", "--before-offset", "2")
+    assert run.rows == [[topic, "1", "2"]]
+    rows = cli.ok("topic", "describe", topic).rows
+    assert [row[-2:] for row in rows] == [["0", "0"], ["2", "3"]]
+    refused = cli.fails("topic", "delete-records", topic, "-p", "1", "--before-offset", "4")
+    assert f"cannot delete records of topic {topic}, partition 1" in refused
+    (everything, _) = cli.ok("topic", "delete-records", topic, "--all", "--json").objects
+    assert everything == {"topic": topic, "partition": 0, "start": 0}
+    assert cli.ok("topic", "describe", topic).rows[1][-2:] == ["3", "3"]
+    now = ("--before-datetime", "2000-01-01T00:00:00Z")
+    assert cli.ok("topic", "delete-records", topic, *now).rows[1] == [topic, "1", "3"]
+    assert "no partition 2" in cli.fails("topic", "delete-records", topic, "-p", "2", "--all")
+    assert "there is no topic" in cli.fails("topic", "delete-records", "missing", "--all")
+
+
 @pytest.mark.parametrize("setting", ["no.such.key=1", "retention.ms=soon"])
 def test_a_bad_configuration_is_named(cli: Cli, setting: str) -> None:
     assert setting.partition("=")[0] in cli.fails("topic", "create", "t-bad", "--config", setting)

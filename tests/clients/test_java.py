@@ -32,6 +32,7 @@ from peers.java import (
     CONSOLE_PRODUCER,
     CONSUMER_GROUP_COMMAND,
     CONSUMER_PERFORMANCE,
+    DELETE_RECORDS_COMMAND,
     GET_OFFSET_SHELL,
     LOG_DIRS_COMMAND,
     PLAIN_CLIENT,
@@ -318,6 +319,20 @@ class TestJavaTools(ClientContract):
         self._run(TOPIC_COMMAND, where, "--delete", f"--topic={made}")
         assert made not in self._run(TOPIC_COMMAND, where, "--list").split()
 
+    def test_delete_records_command_moves_the_start(self, server: Server, tmp_path: Path) -> None:
+        topic = create_topic(server.bootstrap)
+        self.client.produce(server.bootstrap, topic, self.client.records(), "none")
+        where = f"--bootstrap-server={server.bootstrap}"
+        offsets = tmp_path / "offsets.json"
+        asked = {"partitions": [{"topic": topic, "partition": 0, "offset": 3}], "version": 1}
+        offsets.write_text(json.dumps(asked))
+        said = self._run(DELETE_RECORDS_COMMAND, where, f"--offset-json-file={offsets}")
+        assert f"partition: {topic}-0\tlow_watermark: 3" in said
+        earliest = (where, f"--topic={topic}", "--time=-2")
+        assert self._run(GET_OFFSET_SHELL, *earliest).split() == [f"{topic}:0:3"]
+        left = len(self.client.records()) - 3
+        assert len(self.client.consume(server.bootstrap, topic, left)) == left
+
     def test_consumer_group_command_describes_resets_and_deletes(self, server: Server) -> None:
         topic = create_topic(server.bootstrap)
         group = f"g-{topic}"
@@ -349,6 +364,7 @@ class TestJavaTools(ClientContract):
         )
         consumed = self._run(
             CONSUMER_PERFORMANCE,
+    DELETE_RECORDS_COMMAND,
             f"--bootstrap-server={server.bootstrap}",
             f"--topic={topic}",
             f"--num-records={count}",

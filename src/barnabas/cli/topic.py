@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from barnabas.cli import topic_records
 from barnabas.cli.admin import (
     Partition,
     alter_config,
@@ -51,6 +52,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     _add_describe(commands)
     _add_alter(commands)
     _add_delete(commands)
+    topic_records.add_parser(commands)
 
 
 def _add_create(commands: "argparse._SubParsersAction[Any]") -> None:

@@ -217,6 +217,9 @@ def check_broker_values(config: BrokerConfig) -> None:
         raise ConfigError("log.roll.ms must be greater than or equal to 1")
     if isinstance(jitter_ms, int) and jitter_ms < 0:
         raise ConfigError("log.roll.jitter.ms must be greater than or equal to 0")
+    threads = config.integer("log.cleaner.threads")
+    if threads > 0 and config.integer("log.cleaner.dedupe.buffer.size") // threads <= 1 << 20:
+        raise ConfigError("log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.")
     if config.get("max.connections.per.ip") == 0:
         # There are no overrides here: nobody could connect any more, not even to undo it.
         raise ConfigError(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from barnabas.config.cleaner_keys import CLEANER_KEYS
 from barnabas.config.keys import (
     INT32_MAX,
     INT64_MAX,
@@ -508,7 +509,7 @@ _LOG = (
 
 BROKER_KEYS: Final[Mapping[str, Key]] = {
     key.name: key
-    for keys in (_IDENTITY, _NETWORK, _TOPICS, _GROUPS, _LOG, TOPIC_DEFAULT_KEYS)
+    for keys in (_IDENTITY, _NETWORK, _TOPICS, _GROUPS, _LOG, CLEANER_KEYS, TOPIC_DEFAULT_KEYS)
     for key in keys
 }
 

@@ -110,13 +110,6 @@ _NAMES = """
     kafka.metrics.polling.interval.secs
     kafka.metrics.reporters
     leader.imbalance.check.interval.seconds
-    log.cleaner.backoff.ms
-    log.cleaner.dedupe.buffer.size
-    log.cleaner.enable
-    log.cleaner.io.buffer.load.factor
-    log.cleaner.io.buffer.size
-    log.cleaner.io.max.bytes.per.second
-    log.cleaner.threads
     log.dir.failure.timeout.ms
     log.flush.start.offset.checkpoint.interval.ms
     log.initial.task.delay.ms

@@ -105,7 +105,6 @@ _KEYS = (
         "How long compaction keeps tombstones.",
         "log.cleaner.delete.retention.ms",
         check=at_least(0),
-        used=False,
     ),
     _key(
         "file.delete.delay.ms",
@@ -189,7 +188,6 @@ _KEYS = (
         "The longest time a record stays out of compaction.",
         "log.cleaner.max.compaction.lag.ms",
         check=at_least(1),
-        used=False,
     ),
     _key(
         "max.message.bytes",
@@ -230,7 +228,6 @@ _KEYS = (
         "The share of a log that is uncompacted before compaction starts.",
         "log.cleaner.min.cleanable.ratio",
         check=between(0, 1),
-        used=False,
     ),
     _key(
         "min.compaction.lag.ms",
@@ -239,7 +236,6 @@ _KEYS = (
         "The shortest time a record stays out of compaction.",
         "log.cleaner.min.compaction.lag.ms",
         check=at_least(0),
-        used=False,
     ),
     _key(
         "min.insync.replicas",

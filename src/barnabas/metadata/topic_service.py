@@ -17,7 +17,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.config.broker_config import BrokerConfig
 from barnabas.errors import KafkaError
-from barnabas.metadata.catalog import Catalog, is_internal
+from barnabas.metadata.catalog import Catalog
 from barnabas.metadata.records import Tombstone, TopicRecord
 from barnabas.metadata.store import ABSENT, Delete, MetadataStore, Put, StoreError
 from barnabas.metadata.topic_plans import MorePartitions, NewTopic, TopicPlanner
@@ -159,16 +159,7 @@ class TopicService:
             else:
                 self._catalog.put(topic)
                 logger.info("created topic %s, %d partitions", topic.name, len(topic.partitions))
-                self._warn_of_compaction(topic)
         return failures
-
-    def _warn_of_compaction(self, topic: TopicRecord) -> None:
-        policy = self._config.topic_value("cleanup.policy", topic.config)
-        if isinstance(policy, tuple) and "compact" in policy and not is_internal(topic.name):
-            logger.warning(
-                "topic %s is to be compacted, which Barnabas cannot do yet: it keeps every record",
-                topic.name,
-            )
 
     async def _take_back(self, topic: TopicRecord) -> None:
         """Forgets a topic whose logs could not be made."""
@@ -300,7 +291,6 @@ class TopicService:
                 self._core.set_topic_config, name, self._config.core_topic_config(changed.config)
             )
             logger.info("topic %s now has the configuration %s", name, dict(changed.config))
-            self._warn_of_compaction(changed)
 
     async def apply_broker_config(self) -> None:
         """Tells the core what is in force after a change of the broker's configuration."""

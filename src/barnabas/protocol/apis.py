@@ -43,6 +43,7 @@ APIS: Final = (
     Api(18, "ApiVersions", 0, 4, "barnabas.handlers.api_versions"),
     Api(19, "CreateTopics", 2, 7, "barnabas.handlers.create_topics"),
     Api(20, "DeleteTopics", 1, 6, "barnabas.handlers.delete_topics"),
+    Api(21, "DeleteRecords", 0, 2, "barnabas.handlers.delete_records"),
     Api(22, "InitProducerId", 0, 5, "barnabas.handlers.init_producer_id"),
     Api(23, "OffsetForLeaderEpoch", 2, 4, "barnabas.handlers.offset_for_leader_epoch"),
     Api(24, "AddPartitionsToTxn", 0, 5, "barnabas.handlers.add_partitions_to_txn"),

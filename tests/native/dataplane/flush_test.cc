@@ -10,6 +10,7 @@
 #include "dataplane/delayed_produce.h"
 #include "dataplane/flusher.h"
 #include "dataplane/partition.h"
+#include "storage/cleaner.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -90,6 +91,11 @@ class GatedLog final : public storage::Log {
   void set_config(const storage::LogConfig&) override {}
   void maintain(int64_t) override {}
   void remove_due_files() override {}
+  storage::Cleanable cleanable(int64_t) override { return {}; }
+  Result<storage::CleanStats> clean(int64_t, const storage::CleanSettings&) override {
+    return storage::CleanStats{};
+  }
+  [[nodiscard]] int64_t cleaned_offset() const override { return 0; }
   void begin_leader_epoch(int32_t) override {}
 
  private:

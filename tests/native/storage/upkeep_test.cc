@@ -327,6 +327,36 @@ TEST_F(UpkeepTest, RetentionKeepsAtLeastTheBytesAskedFor) {
   EXPECT_GE(log->size_bytes(), 1500u);
 }
 
+TEST_F(UpkeepTest, RecordsWithoutTimestampsAreAsOldAsTheirFile) {
+  config.retention_ms = 60'000;
+  open();
+  append({.timestamp = record::kNoTimestamp});
+  ASSERT_TRUE(log->roll().ok());
+  append();
+  // The file's time is the system's, which is years ahead of the test's clock.
+  log->maintain(2);
+  EXPECT_EQ(log->log_start_offset(), 0);
+  fs::last_write_time(log_file(0) + ".log",
+                      fs::file_time_type::clock::now() - std::chrono::hours(24 * 365 * 30));
+  log->maintain(2);
+  EXPECT_EQ(log->log_start_offset(), 1);
+}
+
+TEST_F(UpkeepTest, WhatGoesByAgeCountsForTheSizeToo) {
+  config.segment_bytes = 700;
+  config.retention_ms = 1000;
+  open();
+  append({.value_bytes = 500, .timestamp = kNow - 5000});
+  for (int i = 0; i < 3; ++i) append({.value_bytes = 250});
+  ASSERT_EQ(log->segment_count(), 3u);
+  // Without the oldest the rest is small enough, though the second would fit the excess of before.
+  config.retention_bytes = static_cast<int64_t>(log->size_bytes()) - 350;
+  log->set_config(config);
+  ASSERT_TRUE(log->roll().ok());
+  log->maintain(4);
+  EXPECT_EQ(log->log_start_offset(), 1);
+}
+
 TEST_F(UpkeepTest, AFlushIsAskedForByMessagesAndByTime) {
   config.flush_messages = 3;
   config.flush_ms = 1000;

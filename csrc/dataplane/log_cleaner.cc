@@ -1,0 +1,118 @@
+#include "dataplane/log_cleaner.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/logger.h"
+#include "storage/cleaner.h"
+
+namespace barnabas::dataplane {
+
+LogCleaner::LogCleaner(const PartitionTable& table, PartitionStore& store, Clock& clock,
+                       const EngineConfig& config)
+    : table_(table),
+      store_(store),
+      threads_wanted_(config.cleaner.enabled ? config.cleaner.threads : 0),
+      rate_(config.cleaner.io_max_bytes_per_second, clock),
+      config_(config.cleaner) {}
+
+LogCleaner::~LogCleaner() { stop(); }
+
+void LogCleaner::start() {
+  for (int i = 0; i < threads_wanted_; ++i) threads_.emplace_back([this] { run(); });
+}
+
+void LogCleaner::stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  rate_.stop();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void LogCleaner::set_config(const CleanerConfig& config) {
+  rate_.set_limit(config.io_max_bytes_per_second);
+  MutexLock lock(mutex_);
+  config_ = config;
+  changed_.notify_all();
+}
+
+void LogCleaner::run() {
+  pthread_setname_np(pthread_self(), "bnb-cleaner");
+  while (true) {
+    const PartitionPtr filthiest = take_filthiest();
+    const bool cleaned = filthiest != nullptr && clean(filthiest);
+    MutexLock lock(mutex_);
+    in_progress_.erase(filthiest);
+    if (!cleaned && !stopping_) {
+      changed_.wait_for(mutex_, std::chrono::milliseconds(config_.backoff_ms));
+    }
+    if (stopping_) return;
+  }
+}
+
+LogCleaner::PartitionPtr LogCleaner::take_filthiest() {
+  const auto partitions = table_.partitions();
+  MutexLock lock(mutex_);
+  PartitionPtr filthiest;
+  double largest_ratio = -1;
+  for (const PartitionPtr& partition : partitions) {
+    if (partition->availability() != ErrorCode::kNone) continue;
+    if (in_progress_.contains(partition) || uncleanable_.contains(partition)) continue;
+    const auto found = partition->log()->cleanable(partition->last_stable_offset());
+    if (!found.due || found.dirty_ratio() <= largest_ratio) continue;
+    filthiest = partition;
+    largest_ratio = found.dirty_ratio();
+  }
+  if (filthiest != nullptr) in_progress_.insert(filthiest);
+  return filthiest;
+}
+
+bool LogCleaner::clean(const PartitionPtr& partition) {
+  storage::CleanSettings settings;
+  {
+    MutexLock lock(mutex_);
+    const auto threads = static_cast<size_t>(std::max(threads_wanted_, 1));
+    settings.dedupe_buffer_bytes = static_cast<size_t>(config_.dedupe_buffer_bytes) / threads;
+    settings.dedupe_load_factor = config_.dedupe_load_factor;
+    settings.io_buffer_bytes = static_cast<size_t>(config_.io_buffer_bytes) / threads / 2;
+  }
+  settings.pace = [this](uint64_t bytes) { return rate_.spend(bytes); };
+  const int64_t before = partition->log()->cleaned_offset();
+  const auto cleaned = partition->log()->clean(partition->last_stable_offset(), settings);
+  const std::string name = partition->to_string();
+  if (!cleaned.ok()) {
+    const Error& error = cleaned.error();
+    if (error.code == ErrorCode::kRequestTimedOut || partition->deleted()) return false;
+    log(LogLevel::kError, "cleaner", name + " is not compacted any more: " + error.message);
+    MutexLock lock(mutex_);
+    uncleanable_.insert(partition);
+    return false;
+  }
+  if (cleaned->segments_before == 0) {
+    if (cleaned->end_offset <= before) {
+      log(LogLevel::kWarning, "cleaner",
+          name + " cannot be compacted: not even one batch's keys fit into " +
+              std::to_string(settings.dedupe_buffer_bytes) +
+              " bytes, log.cleaner.dedupe.buffer.size");
+    }
+    return false;
+  }
+  log(LogLevel::kInfo, "cleaner",
+      name + ": " + std::to_string(cleaned->segments_before) + " segments compacted into " +
+          std::to_string(cleaned->segments_after) + ", " + std::to_string(cleaned->bytes_read) +
+          " bytes into " + std::to_string(cleaned->bytes_kept) + ", clean up to offset " +
+          std::to_string(cleaned->end_offset) + "; " + std::to_string(cleaned->keys) +
+          " keys took " + std::to_string(cleaned->map_bytes) + " bytes");
+  if (const Status written = store_.write_checkpoints(table_); !written.ok()) {
+    log(LogLevel::kError, "cleaner", written.error().message);
+  }
+  return true;
+}
+
+}  // namespace barnabas::dataplane

@@ -1,0 +1,65 @@
+// Compacts the logs whose cleanup.policy has `compact`, on threads of its own
+// (log.cleaner.threads): each takes the log with the largest dirty share that is due, and looks
+// again after log.cleaner.backoff.ms when there is none.
+//
+// A log in which something corrupt was found is left alone from then on, and reported once.
+//
+// Ownership: borrows table, store and clock; they outlive stop().
+//
+// Thread-safety: safe from every thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/thread_annotations.h"
+#include "dataplane/io_rate.h"
+#include "dataplane/partition_store.h"
+#include "dataplane/partition_table.h"
+#include "dataplane/settings.h"
+
+namespace barnabas::dataplane {
+
+class LogCleaner {
+ public:
+  LogCleaner(const PartitionTable& table, PartitionStore& store, Clock& clock,
+             const EngineConfig& config);
+  ~LogCleaner();  // stop()s
+  LogCleaner(const LogCleaner&) = delete;
+  LogCleaner& operator=(const LogCleaner&) = delete;
+
+  void start() EXCLUDES(mutex_);
+  /// Gives up what is under way.
+  void stop() EXCLUDES(mutex_);
+  /// Of log.cleaner.threads only the start's counts.
+  void set_config(const CleanerConfig& config) EXCLUDES(mutex_);
+
+ private:
+  using PartitionPtr = std::shared_ptr<Partition>;
+
+  void run() EXCLUDES(mutex_);
+  /// The filthiest log that is due and that no other thread has; null when there is none.
+  PartitionPtr take_filthiest() EXCLUDES(mutex_);
+  /// Whether the log is cleaner now.
+  bool clean(const PartitionPtr& partition) EXCLUDES(mutex_);
+
+  const PartitionTable& table_;
+  PartitionStore& store_;
+  const int threads_wanted_;
+  IoRate rate_;
+  std::vector<std::thread> threads_;
+
+  Mutex mutex_;
+  ConditionVariable changed_;
+  CleanerConfig config_ GUARDED_BY(mutex_);
+  std::set<PartitionPtr> in_progress_ GUARDED_BY(mutex_);
+  std::set<std::weak_ptr<Partition>, std::owner_less<>> uncleanable_ GUARDED_BY(mutex_);
+  bool stopping_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace barnabas::dataplane

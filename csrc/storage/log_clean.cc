@@ -1,0 +1,256 @@
+// Compaction: which part of the log is worth it, and how a new segment takes the place of old ones.
+//
+// The swap, as Kafka's, so that a crash at any point leaves the old segments or the new one:
+//   1. `.cleaned` files, written and fsynced, are renamed to `.swap`, the .log first. A `.cleaned`
+//      file that is still there tells the loader that the swap has not been decided: it drops both.
+//   2. the directory is fsynced: decided. From here the loader finishes it.
+//   3. the old segments' files are renamed to `.deleted`, and unlinked after file.delete.delay.ms
+//   4. `.swap` files lose their suffix, the directory is fsynced
+// Readers see the new segment from step 2 on: its file is open, and its index entries are in memory
+// until the files have their names.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/logger.h"
+#include "storage/cleaner.h"
+#include "storage/fd_cache.h"
+#include "storage/log_file_name.h"
+#include "storage/log_impl.h"
+
+namespace barnabas::storage {
+namespace {
+
+constexpr std::string_view kFileSuffixes[] = {suffix::kLog, suffix::kOffsetIndex,
+                                              suffix::kTimeIndex, suffix::kTransactionIndex};
+
+Status rename_if_exists(const std::string& from, const std::string& to) {
+  Status renamed = rename_file(from, to);
+  return !renamed.ok() && renamed.error().sys_errno == ENOENT ? Status() : renamed;
+}
+
+/// A segment's file that is not there any more was taken by retention, or with the topic.
+Error changed_or(Error error) {
+  if (error.sys_errno == ENOENT) error.code = ErrorCode::kRequestTimedOut;
+  return error;
+}
+
+void drop_files(int directory, int64_t base_offset) {
+  for (const std::string_view file_suffix : kFileSuffixes) {
+    for (const std::string_view state : {suffix::kCleaned, suffix::kSwap}) {
+      const std::string name = log_file_name(base_offset, file_suffix) + std::string(state);
+      ::unlinkat(directory, name.c_str(), 0);
+    }
+  }
+}
+
+}  // namespace
+
+Cleanable LogImpl::cleanable(int64_t stable_offset) {
+  MutexLock lock(mutex_);
+  return find_cleanable(stable_offset);
+}
+
+Cleanable LogImpl::find_cleanable(int64_t stable_offset) const {
+  Cleanable found;
+  if (!config_.compact || !check_writable().ok()) return found;
+  const int64_t now_ms = clock_.wall_ms();
+  const int64_t log_start = log_start_offset_.load();
+  const int64_t cleaned = cleaned_offset_.load();
+  found.first_dirty_offset =
+      cleaned < log_start || cleaned > log_end_offset_.load() ? log_start : cleaned;
+  int64_t oldest_dirty_ms = INT64_MAX;
+  bool within_lag = false;
+  found.end_offset = found.first_dirty_offset;
+  for (size_t n = 0; n + 1 < segments_.size(); ++n) {
+    const Segment& segment = *segments_[n];
+    const int64_t next_offset = segments_[n + 1]->base_offset;
+    if (segment.base_offset < found.first_dirty_offset) found.clean_bytes += segment.size;
+    if (next_offset <= found.first_dirty_offset) continue;
+    if (segment.first_timestamp > 0) {
+      oldest_dirty_ms = std::min(oldest_dirty_ms, segment.first_timestamp);
+    }
+    within_lag =
+        within_lag || (config_.min_compaction_lag_ms > 0 &&
+                       segment.max_timestamp.timestamp > now_ms - config_.min_compaction_lag_ms);
+    if (within_lag || next_offset > stable_offset) break;
+    found.dirty_bytes += segment.size;
+    found.end_offset = next_offset;
+  }
+  found.overdue = oldest_dirty_ms < now_ms - std::max(config_.max_compaction_lag_ms, int64_t{0});
+  found.due = (found.overdue && found.dirty_bytes > 0) ||
+              found.dirty_ratio() > config_.min_cleanable_dirty_ratio;
+  return found;
+}
+
+CleanTask LogImpl::plan_clean(const Cleanable& found) const {
+  CleanTask task;
+  for (size_t n = 0; n + 1 < segments_.size(); ++n) {
+    const SegmentPtr& segment = segments_[n];
+    if (segment->base_offset >= found.end_offset) break;
+    task.segments.push_back({segment, segment->base_offset, segments_[n + 1]->base_offset,
+                             segment->size, segment->offset_index.entries.count(),
+                             segment->time_index.entries.count(), path_of(*segment, suffix::kLog)});
+  }
+  for (const auto& [producer_id, entry] : producers_.producers()) {
+    task.last_records[producer_id] = {entry.batch_count > 0 ? entry.last().last_offset : -1,
+                                      entry.epoch};
+  }
+  task.directory = directory_;
+  task.first_dirty_offset = found.first_dirty_offset;
+  task.now_ms = clock_.wall_ms();
+  task.delete_retention_ms = config_.delete_retention_ms;
+  task.index_interval_bytes = config_.index_interval_bytes;
+  task.segment_bytes = static_cast<uint64_t>(config_.segment_bytes);
+  task.segment_index_bytes = static_cast<uint64_t>(config_.segment_index_bytes);
+  return task;
+}
+
+Result<UniqueFd> LogImpl::open_own_directory() {
+  std::string directory;
+  {
+    MutexLock lock(mutex_);
+    directory = directory_;
+  }
+  BARNABAS_ASSIGN(UniqueFd fd, open_file(directory, O_RDONLY | O_DIRECTORY));
+  MutexLock lock(mutex_);
+  // Deleted, and perhaps made anew under its name: what was opened may be that one's.
+  BARNABAS_TRY(check_writable());
+  return fd;
+}
+
+Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& settings) {
+  MutexLock cleaning(clean_mutex_);
+  BARNABAS_ASSIGN(const UniqueFd directory, open_own_directory());
+  CleanTask task;
+  std::vector<std::string> transaction_indexes;
+  {
+    MutexLock lock(mutex_);
+    const Cleanable found = find_cleanable(stable_offset);
+    task = plan_clean(found);
+    for (const SegmentPtr& segment : segments_) {
+      transaction_indexes.push_back(path_of(*segment, suffix::kTransactionIndex));
+    }
+    if (found.dirty_bytes == 0) {
+      CleanStats nothing;
+      nothing.end_offset = found.first_dirty_offset;
+      return nothing;
+    }
+  }
+  for (const std::string& path : transaction_indexes) {
+    BARNABAS_ASSIGN(const auto aborted, read_transaction_index(path));
+    task.aborted.insert(task.aborted.end(), aborted.begin(), aborted.end());
+  }
+  // What takes the place of records must not be less durable than they are.
+  if (recovery_point() < task.segments.back().next_offset) {
+    if (auto flushed = flush(); !flushed.ok()) return std::move(flushed).error();
+  }
+  Cleaner cleaner(task, settings, directory.get());
+  if (Status built = cleaner.build_map(); !built.ok()) return changed_or(std::move(built).error());
+  for (const auto group : cleaner.groups()) {
+    auto cleaned = cleaner.clean(group);
+    if (cleaned.ok() && settings.on_step) settings.on_step(CleanStep::kCleaned);
+    Status swapped = cleaned.ok() ? swap_in(group, *cleaned, settings.on_step)
+                                  : Status(changed_or(std::move(cleaned).error()));
+    if (swapped.ok()) continue;
+    drop_files(directory.get(), group.front().base_offset);
+    // Later segments must not be cleaned before earlier ones: they may hold the tombstones of what
+    // would stay there. What retention has taken is no loss.
+    const bool gone = log_start_offset() >= group.back().next_offset;
+    if (!gone || swapped.error().code != ErrorCode::kRequestTimedOut) {
+      return std::move(swapped).error();
+    }
+  }
+  MutexLock lock(mutex_);
+  if (log_end_offset_.load() < cleaner.map_end_offset()) {
+    return Error{ErrorCode::kRequestTimedOut, name_.to_string() + ": truncated meanwhile", 0};
+  }
+  cleaned_offset_.store(std::max(cleaned_offset_.load(), cleaner.map_end_offset()));
+  return cleaner.stats();
+}
+
+bool LogImpl::still_there(std::span<const CleanerSegment> sources, size_t& first) const {
+  const auto found = std::find(segments_.begin(), segments_.end(), sources.front().segment);
+  first = static_cast<size_t>(found - segments_.begin());
+  // The active segment never is one of them, or a truncation has made it that.
+  if (first + sources.size() >= segments_.size()) return false;
+  for (size_t n = 0; n < sources.size(); ++n) {
+    if (segments_[first + n] != sources[n].segment || segments_[first + n]->size != sources[n].size)
+      return false;
+  }
+  return true;
+}
+
+Status LogImpl::swap_in(std::span<const CleanerSegment> sources, const CleanedSegment& cleaned,
+                        const std::function<void(CleanStep)>& on_step) {
+  const auto reached = [&on_step](CleanStep step) {
+    if (on_step) on_step(step);
+  };
+  MutexLock flushing(flush_mutex_);
+  MutexLock writing(write_mutex_);
+  const int64_t base_offset = cleaned.segment->base_offset;
+  std::string directory;
+  size_t first = 0;
+  int64_t due_ms = 0;
+  {
+    MutexLock lock(mutex_);
+    BARNABAS_TRY(check_writable());
+    if (!config_.compact || !still_there(sources, first)) {
+      return Error{ErrorCode::kRequestTimedOut, name_.to_string() + ": changed meanwhile", 0};
+    }
+    directory = directory_;
+    due_ms = clock_.monotonic_ms() + config_.file_delete_delay_ms;
+  }
+  const auto path = [&](std::string_view file_suffix, std::string_view state) {
+    return log_file_path(directory, base_offset, file_suffix) + std::string(state);
+  };
+  for (const std::string_view file_suffix : kFileSuffixes) {
+    BARNABAS_TRY(
+        rename_if_exists(path(file_suffix, suffix::kCleaned), path(file_suffix, suffix::kSwap)));
+    reached(CleanStep::kSwapNamed);
+  }
+  BARNABAS_TRY(sync_directory(directory));
+  reached(CleanStep::kCommitted);
+  {
+    MutexLock lock(mutex_);
+    cleaned.segment->created_ms = clock_.wall_ms();
+    cleaned.segment->file = cleaned.file;
+    const auto begin = segments_.begin() + static_cast<ptrdiff_t>(first);
+    segments_.erase(begin, begin + static_cast<ptrdiff_t>(sources.size()));
+    segments_.insert(segments_.begin() + static_cast<ptrdiff_t>(first), cleaned.segment);
+    ++shape_version_;
+    names_changed_ = true;
+    for (const CleanerSegment& source : sources.subspan(1)) snapshots_.erase(source.base_offset);
+  }
+  for (const CleanerSegment& source : sources) {
+    for (const std::string_view file_suffix : kFileSuffixes) {
+      doom(log_file_path(directory, source.base_offset, file_suffix), due_ms);
+      reached(CleanStep::kOldRenamed);
+    }
+    if (source.base_offset != base_offset) {
+      doom(log_file_path(directory, source.base_offset, suffix::kSnapshot), due_ms);
+    }
+  }
+  Status renamed;
+  for (const std::string_view file_suffix : kFileSuffixes) {
+    if (renamed.ok())
+      renamed = rename_if_exists(path(file_suffix, suffix::kSwap), path(file_suffix, ""));
+    reached(CleanStep::kNewNamed);
+  }
+  if (renamed.ok()) renamed = sync_directory(directory);
+  if (!renamed.ok()) {
+    // The next start finishes it; until then readers would not find the file.
+    go_offline(renamed.error().message + ", in the swap of a compacted segment");
+    return renamed.error();
+  }
+  reached(CleanStep::kDone);
+  MutexLock lock(mutex_);
+  OffsetIndex& offsets = cleaned.segment->offset_index;
+  TimeIndex& times = cleaned.segment->time_index;
+  offsets.entries.reset(offsets.entries.count());
+  times.entries.reset(times.entries.count());
+  return {};
+}
+
+}  // namespace barnabas::storage

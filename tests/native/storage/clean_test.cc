@@ -1,0 +1,587 @@
+// Compaction: what stays, what a crash in the middle of a swap leaves, and what is not touched.
+#include <sys/wait.h>
+
+#include <fstream>
+#include <map>
+
+#include "base/crc32c.h"
+#include "log_fixture.h"
+#include "record/codec.h"
+#include "storage/cleaner.h"
+
+namespace barnabas::storage {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct KeyValue {
+  int64_t offset = 0;
+  int64_t timestamp = 0;
+  std::optional<std::string> key;
+  std::optional<std::string> value;
+  friend bool operator==(const KeyValue&, const KeyValue&) = default;
+};
+
+std::optional<std::string> text(const std::optional<ByteView>& bytes) {
+  if (!bytes) return std::nullopt;
+  return std::string(bytes->begin(), bytes->end());
+}
+
+class CleanTest : public LogTest {
+ protected:
+  CleanTest() {
+    config.compact = true;
+    config.delete_old = false;
+    config.segment_bytes = 1200;
+    config.index_interval_bytes = 200;
+    config.min_cleanable_dirty_ratio = 0;
+    config.delete_retention_ms = 1000;
+  }
+
+  struct Put {
+    std::string key;
+    std::optional<std::string> value;
+  };
+  AppendInfo put(const std::vector<Put>& records, record::BatchOptions options = {},
+                 int64_t timestamp = 1'700'000'000'000) {
+    record::BatchBuilder builder(options);
+    for (const Put& one : records) {
+      const auto value = one.value ? std::optional(as_bytes(*one.value)) : std::nullopt;
+      builder.append(timestamp++, as_bytes(one.key), value);
+    }
+    return append_bytes(std::move(builder.build()).value());
+  }
+  AppendInfo append_bytes(std::vector<uint8_t> bytes) {
+    AppendBatch batch;
+    batch.bytes = bytes;
+    auto appended = log->append(batch, 0);
+    EXPECT_TRUE(appended.ok()) << appended.error().message;
+    return appended.ok() ? *appended : AppendInfo{};
+  }
+  /// A control batch that ends the producer's transaction.
+  void put_marker(int64_t producer_id, bool commit) {
+    record::BatchOptions options;
+    options.producer_id = producer_id;
+    options.producer_epoch = 0;
+    options.transactional = true;
+    options.control = true;
+    options.base_offset = log->log_end_offset();
+    record::BatchBuilder builder(options);
+    const std::vector<uint8_t> key{0, 0, 0, static_cast<uint8_t>(commit ? 1 : 0)};
+    const std::vector<uint8_t> value{0, 0, 0, 0, 0, 0};
+    builder.append(1'700'000'000'000, ByteView(key), ByteView(value));
+    ASSERT_TRUE(log->append_as_follower(std::move(builder.build()).value()).ok());
+  }
+  void put_in_transaction(int64_t producer_id, int32_t sequence, const std::vector<Put>& records) {
+    record::BatchOptions options;
+    options.producer_id = producer_id;
+    options.producer_epoch = 0;
+    options.base_sequence = sequence;
+    options.transactional = true;
+    options.base_offset = log->log_end_offset();
+    record::BatchBuilder builder(options);
+    for (const Put& one : records) {
+      builder.append(1'700'000'000'000, as_bytes(one.key), as_bytes(*one.value));
+    }
+    ASSERT_TRUE(log->append_as_follower(std::move(builder.build()).value()).ok());
+  }
+  CleanStats clean(CleanSettings settings = {}) {
+    auto cleaned = log->clean(log->log_end_offset(), settings);
+    EXPECT_TRUE(cleaned.ok()) << cleaned.error().message;
+    return cleaned.ok() ? *cleaned : CleanStats{};
+  }
+  std::vector<std::vector<uint8_t>> batches() {
+    std::vector<std::vector<uint8_t>> found;
+    int64_t offset = log->log_start_offset();
+    while (offset < log->log_end_offset()) {
+      auto slice = log->read(offset, 1 << 20, INT64_MAX, true);
+      EXPECT_TRUE(slice.ok()) << slice.error().message;
+      if (!slice.ok()) return found;
+      const std::vector<uint8_t> bytes = bytes_of(*slice);
+      ByteView rest(bytes);
+      const int64_t before = offset;
+      while (const auto batch = record::peek_batch(rest)) {
+        EXPECT_EQ(batch->crc(), crc32c(batch->crc_payload()));
+        const ByteView whole = batch->bytes();
+        found.emplace_back(whole.begin(), whole.end());
+        offset = batch->next_offset();
+        rest = rest.subspan(batch->size_bytes());
+      }
+      if (offset == before) break;  // nothing at the end
+    }
+    return found;
+  }
+  /// The batches in the files, also those that readers are not given.
+  std::vector<std::vector<uint8_t>> stored_batches() {
+    std::vector<std::vector<uint8_t>> found;
+    for (const auto& name : names_with(".log")) {
+      std::ifstream in(file(name), std::ios::binary);
+      const std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(in), {}};
+      ByteView rest(bytes);
+      while (const auto batch = record::peek_batch(rest)) {
+        const ByteView whole = batch->bytes();
+        found.emplace_back(whole.begin(), whole.end());
+        rest = rest.subspan(whole.size());
+      }
+    }
+    return found;
+  }
+  /// Every data record there is.
+  std::vector<KeyValue> records() {
+    std::vector<KeyValue> found;
+    for (const auto& bytes : batches()) {
+      const record::BatchView batch{ByteView(bytes)};
+      if (batch.is_control()) continue;
+      std::vector<uint8_t> expanded;
+      ByteView block = batch.records();
+      if (batch.codec_id() != 0) {
+        expanded = record::decompress(static_cast<record::Codec>(batch.codec_id()), block, 1 << 24)
+                       .value();
+        block = expanded;
+      }
+      record::RecordReader reader(block, batch.record_count());
+      while (const auto record = reader.next().value()) {
+        found.push_back({batch.base_offset() + record->offset_delta,
+                         batch.base_timestamp() + record->timestamp_delta, text(record->key),
+                         text(record->value)});
+      }
+    }
+    return found;
+  }
+  /// Last value by key, of a full reading: what compaction must not change.
+  std::map<std::string, KeyValue> state() {
+    std::map<std::string, KeyValue> last;
+    for (const KeyValue& record : records()) last[*record.key] = record;
+    return last;
+  }
+  void fill(int rounds, int keys = 10, record::BatchOptions options = {}) {
+    for (int i = 0; i < rounds; ++i) {
+      std::vector<Put> some;
+      for (int k = 0; k < 5; ++k) {
+        const std::string key = "key-" + std::to_string((i * 5 + k * 3) % keys);
+        some.push_back({key, "value-" + std::to_string(i * 100 + k) + std::string(40, 'x')});
+      }
+      put(some, options);
+    }
+  }
+};
+
+TEST_F(CleanTest, TheLastRecordOfEachKeyStaysAtItsOffset) {
+  for (int codec = 0; codec < 5; ++codec) {
+    fs::remove_all(directory);
+    open();
+    fill(60, 10, {.codec = static_cast<record::Codec>(codec)});
+    ASSERT_GT(log->segment_count(), 2u);
+    const auto before = state();
+    const auto all = records();
+    const CleanStats stats = clean();
+    EXPECT_EQ(state(), before);
+    EXPECT_LT(records().size(), all.size());
+    EXPECT_EQ(log->cleaned_offset(), stats.end_offset);
+    EXPECT_EQ(stats.keys, 10u);
+    for (const KeyValue& record : records()) {
+      EXPECT_EQ(all[static_cast<size_t>(record.offset)], record);
+      if (record.offset >= stats.end_offset) continue;
+      // Nothing that was overwritten below the clean end is left.
+      for (const KeyValue& other : all) {
+        const bool newer = other.key == record.key && other.offset > record.offset;
+        EXPECT_FALSE(newer && other.offset < stats.end_offset);
+      }
+    }
+    crash_and_open();
+    EXPECT_EQ(state(), before);
+    EXPECT_EQ(log->recovery_report().bytes_cut, 0u);
+    EXPECT_EQ(log->recovery_report().bytes_set_aside, 0u);
+  }
+}
+
+TEST_F(CleanTest, ABatchThatLosesNothingIsCopiedAsItIs) {
+  open();
+  for (int i = 0; i < 30; ++i) put({{"key-" + std::to_string(i), std::string(50, 'x')}});
+  const auto before = batches();
+  const CleanStats stats = clean();
+  EXPECT_EQ(batches(), before);
+  EXPECT_EQ(stats.bytes_kept, stats.bytes_read);
+}
+
+TEST_F(CleanTest, SmallSegmentsAreJoined) {
+  open();
+  fill(100);
+  const size_t before = log->segment_count();
+  clean();
+  EXPECT_EQ(log->segment_count(), before);  // each was full, and is small now
+  fill(100);
+  clean();
+  EXPECT_LT(log->segment_count(), before + 5);
+  for (const auto& name : names_with(".log")) EXPECT_LE(fs::file_size(file(name)), 1200u);
+  EXPECT_TRUE(names_with(".cleaned").empty());
+  EXPECT_TRUE(names_with(".swap").empty());
+}
+
+TEST_F(CleanTest, TombstonesStayUntilTheirHorizon) {
+  open();
+  put({{"a", "1"}, {"b", "1"}});
+  put({{"a", std::nullopt}, {"c", "1"}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  auto left = records();
+  ASSERT_EQ(left.size(), 3u);
+  EXPECT_EQ(left[1], (KeyValue{2, 1'700'000'000'000, "a", std::nullopt}));
+  const auto all = batches();
+  const record::BatchView marked{ByteView(all[1])};
+  EXPECT_TRUE(marked.has_delete_horizon());
+  EXPECT_EQ(marked.base_timestamp(), clock.wall_ms() + 1000);
+  // It was set once and for all.
+  clock.advance_ms(500);
+  put({{"d", "1"}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  EXPECT_EQ(records().size(), 4u);
+  clock.advance_ms(500);
+  put({{"e", "1"}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  left = records();
+  ASSERT_EQ(left.size(), 4u);
+  EXPECT_EQ(left[0].key, "b");
+  EXPECT_EQ(left[1], (KeyValue{3, 1'700'000'000'001, "c", "1"}));
+  EXPECT_EQ(state().count("a"), 0u);
+}
+
+TEST_F(CleanTest, AProducersLastSequenceIsKept) {
+  open();
+  for (int i = 0; i < 6; ++i)
+    put({{"k", "1"}}, {.producer_id = 7, .producer_epoch = 0, .base_sequence = i});
+  put({{"k", "2"}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  ASSERT_EQ(records().size(), 1u);
+  bool empty_batch = false;
+  for (const auto& bytes : stored_batches()) {
+    const record::BatchView batch{ByteView(bytes)};
+    if (batch.record_count() > 0) continue;
+    empty_batch = true;
+    EXPECT_EQ(batch.producer_id(), 7);
+    EXPECT_EQ(batch.last_sequence(), 5);
+    EXPECT_EQ(batch.base_offset(), 5);
+  }
+  EXPECT_TRUE(empty_batch);
+  fs::remove(log_file(7) + ".snapshot");
+  crash_and_open();
+  EXPECT_EQ(
+      append_bytes([] {
+        record::BatchBuilder builder({.producer_id = 7, .producer_epoch = 0, .base_sequence = 6});
+        const std::string key = "k";
+        builder.append(1, as_bytes(key), std::nullopt);
+        return std::move(builder.build()).value();
+      }())
+          .base_offset,
+      7);
+}
+
+TEST_F(CleanTest, RecordsOfAbortedTransactionsGoAndMarkersFollow) {
+  open();
+  put({{"a", "old"}, {"b", "old"}});               // 0, 1
+  put_in_transaction(1, 0, {{"a", "aborted"}});    // 2
+  put_in_transaction(2, 0, {{"b", "committed"}});  // 3
+  put_marker(1, false);                            // 4
+  put_marker(2, true);                             // 5
+  put({{"z", "1"}});                               // 6
+  ASSERT_TRUE(log->roll().ok());
+  const auto entries = encode_transaction_index({{1, 2, 4, 4}});
+  std::ofstream(log_file(0) + ".txnindex", std::ios::binary)
+      .write(reinterpret_cast<const char*>(entries.data()),
+             static_cast<std::streamsize>(entries.size()));
+  clean();
+  const auto kept = [this] {
+    std::map<int64_t, std::string> values;
+    for (const KeyValue& record : records()) values[record.offset] = *record.value;
+    return values;
+  };
+  EXPECT_EQ(kept(), (std::map<int64_t, std::string>{{0, "old"}, {3, "committed"}, {6, "1"}}));
+  const auto offsets_of_markers = [this] {
+    std::vector<int64_t> offsets;
+    for (const auto& bytes : batches()) {
+      const record::BatchView batch{ByteView(bytes)};
+      if (batch.is_control() && batch.record_count() > 0) offsets.push_back(batch.base_offset());
+    }
+    return offsets;
+  };
+  // The markers had records to speak of; the abort's index entry stays with it.
+  EXPECT_EQ(offsets_of_markers(), (std::vector<int64_t>{4, 5}));
+  EXPECT_EQ(read_transaction_index(log_file(0) + ".txnindex").value().size(), 1u);
+  // Now there are none of the aborted one: its marker gets a horizon, and goes after that.
+  // (Its producer's last batch stayed, empty, for as long as the producer is known.)
+  config.producer_id_expiration_ms = 10;
+  log->set_config(config);
+  clock.advance_ms(11);
+  log->maintain(log->log_end_offset());
+  put({{"y", "1"}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  EXPECT_EQ(offsets_of_markers(), (std::vector<int64_t>{4, 5}));
+  put({{"y", "2"}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  EXPECT_EQ(offsets_of_markers(), (std::vector<int64_t>{4, 5}));
+  EXPECT_TRUE(read_transaction_index(log_file(0) + ".txnindex").value().empty());
+  clock.advance_ms(1000);
+  put({{"x", "1"}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  EXPECT_EQ(offsets_of_markers(), (std::vector<int64_t>{5}));
+  EXPECT_EQ(kept().at(3), "committed");
+}
+
+TEST_F(CleanTest, OnlyWhatMayBeCleanedIs) {
+  config.min_compaction_lag_ms = 1000;
+  open();
+  const int64_t now = clock.wall_ms();
+  put({{"a", "1"}, {"a", "2"}}, {}, now - 5000);
+  ASSERT_TRUE(log->roll().ok());
+  put({{"a", "3"}}, {}, now);
+  ASSERT_TRUE(log->roll().ok());
+  put({{"a", "4"}}, {}, now);
+  EXPECT_EQ(log->cleanable(log->log_end_offset()).end_offset, 2);
+  EXPECT_EQ(log->cleanable(1).end_offset, 0);  // an open transaction begins at 1
+  EXPECT_EQ(log->clean(1, {}).value().segments_before, 0u);
+  EXPECT_EQ(clean().end_offset, 2);
+  EXPECT_EQ(records().size(), 3u);
+  clock.advance_ms(1001);
+  EXPECT_EQ(clean().end_offset, 3);
+  EXPECT_EQ(records().size(), 2u);  // the active segment stays as it is
+  config.compact = false;
+  log->set_config(config);
+  EXPECT_FALSE(log->cleanable(log->log_end_offset()).due);
+}
+
+TEST_F(CleanTest, ItIsDueByRatioAndByTime) {
+  config.min_cleanable_dirty_ratio = 0.5;
+  config.max_compaction_lag_ms = 100'000;
+  open();
+  fill(60, 1000);
+  clean();
+  EXPECT_FALSE(log->cleanable(log->log_end_offset()).due);
+  put({{"new", "1"}}, {}, clock.wall_ms());
+  ASSERT_TRUE(log->roll().ok());
+  const Cleanable found = log->cleanable(log->log_end_offset());
+  EXPECT_FALSE(found.due);
+  EXPECT_GT(found.dirty_ratio(), 0);
+  clock.advance_ms(100'001);
+  EXPECT_TRUE(log->cleanable(log->log_end_offset()).due);
+}
+
+TEST_F(CleanTest, ASmallMapTakesSeveralPasses) {
+  config.segment_bytes = 64 << 10;
+  open();
+  for (int i = 0; i < 400; ++i) {
+    std::vector<Put> some;
+    for (int k = 0; k < 40; ++k) {
+      some.push_back({"key-" + std::to_string((i * 40 + k) % 9000), std::to_string(i)});
+    }
+    put(some);
+  }
+  ASSERT_TRUE(log->roll().ok());
+  const auto before = state();
+  CleanSettings settings;
+  settings.dedupe_buffer_bytes = 1;  // as few as there can be: some 10,000 keys less the unlucky
+  settings.dedupe_load_factor = 0.5;
+  int passes = 0;
+  while (log->cleanable(log->log_end_offset()).dirty_bytes > 0) {
+    const int64_t clean_before = log->cleaned_offset();
+    const CleanStats stats = clean(settings);
+    ASSERT_GT(log->cleaned_offset(), clean_before);
+    ASSERT_LE(stats.map_bytes, 64u * 4096);
+    ++passes;
+  }
+  EXPECT_GT(passes, 1);
+  EXPECT_EQ(state(), before);
+}
+
+TEST_F(CleanTest, ACorruptBatchStopsItAndNothingSpreads) {
+  open();
+  fill(60);
+  const auto before = batches();
+  const std::string damaged = names_with(".log")[2];
+  {
+    std::fstream stream(file(damaged), std::ios::binary | std::ios::in | std::ios::out);
+    stream.seekp(70);
+    stream.put('!');
+  }
+  const auto cleaned = log->clean(log->log_end_offset(), {});
+  ASSERT_FALSE(cleaned.ok());
+  EXPECT_EQ(cleaned.error().code, ErrorCode::kCorruptMessage);
+  EXPECT_NE(cleaned.error().message.find(damaged), std::string::npos) << cleaned.error().message;
+  EXPECT_NE(cleaned.error().message.find("at byte 0"), std::string::npos);
+  EXPECT_EQ(log->cleaned_offset(), 0);
+  EXPECT_TRUE(names_with(".cleaned").empty());
+  EXPECT_EQ(log->size_bytes(), [&] {
+    uint64_t bytes = 0;
+    for (const auto& batch : before) bytes += batch.size();
+    return bytes;
+  }());
+}
+
+TEST_F(CleanTest, AReaderKeepsWhatItHoldsThroughASwap) {
+  open();
+  fill(60);
+  const auto held = log->read(0, 1 << 20, INT64_MAX, true);
+  ASSERT_TRUE(held.ok());
+  const auto before = bytes_of(*held);
+  // At every step, a reader finds either the old or the new.
+  const auto whole = state();
+  CleanSettings settings;
+  settings.on_step = [&](CleanStep) {
+    std::map<std::string, KeyValue> seen;
+    for (const KeyValue& record : records()) seen[*record.key] = record;
+    ASSERT_EQ(seen, whole);
+  };
+  clean(settings);
+  EXPECT_EQ(bytes_of(*held), before);
+  EXPECT_EQ(state(), whole);
+  for (int64_t offset = 0; offset < log->log_end_offset(); ++offset) {
+    const auto slice = log->read(offset, 1, INT64_MAX, true);
+    ASSERT_TRUE(slice.ok());
+    const auto batch = bytes_of(*slice);
+    ASSERT_GE(record::BatchView{ByteView(batch)}.last_offset(), offset);
+  }
+  EXPECT_EQ(log->offset_for_timestamp(0)->offset, records().front().offset);
+}
+
+TEST_F(CleanTest, NobodyReadsNothingButEmptyBatches) {
+  open();
+  for (int i = 0; i < 60; ++i) {
+    put({{"k", std::string(100, 'x')}},
+        {.producer_id = i % 7, .producer_epoch = 0, .base_sequence = i / 7});
+  }
+  clean();
+  size_t empty = 0;
+  for (const auto& bytes : stored_batches())
+    empty += bytes.size() == record::kBatchHeaderSize ? 1 : 0;
+  EXPECT_GT(empty, 0u);
+  for (int64_t offset = 0; offset < log->log_end_offset(); ++offset) {
+    const auto slice = log->read(offset, 1, INT64_MAX, true);
+    ASSERT_TRUE(slice.ok());
+    ASSERT_GT(slice->first_batch_bytes, record::kBatchHeaderSize) << offset;
+  }
+  // At the end there is no other way to get on.
+  put({{"k", std::nullopt}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  config.delete_retention_ms = 0;
+  log->set_config(config);
+  clock.advance_ms(5000);
+  put({{"other", "1"}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  const auto slice = log->read(0, 1, log->log_end_offset() - 1, true);
+  ASSERT_TRUE(slice.ok());
+  EXPECT_EQ(slice->first_batch_bytes, record::kBatchHeaderSize);
+}
+
+TEST_F(CleanTest, WhatRetentionTookMeanwhileStaysGone) {
+  config.delete_old = true;
+  config.file_delete_delay_ms = 0;
+  open();
+  fill(60);
+  CleanSettings settings;
+  bool first = true;
+  settings.on_step = [&](CleanStep step) {
+    if (step != CleanStep::kCleaned || !std::exchange(first, false)) return;
+    ASSERT_TRUE(log->advance_log_start_offset(100).ok());
+  };
+  clean(settings);
+  EXPECT_GT(log->cleaned_offset(), 100);
+  EXPECT_EQ(log->log_start_offset(), 100);
+  EXPECT_TRUE(names_with(".cleaned").empty());
+  EXPECT_TRUE(names_with(".swap").empty());
+  for (const auto& name : names_with(".log")) EXPECT_GT(std::stoll(name), 80) << name;
+  crash_and_open();
+  EXPECT_EQ(log->log_start_offset(), 100);
+}
+
+/// Runs `clean` in a process that dies at the n-th step; false when there are fewer steps.
+bool killed_at(int n, const std::function<void(const CleanSettings&)>& clean) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    int left = n;
+    CleanSettings settings;
+    settings.on_step = [&left](CleanStep) {
+      if (left-- == 0) ::_exit(17);
+    };
+    clean(settings);
+    ::_exit(0);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return WEXITSTATUS(status) == 17;
+}
+
+TEST_F(CleanTest, AKillAtAnyStepLosesNothingAndBringsNothingBack) {
+  // A tombstone past its horizon, so that something could come back.
+  config.delete_retention_ms = 0;
+  config.segment_bytes = 900;
+  open();
+  put({{"gone", "1"}});
+  fill(4);
+  put({{"gone", std::nullopt}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  clock.advance_ms(10);
+  fill(6, 7);
+  ASSERT_TRUE(log->roll().ok());
+  ASSERT_TRUE(log->flush().ok());
+  auto expected = state();
+  EXPECT_EQ(expected.erase("gone"), 1u);
+  ASSERT_TRUE(log->close().ok());
+  log.reset();
+  const std::string kept = root.path() + "/kept";
+  fs::copy(directory, kept);
+  int steps = 0;
+  for (bool killed = true; killed; ++steps) {
+    fs::remove_all(directory);
+    fs::copy(kept, directory);
+    open(true);
+    killed = killed_at(steps, [this](const CleanSettings& settings) {
+      (void)log->clean(log->log_end_offset(), settings);
+    });
+    const int64_t end = log->log_end_offset();
+    open(false, end);
+    ASSERT_EQ(log->log_end_offset(), end);
+    ASSERT_EQ(log->recovery_report().bytes_set_aside + log->recovery_report().bytes_cut, 0u);
+    for (const char* leftover : {".cleaned", ".swap", ".deleted"}) {
+      ASSERT_TRUE(names_with(leftover).empty()) << leftover << " after step " << steps;
+    }
+    auto found = state();
+    const auto tombstone = found.extract("gone");
+    if (!tombstone.empty()) ASSERT_EQ(tombstone.mapped().value, std::nullopt);
+    ASSERT_EQ(found, expected) << "killed at step " << steps;
+    // And compaction goes on from there.
+    clean();
+    ASSERT_EQ(state(), expected);
+  }
+  EXPECT_GT(steps, 20);
+}
+
+TEST_F(CleanTest, OffsetsFarApartAreNotJoined) {
+  open();
+  const auto far = [](int64_t offset) {
+    record::BatchBuilder builder({.base_offset = offset});
+    const std::string key = std::to_string(offset);
+    builder.append(1, as_bytes(key), as_bytes(key));
+    return std::move(builder.build()).value();
+  };
+  ASSERT_TRUE(log->append_as_follower(far(0)).ok());
+  ASSERT_TRUE(log->append_as_follower(far(INT32_MAX - 10)).ok());
+  ASSERT_TRUE(log->roll().ok());
+  ASSERT_TRUE(log->append_as_follower(far(int64_t{INT32_MAX} + 10)).ok());
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  EXPECT_EQ(log->segment_count(), 3u);
+  EXPECT_EQ(records().size(), 3u);
+  crash_and_open();
+  EXPECT_EQ(records().size(), 3u);
+}
+
+}  // namespace
+}  // namespace barnabas::storage
