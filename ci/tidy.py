@@ -63,6 +63,7 @@ HANDLER_SUPPORT = {
     "call",
     "config_changes",
     "config_resources",
+    "fencing",
     "leader_epochs",
     "partition_fields",
     "pending",

@@ -2,35 +2,19 @@
 // aborted, and which markers still have records that they speak of (KIP-98). As Kafka's
 // CleanedTransactionMetadata.
 //
-// An entry of `.txnindex`, 34 bytes big-endian: version int16 (0), producer_id int64, first_offset
-// int64, last_offset int64 (the marker's), last_stable_offset int64.
-//
 // Belongs to one thread.
 #pragma once
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <set>
-#include <string>
+#include <utility>
 #include <vector>
 
-#include "base/result.h"
 #include "record/batch.h"
+#include "storage/transaction_index.h"
 
 namespace barnabas::storage {
-
-struct AbortedTransaction {
-  int64_t producer_id = -1;
-  int64_t first_offset = -1;
-  int64_t last_offset = -1;
-  int64_t last_stable_offset = -1;
-};
-
-/// The entries of a segment's transaction index; none when there is no such file.
-Result<std::vector<AbortedTransaction>> read_transaction_index(const std::string& path);
-/// A transaction index's content.
-std::vector<uint8_t> encode_transaction_index(const std::vector<AbortedTransaction>& entries);
 
 class CleanedTransactions {
  public:

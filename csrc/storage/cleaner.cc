@@ -60,8 +60,10 @@ class Cleaner::Output {
     BARNABAS_TRY(sync_data(file_->get(), name(suffix::kLog)));
     BARNABAS_TRY(write_side(suffix::kOffsetIndex, segment_->offset_index.entries.pending()));
     BARNABAS_TRY(write_side(suffix::kTimeIndex, segment_->time_index.entries.pending()));
+    for (const AbortedTransaction& each : aborted) segment_->transaction_index.append(each);
     if (!aborted.empty()) {
-      BARNABAS_TRY(write_side(suffix::kTransactionIndex, encode_transaction_index(aborted)));
+      const IndexEntries& entries = segment_->transaction_index.entries;
+      BARNABAS_TRY(write_side(suffix::kTransactionIndex, entries.pending()));
     }
     return CleanedSegment{segment_, file_};
   }

@@ -124,23 +124,20 @@ Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& se
   MutexLock cleaning(clean_mutex_);
   BARNABAS_ASSIGN(const UniqueFd directory, open_own_directory());
   CleanTask task;
-  std::vector<std::string> transaction_indexes;
+  std::vector<SegmentPtr> segments;
   {
     MutexLock lock(mutex_);
     const Cleanable found = find_cleanable(stable_offset);
     task = plan_clean(found);
-    for (const SegmentPtr& segment : segments_) {
-      transaction_indexes.push_back(path_of(*segment, suffix::kTransactionIndex));
-    }
+    segments = segments_;
     if (found.dirty_bytes == 0) {
       CleanStats nothing;
       nothing.end_offset = found.first_dirty_offset;
       return nothing;
     }
   }
-  for (const std::string& path : transaction_indexes) {
-    BARNABAS_ASSIGN(const auto aborted, read_transaction_index(path));
-    task.aborted.insert(task.aborted.end(), aborted.begin(), aborted.end());
+  for (const SegmentPtr& segment : segments) {
+    BARNABAS_TRY(add_aborted(segment, 0, INT64_MAX, task.aborted));
   }
   // What takes the place of records must not be less durable than they are.
   if (recovery_point() < task.segments.back().next_offset) {
@@ -250,6 +247,9 @@ Status LogImpl::swap_in(std::span<const CleanerSegment> sources, const CleanedSe
   TimeIndex& times = cleaned.segment->time_index;
   offsets.entries.reset(offsets.entries.count());
   times.entries.reset(times.entries.count());
+  IndexEntries& aborted = cleaned.segment->transaction_index.entries;
+  aborted.reset(aborted.count());
+  cleaned.segment->transactions_synced = aborted.count();
   return {};
 }
 

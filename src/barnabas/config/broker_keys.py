@@ -4,7 +4,9 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from barnabas.config.broker_key import broker_key as _key
 from barnabas.config.cleaner_keys import CLEANER_KEYS
+from barnabas.config.coordinator_keys import COORDINATOR_KEYS
 from barnabas.config.keys import (
     INT32_MAX,
     INT64_MAX,
@@ -16,7 +18,7 @@ from barnabas.config.keys import (
     Value,
 )
 from barnabas.config.topic_default_keys import TOPIC_DEFAULT_KEYS
-from barnabas.config.topic_keys import DAY_MS, HOUR_MS, MINUTE_MS, NO_EFFECT
+from barnabas.config.topic_keys import DAY_MS, HOUR_MS, MINUTE_MS
 from barnabas.config.validators import Validator, at_least, between, list_of
 
 _INT, _SHORT, _LONG = ConfigType.INT, ConfigType.SHORT, ConfigType.LONG
@@ -25,30 +27,6 @@ _HIGH, _MEDIUM, _LOW = Importance.HIGH, Importance.MEDIUM, Importance.LOW
 
 REACTORS_DEFAULT_MAX: Final = 4
 REACTORS_MAX: Final = 1024
-
-
-def _key(
-    importance: Importance,
-    name: str,
-    type_: ConfigType,
-    default: Value,
-    doc: str,
-    *,
-    check: Validator | None = None,
-    update: Update = Update.READ_ONLY,
-    used: bool = True,
-) -> Key:
-    return Key(
-        name=name,
-        type=type_,
-        default=default,
-        doc=doc if used else f"{doc} {NO_EFFECT}",
-        importance=importance,
-        validator=check,
-        update=update,
-        nullable=default is None,
-        used=used,
-    )
 
 
 def _time(
@@ -268,149 +246,6 @@ _TOPICS = (
     ),
 )
 
-_GROUPS = (
-    _key(
-        _MEDIUM,
-        "group.initial.rebalance.delay.ms",
-        _INT,
-        3000,
-        "How long the first rebalance of an empty group waits for more members.",
-    ),
-    _key(
-        _MEDIUM,
-        "group.min.session.timeout.ms",
-        _INT,
-        6000,
-        "The shortest session timeout a member may ask for.",
-    ),
-    _key(
-        _MEDIUM,
-        "group.max.session.timeout.ms",
-        _INT,
-        30 * MINUTE_MS,
-        "The longest session timeout a member may ask for.",
-    ),
-    _key(
-        _MEDIUM,
-        "group.max.size",
-        _INT,
-        INT32_MAX,
-        "Members of a group.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "offset.metadata.max.bytes",
-        _INT,
-        4096,
-        "The largest metadata committed with an offset.",
-    ),
-    _key(
-        _HIGH,
-        "offsets.retention.minutes",
-        _INT,
-        7 * 24 * 60,
-        "How long the offsets of a group without members are kept.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "offsets.retention.check.interval.ms",
-        _LONG,
-        10 * MINUTE_MS,
-        "How often expired offsets are looked for.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "offsets.topic.num.partitions",
-        _INT,
-        50,
-        "Partitions of __consumer_offsets, when it is created.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "offsets.topic.replication.factor",
-        _SHORT,
-        1,
-        "Replicas of __consumer_offsets: 3, or the number of brokers if that is less.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "offsets.topic.segment.bytes",
-        _INT,
-        100 << 20,
-        "The segment size of __consumer_offsets.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.replication.factor",
-        _SHORT,
-        1,
-        "Replicas of __transaction_state: 3, or the number of brokers if that is less.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.min.isr",
-        _INT,
-        1,
-        "Replicas of __transaction_state in sync: 2, or the number of brokers if that is less.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.num.partitions",
-        _INT,
-        50,
-        "Partitions of __transaction_state, when it is created.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.segment.bytes",
-        _INT,
-        100 << 20,
-        "The segment size of __transaction_state.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.max.timeout.ms",
-        _INT,
-        15 * MINUTE_MS,
-        "The longest transaction timeout a producer may ask for.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transactional.id.expiration.ms",
-        _INT,
-        7 * 24 * 60 * MINUTE_MS,
-        "How long a transactional id that nobody uses is known.",
-        check=at_least(1),
-    ),
-    _key(
-        _LOW,
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-        _INT,
-        10_000,
-        "How often transactions that have timed out are looked for.",
-        check=at_least(1),
-    ),
-    _key(
-        _LOW,
-        "transaction.remove.expired.transaction.cleanup.interval.ms",
-        _INT,
-        60 * MINUTE_MS,
-        "How often transactional ids that have expired are looked for.",
-        check=at_least(1),
-    ),
-)
-
 _LOG = (
     _key(_HIGH, "log.dir", _LIST, None, "The data directory, when log.dirs is not set."),
     _key(_HIGH, "log.dirs", _LIST, None, "The data directory."),
@@ -509,7 +344,15 @@ _LOG = (
 
 BROKER_KEYS: Final[Mapping[str, Key]] = {
     key.name: key
-    for keys in (_IDENTITY, _NETWORK, _TOPICS, _GROUPS, _LOG, CLEANER_KEYS, TOPIC_DEFAULT_KEYS)
+    for keys in (
+        _IDENTITY,
+        _NETWORK,
+        _TOPICS,
+        COORDINATOR_KEYS,
+        _LOG,
+        CLEANER_KEYS,
+        TOPIC_DEFAULT_KEYS,
+    )
     for key in keys
 }
 
