@@ -3,7 +3,7 @@
 from typing import Final
 
 from barnabas.config.broker_key import broker_key as _key
-from barnabas.config.keys import ConfigType, Importance
+from barnabas.config.keys import INT32_MAX, ConfigType, Importance
 from barnabas.config.topic_keys import MINUTE_MS
 from barnabas.config.validators import at_least
 

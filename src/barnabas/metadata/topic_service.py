@@ -17,7 +17,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.config.broker_config import BrokerConfig
 from barnabas.errors import KafkaError
-from barnabas.metadata.catalog import Catalog
+from barnabas.metadata.catalog import Catalog, is_internal
 from barnabas.metadata.records import Tombstone, TopicRecord
 from barnabas.metadata.store import ABSENT, Delete, MetadataStore, Put, StoreError
 from barnabas.metadata.topic_plans import MorePartitions, NewTopic, TopicPlanner
