@@ -1,10 +1,10 @@
 """One broker: puts the parts together, starts them in order, stops them in order.
 
-Start: lock and identify the directory, open the store (into which Kafka's metadata is put when the
-directory is adopted), make directories and store agree, load the
-logs, load groups, listen, serve. Clients are served only when all topics are there: a broker that
-calls a topic unknown because it has not looked yet loses data. Stop: the loop first, then the core,
-which closes the logs, then the store.
+Start: lock and identify the directory, open the store (into which Kafka's metadata goes when the
+directory is adopted), make directories and store agree, load the logs, load groups, listen, serve.
+Clients are served only when all topics are there: a broker that calls a topic unknown because it
+has not looked yet loses data. Stop: the loop first, then the core, which closes the logs, then the
+store.
 """
 
 import asyncio

@@ -96,8 +96,8 @@ def adopt(
             return []
         if wish is Adopt.NO:
             raise StartError(
-                f"data directory {directory} has partitions that {FILE_NAME} does not know: if it "
-                f"was made by Apache Kafka, {_WHAT_ADOPT_DOES}"
+                f"data directory {directory} has partitions that no {FILE_NAME} knows: if Apache "
+                f"Kafka has made it, or that file is lost, {_WHAT_ADOPT_DOES}"
             )
     elif adopted.metadata_dir is None or adopted.kafka_position == metadata_position(
         directory / adopted.metadata_dir
