@@ -156,8 +156,8 @@ class Node:
             config=self._config,
             metadata_dir=self._start_config.kafka_metadata_dir,
         )
-        has_partitions = bool(self._core.list_partition_directories())
-        changes = adopt(self._store, owner, self._start_config.adopt, has_partitions)
+        partitions = self._core.list_partition_directories()
+        changes = adopt(self._store, owner, self._start_config.adopt, partitions)
         if self._store is None:
             self._store = SqliteStore(path)
         if changes:
