@@ -217,8 +217,8 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
   storage::OffsetCheckpoint high_watermarks;
   storage::OffsetCheckpoint cleaned;
   const auto partitions = table.partitions();
-  for (const auto& partition : partitions) {
-    left_alone_.erase({partition->topic().name, partition->index()});
+  for (size_t i = 0; i < partitions.size() && !left_alone_.empty(); ++i) {
+    left_alone_.erase({partitions[i]->topic().name, partitions[i]->index()});
   }
   for (const storage::TopicPartition& name : left_alone_) {
     copy_entry(recovery_points_, name, recovery_points);

@@ -1,10 +1,10 @@
 """One broker: puts the parts together, starts them in order, stops them in order.
 
-Start: lock and identify the directory, open the store (into which Kafka's metadata is put when the
-directory is adopted), make directories and store agree, load the logs, load groups and
-transactions, listen, serve. Clients are served only when all topics are there: a broker that calls
-a topic unknown because it has not looked yet loses data. Stop: the loop first, then the core, which
-closes the logs, then the store.
+Start: lock and identify the directory, open the store, take the directory over from Kafka where
+that is asked for, make directories and store agree, load the logs, load groups and transactions,
+listen, serve. Clients are served only when all topics are there: a broker that calls a topic
+unknown because it has not looked yet loses data. Stop: the loop first, then the core, which closes
+the logs, then the store.
 """
 
 import asyncio
@@ -164,8 +164,8 @@ class Node:
             config=self._config,
             metadata_dir=self._start_config.kafka_metadata_dir,
         )
-        has_partitions = bool(self._core.list_partition_directories())
-        changes = adopt(self._store, owner, self._start_config.adopt, has_partitions)
+        partitions = self._core.list_partition_directories()
+        changes = adopt(self._store, owner, self._start_config.adopt, partitions)
         if self._store is None:
             self._store = SqliteStore(path)
         if changes:

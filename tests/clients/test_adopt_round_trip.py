@@ -54,6 +54,8 @@ def test_all_is_served_by_both_and_comes_back_with_what_was_added(
     with KafkaServer(tmp_path / "kafka", KAFKA_CONFIG) as kafka:
         fill(kafka)
         contents = read_all(kafka.bootstrap)
+        stable = read_all(kafka.bootstrap, isolation="read_committed")
+        assert stable != contents
         topics = describe(kafka.bootstrap)
         offsets = committed(kafka.bootstrap)
         modern = committed(kafka.bootstrap, MODERN_GROUP)
@@ -69,6 +71,7 @@ def test_all_is_served_by_both_and_comes_back_with_what_was_added(
     options = ("--adopt", f"--config={kafka.properties}")
     with BarnabasServer(tmp_path / "b", data_dir=data_dir, options=options) as barnabas:
         assert read_all(barnabas.bootstrap) == contents
+        assert read_all(barnabas.bootstrap, isolation="read_committed") == stable
         assert describe(barnabas.bootstrap) == topics
         assert {name: topics[name].partition_count for name in TOPICS} == {
             name: count for name, (count, _) in TOPICS.items()
@@ -83,6 +86,7 @@ def test_all_is_served_by_both_and_comes_back_with_what_was_added(
         # Its consumers come back in the protocol that there is.
         ConfluentClient().consume_in_group(barnabas.bootstrap, "plain", MODERN_GROUP, 10)
         contents = read_all(barnabas.bootstrap)
+        stable = read_all(barnabas.bootstrap, isolation="read_committed")
         offsets = committed(barnabas.bootstrap)
         assert offsets == {("plain", 0): 75}
         _end(barnabas, barnabas_ends)
@@ -97,6 +101,8 @@ def test_all_is_served_by_both_and_comes_back_with_what_was_added(
         assert describe(kafka.bootstrap) == topics
         back = read_all(kafka.bootstrap)
         assert _without_compacted(back) == _without_compacted(contents)
+        again = read_all(kafka.bootstrap, isolation="read_committed")
+        assert _without_compacted(again) == _without_compacted(stable)
         assert latest_by_key(back[COMPACTED, 0]) == latest_by_key(contents[COMPACTED, 0])
         assert committed(kafka.bootstrap) == offsets
         assert committed(kafka.bootstrap, MODERN_GROUP) == {("plain", 0): 25}

@@ -9,6 +9,7 @@ that a partition which Kafka was about to take from a `-future` directory gets i
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -79,25 +80,26 @@ def check_may_open(data_dir: Path, wish: Adopt) -> None:
 
 
 def adopt(
-    store: MetadataStore | None, owner: Owner, wish: Adopt, has_partitions: bool
+    store: MetadataStore | None, owner: Owner, wish: Adopt, partitions: Collection[tuple[str, int]]
 ) -> list[Put | Delete]:
     """What the store has to commit so that the directory is this broker's; nothing when it is.
 
-    `store` is None as long as there is none. Raises StartError when the directory must not be
-    served as it is, or cannot be adopted.
+    `store` is None as long as there is none; `partitions` are those that lie in the directory.
+    Raises StartError when the directory must not be served as it is, or cannot be adopted.
     """
     adopted = stored_adoption(store)
     directory = owner.data_dir
     if adopted is None:
         is_ours = store is not None and store.get(CLUSTER_PATH) is not None
-        if not _kafka_name(directory) and (is_ours or not has_partitions):
+        if not _kafka_name(directory) and (is_ours or not partitions):
             if wish is not Adopt.NO:
                 logger.warning("%s has nothing of Apache Kafka's to be adopted", directory)
             return []
         if wish is Adopt.NO:
+            topic, number = min(partitions, default=(CLUSTER_METADATA, 0))
             raise StartError(
-                f"data directory {directory} has partitions that {FILE_NAME} does not know: if it "
-                f"was made by Apache Kafka, {_WHAT_ADOPT_DOES}"
+                f"data directory {directory} has partitions ({topic}-{number}) that no {FILE_NAME} "
+                f"knows: if Apache Kafka has made it, or that file is lost, {_WHAT_ADOPT_DOES}"
             )
     elif adopted.metadata_dir is None or adopted.kafka_position == metadata_position(
         directory / adopted.metadata_dir

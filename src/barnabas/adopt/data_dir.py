@@ -45,7 +45,6 @@ class DirectoryContents:
 
     partitions: dict[PartitionName, PartitionDirectory]
     futures: dict[PartitionName, Path]
-    stray_count: int
     compacted: frozenset[PartitionName]  # Kafka's cleaner has been at these
 
 
@@ -53,7 +52,6 @@ def read_contents(directory: Path) -> DirectoryContents:
     """Looks through a data directory."""
     partitions: dict[PartitionName, PartitionDirectory] = {}
     futures: dict[PartitionName, Path] = {}
-    stray_count = 0
     for path in sorted(directory.iterdir()):
         if not path.is_dir():
             continue
@@ -62,9 +60,7 @@ def read_contents(directory: Path) -> DirectoryContents:
             partitions[match[1], int(match[2])] = found
         elif match := _FUTURE.fullmatch(path.name):
             futures[match[1], int(match[2])] = path
-        elif path.name.endswith("-stray"):
-            stray_count += 1
-    return DirectoryContents(partitions, futures, stray_count, _compacted(directory))
+    return DirectoryContents(partitions, futures, _compacted(directory))
 
 
 def metadata_position(directory: Path) -> str | None:

@@ -81,8 +81,9 @@ class SqliteStore:
 
     def _damaged(self, what: object) -> str:
         return (
-            f"{self._path} is damaged ({what}); restore it from a backup, or move it away to start "
-            "without topics (their directories are kept as -stray)"
+            f"{self._path} is damaged ({what}); restore it from a backup, or move it away and "
+            "start with --adopt-for-good, which takes topics from their directories, without their "
+            "settings"
         )
 
     def _failed(self, error: sqlite3.Error) -> StoreError:

@@ -283,6 +283,20 @@ def test_a_quorum_that_may_know_better_is_told(kafka: kw.DataDir, is_dynamic: bo
     assert "that of 3 controllers" in adopt_and_stop(kafka)
 
 
+def test_a_directory_of_ours_whose_store_is_lost_can_be_served_again(tmp_path: Path) -> None:
+    directory = tmp_path / "d"
+    with barnabas.Broker(directory) as ours:
+        ours.create_topic("t", partitions=2)
+    for path in directory.glob("metadata.sqlite*"):
+        path.unlink()
+    with pytest.raises(barnabas.StartError, match="that file is lost"):
+        barnabas.Broker(directory)
+    arguments = ("--data-dir", str(directory), "--adopt-for-good")
+    with serving(*arguments) as (_, address), WireClient(address) as client:
+        assert len(topics(client)["t"].partitions) == 2
+        assert create(client, "more").error_code == 0
+
+
 def test_bad_metadata_ends_the_start_and_nothing_is_adopted(kafka: kw.DataDir) -> None:
     log = next(kafka.metadata.glob("*.log"))
     good = log.read_bytes()
@@ -320,7 +334,7 @@ def test_an_adoption_that_was_cut_short_has_to_be_asked_for_again(kafka: kw.Data
     with sqlite3.connect(store) as connection:  # as a crash before the commit leaves it
         connection.execute("DELETE FROM document")
     connection.close()
-    assert "metadata.sqlite does not know" in refuse(kafka)
+    assert "no metadata.sqlite knows" in refuse(kafka)
     assert (kafka.path / "a-0").is_dir()
     with broker(kafka, "--adopt") as (client, _):
         assert set(topics(client)) == {"a"}
