@@ -56,6 +56,7 @@ HANDLER_SUPPORT = {
     "call",
     "config_changes",
     "config_resources",
+    "fencing",
     "leader_epochs",
     "partition_fields",
     "pending",

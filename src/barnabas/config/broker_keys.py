@@ -16,6 +16,7 @@ from barnabas.config.keys import (
 )
 from barnabas.config.topic_default_keys import TOPIC_DEFAULT_KEYS
 from barnabas.config.topic_keys import DAY_MS, HOUR_MS, MINUTE_MS, NO_EFFECT
+from barnabas.config.transaction_keys import TRANSACTION_KEYS
 from barnabas.config.validators import Validator, at_least, between, list_of
 
 _INT, _SHORT, _LONG = ConfigType.INT, ConfigType.SHORT, ConfigType.LONG
@@ -336,70 +337,6 @@ _GROUPS = (
         "The segment size of __consumer_offsets.",
         check=at_least(1),
     ),
-    _key(
-        _HIGH,
-        "transaction.state.log.replication.factor",
-        _SHORT,
-        1,
-        "Replicas of __transaction_state: 3, or the number of brokers if that is less.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.min.isr",
-        _INT,
-        1,
-        "Replicas of __transaction_state in sync: 2, or the number of brokers if that is less.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.num.partitions",
-        _INT,
-        50,
-        "Partitions of __transaction_state, when it is created.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.segment.bytes",
-        _INT,
-        100 << 20,
-        "The segment size of __transaction_state.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.max.timeout.ms",
-        _INT,
-        15 * MINUTE_MS,
-        "The longest transaction timeout a producer may ask for.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transactional.id.expiration.ms",
-        _INT,
-        7 * 24 * 60 * MINUTE_MS,
-        "How long a transactional id that nobody uses is known.",
-        check=at_least(1),
-    ),
-    _key(
-        _LOW,
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-        _INT,
-        10_000,
-        "How often transactions that have timed out are looked for.",
-        check=at_least(1),
-    ),
-    _key(
-        _LOW,
-        "transaction.remove.expired.transaction.cleanup.interval.ms",
-        _INT,
-        60 * MINUTE_MS,
-        "How often transactional ids that have expired are looked for.",
-        check=at_least(1),
-    ),
 )
 
 _LOG = (
@@ -500,7 +437,7 @@ _LOG = (
 
 BROKER_KEYS: Final[Mapping[str, Key]] = {
     key.name: key
-    for keys in (_IDENTITY, _NETWORK, _TOPICS, _GROUPS, _LOG, TOPIC_DEFAULT_KEYS)
+    for keys in (_IDENTITY, _NETWORK, _TOPICS, _GROUPS, TRANSACTION_KEYS, _LOG, TOPIC_DEFAULT_KEYS)
     for key in keys
 }
 
