@@ -6,7 +6,7 @@ from typing import Final
 
 from barnabas.config.broker_key import broker_key as _key
 from barnabas.config.cleaner_keys import CLEANER_KEYS
-from barnabas.config.coordinator_keys import COORDINATOR_KEYS
+from barnabas.config.group_keys import GROUP_KEYS
 from barnabas.config.keys import (
     INT32_MAX,
     INT64_MAX,
@@ -19,6 +19,7 @@ from barnabas.config.keys import (
 )
 from barnabas.config.topic_default_keys import TOPIC_DEFAULT_KEYS
 from barnabas.config.topic_keys import DAY_MS, HOUR_MS, MINUTE_MS
+from barnabas.config.transaction_keys import TRANSACTION_KEYS
 from barnabas.config.validators import Validator, at_least, between, list_of
 
 _INT, _SHORT, _LONG = ConfigType.INT, ConfigType.SHORT, ConfigType.LONG
@@ -348,7 +349,8 @@ BROKER_KEYS: Final[Mapping[str, Key]] = {
         _IDENTITY,
         _NETWORK,
         _TOPICS,
-        COORDINATOR_KEYS,
+        GROUP_KEYS,
+        TRANSACTION_KEYS,
         _LOG,
         CLEANER_KEYS,
         TOPIC_DEFAULT_KEYS,

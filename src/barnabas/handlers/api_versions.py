@@ -14,11 +14,12 @@ from kio.schema.errors import ErrorCode
 from barnabas.handlers.call import Call
 from barnabas.protocol.apis import APIS
 
-FINALIZED_FEATURES_EPOCH: Final = 0
-"""Features are finalized once, when the cluster is made: at level 0, which is not listed."""
+FINALIZED_FEATURES_EPOCH: Final = 1
+"""Features are finalized once, when the cluster is made; 0 was before there were transactions."""
 
-# Level 0 of both: no transactions, and the classic group protocol alone.
-SUPPORTED_FEATURES: Final = ("group.version", "transaction.version")
+# By name: the highest level served, which is the one in force. Level 0 means without the feature
+# (`group.version` 0: the classic group protocol alone) and is not listed as in force.
+FEATURE_LEVELS: Final = {"group.version": 0, "transaction.version": 2}
 _FIRST_VERSION_WITH_LEVEL_0: Final = 4
 
 _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
@@ -35,6 +36,7 @@ def handle(call: Call) -> bytes:
         api_keys=_api_keys(),
         supported_features=_supported_features(call.version),
         finalized_features_epoch=FINALIZED_FEATURES_EPOCH,
+        finalized_features=_finalized_features(),
     )
 
 
@@ -49,4 +51,16 @@ def _api_keys() -> list[dict[str, Any]]:
 def _supported_features(version: int) -> list[dict[str, Any]]:
     if version < _FIRST_VERSION_WITH_LEVEL_0:
         return []
-    return [{"name": name, "min_version": 0, "max_version": 0} for name in SUPPORTED_FEATURES]
+    return [
+        {"name": name, "min_version": 0, "max_version": level}
+        for name, level in FEATURE_LEVELS.items()
+    ]
+
+
+@cache
+def _finalized_features() -> list[dict[str, Any]]:
+    return [
+        {"name": name, "max_version_level": level, "min_version_level": level}
+        for name, level in FEATURE_LEVELS.items()
+        if level
+    ]

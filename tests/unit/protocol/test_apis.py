@@ -36,3 +36,21 @@ def test_api_versions_lists_the_table(broker: barnabas.Broker) -> None:
             ranges = [(k.api_key, k.min_version, k.max_version) for k in answer.api_keys]
             assert answer.error_code == 0
             assert ranges == [(a.key, a.min_version, a.max_version) for a in APIS]
+
+
+def test_transactions_are_finalized_at_the_level_that_is_served(broker: barnabas.Broker) -> None:
+    with WireClient(broker.bootstrap_servers) as client:
+        for version in (3, 4):
+            answer = client.ask(
+                "ApiVersions", version, client_software_name="t", client_software_version="1"
+            )
+            levels = {
+                feature.name: (feature.min_version_level, feature.max_version_level)
+                for feature in answer.finalized_features
+            }
+            assert levels == {"transaction.version": (2, 2)}
+            assert answer.finalized_features_epoch >= 0
+            # Before version 4 a lowest level of 0 cannot be said (KIP-1022).
+            supported = {f.name: (f.min_version, f.max_version) for f in answer.supported_features}
+            expected = {"group.version": (0, 0), "transaction.version": (0, 2)}
+            assert supported == (expected if version == 4 else {})

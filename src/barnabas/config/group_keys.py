@@ -1,4 +1,4 @@
-"""The configuration keys of groups and transactions, with Kafka's defaults."""
+"""The configuration keys of groups, with Kafka's defaults."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from barnabas.config.validators import at_least
 _INT, _SHORT, _LONG = ConfigType.INT, ConfigType.SHORT, ConfigType.LONG
 _HIGH, _MEDIUM, _LOW = Importance.HIGH, Importance.MEDIUM, Importance.LOW
 
-COORDINATOR_KEYS: Final = (
+GROUP_KEYS: Final = (
     _key(
         _MEDIUM,
         "group.initial.rebalance.delay.ms",
@@ -85,70 +85,6 @@ COORDINATOR_KEYS: Final = (
         _INT,
         100 << 20,
         "The segment size of __consumer_offsets.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.replication.factor",
-        _SHORT,
-        1,
-        "Replicas of __transaction_state: 3, or the number of brokers if that is less.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.min.isr",
-        _INT,
-        1,
-        "Replicas of __transaction_state in sync: 2, or the number of brokers if that is less.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.num.partitions",
-        _INT,
-        50,
-        "Partitions of __transaction_state, when it is created.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.state.log.segment.bytes",
-        _INT,
-        100 << 20,
-        "The segment size of __transaction_state.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transaction.max.timeout.ms",
-        _INT,
-        15 * MINUTE_MS,
-        "The longest transaction timeout a producer may ask for.",
-        check=at_least(1),
-    ),
-    _key(
-        _HIGH,
-        "transactional.id.expiration.ms",
-        _INT,
-        7 * 24 * 60 * MINUTE_MS,
-        "How long a transactional id that nobody uses is known.",
-        check=at_least(1),
-    ),
-    _key(
-        _LOW,
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-        _INT,
-        10_000,
-        "How often transactions that have timed out are looked for.",
-        check=at_least(1),
-    ),
-    _key(
-        _LOW,
-        "transaction.remove.expired.transaction.cleanup.interval.ms",
-        _INT,
-        60 * MINUTE_MS,
-        "How often transactional ids that have expired are looked for.",
         check=at_least(1),
     ),
 )
