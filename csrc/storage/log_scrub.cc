@@ -1,10 +1,7 @@
 // Reading old segments back, to find out whether they are still what was written.
-#include <fcntl.h>
-
 #include <algorithm>
 
 #include "storage/batch_reader.h"
-#include "storage/log_file_name.h"
 #include "storage/log_impl.h"
 
 namespace barnabas::storage {
@@ -13,9 +10,8 @@ namespace {
 constexpr size_t kScrubBufferBytes = 1 << 20;
 
 /// Whether every batch is good; kRequestTimedOut when told to give up.
-Status check_file(const std::string& path, uint64_t size, const ScrubPace& pace) {
-  BARNABAS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
-  BatchReader reader(fd.get(), path, size, kScrubBufferBytes);
+Status check_file(int fd, const std::string& path, uint64_t size, const ScrubPace& pace) {
+  BatchReader reader(fd, path, size, kScrubBufferBytes);
   uint64_t paced = 0;
   while (true) {
     BARNABAS_ASSIGN(const auto batch, reader.next());
@@ -41,11 +37,9 @@ Result<std::vector<Error>> LogImpl::scrub(const ScrubPace& pace) {
   std::vector<Error> findings;
   for (const auto& [segment, size] : closed) {
     std::string path;
-    {
-      MutexLock lock(mutex_);
-      path = path_of(*segment, suffix::kLog);
-    }
-    Status checked = check_file(path, size, pace);
+    const auto file = open_log_file(segment, &path);
+    Status checked =
+        file.ok() ? check_file((*file)->get(), path, size, pace) : Status(file.error());
     if (checked.ok()) continue;
     if (checked.error().code == ErrorCode::kRequestTimedOut) return std::move(checked).error();
     // Retention or compaction may have taken it meanwhile: then it is no finding.

@@ -21,6 +21,7 @@ TEST_F(SwapTest, AReaderKeepsWhatItHoldsThroughASwap) {
     std::map<std::string, KeyValue> seen;
     for (const KeyValue& record : records()) seen[*record.key] = record;
     ASSERT_EQ(seen, whole);
+    ASSERT_TRUE(log->scrub({}).value().empty());
   };
   clean(settings);
   EXPECT_EQ(bytes_of(*held), before);
@@ -53,6 +54,26 @@ TEST_F(SwapTest, WhatRetentionTookMeanwhileStaysGone) {
   for (const auto& name : names_with(".log")) EXPECT_GT(std::stoll(name), 80) << name;
   crash_and_open();
   EXPECT_EQ(log->log_start_offset(), 100);
+}
+
+TEST_F(SwapTest, TheScrubberFindsWhatChangedAndCutsNothing) {
+  open();
+  fill(60);
+  EXPECT_TRUE(log->scrub({}).value().empty());
+  const auto names = names_with(".log");
+  for (const size_t n : {size_t{1}, names.size() - 1}) {  // the last one is still written to
+    std::fstream stream(file(names[n]), std::ios::binary | std::ios::in | std::ios::out);
+    stream.seekp(80);
+    stream.put('!');
+  }
+  const auto size = fs::file_size(file(names[1]));
+  const auto findings = log->scrub({});
+  ASSERT_EQ(findings.value().size(), 1u);
+  EXPECT_NE(
+      findings->front().message.find(names[1] + ": a batch whose CRC does not match at byte 0"),
+      std::string::npos);
+  EXPECT_EQ(fs::file_size(file(names[1])), size);
+  EXPECT_EQ(log->scrub([](uint64_t) { return false; }).error().code, ErrorCode::kRequestTimedOut);
 }
 
 /// Runs `clean` in a process that dies at the n-th step; false when there are fewer steps.
