@@ -156,6 +156,8 @@ Result<EngineConfig> parse_engine_config(const SettingMap& settings) {
   reader.read("producer.id.expiration.ms", config.producer_id_expiration_ms);
   reader.read("transaction.partition.verification.enable", config.verify_transactions);
   read_cleaner(reader, config.cleaner);
+  reader.read("log.scrub.interval.ms", config.scrubber.interval_ms);
+  reader.read("log.scrub.max.bytes.per.second", config.scrubber.max_bytes_per_second);
   if (server.reactor_threads < 1) reader.refuse("num.network.threads", "must be at least 1");
   if (config.disk_threads < 1) reader.refuse("num.io.threads", "must be at least 1");
   if (config.queued_max_requests < 1) reader.refuse("queued.max.requests", "must be at least 1");

@@ -33,6 +33,11 @@ struct CleanerConfig {
   int64_t backoff_ms = 15'000;                     // log.cleaner.backoff.ms
 };
 
+struct ScrubberConfig {
+  int64_t interval_ms = 604'800'000;       // log.scrub.interval.ms; -1: never
+  double max_bytes_per_second = 10485760;  // log.scrub.max.bytes.per.second
+};
+
 /// Broker-level configuration.
 struct EngineConfig {
   net::ServerConfig server;
@@ -47,6 +52,7 @@ struct EngineConfig {
   int64_t producer_id_expiration_ms = 86'400'000;  // producer.id.expiration.ms
   bool verify_transactions = true;                 // transaction.partition.verification.enable
   CleanerConfig cleaner;
+  ScrubberConfig scrubber;
 };
 
 Result<EngineConfig> parse_engine_config(const SettingMap& settings);

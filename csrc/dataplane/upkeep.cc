@@ -24,6 +24,7 @@ Upkeep::Upkeep(const PartitionTable& table, PartitionStore& store, Flusher& flus
       flusher_(flusher),
       clock_(clock),
       cleaner_(table, store, clock, config),
+      scrubber_(table, clock, config.scrubber),
       config_(config) {}
 
 Upkeep::~Upkeep() { stop(); }
@@ -31,10 +32,12 @@ Upkeep::~Upkeep() { stop(); }
 void Upkeep::start() {
   thread_ = std::thread([this] { run(); });
   cleaner_.start();
+  scrubber_.start();
 }
 
 void Upkeep::stop() {
   cleaner_.stop();
+  scrubber_.stop();
   {
     MutexLock lock(mutex_);
     stopping_ = true;
@@ -45,6 +48,7 @@ void Upkeep::stop() {
 
 void Upkeep::set_config(const EngineConfig& config) {
   cleaner_.set_config(config.cleaner);
+  scrubber_.set_config(config.scrubber);
   MutexLock lock(mutex_);
   config_ = config;
 }

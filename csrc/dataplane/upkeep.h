@@ -2,7 +2,8 @@
 // (log.flush.offset.checkpoint.interval.ms), retention and rolling
 // (log.retention.check.interval.ms), removal of deleted directories, forgetting what was recent.
 //
-// Compaction, which takes long, has threads of its own, which start and stop with this one.
+// Compaction and scrubbing, which take long, have threads of their own, which start and stop with
+// this one.
 //
 // A log that rolled since the last round is flushed, so that what a crash makes the loader read
 // back is about one segment and not all since the start.
@@ -21,6 +22,7 @@
 #include "base/thread_annotations.h"
 #include "dataplane/flusher.h"
 #include "dataplane/log_cleaner.h"
+#include "dataplane/log_scrubber.h"
 #include "dataplane/partition_store.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/settings.h"
@@ -57,6 +59,7 @@ class Upkeep {
   Flusher& flusher_;
   Clock& clock_;
   LogCleaner cleaner_;
+  LogScrubber scrubber_;
   std::thread thread_;
   std::unordered_map<const Partition*, Seen> seen_;  // the upkeep thread's own
 

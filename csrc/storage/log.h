@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,9 @@ namespace barnabas::storage {
 class FdCache;
 struct CleanSettings;
 struct CleanStats;
+
+/// Told of bytes read; may wait. False: give up.
+using ScrubPace = std::function<bool(uint64_t bytes)>;
 
 /// What an append did.
 struct AppendInfo {
@@ -213,6 +217,9 @@ class Log {
   virtual Result<CleanStats> clean(int64_t stable_offset, const CleanSettings& settings) = 0;
   /// Everything below is compacted; 0 when nothing is.
   [[nodiscard]] virtual int64_t cleaned_offset() const = 0;
+  /// Reads the closed segments back and checks every batch; changes nothing. An error for each
+  /// segment that is not good any more, with file and position. kRequestTimedOut: told to give up.
+  virtual Result<std::vector<Error>> scrub(const ScrubPace& pace) = 0;
   /// Unlinks the files of removed segments whose file.delete.delay.ms is over.
   virtual void remove_due_files() = 0;
 };

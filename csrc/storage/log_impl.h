@@ -1,6 +1,6 @@
 // The one implementation of Log. Spread over log.cc (opening, appending), log_roll.cc, log_read.cc,
-// log_time.cc, log_transactions.cc, log_flush.cc, log_upkeep.cc (truncation, deletion, retention)
-// and log_clean.cc (compaction).
+// log_time.cc, log_transactions.cc, log_flush.cc, log_upkeep.cc (truncation, deletion, retention),
+// log_clean.cc (compaction) and log_scrub.cc.
 //
 // Locks, in the order they are taken:
 //   clean_mutex_   one compaction at a time; held for all of it
@@ -88,6 +88,7 @@ class LogImpl final : public Log {
   void remove_due_files() override;
   Cleanable cleanable(int64_t stable_offset) override;
   Result<CleanStats> clean(int64_t stable_offset, const CleanSettings& settings) override;
+  Result<std::vector<Error>> scrub(const ScrubPace& pace) override;
   [[nodiscard]] int64_t cleaned_offset() const override { return cleaned_offset_.load(); }
 
  private:

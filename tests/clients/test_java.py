@@ -364,7 +364,6 @@ class TestJavaTools(ClientContract):
         )
         consumed = self._run(
             CONSUMER_PERFORMANCE,
-    DELETE_RECORDS_COMMAND,
             f"--bootstrap-server={server.bootstrap}",
             f"--topic={topic}",
             f"--num-records={count}",

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from clients.test_topic_settings import alter
 from faults.conftest import ServerFactory
@@ -213,6 +220,26 @@ def test_a_corrupt_batch_is_reported_and_stays_where_it_is(new_server: ServerFac
     assert server.output().count("is not compacted any more") == 1
     assert damaged.read_bytes() == bytes(content)
     assert cleaned_offset(server) == 0
+
+
+def test_old_corruption_is_found_and_left_as_it_is(new_server: ServerFactory) -> None:
+    server = new_server({**BROKER, "log.scrub.interval.ms": "-1"})
+    create(server, {"internal.segment.bytes": "16384"})
+    produce(server, some_records(random.Random(1), 1500, 20))
+    segments = sorted(server.partition_dir(TOPIC, 0).glob("*.log"))
+    damaged = segments[1]
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+    entry = ConfigEntry("log.scrub.interval.ms", "300", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.BROKER, "1", incremental_configs=[entry])
+    (future,) = admin.incremental_alter_configs([resource]).values()
+    future.result(TIMEOUT_S)
+    await_true(lambda: "it is left as it is" in server.output())
+    said = [line for line in server.output().splitlines() if "it is left as it is" in line]
+    assert all(f"{damaged.name}: a batch whose CRC does not match at byte" in s for s in said)
+    assert damaged.read_bytes() == bytes(content)
 
 
 def test_offsets_of_groups_are_compacted_and_survive(new_server: ServerFactory) -> None:

@@ -23,7 +23,7 @@ KEYS = st.integers(0, 6).map(lambda n: f"key-{n}".encode())
 VALUES = st.one_of(st.none(), st.binary(max_size=60))
 HEADERS = st.lists(st.tuples(st.sampled_from(("a", "b")), st.binary(max_size=5)), max_size=2)
 RECORDS = st.lists(
-    st.tuples(KEYS, VALUES, st.integers(1, 2_000_000_000_000), HEADERS), min_size=1, max_size=6
+    st.tuples(KEYS, VALUES, st.integers(1, 1_700_000_000_000), HEADERS), min_size=1, max_size=6
 )
 
 
@@ -114,7 +114,7 @@ class CompactedLog(RuleBasedStateMachine):
 
 TestCompactedLog = CompactedLog.TestCase
 TestCompactedLog.settings = settings(
-    max_examples=25,
+    max_examples=40,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

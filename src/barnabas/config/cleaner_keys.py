@@ -1,4 +1,4 @@
-"""The configuration keys of compaction, with Kafka's defaults."""
+"""The configuration keys of compaction, with Kafka's defaults, and of scrubbing, which are ours."""
 
 import sys
 from typing import Final
@@ -74,5 +74,19 @@ CLEANER_KEYS: Final = (
         "Threads that compact.",
         check=at_least(0),
         update=Update.READ_ONLY,
+    ),
+    _key(
+        "log.scrub.interval.ms",
+        ConfigType.LONG,
+        7 * 24 * 3_600_000,
+        "How often old segments are read back and checked; -1 is never. Barnabas' own key.",
+        check=at_least(-1),
+    ),
+    _key(
+        "log.scrub.max.bytes.per.second",
+        ConfigType.DOUBLE,
+        10.0 * (1 << 20),
+        "The most that is read back at that. Barnabas' own key.",
+        check=at_least(1),
     ),
 )

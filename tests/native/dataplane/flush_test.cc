@@ -96,6 +96,9 @@ class GatedLog final : public storage::Log {
     return storage::CleanStats{};
   }
   [[nodiscard]] int64_t cleaned_offset() const override { return 0; }
+  Result<std::vector<Error>> scrub(const storage::ScrubPace&) override {
+    return std::vector<Error>();
+  }
   void begin_leader_epoch(int32_t) override {}
 
  private:

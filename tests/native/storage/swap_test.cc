@@ -1,0 +1,143 @@
+// How a compacted segment takes the place of others: readers, retention and crashes meanwhile.
+#include <sys/wait.h>
+
+#include "clean_fixture.h"
+
+namespace barnabas::storage {
+namespace {
+
+class SwapTest : public CleanTest {};
+
+TEST_F(SwapTest, AReaderKeepsWhatItHoldsThroughASwap) {
+  open();
+  fill(60);
+  const auto held = log->read(0, 1 << 20, INT64_MAX, true);
+  ASSERT_TRUE(held.ok());
+  const auto before = bytes_of(*held);
+  // At every step, a reader finds either the old or the new.
+  const auto whole = state();
+  CleanSettings settings;
+  settings.on_step = [&](CleanStep) {
+    std::map<std::string, KeyValue> seen;
+    for (const KeyValue& record : records()) seen[*record.key] = record;
+    ASSERT_EQ(seen, whole);
+    ASSERT_TRUE(log->scrub({}).value().empty());
+  };
+  clean(settings);
+  EXPECT_EQ(bytes_of(*held), before);
+  EXPECT_EQ(state(), whole);
+  for (int64_t offset = 0; offset < log->log_end_offset(); ++offset) {
+    const auto slice = log->read(offset, 1, INT64_MAX, true);
+    ASSERT_TRUE(slice.ok());
+    const auto batch = bytes_of(*slice);
+    ASSERT_GE(record::BatchView{ByteView(batch)}.last_offset(), offset);
+  }
+  EXPECT_EQ(log->offset_for_timestamp(0)->offset, records().front().offset);
+}
+
+TEST_F(SwapTest, WhatRetentionTookMeanwhileStaysGone) {
+  config.delete_old = true;
+  config.file_delete_delay_ms = 0;
+  open();
+  fill(60);
+  CleanSettings settings;
+  bool first = true;
+  settings.on_step = [&](CleanStep step) {
+    if (step != CleanStep::kCleaned || !std::exchange(first, false)) return;
+    ASSERT_TRUE(log->advance_log_start_offset(100).ok());
+  };
+  clean(settings);
+  EXPECT_GT(log->cleaned_offset(), 100);
+  EXPECT_EQ(log->log_start_offset(), 100);
+  EXPECT_TRUE(names_with(".cleaned").empty());
+  EXPECT_TRUE(names_with(".swap").empty());
+  for (const auto& name : names_with(".log")) EXPECT_GT(std::stoll(name), 80) << name;
+  crash_and_open();
+  EXPECT_EQ(log->log_start_offset(), 100);
+}
+
+TEST_F(SwapTest, TheScrubberFindsWhatChangedAndCutsNothing) {
+  open();
+  fill(60);
+  EXPECT_TRUE(log->scrub({}).value().empty());
+  const auto names = names_with(".log");
+  for (const size_t n : {size_t{1}, names.size() - 1}) {  // the last one is still written to
+    std::fstream stream(file(names[n]), std::ios::binary | std::ios::in | std::ios::out);
+    stream.seekp(80);
+    stream.put('!');
+  }
+  const auto size = fs::file_size(file(names[1]));
+  const auto findings = log->scrub({});
+  ASSERT_EQ(findings.value().size(), 1u);
+  EXPECT_NE(
+      findings->front().message.find(names[1] + ": a batch whose CRC does not match at byte 0"),
+      std::string::npos);
+  EXPECT_EQ(fs::file_size(file(names[1])), size);
+  EXPECT_EQ(log->scrub([](uint64_t) { return false; }).error().code, ErrorCode::kRequestTimedOut);
+}
+
+/// Runs `clean` in a process that dies at the n-th step; false when there are fewer steps.
+bool killed_at(int n, const std::function<void(const CleanSettings&)>& clean) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    int left = n;
+    CleanSettings settings;
+    settings.on_step = [&left](CleanStep) {
+      if (left-- == 0) ::_exit(17);
+    };
+    clean(settings);
+    ::_exit(0);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return WEXITSTATUS(status) == 17;
+}
+
+TEST_F(SwapTest, AKillAtAnyStepLosesNothingAndBringsNothingBack) {
+  // A tombstone past its horizon, so that something could come back.
+  config.delete_retention_ms = 0;
+  config.segment_bytes = 900;
+  open();
+  put({{"gone", "1"}});
+  fill(4);
+  put({{"gone", std::nullopt}});
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  clock.advance_ms(10);
+  fill(6, 7);
+  ASSERT_TRUE(log->roll().ok());
+  ASSERT_TRUE(log->flush().ok());
+  auto expected = state();
+  EXPECT_EQ(expected.erase("gone"), 1u);
+  ASSERT_TRUE(log->close().ok());
+  log.reset();
+  const std::string kept = root.path() + "/kept";
+  fs::copy(directory, kept);
+  int steps = 0;
+  for (bool killed = true; killed; ++steps) {
+    fs::remove_all(directory);
+    fs::copy(kept, directory);
+    open(true);
+    killed = killed_at(steps, [this](const CleanSettings& settings) {
+      (void)log->clean(log->log_end_offset(), settings);
+    });
+    const int64_t end = log->log_end_offset();
+    open(false, end);
+    ASSERT_EQ(log->log_end_offset(), end);
+    ASSERT_EQ(log->recovery_report().bytes_set_aside + log->recovery_report().bytes_cut, 0u);
+    for (const char* leftover : {".cleaned", ".swap", ".deleted"}) {
+      ASSERT_TRUE(names_with(leftover).empty()) << leftover << " after step " << steps;
+    }
+    auto found = state();
+    const auto tombstone = found.extract("gone");
+    if (!tombstone.empty()) ASSERT_EQ(tombstone.mapped().value, std::nullopt);
+    ASSERT_EQ(found, expected) << "killed at step " << steps;
+    // And compaction goes on from there.
+    clean();
+    ASSERT_EQ(state(), expected);
+  }
+  EXPECT_GT(steps, 20);
+}
+
+}  // namespace
+}  // namespace barnabas::storage
