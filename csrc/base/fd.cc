@@ -51,6 +51,10 @@ Result<size_t> read_at(int fd, MutableBytes out, uint64_t offset, const std::str
   return done;
 }
 
+std::string path_in(int directory, const std::string& name) {
+  return "/proc/self/fd/" + std::to_string(directory) + "/" + name;
+}
+
 Status truncate_file(int fd, uint64_t size, const std::string& path) {
   if (file_system().ftruncate(fd, static_cast<off_t>(size)) != 0) return system_error(path);
   return {};

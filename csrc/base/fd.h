@@ -56,6 +56,9 @@ Status write_all_at(int fd, ByteView bytes, uint64_t offset, const std::string& 
 /// Reads until `out` is full or the file ends; returns the bytes read.
 Result<size_t> read_at(int fd, MutableBytes out, uint64_t offset, const std::string& path);
 
+/// A path of a file in an open directory, whatever the directory is called by now.
+std::string path_in(int directory, const std::string& name);
+
 /// ftruncate(2), to shorten or to lengthen.
 Status truncate_file(int fd, uint64_t size, const std::string& path);
 /// rename(2), over what has that name. Errors carry `from`.

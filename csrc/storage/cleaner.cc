@@ -75,10 +75,7 @@ class Cleaner::Output {
   }
   Result<UniqueFd> create(std::string_view file_suffix) {
     const std::string file_name = name(file_suffix);
-    UniqueFd fd(
-        ::openat(directory_, file_name.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!fd.valid()) return system_error(file_name);
-    return fd;
+    return open_file(path_in(directory_, file_name), O_RDWR | O_CREAT | O_TRUNC);
   }
   Status drain() {
     BARNABAS_TRY(write_all_at(file_->get(), buffer_, written_, name(suffix::kLog)));

@@ -40,7 +40,9 @@ void drop_files(int directory, int64_t base_offset) {
   for (const std::string_view file_suffix : kFileSuffixes) {
     for (const std::string_view state : {suffix::kCleaned, suffix::kSwap}) {
       const std::string name = log_file_name(base_offset, file_suffix) + std::string(state);
-      ::unlinkat(directory, name.c_str(), 0);
+      if (const Status removed = remove_file(path_in(directory, name)); !removed.ok()) {
+        log(LogLevel::kWarning, "storage", removed.error().message);
+      }
     }
   }
 }

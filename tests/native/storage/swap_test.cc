@@ -130,7 +130,9 @@ TEST_F(SwapTest, AKillAtAnyStepLosesNothingAndBringsNothingBack) {
     }
     auto found = state();
     const auto tombstone = found.extract("gone");
-    if (!tombstone.empty()) ASSERT_EQ(tombstone.mapped().value, std::nullopt);
+    if (!tombstone.empty()) {
+      ASSERT_EQ(tombstone.mapped().value, std::nullopt);
+    }
     ASSERT_EQ(found, expected) << "killed at step " << steps;
     // And compaction goes on from there.
     clean();
