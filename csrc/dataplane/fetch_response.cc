@@ -46,6 +46,15 @@ void encode_partition_tags(ResponseWriter& writer, const FetchResponseHeader& he
   }
 }
 
+void encode_aborted(ResponseWriter& writer,
+                    const std::vector<storage::AbortedTransaction>& transactions) {
+  for (const storage::AbortedTransaction& aborted : transactions) {
+    writer.write(aborted.producer_id);
+    writer.write(aborted.first_offset);
+    writer.write_empty_tags();
+  }
+}
+
 /// `partition`: null when there is none.
 void encode_partition(ResponseWriter& writer, const FetchResponseHeader& header, int32_t index,
                       PartitionRead& read, const Partition* partition, net::Response& response) {
@@ -55,12 +64,8 @@ void encode_partition(ResponseWriter& writer, const FetchResponseHeader& header,
   writer.write(read.last_stable_offset);
   if (header.version >= 5) writer.write(read.log_start_offset);
   if (header.isolation == IsolationLevel::kReadCommitted) {
-    writer.write_array_length(read.aborted.size());
-    for (const storage::AbortedTransaction& aborted : read.aborted) {
-      writer.write(aborted.producer_id);
-      writer.write(aborted.first_offset);
-      writer.write_empty_tags();
-    }
+    writer.write_array_length(read.aborted == nullptr ? 0 : read.aborted->size());
+    if (read.aborted != nullptr) encode_aborted(writer, *read.aborted);
   } else {
     writer.write_null_array();
   }

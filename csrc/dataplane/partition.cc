@@ -40,9 +40,7 @@ int64_t Partition::log_start_offset() const {
 int64_t Partition::last_stable_offset() const {
   // In this order: a transaction is known to the log before the high watermark passes its start.
   const int64_t high_watermark = this->high_watermark();
-  if (log_ == nullptr) return high_watermark;
-  const int64_t unstable = log_->first_unstable_offset();
-  return unstable < high_watermark ? std::max(unstable, log_->log_start_offset()) : high_watermark;
+  return log_ == nullptr ? high_watermark : stable_up_to(high_watermark);
 }
 
 ErrorCode Partition::availability() const {
@@ -108,11 +106,11 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
   if (result.error != ErrorCode::kNone) return result;
 
   const int64_t high_watermark = this->high_watermark();
-  const int64_t last_stable_offset = this->last_stable_offset();
+  const int64_t last_stable_offset = stable_up_to(high_watermark);
   const int64_t log_start_offset = log_->log_start_offset();
   const auto fail = [&result](ErrorCode error) {
     result.error = error;
-    return result;
+    return std::move(result);
   };
   if (params.fetch_offset < log_start_offset) return fail(ErrorCode::kOffsetOutOfRange);
   // Before the end is looked at: a fetcher that is ahead of this log learns where it diverged.
@@ -134,18 +132,25 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
     if (!slice.ok()) return fail(slice.error().code);
     result.slice = std::move(slice).value();
     if (isolation == IsolationLevel::kReadCommitted && result.slice.file.length > 0) {
-      auto aborted = log_->aborted_transactions(params.fetch_offset, end_offset, result.slice);
-      if (!aborted.ok()) {
-        result.slice = {};
-        return fail(aborted.error().code);
-      }
-      result.aborted = std::move(aborted).value();
+      find_aborted(params.fetch_offset, end_offset, result);
+      if (result.error != ErrorCode::kNone) return result;
     }
   }
   result.high_watermark = high_watermark;
   result.last_stable_offset = last_stable_offset;
   result.log_start_offset = log_start_offset;
   return result;
+}
+
+void Partition::find_aborted(int64_t offset, int64_t end_offset, PartitionRead& read) const {
+  auto aborted = log_->aborted_transactions(offset, end_offset, read.slice);
+  if (!aborted.ok()) {
+    read.slice = {};
+    read.error = aborted.error().code;
+  } else if (!aborted->empty()) {
+    read.aborted = std::make_unique<const std::vector<storage::AbortedTransaction>>(
+        std::move(aborted).value());
+  }
 }
 
 void Partition::age_recent_tail() {

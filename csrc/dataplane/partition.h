@@ -13,6 +13,7 @@
 //   a waiter that adds its watch and then still finds the condition unmet is woken once it is met
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -55,8 +56,8 @@ struct PartitionRead {
   /// leader_epoch >= 0: the fetcher's log diverged from ours there (KIP-595); nothing is read.
   storage::EpochEndOffset diverging;
   storage::ReadSlice slice;
-  /// With read_committed: those that may have records in the slice.
-  std::vector<storage::AbortedTransaction> aborted;
+  /// With read_committed: those that may have records in the slice; null when there are none.
+  std::unique_ptr<const std::vector<storage::AbortedTransaction>> aborted;
 };
 
 class Partition : public std::enable_shared_from_this<Partition> {
@@ -125,6 +126,13 @@ class Partition : public std::enable_shared_from_this<Partition> {
   void wake_watches(bool all) EXCLUDES(watch_mutex_);
   bool is_due(Watch& watch, int64_t high_watermark, uint64_t visible) const REQUIRES(watch_mutex_);
   [[nodiscard]] ErrorCode check_leader_epoch(int32_t current_leader_epoch) const;
+  /// REQUIRES: a log; the high watermark was loaded before.
+  [[nodiscard]] int64_t stable_up_to(int64_t high_watermark) const {
+    const int64_t unstable = log_->first_unstable_offset();
+    return unstable >= high_watermark ? high_watermark
+                                      : std::max(unstable, log_->log_start_offset());
+  }
+  void find_aborted(int64_t offset, int64_t end_offset, PartitionRead& read) const;
 
   const std::shared_ptr<const TopicIdentity> topic_;
   const int32_t index_;

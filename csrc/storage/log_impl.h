@@ -169,7 +169,7 @@ class LogImpl final : public Log {
   void roll_when_due(int64_t high_watermark) REQUIRES(write_mutex_);
   /// How old the active segment may get: segment.ms less the segment's share of segment.jitter.ms.
   [[nodiscard]] int64_t roll_after_ms(const Segment& active) const REQUIRES(mutex_);
-  void rebuild_damaged_indexes() EXCLUDES(write_mutex_);
+  void rebuild_damaged_indexes() EXCLUDES(flush_mutex_, write_mutex_);
 
   // -- transactions (log_transactions.cc)
   void persist_transactions() REQUIRES(write_mutex_);
@@ -177,7 +177,7 @@ class LogImpl final : public Log {
   Status write_late_transactions() REQUIRES(flush_mutex_) EXCLUDES(write_mutex_, mutex_);
   Status truncate_transactions(const SegmentPtr& segment, int64_t end_offset)
       REQUIRES(write_mutex_);
-  Status rebuild_transactions(const SegmentPtr& segment) EXCLUDES(write_mutex_);
+  Status rebuild_transactions(const SegmentPtr& segment) EXCLUDES(flush_mutex_, write_mutex_);
   Result<std::vector<AbortedTransaction>> try_aborted(int64_t offset, int64_t end_offset,
                                                       const ReadSlice& slice) EXCLUDES(mutex_);
   /// Those in one segment, and whether later ones matter no more.

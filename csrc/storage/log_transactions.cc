@@ -102,7 +102,8 @@ Status LogImpl::truncate_transactions(const SegmentPtr& segment, int64_t end_off
 }
 
 Status LogImpl::rebuild_transactions(const SegmentPtr& segment) {
-  // Under the lock that appends need: it happens to files that something else has damaged.
+  // Under the locks that appends and flushes need: it happens to files that something else damaged.
+  MutexLock flushing(flush_mutex_);
   MutexLock writing(write_mutex_);
   std::string directory;
   std::string path;

@@ -51,5 +51,25 @@ TEST_F(ControlQueueTest, ARequestLargerThanTheLimitPassesAlone) {
   EXPECT_EQ(offer(1), Admission::kTakenAlone);
 }
 
+TEST_F(ControlQueueTest, OwnRequestsHaveTheSameLimitsAndAReplyOfTheirOwn) {
+  std::vector<uint8_t> answered;
+  const auto offer_own = [&] {
+    return queue.offer_own({.api_key = 24}, [&](const auto& payload) { answered = payload.value(); });
+  };
+  for (size_t i = 0; i < kMaxQueued; ++i) EXPECT_EQ(offer_own(), Admission::kTakenAlone);
+  EXPECT_EQ(offer_own(), Admission::kBusy);
+  const auto taken = queue.take(10);
+  EXPECT_TRUE(taken.resume);
+  ASSERT_EQ(taken.requests.size(), kMaxQueued);
+  const auto asker = queue.redeem(taken.requests[0].token);
+  ASSERT_TRUE(asker.has_value());
+  asker->reply(std::vector<uint8_t>{1, 2});
+  EXPECT_EQ(answered, (std::vector<uint8_t>{1, 2}));
+  EXPECT_FALSE(queue.redeem(taken.requests[0].token).has_value());
+  EXPECT_EQ(offer(1), Admission::kTakenAlone);
+  EXPECT_EQ(queue.stop().size(), 1U) << "only the client's has a connection to be closed";
+  EXPECT_EQ(offer_own(), Admission::kReject);
+}
+
 }  // namespace
 }  // namespace barnabas::dataplane

@@ -4,6 +4,8 @@
 #include <random>
 
 #include "log_fixture.h"
+#include "record/end_marker.h"
+#include "storage/producer_state.h"
 
 namespace barnabas::storage {
 namespace {
@@ -129,6 +131,48 @@ TEST_P(PowerLossTest, WhatWasFlushedIsKeptAndTheRestIsAPrefix) {
       ASSERT_TRUE(retried->duplicate);
       ASSERT_EQ(log->epoch_for_offset(base), static_cast<int32_t>((sent.size() - 1) / 20));
     }
+  }
+}
+
+TEST_P(PowerLossTest, TransactionIndexesSayWhatIsInTheLog) {
+  config.segment_bytes = 4000;
+  open();
+  const auto send = [&](int64_t producer) {
+    std::vector<uint8_t> bytes =
+        chance(2)
+            ? make_batch({.producer_id = producer, .base_sequence = -1, .transactional = true})
+            : *record::encode_end_marker({chance(3), 0}, producer, 0, 1);
+    AppendBatch batch;
+    batch.bytes = bytes;
+    batch.producer.origin = AppendOrigin::kCoordinator;
+    ASSERT_TRUE(log->append(batch, 0).ok());
+  };
+  for (int round = 0; round < 6; ++round) {
+    for (uint32_t i = random() % 100; i > 0; --i) send(random() % 4);
+    ASSERT_TRUE(log->flush().ok());
+    const int64_t flushed = log->recovery_point();
+    const Files durable = files();
+    for (uint32_t i = random() % 100; i > 0; --i) send(random() % 4);
+    const Files cached = files();
+    log.reset();
+    put(after_power_loss(durable, cached));
+    open(false, flushed);
+
+    ProducerState state;
+    std::vector<AbortedTransaction> in_log;
+    for (const auto& [base, last] : batches_from(0)) {
+      const auto bytes = bytes_of(*log->read(base, 1, last + 1, true));
+      const auto ended = state.apply(record::BatchView(bytes), bytes, 0);
+      if (ended && ended->aborted) in_log.push_back(state.aborted(*ended));
+    }
+    std::vector<AbortedTransaction> in_files;
+    for (const std::string& name : names_with(".txnindex")) {
+      const auto entries = read_transaction_index(file(name), 0, INT64_MAX);
+      ASSERT_TRUE(entries.ok() && *entries) << name;
+      in_files.insert(in_files.end(), (*entries)->begin(), (*entries)->end());
+    }
+    ASSERT_EQ(in_files, in_log);
+    ASSERT_EQ(log->first_unstable_offset(), state.first_unstable_offset());
   }
 }
 

@@ -256,6 +256,23 @@ TEST_F(TransactionTest, AnIndexDamagedWhileItIsInUseFailsReadsUntilItIsRebuilt) 
   EXPECT_EQ(in_files(), expected);
 }
 
+TEST_F(TransactionTest, AnIndexThatCannotBeWrittenIsKeptInMemoryAndHoldsFlushesUp) {
+  open();
+  Producer one{.id = 1};
+  const std::string in_the_way = log_file() + ".txnindex";
+  fs::create_directory(in_the_way);
+  abort(one, send(one));
+  EXPECT_EQ(aborted(0), expected);
+  EXPECT_FALSE(log->flush().ok());
+  EXPECT_EQ(log->recovery_point(), 0);
+  EXPECT_FALSE(log->offline());
+  fs::remove(in_the_way);
+  abort(one, send(one));
+  EXPECT_TRUE(log->flush().ok());
+  EXPECT_EQ(log->recovery_point(), 4);
+  EXPECT_EQ(in_files(), expected);
+}
+
 TEST_F(TransactionTest, TruncationTakesTransactionsBack) {
   config.segment_bytes = 4000;
   open();

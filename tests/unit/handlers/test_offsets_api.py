@@ -1,5 +1,6 @@
 """ListOffsets, OffsetForLeaderEpoch, InitProducerId and DescribeLogDirs over the wire."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 import barnabas
+from barnabas._core import Core
 from barnabas.metadata.producer_ids import ProducerIds
 from barnabas.metadata.store import StoreError
 from unit.wire import WireClient
@@ -75,6 +77,42 @@ def test_newer_sentinels_are_known_since_their_version(
     assert (found.error_code, found.offset, found.timestamp) == (0, offset, time)
     assert list_offset(client, sentinel, version=since).error_code == 0
     assert list_offset(client, sentinel, version=since - 1).error_code.name == "unsupported_version"
+
+
+def open_a_transaction(data_dir: Path, topic: str) -> None:
+    """Appends a record of a transaction that nobody ends."""
+    metadata = (data_dir / f"{topic}-0" / "partition.metadata").read_text()
+    topic_id = base64.urlsafe_b64decode(metadata.split()[-1] + "==")
+    core = Core({})
+    core.open_directory(str(data_dir), "", 1)
+    core.load_partitions([(topic, topic_id, 0, 0)], {topic: {"segment.ms": 1 << 62}})
+    core.append_records(topic, 0, [(None, b"v")], 9000, producer_id=1, producer_epoch=0)
+    core.stop(0)
+
+
+def test_read_committed_ends_at_the_last_stable_offset(tmp_path: Path) -> None:
+    with barnabas.Broker(tmp_path) as running:
+        running.create_topic("tx")
+        producer = Producer({"bootstrap.servers": running.bootstrap_servers})
+        producer.produce("tx", b"v", timestamp=1000)
+        assert producer.flush(20) == 0
+    open_a_transaction(tmp_path, "tx")
+    with barnabas.Broker(tmp_path) as running, WireClient(running.bootstrap_servers) as client:
+
+        def ask(timestamp: int, isolation_level: int) -> int:
+            partition = {"partition_index": 0, "timestamp": timestamp, "current_leader_epoch": -1}
+            answer = client.ask(
+                "ListOffsets",
+                11,
+                replica_id=-1,
+                isolation_level=isolation_level,
+                topics=[{"name": "tx", "partitions": [partition]}],
+            )
+            offset: int = answer.topics[0].partitions[0].offset
+            return offset
+
+        assert [ask(time, 0) for time in (LATEST, 9000, MAX_TIMESTAMP, 1000)] == [2, 1, 1, 0]
+        assert [ask(time, 1) for time in (LATEST, 9000, MAX_TIMESTAMP, 1000)] == [1, -1, -1, 0]
 
 
 @pytest.mark.parametrize(
