@@ -28,7 +28,7 @@ APPLICATION = (
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # The tools that know no other broker unless told; `serve` and `dump` ask none.
 _ASKS_A_BROKER = re.compile(
-    r"barnabas (topic \w+|group \w+|config \w+|bench [\w-]+|produce|consume)"
+    r"barnabas (topic \w+|group \w+|transaction \w+|config \w+|bench [\w-]+|produce|consume)"
 )
 _COMMENT = re.compile(r"\s+#.*$", re.MULTILINE)
 

@@ -9,6 +9,15 @@ from typing import Any
 import pytest
 
 import barnabas
+from barnabas.coordinator.routing import partition_for
+from barnabas.coordinator.txn_records import encode
+from barnabas.state.txn.records import (
+    EPOCH_BUMP,
+    TopicPartition,
+    TransactionRecord,
+    TransactionState,
+    TransactionValue,
+)
 from unit.wire import API_BY_NAME, WireClient
 
 CONFIG = {
@@ -432,3 +441,44 @@ def test_open_transaction_and_its_offsets_survive_a_restart(tmp_path: Path) -> N
         WireClient(broker.bootstrap_servers) as client,
     ):
         until(lambda: committed(client, group) == ("none", 7))
+
+
+def test_restart_after_the_decision_writes_the_markers(tmp_path: Path) -> None:
+    """As if the broker had died right after the record of its decision."""
+    name, data = "decided", tmp_path / "data"
+    with barnabas.Broker(data, config=CONFIG) as broker:
+        broker.create_topic("t", partitions=3)
+        with producer(broker, name) as transactions:
+            transactions.client.ask("FindCoordinator", 4, key_type=0, coordinator_keys=[name])
+            assert transactions.init() == "none"
+            assert transactions.commit_offset(name, "t", 7) == "none"
+            producer_id, epoch = transactions.producer_id, transactions.epoch
+            (offsets_topic,) = transactions.describe().topics
+    offsets_partition = offsets_topic.partitions[0]
+    decision = TransactionValue(
+        producer_id=producer_id,
+        producer_epoch=epoch + 1,
+        timeout_ms=60_000,
+        state=TransactionState.PREPARE_COMMIT,
+        partitions=frozenset(
+            {
+                TopicPartition("__consumer_offsets", offsets_partition),
+                TopicPartition("t", 2),
+                TopicPartition("deleted-meanwhile", 0),
+            }
+        ),
+        start_timestamp_ms=1,
+        last_update_timestamp_ms=2,
+        client_transaction_version=EPOCH_BUMP,
+    )
+    log = barnabas.Log(data / f"__transaction_state-{partition_for(name, 4)}")
+    log.append([encode(TransactionRecord(name, decision))])
+    log.close()
+    with (
+        barnabas.Broker(data, config=CONFIG) as broker,
+        WireClient(broker.bootstrap_servers) as client,
+    ):
+        transactions = Transactions(client, name)
+        until(lambda: transactions.describe().transaction_state == "CompleteCommit")
+        until(lambda: committed(client, name) == ("none", 7))
+        assert open_since(client, "t", 2) == {producer_id: -1}
