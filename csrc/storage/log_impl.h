@@ -203,9 +203,14 @@ class LogImpl final : public Log {
   [[nodiscard]] ReadPlan plan_read(const SegmentPtr& segment, int64_t offset,
                                    int64_t end_offset) const REQUIRES(mutex_);
   Result<std::optional<BatchPosition>> find(const Lookup& lookup) EXCLUDES(mutex_);
-  /// The first batch of the plan's range; the plan becomes that of the segment it is in.
-  Result<std::optional<BatchPosition>> find_start(ReadPlan& plan, int64_t end_offset,
-                                                  uint64_t version) EXCLUDES(mutex_);
+  /// Compaction leaves batches without records, and may leave a segment without offsets at its end:
+  /// then they go on in the next one. A reader that gets nothing but empty batches may take it for
+  /// a record that is too large (librdkafka does), so it gets them only if nothing follows. The
+  /// plan becomes that of the segment in which the batch is.
+  Result<std::optional<BatchPosition>> find_behind_empty(ReadPlan& plan,
+                                                         std::optional<BatchPosition> start,
+                                                         int64_t end_offset, uint64_t version)
+      EXCLUDES(mutex_);
   Result<ReadSlice> try_read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
                              bool at_least_one);
   /// The result of a look-up that saw no change of shape. A truncation or deletion meanwhile starts

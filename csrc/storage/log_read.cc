@@ -7,6 +7,11 @@
 #include "storage/log_impl.h"
 
 namespace barnabas::storage {
+namespace {
+
+bool is_empty(const BatchPosition& batch) { return batch.bytes == record::kBatchHeaderSize; }
+
+}  // namespace
 
 LogImpl::SegmentPtr LogImpl::segment_for(int64_t offset) const {
   const auto after = std::partition_point(
@@ -92,33 +97,30 @@ LogImpl::ReadPlan LogImpl::plan_read(const SegmentPtr& segment, int64_t offset,
   return plan;
 }
 
-Result<std::optional<BatchPosition>> LogImpl::find_start(ReadPlan& plan, int64_t end_offset,
-                                                         uint64_t version) {
-  const auto is_empty = [](const BatchPosition& batch) {
-    return batch.bytes == record::kBatchHeaderSize;
-  };
+Result<std::optional<BatchPosition>> LogImpl::find_behind_empty(ReadPlan& plan,
+                                                                std::optional<BatchPosition> start,
+                                                                int64_t end_offset,
+                                                                uint64_t version) {
   std::optional<std::pair<ReadPlan, BatchPosition>> empty;
-  while (true) {
-    BARNABAS_ASSIGN(const auto start, find(plan.first));
-    if (start && !is_empty(*start) && (!empty || start->last_offset < end_offset)) return start;
-    // Compaction leaves batches without records, and may leave a segment without offsets at its
-    // end: then they go on in the next one. A reader that gets nothing but empty batches may take
-    // it for a record that is too large (librdkafka does), so it gets them only if nothing follows.
+  while (!start || is_empty(*start) || (empty && start->last_offset >= end_offset)) {
     if (start && !empty) empty.emplace(plan, *start);
     const int64_t offset = start ? start->last_offset + 1 : plan.first.offset;
-    MutexLock lock(mutex_);
-    const SegmentPtr next = start && offset < plan.first.next_offset
-                                ? plan.first.segment
-                                : segment_after(*plan.first.segment);
-    if (next && offset < end_offset && next->base_offset < end_offset &&
-        shape_version_ == version) {
+    {
+      MutexLock lock(mutex_);
+      const SegmentPtr next = start && offset < plan.first.next_offset
+                                  ? plan.first.segment
+                                  : segment_after(*plan.first.segment);
+      if (!next || offset >= end_offset || next->base_offset >= end_offset ||
+          shape_version_ != version) {
+        if (!empty) return std::optional<BatchPosition>();
+        plan = std::move(empty->first);
+        return std::optional(empty->second);
+      }
       plan = plan_read(next, offset, end_offset);
-      continue;
     }
-    if (!empty) return std::optional<BatchPosition>();
-    plan = std::move(empty->first);
-    return std::optional(empty->second);
+    BARNABAS_ASSIGN(start, find(plan.first));
   }
+  return start;
 }
 
 Result<ReadSlice> LogImpl::try_read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
@@ -143,8 +145,11 @@ Result<ReadSlice> LogImpl::try_read(int64_t offset, uint64_t max_bytes, int64_t 
     if (offset >= end_offset) return slice;
     plan = plan_read(segment, offset, end_offset);
   }
-  BARNABAS_ASSIGN(const auto start, find_start(plan, end_offset, version));
-  if (!start) return slice;
+  BARNABAS_ASSIGN(auto start, find(plan.first));
+  if (!start || is_empty(*start)) {
+    BARNABAS_ASSIGN(start, find_behind_empty(plan, start, end_offset, version));
+    if (!start) return slice;
+  }
   uint64_t end = plan.first.size;
   if (plan.last) {
     BARNABAS_ASSIGN(const auto behind, find(*plan.last));
