@@ -40,7 +40,8 @@ net::Admission VerifiedProduce::ask() {
 void VerifiedProduce::wait(std::shared_ptr<ProduceHandler::Moved> moved) {
   moved_ = std::move(moved);
   const auto self = std::static_pointer_cast<VerifiedProduce>(shared_from_this());
-  if (!purgatory_.park(self, asked_ns_ + kTimeoutNs)) give_up(ErrorCode::kNetworkException);
+  if (purgatory_.park(self, asked_ns_ + kTimeoutNs)) return;
+  give_up(purgatory_.stopping() ? ErrorCode::kNotLeaderOrFollower : ErrorCode::kNetworkException);
 }
 
 size_t VerifiedProduce::memory_bytes() const {
