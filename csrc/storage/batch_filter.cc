@@ -22,7 +22,7 @@ int64_t wrapping_add(int64_t a, int64_t b) {
 
 }  // namespace
 
-Result<BatchFilter::Outcome> BatchFilter::filter(const record::BatchView& batch, bool keep_end) {
+Result<BatchFilter::Outcome> BatchFilter::filter(const record::BatchView& batch) {
   const bool dispensable = transactions_.is_dispensable(batch);
   const bool past_horizon = batch.has_delete_horizon() && delete_horizon_of(batch) <= rules_.now_ms;
   const bool discard = dispensable && (!batch.is_control() || past_horizon);
@@ -45,7 +45,7 @@ Result<BatchFilter::Outcome> BatchFilter::filter(const record::BatchView& batch,
     }
   }
   if (kept_.empty()) {
-    const bool stays = keep_end || batch.next_offset() == rules_.map_end_offset ||
+    const bool stays = batch.next_offset() == rules_.map_end_offset ||
                        (batch.has_producer_id() && is_last_of_producer(batch));
     return stays ? empty_batch(batch) : Outcome{};
   }

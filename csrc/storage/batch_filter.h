@@ -46,9 +46,8 @@ class BatchFilter {
     int32_t records_kept = 0;
   };
 
-  /// With `keep_end` a batch stays, if empty: it is the last of its segment, and the next one is to
-  /// begin where it ends. kCorruptMessage when the records do not parse.
-  Result<Outcome> filter(const record::BatchView& batch, bool keep_end);
+  /// kCorruptMessage when the records do not parse.
+  Result<Outcome> filter(const record::BatchView& batch);
 
  private:
   [[nodiscard]] bool is_last_of_producer(const record::BatchView& batch) const;

@@ -200,7 +200,7 @@ Result<CleanedSegment> Cleaner::clean(std::span<const CleanerSegment> group) {
   BARNABAS_TRY(output.open());
   timespec modified{};
   for (const CleanerSegment& source : group) {
-    BARNABAS_TRY(clean_segment(source, &source == &group.back(), output));
+    BARNABAS_TRY(clean_segment(source, output));
     struct stat info {};
     if (::stat(source.path.c_str(), &info) == 0) modified = info.st_mtim;
   }
@@ -210,14 +210,13 @@ Result<CleanedSegment> Cleaner::clean(std::span<const CleanerSegment> group) {
   return output.finish(group.back().next_offset, transactions_.take_index_entries(), modified);
 }
 
-Status Cleaner::clean_segment(const CleanerSegment& source, bool is_last, Output& output) {
+Status Cleaner::clean_segment(const CleanerSegment& source, Output& output) {
   BARNABAS_ASSIGN(const UniqueFd fd, open_file(source.path, O_RDONLY));
   BatchReader reader(fd.get(), source.path, source.size, settings_.io_buffer_bytes);
   while (true) {
     BARNABAS_ASSIGN(const auto batch, reader.next());
     if (!batch) return {};
-    const bool keep_end = is_last && reader.position() == source.size;
-    auto kept = filter_.filter(batch->view, keep_end);
+    auto kept = filter_.filter(batch->view);
     if (!kept.ok()) return in_batch(kept.error(), source, batch->position);
     stats_.bytes_read += batch->view.size_bytes();
     stats_.records_read += static_cast<uint64_t>(batch->view.record_count());

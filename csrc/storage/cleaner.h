@@ -104,7 +104,7 @@ class Cleaner {
   /// True when the map is full.
   Result<bool> map_segment(const CleanerSegment& source, CleanedTransactions& transactions);
   Result<bool> map_batch(const record::BatchView& batch);
-  Status clean_segment(const CleanerSegment& source, bool is_last, Output& output);
+  Status clean_segment(const CleanerSegment& source, Output& output);
 
   const CleanTask& task_;
   const CleanSettings& settings_;

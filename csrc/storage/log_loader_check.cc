@@ -21,8 +21,9 @@ Status LogLoader::check_segments(size_t first) {
   for (size_t n = first; n < log_.segments.size(); ++n) {
     const int64_t base_offset = log_.segments[n]->base_offset;
     // A roll starts where the log ends. A gap means that the power took the predecessor's tail, or
-    // a whole segment; only compaction leaves gaps that are meant.
-    if (base_offset > expected_offset && !config_.compact) {
+    // a whole segment; only compaction leaves gaps that are meant. It may have been a while ago.
+    const bool compacted = config_.compact || base_offset <= options_.cleaned_offset;
+    if (base_offset > expected_offset && !compacted) {
       log_.report.reason = "offsets " + std::to_string(expected_offset) + " to " +
                            std::to_string(base_offset - 1) + " are missing";
       return drop_checked_segments(n);

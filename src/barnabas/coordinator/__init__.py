@@ -1,10 +1,14 @@
-"""The group coordinator: drives the state machine with the log, the clock and the broker loop.
+"""The coordinators: drive state machines with the log, the clock and the broker loop.
 
-    GroupCoordinator ── one Shard per partition of __consumer_offsets
-                          ├─ GroupShard   the state machine (barnabas.state.group)
-                          ├─ AppendQueue  its records, batched, in order
-                          └─ Timers       on the broker loop
+    GroupCoordinator ── Shards ── a GroupPartition for each partition of __consumer_offsets
+                                    ├─ GroupShard   the state machine (barnabas.state.group)
+                                    ├─ AppendQueue  its records, batched, in order
+                                    └─ Timers       on the broker loop
+    TransactionCoordinator ── Shards ── a TransactionPartition for each of __transaction_state
+                                          ├─ TransactionShard   (barnabas.state.txn)
+                                          ├─ AppendQueue
+                                          └─ MarkerWriter       one for all partitions
 
-May import `barnabas.state`, `barnabas.protocol` and `barnabas._core`; everything runs on the broker
-loop's thread.
+May import `barnabas.state`, `barnabas.protocol`, `barnabas.metadata` and `barnabas._core`;
+everything runs on the broker loop's thread.
 """

@@ -54,7 +54,8 @@ TEST_F(ControlQueueTest, ARequestLargerThanTheLimitPassesAlone) {
 TEST_F(ControlQueueTest, OwnRequestsHaveTheSameLimitsAndAReplyOfTheirOwn) {
   std::vector<uint8_t> answered;
   const auto offer_own = [&] {
-    return queue.offer_own({.api_key = 24}, [&](const auto& payload) { answered = payload.value(); });
+    return queue.offer_own({.api_key = 24},
+                           [&](const auto& payload) { answered = payload.value(); });
   };
   for (size_t i = 0; i < kMaxQueued; ++i) EXPECT_EQ(offer_own(), Admission::kTakenAlone);
   EXPECT_EQ(offer_own(), Admission::kBusy);

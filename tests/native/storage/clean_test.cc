@@ -310,5 +310,23 @@ TEST_F(CleanTest, OffsetsFarApartAreNotJoined) {
   EXPECT_EQ(records().size(), 3u);
 }
 
+TEST_F(CleanTest, GapsOfACompactionOfOldAreNoLoss) {
+  open();
+  fill(60);
+  clean();
+  const auto before = state();
+  const int64_t cleaned = log->cleaned_offset();
+  // The topic is not compacted any more, and its recovery point was lost.
+  config.compact = false;
+  log.reset();
+  LogOpenOptions options;
+  options.cleaned_offset = cleaned;
+  auto opened = Log::open(directory, {"topic", 0}, config, options, fds, clock);
+  ASSERT_TRUE(opened.ok());
+  log = std::move(opened).value();
+  EXPECT_EQ(log->recovery_report().bytes_set_aside, 0u);
+  EXPECT_EQ(state(), before);
+}
+
 }  // namespace
 }  // namespace barnabas::storage

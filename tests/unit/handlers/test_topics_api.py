@@ -353,11 +353,3 @@ def test_groups_are_forgotten_with_the_topic_of_their_offsets(broker: barnabas.B
         assert client.ask("FindCoordinator", 0, key="g").error_code.name == "none"
         assert client.ask("Heartbeat", 4, **heartbeat).error_code.name == "unknown_member_id"
     assert partition_count(broker, name) == 50
-
-
-def test_a_topic_to_be_compacted_is_made_and_said_to_keep_everything(
-    broker: barnabas.Broker, caplog: pytest.LogCaptureFixture
-) -> None:
-    broker.create_topic("compacted", config={"cleanup.policy": "compact"})
-    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert "compacted" in warning
