@@ -47,6 +47,15 @@ void drop_files(int directory, int64_t base_offset) {
   }
 }
 
+/// The files have their names: index entries need not be in memory any more.
+void leave_entries_to_files(Segment& segment) {
+  for (IndexEntries* entries : {&segment.offset_index.entries, &segment.time_index.entries,
+                                &segment.transaction_index.entries}) {
+    entries->reset(entries->count());
+  }
+  segment.transactions_synced = segment.transaction_index.entries.count();
+}
+
 }  // namespace
 
 Cleanable LogImpl::cleanable(int64_t stable_offset) {
@@ -245,13 +254,7 @@ Status LogImpl::swap_in(std::span<const CleanerSegment> sources, const CleanedSe
   }
   reached(CleanStep::kDone);
   MutexLock lock(mutex_);
-  OffsetIndex& offsets = cleaned.segment->offset_index;
-  TimeIndex& times = cleaned.segment->time_index;
-  offsets.entries.reset(offsets.entries.count());
-  times.entries.reset(times.entries.count());
-  IndexEntries& aborted = cleaned.segment->transaction_index.entries;
-  aborted.reset(aborted.count());
-  cleaned.segment->transactions_synced = aborted.count();
+  leave_entries_to_files(*cleaned.segment);
   return {};
 }
 
