@@ -171,6 +171,15 @@ def _cold(m: _Medians) -> Iterable[Bound]:
     yield Bound("p99 over that without", over, 1.5)
 
 
+def _transactions(m: _Medians) -> Iterable[Bound]:
+    speed = m.over("transactions", "transactions_per_s", "kafka")
+    yield Bound("transactions/s over Kafka's", speed, 1.5, is_least=True)
+
+
+def _compaction(m: _Medians) -> Iterable[Bound]:
+    yield Bound("time over Kafka's", m.over("compaction", "compaction_s", "kafka"), 1)
+
+
 def _partitions(m: _Medians) -> Iterable[Bound]:
     most, one = "partitions-10000", "partitions-1"
     yield Bound("MB/s at 10,000 over 1", m.between(most, one, "mb_per_s"), 0.7, is_least=True)
@@ -228,6 +237,8 @@ _FIGURES: tuple[tuple[str, Callable[[_Medians], Iterable[Bound]]], ...] = (
     ("the same with flush.messages=1 from 64 connections", _flushed),
     ("end to end at 10,000 records/s, linger 0, 60 s after 30 s", _end_to_end),
     ("produce at half load beside a reader of cold data", _cold),
+    ("transactions of 100 records", _transactions),
+    ("compaction of 1 GB with 1,000,000 keys, the same buffer", _compaction),
     ("1 to 10,000 partitions, batches of 16 KiB", _partitions),
     ("1 to 8,000 connections, the same load", _connections),
     ("start after a kill with 10 GB of log, 1 GB of it unflushed", _crash),
