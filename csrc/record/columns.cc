@@ -52,7 +52,11 @@ Result<RecordColumns> decode_columns(const BatchView& batch, size_t limit) {
   while (true) {
     BARNABAS_ASSIGN(const std::optional<RecordView> record, reader.next());
     if (!record) break;
-    out.offsets.push_back(batch.base_offset() + record->offset_delta);
+    int64_t offset = 0;
+    if (__builtin_add_overflow(batch.base_offset(), int64_t{record->offset_delta}, &offset)) {
+      return Error{ErrorCode::kCorruptMessage, "a record's offset is beyond 64 bits", 0};
+    }
+    out.offsets.push_back(offset);
     out.timestamps.push_back(
         log_append_time ? batch.max_timestamp()
                         : static_cast<int64_t>(static_cast<uint64_t>(batch.base_timestamp()) +

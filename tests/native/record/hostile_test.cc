@@ -7,6 +7,7 @@
 #include <string>
 
 #include "batches.h"
+#include "record/columns.h"
 #include "record/record.h"
 #include "record/validate.h"
 
@@ -25,6 +26,13 @@ ErrorCode verdict(Bytes batch, const ValidationPolicy& policy = {}) {
   auto result = validate_batch(batch, policy, kNow);
   if (auto* failure = std::get_if<ValidationFailure>(&result)) return failure->error.code;
   return ErrorCode::kNone;
+}
+
+TEST(Hostile, AnOffsetBeyond64BitsIsCorrupt) {
+  const Bytes batch = make_batch(2, {.base_offset = INT64_MAX});
+  const auto decoded = decode_columns(BatchView(batch), batch.size());
+  ASSERT_FALSE(decoded.ok());
+  EXPECT_EQ(decoded.error().code, ErrorCode::kCorruptMessage);
 }
 
 TEST(Hostile, ABombInAnyCodecIsRefusedAtTheLimit) {
