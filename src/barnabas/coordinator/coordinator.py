@@ -246,7 +246,9 @@ class GroupCoordinator:
         topic of that name must not be read from there.
         """
         topics = {
-            topic for group in shard.machine.groups.values() for topic in group.offsets.topics()
+            topic
+            for group in shard.machine.groups.values()
+            for topic, _ in group.offsets.all_partitions()
         }
         gone = frozenset(topic for topic in topics if not self._offsets_topic.has_topic(topic))
         if gone:

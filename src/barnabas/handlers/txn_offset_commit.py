@@ -33,9 +33,11 @@ def handle(call: Call) -> Response:
     if not offsets:
         return _encode(call, CommitResponse())
     services = call.services
+    request = call.request
+    if not request.group_id:
+        return error_response(call, ErrorCode.invalid_group_id)
     if not services.groups.is_open:
         return error_response(call, ErrorCode.not_coordinator)
-    request = call.request
     add = AddRequest(
         transactional_id=request.transactional_id,
         producer=Producer(request.producer_id, request.producer_epoch),

@@ -9,6 +9,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.coordinator import GroupCoordinator
 from barnabas.coordinator.routing import partition_for
+from barnabas.state.effects import Marker, Producer
 from barnabas.state.group.commit import CommitRequest, OffsetToCommit
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.join import JoinRequest
@@ -299,6 +300,25 @@ def test_offsets_of_topics_deleted_while_the_broker_was_down_are_dropped_at_load
         await coordinator.stop()
         successor = await reopened(log, topics=frozenset())
         await until(lambda: not is_loading(successor) and successor.committed("g")[0] == {})
+        await successor.stop()
+
+    run(scenario)
+
+
+def test_so_are_those_of_a_transaction_that_is_committed_afterwards() -> None:
+    async def scenario() -> None:
+        log = FakeLog()
+        producer = Producer(7, 0)
+        coordinator = await new_coordinator(log)
+        pending = replace(commit_request("g", 1), producer=producer)
+        await ask(lambda reply: coordinator.commit(pending, reply))
+        await coordinator.stop()
+        successor = await reopened(log, topics=frozenset())
+        await until(lambda: not is_loading(successor))
+        marker = Marker(producer, True, 0)
+        partition = partition_for("g", PARTITIONS)
+        await ask(lambda reply: successor.end_transaction(partition, marker, reply))
+        assert successor.committed("g")[0] == {}
         await successor.stop()
 
     run(scenario)

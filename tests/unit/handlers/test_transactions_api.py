@@ -303,6 +303,15 @@ def test_fenced_producer_and_stranger_commit_no_offsets(broker: barnabas.Broker)
         assert old.commit_offset("fenced", "nowhere", 7) == "unknown_topic_or_partition"
 
 
+def test_offsets_of_a_group_without_a_name_are_not_committed(broker: barnabas.Broker) -> None:
+    with producer(broker, "nameless") as transactions:
+        transactions.client.ask("FindCoordinator", 4, key_type=0, coordinator_keys=["nameless"])
+        assert transactions.init() == "none"
+        for version in versions("TxnOffsetCommit"):
+            assert transactions.commit_offset("", "t", 7, version) == "invalid_group_id"
+        assert transactions.commit_offset("", "nowhere", 7) == "unknown_topic_or_partition"
+
+
 def test_member_of_an_older_generation_commits_no_offsets(broker: barnabas.Broker) -> None:
     with producer(broker, "gone") as transactions:
         transactions.client.ask("FindCoordinator", 4, key_type=0, coordinator_keys=["gone"])

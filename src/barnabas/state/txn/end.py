@@ -29,15 +29,11 @@ _OTHER_ID = Verdict(False, ErrorCode.invalid_producer_id_mapping)
 _CLASSIC = {
     (TransactionState.ONGOING, True): _DECIDE,
     (TransactionState.ONGOING, False): _DECIDE,
-    (TransactionState.PREPARE_COMMIT, True): _WAIT,
-    (TransactionState.PREPARE_ABORT, False): _WAIT,
     (TransactionState.COMPLETE_COMMIT, True): _DONE,
     (TransactionState.COMPLETE_ABORT, False): _DONE,
 }
 # With an epoch of its own for each transaction, by whether the end asked for before was a commit.
 _ASKED_AGAIN = {
-    (TransactionState.PREPARE_COMMIT, True): _WAIT,
-    (TransactionState.PREPARE_ABORT, False): _WAIT,
     (TransactionState.COMPLETE_COMMIT, True): _DONE,
     (TransactionState.COMPLETE_ABORT, False): _DONE,
 }
@@ -60,7 +56,7 @@ def judge(transaction: Transaction, request: EndRequest) -> Verdict:
         return _OTHER_ID
     if value.producer_epoch != request.producer.producer_epoch:
         return _FENCED
-    if transaction.pending is not None:
+    if transaction.is_changing:
         return _WAIT
     return _CLASSIC.get((value.state, request.is_commit), _INVALID)
 
@@ -69,7 +65,7 @@ def _judge_with_epoch_bump(transaction: Transaction, request: EndRequest) -> Ver
     """The epoch grows with each end: a client that asks again has the last one, and one that has
     the current one begins the next transaction, perhaps by aborting it before it has written.
     """
-    if transaction.pending is not None:
+    if transaction.is_changing:
         return _WAIT
     value = transaction.value
     producer_id, epoch = request.producer
@@ -82,8 +78,8 @@ def _judge_with_epoch_bump(transaction: Transaction, request: EndRequest) -> Ver
         return _OTHER_ID
     is_complete = value.state in _COMPLETE
     is_repeated = value.producer_epoch == epoch + 1 or (is_complete and is_after_overflow)
-    if is_repeated and (is_complete or transaction.is_prepared):
+    if is_repeated and is_complete:
         return _ASKED_AGAIN.get((value.state, request.is_commit), _INVALID)
-    if value.producer_epoch != epoch or transaction.is_prepared:
+    if value.producer_epoch != epoch:
         return _FENCED
     return _ASKED_ANEW.get((value.state, request.is_commit), _INVALID)

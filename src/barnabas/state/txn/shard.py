@@ -90,7 +90,7 @@ class TransactionShard:
                 error = ErrorCode.coordinator_load_in_progress
             else:
                 transaction = self._new_transaction(request, new_producer_id, now_ms)
-        elif transaction.pending is not None or transaction.is_prepared:
+        elif transaction.is_changing:
             error = ErrorCode.concurrent_transactions
         elif not _is_known_producer(transaction, request.producer):
             error = ErrorCode.producer_fenced
@@ -155,7 +155,7 @@ class TransactionShard:
             error = ErrorCode.invalid_request
         elif transaction is None:
             error = ErrorCode.invalid_producer_id_mapping
-        elif transaction.pending is not None:
+        elif transaction.is_changing:
             error = ErrorCode.concurrent_transactions
         else:
             error = _producer_error(transaction, request.producer)

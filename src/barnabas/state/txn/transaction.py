@@ -86,6 +86,13 @@ class Transaction:
         return self.state in _PREPARED
 
     @property
+    def is_changing(self) -> bool:
+        """Whether a change is on its way. A decided end is: its producer goes on as what it will be
+        when the markers are written, perhaps with a new producer id, which must not be refused.
+        """
+        return self.pending is not None or self.is_prepared
+
+    @property
     def is_epoch_exhausted(self) -> bool:
         """Whether the producer id has no later epoch for clients."""
         return is_epoch_exhausted(self.value.producer_epoch)

@@ -44,8 +44,9 @@ def test_init_during_a_transaction_aborts_it_first() -> None:
         20  markers hang
         20  b init                => b init: concurrent_transactions
         21  b init                => b init: concurrent_transactions
-        21  a add t/1             => a producer_fenced
+        21  a add t/1             => a concurrent_transactions
         22  markers resume        => t/0 abort 1000/1; u/3 abort 1000/1
+        22  a add t/1             => a producer_fenced
         23  b init                => b is 1000/2
         24  a commit              => a commit: producer_fenced
     """)
@@ -141,7 +142,7 @@ def test_classic_commit_keeps_the_epoch_and_may_be_repeated() -> None:
         20  txn?                  => PrepareCommit 1000/0 t/0 u/3
         20  a add t/5 v1          => a concurrent_transactions
         20  a commit v1           => a commit: concurrent_transactions
-        20  a abort v1            => a abort: invalid_txn_state
+        20  a abort v1            => a abort: concurrent_transactions
         21  markers resume        => t/0 commit 1000/0; u/3 commit 1000/0
         21  txn?                  => CompleteCommit 1000/0
         22  a commit v1           => a is 1000/0
@@ -169,7 +170,7 @@ def test_commit_bumps_the_epoch_and_may_be_repeated() -> None:
         20  markers hang
         20  a commit              => a is 1000/1
         20  a commit repeat       => a commit: concurrent_transactions
-        20  a abort repeat        => a abort: invalid_txn_state
+        20  a abort repeat        => a abort: concurrent_transactions
         20  a add t/0             => a concurrent_transactions
         21  markers resume        => t/0 commit 1000/1; u/3 commit 1000/1
         22  a commit repeat       => a is 1000/1
@@ -209,6 +210,22 @@ def test_last_epoch_of_a_producer_id_ends_in_a_new_one() -> None:
         23  a commit repeat       => a is 1001/0
         24  a add t/0             => a ok
         25  a commit              => t/0 commit 1001/1; a is 1001/1
+    """)
+
+
+def test_producer_waits_with_its_new_id_until_the_markers_are_written() -> None:
+    script = begun()
+    transaction = script.world.shard.transactions["x"]
+    transaction.value = _at_epoch(transaction.value, 32766)
+    script.run("""
+        20  a is 1000/32766
+        20  markers hang
+        20  a commit              => a is 1001/0
+        21  a add t/0             => a concurrent_transactions
+        21  a abort               => a abort: concurrent_transactions
+        22  markers resume        => t/0 commit 1000/32767; u/3 commit 1000/32767
+        23  a add t/0             => a ok
+        24  a commit              => t/0 commit 1001/1; a is 1001/1
     """)
 
 
