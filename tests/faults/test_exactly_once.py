@@ -4,6 +4,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
@@ -12,10 +13,16 @@ from clients.contract import create_topic
 from faults.conftest import ServerFactory
 from faults.copier import Copier, group_of, target_partition
 from faults.load import RECONNECT
+from peers.java import TRANSACTIONAL_MESSAGE_COPIER, tool_command
+from peers.processes import Child
 from peers.servers import Server
 
 SOURCES, TARGETS = 4, 3  # partitions
 COPIERS = 2
+JAVA_TRANSACTION_RECORDS = 50
+JAVA_TRANSACTION_TIMEOUT_MS = 5000
+COPIER_KILL_EVERY = 3  # kills of the broker
+MOST_STARTS = 20
 RECORDS_PER_KILL = 6_667  # 200,000 with --copy-kills 30
 PROGRESS_TIMEOUT_S = 60.0
 READ_TIMEOUT_S = 60.0
@@ -25,6 +32,7 @@ CONFIG = {
     "log.segment.bytes": str(1024 * 1024),
     "offsets.topic.num.partitions": "2",
     "transaction.state.log.num.partitions": "2",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
     "group.initial.rebalance.delay.ms": "0",
 }
 
@@ -43,14 +51,14 @@ def fill(bootstrap: str, topic: str, records: int) -> None:
 class Committed:
     """What the copiers' group has committed; it never goes back."""
 
-    def __init__(self, bootstrap: str, source: str, target: str) -> None:
+    def __init__(self, bootstrap: str, source: str, group: str) -> None:
         self.partitions = [TopicPartition(source, p) for p in range(SOURCES)]
         self.offsets = dict.fromkeys(range(SOURCES), 0)
         # Not read_committed: that waits for transactions that are open.
         self.consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
-                "group.id": group_of(target),
+                "group.id": group,
                 "isolation.level": "read_uncommitted",
                 **RECONNECT,
             }
@@ -64,19 +72,18 @@ class Committed:
             self.offsets[found.partition] = offset
         return sum(self.offsets.values())
 
-    def await_total(self, records: int, copiers: list[Copier]) -> None:
+    def await_total(self, records: int, check: Callable[[], None]) -> None:
+        """Calls `check` time and again meanwhile."""
         last, deadline = -1, 0.0
         while (total := self.total()) < records:
-            for copier in copiers:
-                if copier.failure is not None:
-                    raise copier.failure
+            check()
             if total > last:
                 last, deadline = total, time.monotonic() + PROGRESS_TIMEOUT_S
             assert time.monotonic() < deadline, f"{total} records are copied, and no more"
             time.sleep(0.005)
 
 
-def read_copies(bootstrap: str, topic: str) -> Copies:
+def read_copies(bootstrap: str, topic: str, targets: int) -> Copies:
     """What read_committed sees."""
     consumer = Consumer(
         {
@@ -87,11 +94,11 @@ def read_copies(bootstrap: str, topic: str) -> Copies:
             "enable.partition.eof": True,
         }
     )
-    consumer.assign([TopicPartition(topic, p, 0) for p in range(TARGETS)])
-    copies: Copies = {p: {source: [] for source in range(SOURCES)} for p in range(TARGETS)}
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(targets)])
+    copies: Copies = {p: {source: [] for source in range(SOURCES)} for p in range(targets)}
     ended: set[int | None] = set()
     deadline = time.monotonic() + READ_TIMEOUT_S
-    while len(ended) < TARGETS:
+    while len(ended) < targets:
         assert time.monotonic() < deadline, f"only the ends of {ended} were reached"
         for message in consumer.consume(10_000, 0.2):
             partition, value, error = message.partition(), message.value(), message.error()
@@ -116,6 +123,11 @@ def kill_and_start(server: Server, rng: random.Random) -> None:
     server.start()
 
 
+def numbers_of(records: int) -> dict[int, range]:
+    """The numbers, which are the offsets, in each source partition."""
+    return {p: range(records // SOURCES + (p < records % SOURCES)) for p in range(SOURCES)}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_each_record_is_copied_once_whenever_the_broker_is_killed(
@@ -130,7 +142,7 @@ def test_each_record_is_copied_once_whenever_the_broker_is_killed(
     server = new_server(CONFIG)
     source, target = (create_topic(server.bootstrap, n) for n in (SOURCES, TARGETS))
     fill(server.bootstrap, source, records)
-    committed = Committed(server.bootstrap, source, target)
+    committed = Committed(server.bootstrap, source, group_of(target))
     copiers = [
         Copier(
             f"copier-{i}",
@@ -142,21 +154,27 @@ def test_each_record_is_copied_once_whenever_the_broker_is_killed(
         )
         for i in range(COPIERS)
     ]
+
+    def check() -> None:
+        for copier in copiers:
+            if copier.failure is not None:
+                raise copier.failure
+
     begin = time.monotonic()
     for copier in copiers:
         copier.start()
     for moment in sorted(rng.randrange(records) for _ in range(kills)):
-        committed.await_total(moment, copiers)
+        committed.await_total(moment, check)
         time.sleep(rng.uniform(0, 0.05))
         kill_and_start(server, rng)
-    committed.await_total(records, copiers)
+    committed.await_total(records, check)
     took_s = time.monotonic() - begin
     for copier in copiers:
         copier.finish()
     assert committed.total() == records
-    numbers = {p: range(records // SOURCES + (p < records % SOURCES)) for p in range(SOURCES)}
+    numbers = numbers_of(records)
     assert committed.offsets == {p: len(all_) for p, all_ in numbers.items()}
-    assert read_copies(server.bootstrap, target) == {
+    assert read_copies(server.bootstrap, target, TARGETS) == {
         to: {
             p: [n for n in all_ if target_partition(n, TARGETS) == to]
             for p, all_ in numbers.items()
@@ -168,4 +186,92 @@ def test_each_record_is_copied_once_whenever_the_broker_is_killed(
     measured(
         f"{kills} kills, {records:,} records in {took_s:.1f} s, {counts['commits']:,} commits, "
         f"{counts['aborts']} aborts, {counts['producers']} producers; errors {dict(errors)}"
+    )
+
+
+class JavaCopier:
+    """Kafka's own TransactionalMessageCopier for one partition; started anew when it gives up."""
+
+    def __init__(self, directory: Path, bootstrap: str, source: str, target: str, partition: int):
+        self.directory = directory
+        self.name = f"copier-{partition}"
+        self.command = tool_command(
+            TRANSACTIONAL_MESSAGE_COPIER,
+            *("--broker-list", bootstrap, "--consumer-group", group_of(target)),
+            *("--input-topic", source, "--input-partition", str(partition)),
+            *("--output-topic", target, "--transactional-id", f"{target}-{partition}"),
+            *("--transaction-size", str(JAVA_TRANSACTION_RECORDS)),
+            # It looks for committed offsets before its producer ends what a killed one left open.
+            *("--transaction-timeout", str(JAVA_TRANSACTION_TIMEOUT_MS)),
+            *("--enable-random-aborts", "--use-group-metadata"),
+        )
+        self.starts = 0
+        self.start()
+
+    def start(self) -> None:
+        self.starts += 1
+        self.child = Child(self.command, self.directory, f"{self.name}-{self.starts}")
+
+    def kill(self) -> None:
+        """As a crash does, with a transaction open; it goes on from what is committed."""
+        self.child.kill()
+        self.start()
+
+    def check(self) -> None:
+        """It ends when it has copied all; else it is started again."""
+        code = self.child.process.poll()
+        if code:
+            assert self.starts < MOST_STARTS, self.child.describe()
+            self.start()
+
+
+@pytest.mark.java
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_java_copies_each_record_once_whenever_broker_and_copiers_are_killed(
+    new_server: ServerFactory,
+    tmp_path: Path,
+    seed: int,
+    pytestconfig: pytest.Config,
+    measured: Callable[[str], None],
+) -> None:
+    kills = int(pytestconfig.getoption("--copy-kills"))
+    records = kills * RECORDS_PER_KILL
+    rng = random.Random(seed)
+    server = new_server(CONFIG)
+    source, target = (create_topic(server.bootstrap, SOURCES) for _ in range(2))
+    fill(server.bootstrap, source, records)
+    committed = Committed(server.bootstrap, source, group_of(target))
+    moments = sorted(rng.randrange(records) for _ in range(kills))
+    begin = time.monotonic()
+    copiers = [JavaCopier(tmp_path, server.bootstrap, source, target, p) for p in range(SOURCES)]
+
+    def check() -> None:
+        for copier in copiers:
+            copier.check()
+
+    try:
+        for number, moment in enumerate(moments):
+            committed.await_total(moment, check)
+            time.sleep(rng.uniform(0, 0.05))
+            if number % COPIER_KILL_EVERY == 0:
+                rng.choice(copiers).kill()
+            kill_and_start(server, rng)
+        committed.await_total(records, check)
+        took_s = time.monotonic() - begin
+        for copier in copiers:
+            assert copier.child.process.wait(PROGRESS_TIMEOUT_S) == 0, copier.child.describe()
+    finally:
+        for copier in copiers:
+            copier.child.kill()
+    numbers = numbers_of(records)
+    assert committed.total() == records
+    assert committed.offsets == {p: len(all_) for p, all_ in numbers.items()}
+    assert read_copies(server.bootstrap, target, SOURCES) == {
+        to: {p: list(all_) if p == to else [] for p, all_ in numbers.items()}
+        for to in range(SOURCES)
+    }
+    measured(
+        f"{kills} kills, {records:,} records in {took_s:.1f} s, "
+        f"{sum(copier.starts for copier in copiers)} starts of {len(copiers)} copiers"
     )
