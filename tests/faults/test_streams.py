@@ -21,7 +21,7 @@ APPLICATION = "word-count"
 CHANGELOG = f"{APPLICATION}-counts-changelog"
 PARTITIONS = 2
 WORDS = [f"word-{i}" for i in range(100)]
-LINES, WORDS_PER_LINE = 500, 10  # of a round
+LINES, WORDS_PER_LINE = 1000, 10  # of a round
 KILLS = ("application", "broker", "application", "")  # one in each round
 TIMEOUT_S = 40.0
 BROKER = {
@@ -76,6 +76,9 @@ class Tail:
                 self.records[key.decode()].append(value)
                 self.count += 1
         return self.count
+
+    def read_until(self, count: int) -> None:
+        wait_until(lambda: self.read() >= count, TIMEOUT_S, f"{count} records")
 
 
 def send_lines(server: Server, topic: str, rng: random.Random) -> Counter[str]:
@@ -133,15 +136,14 @@ def test_streams_counts_each_word_once_whenever_it_or_the_broker_is_killed(
         for victim in KILLS:
             before = sent.total()
             sent += send_lines(server, source, rng)
-            moment = rng.randint(before + 1, sent.total())
-            wait_until(lambda at=moment: tail.read() >= at, TIMEOUT_S, f"{moment} counts")
+            tail.read_until(rng.randint(before + 1, sent.total()))
             if victim == "application":
                 application.child.kill()
                 application.start()
             elif victim == "broker":
                 server.kill()
                 server.start()
-        wait_until(lambda: tail.read() >= sent.total(), TIMEOUT_S, f"{sent.total()} counts")
+        tail.read_until(sent.total())
     finally:
         application.child.kill()
     took_s = time.monotonic() - begin
