@@ -23,6 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many times tests/faults/test_kill.py kills the broker",
     )
     parser.addoption(
+        "--copy-kills",
+        type=int,
+        default=6,
+        help="how many times tests/faults/test_exactly_once.py kills the broker",
+    )
+    parser.addoption(
         "--seed",
         type=int,
         default=None,

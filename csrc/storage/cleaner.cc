@@ -118,7 +118,13 @@ Status Cleaner::pace(uint64_t bytes) {
 }
 
 Status Cleaner::build_map() {
-  CleanedTransactions transactions(task_.aborted);
+  // The walk begins at the dirty part. What was aborted before that has no marker in it, and what
+  // its producer wrote since would pass for aborted.
+  std::vector<AbortedTransaction> aborted = task_.aborted;
+  std::erase_if(aborted, [this](const AbortedTransaction& each) {
+    return each.last_offset < task_.first_dirty_offset;
+  });
+  CleanedTransactions transactions(aborted);
   for (const CleanerSegment& source : task_.segments) {
     if (source.next_offset <= task_.first_dirty_offset) continue;
     BARNABAS_ASSIGN(const bool full, map_segment(source, transactions));

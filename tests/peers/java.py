@@ -34,6 +34,7 @@ CONSUMER_GROUP_COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCom
 CONFIG_COMMAND = "kafka.admin.ConfigCommand"
 DELETE_RECORDS_COMMAND = "org.apache.kafka.tools.DeleteRecordsCommand"
 LOG_DIRS_COMMAND = "org.apache.kafka.tools.LogDirsCommand"
+TRANSACTIONAL_MESSAGE_COPIER = "org.apache.kafka.tools.TransactionalMessageCopier"
 BROKER_API_VERSIONS_COMMAND = "org.apache.kafka.tools.BrokerApiVersionsCommand"
 STORAGE_TOOL = "kafka.tools.StorageTool"
 BROKER = "kafka.Kafka"
@@ -48,6 +49,7 @@ BROKER_JVM = (
 TRANSACTIONS_COMMAND = "org.apache.kafka.tools.TransactionsCommand"
 PLAIN_CLIENT = "PlainClient"  # ours, on Kafka's client library
 TRANSACTION_CLIENT = "TransactionClient"  # ours too
+WORD_COUNT = "WordCount"  # ours, on Kafka Streams
 
 
 def have_java() -> bool:
@@ -56,6 +58,11 @@ def have_java() -> bool:
 
 def kafka_libs() -> Path:
     """The directory with Kafka's jars, fetched from Maven Central on first use."""
+    return _fetched("libs", _JAVA_DIR)
+
+
+def _fetched(name: str, directory_of_pom: Path) -> Path:
+    """The jars that a pom.xml depends on, of Kafka's version."""
 
     def fetch(directory: Path) -> None:
         subprocess.run(
@@ -64,7 +71,7 @@ def kafka_libs() -> Path:
                 "-q",
                 "-B",
                 "-f",
-                str(_JAVA_DIR / "pom.xml"),
+                str(directory_of_pom / "pom.xml"),
                 f"-Dkafka.version={KAFKA_VERSION}",
                 "dependency:copy-dependencies",
                 f"-DoutputDirectory={directory}",
@@ -73,7 +80,7 @@ def kafka_libs() -> Path:
             stdin=subprocess.DEVNULL,
         )
 
-    return cached_dir(f"kafka-{KAFKA_VERSION}/libs", fetch)
+    return cached_dir(f"kafka-{KAFKA_VERSION}/{name}", fetch)
 
 
 def tool_command(tool: str, *args: str, heap: str = "256m") -> list[str]:
@@ -83,16 +90,28 @@ def tool_command(tool: str, *args: str, heap: str = "256m") -> list[str]:
 
 def own_command(program: str, *args: str, heap: str = "256m") -> list[str]:
     """The command line of one of the programs in `java/`, compiled on first use."""
-    libs = kafka_libs()
-    sources = sorted(_JAVA_DIR.glob("*.java"))
+    return _own_command("toolshell", _JAVA_DIR, kafka_libs(), program, *args, heap=heap)
+
+
+def streams_command(program: str, *args: str, heap: str = "256m") -> list[str]:
+    """As own_command: of the Kafka Streams applications in `java/streams/`."""
+    directory = _JAVA_DIR / "streams"
+    libs = _fetched("streams-libs", directory)
+    return _own_command("streams", directory, libs, program, *args, heap=heap)
+
+
+def _own_command(
+    name: str, directory: Path, libs: Path, program: str, *args: str, heap: str
+) -> list[str]:
+    sources = sorted(directory.glob("*.java"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
-    def compile_all(directory: Path) -> None:
+    def compile_all(classes: Path) -> None:
         subprocess.run(
-            ["javac", "-cp", f"{libs}/*", "-d", str(directory), *map(str, sources)], check=True
+            ["javac", "-cp", f"{libs}/*", "-d", str(classes), *map(str, sources)], check=True
         )
 
-    classes = cached_dir(f"kafka-{KAFKA_VERSION}/toolshell-{digest}", compile_all)
+    classes = cached_dir(f"kafka-{KAFKA_VERSION}/{name}-{digest}", compile_all)
     return [*_jvm(heap), "-cp", f"{classes}:{libs}/*", program, *args]
 
 

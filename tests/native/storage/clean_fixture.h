@@ -81,7 +81,8 @@ class CleanTest : public LogTest {
     options.base_offset = log->log_end_offset();
     record::BatchBuilder builder(options);
     for (const Put& one : records) {
-      builder.append(1'700'000'000'000, as_bytes(one.key), as_bytes(*one.value));
+      const auto value = one.value ? std::optional(as_bytes(*one.value)) : std::nullopt;
+      builder.append(1'700'000'000'000, as_bytes(one.key), value);
     }
     ASSERT_TRUE(log->append_as_follower(std::move(builder.build()).value()).ok());
   }

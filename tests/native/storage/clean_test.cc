@@ -170,6 +170,27 @@ TEST_F(CleanTest, RecordsOfAbortedTransactionsGoAndMarkersFollow) {
   EXPECT_EQ(kept().at(3), "committed");
 }
 
+TEST_F(CleanTest, WhatAProducerCommitsAfterAnAbortIsCompacted) {
+  open();
+  put({{"a", "old"}, {"b", "old"}});
+  put_in_transaction(1, 0, {{"c", "aborted"}});
+  put_marker(1, false);
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  put_in_transaction(1, 1, {{"a", std::nullopt}, {"b", "new"}});
+  put_marker(1, true);
+  for (int pass = 0; pass < 3; ++pass) {
+    put({{"z", std::to_string(pass)}});
+    ASSERT_TRUE(log->roll().ok());
+    clean();
+    // Nor does the deleted key come back when its tombstone has gone.
+    for (const KeyValue& record : records()) EXPECT_NE(record.value, "old") << *record.key;
+    EXPECT_EQ(state().at("b"), "new");
+    clock.advance_ms(1000);
+  }
+  EXPECT_EQ(state().count("a"), 0u);
+}
+
 TEST_F(CleanTest, OnlyWhatMayBeCleanedIs) {
   config.min_compaction_lag_ms = 1000;
   open();
