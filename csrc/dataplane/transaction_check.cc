@@ -15,9 +15,11 @@ constexpr size_t kMinTopicBytes = 3;
 constexpr size_t kMinPartitionBytes = 7;
 
 /// The name of an error that says nothing of the transaction, only that nobody could be asked.
-const char* name_of_unverified(ErrorCode error) {
+const char* name_of_unverified(ErrorCode error, int16_t produce_version) {
   switch (error) {
     case ErrorCode::kConcurrentTransactions:
+      // Common right after a commit with transactions v2, whose clients know what it means.
+      if (produce_version >= kProduceFirstTransactionsV2Version) return nullptr;
       return "CONCURRENT_TRANSACTIONS";
     case ErrorCode::kNetworkException:
       return "NETWORK_EXCEPTION";
@@ -117,7 +119,7 @@ void refuse(TransactionCheck& check, ErrorCode error, int16_t produce_version) {
               produce_version < kFirstAbortableErrorVersion)) {
     check.error = ErrorCode::kInvalidTxnState;
     check.message = "Partition was not added to the transaction";
-  } else if (const char* name = name_of_unverified(error)) {
+  } else if (const char* name = name_of_unverified(error, produce_version)) {
     // Older clients do not retry these as they should; this one they do, without new metadata.
     check.error = ErrorCode::kNotEnoughReplicas;
     check.message = std::string(

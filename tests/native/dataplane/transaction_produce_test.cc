@@ -84,6 +84,7 @@ TEST_F(TransactionProduceTest, the_coordinators_errors_are_told_as_producers_kno
       {ErrorCode::kTransactionAbortable, 11, ErrorCode::kTransactionAbortable, ""},
       {ErrorCode::kTransactionAbortable, 12, ErrorCode::kTransactionAbortable, ""},
       {ErrorCode::kConcurrentTransactions, 11, retry, unverified + "CONCURRENT_TRANSACTIONS"},
+      {ErrorCode::kConcurrentTransactions, 12, ErrorCode::kConcurrentTransactions, ""},
       {ErrorCode::kNotCoordinator, 12, retry, unverified + "NOT_COORDINATOR"},
       {ErrorCode::kCoordinatorNotAvailable, 9, retry, unverified + "COORDINATOR_NOT_AVAILABLE"},
       {ErrorCode::kCoordinatorLoadInProgress, 9, retry,
@@ -124,7 +125,7 @@ TEST_F(TransactionProduceTest, transactions_v2_ask_again_while_the_last_one_is_b
   for (int i = 0; i < 20 && question_waits(1000); ++i) {
     answer_all(next_question(), ErrorCode::kConcurrentTransactions);
   }
-  EXPECT_EQ(decode_produce(client.receive(), 12).at(0).error, ErrorCode::kNotEnoughReplicas);
+  EXPECT_EQ(decode_produce(client.receive(), 12).at(0).error, ErrorCode::kConcurrentTransactions);
 }
 
 TEST_F(TransactionProduceTest, a_full_control_queue_pauses_the_producer_and_loses_nothing) {
