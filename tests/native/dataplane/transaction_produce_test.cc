@@ -84,7 +84,6 @@ TEST_F(TransactionProduceTest, the_coordinators_errors_are_told_as_producers_kno
       {ErrorCode::kTransactionAbortable, 11, ErrorCode::kTransactionAbortable, ""},
       {ErrorCode::kTransactionAbortable, 12, ErrorCode::kTransactionAbortable, ""},
       {ErrorCode::kConcurrentTransactions, 11, retry, unverified + "CONCURRENT_TRANSACTIONS"},
-      {ErrorCode::kConcurrentTransactions, 12, ErrorCode::kConcurrentTransactions, ""},
       {ErrorCode::kNotCoordinator, 12, retry, unverified + "NOT_COORDINATOR"},
       {ErrorCode::kCoordinatorNotAvailable, 9, retry, unverified + "COORDINATOR_NOT_AVAILABLE"},
       {ErrorCode::kCoordinatorLoadInProgress, 9, retry,

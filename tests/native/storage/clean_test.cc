@@ -185,7 +185,7 @@ TEST_F(CleanTest, WhatAProducerCommitsAfterAnAbortIsCompacted) {
     clean();
     // Nor does the deleted key come back when its tombstone has gone.
     for (const KeyValue& record : records()) EXPECT_NE(record.value, "old") << *record.key;
-    EXPECT_EQ(state().at("b"), "new");
+    EXPECT_EQ(state().at("b").value, "new");
     clock.advance_ms(1000);
   }
   EXPECT_EQ(state().count("a"), 0u);
