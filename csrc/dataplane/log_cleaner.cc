@@ -3,12 +3,30 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 #include "base/logger.h"
 #include "storage/cleaner.h"
 
 namespace barnabas::dataplane {
+namespace {
+
+/// Whether another try may go well.
+bool may_pass(const Error& error) {
+  switch (error.sys_errno) {
+    case ENOSPC:
+    case EDQUOT:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return true;
+    default:
+      return error.code == ErrorCode::kRequestTimedOut;
+  }
+}
+
+}  // namespace
 
 LogCleaner::LogCleaner(const PartitionTable& table, PartitionStore& store, Clock& clock,
                        const EngineConfig& config)
@@ -38,6 +56,8 @@ void LogCleaner::stop() {
 void LogCleaner::set_config(const CleanerConfig& config) {
   rate_.set_limit(config.io_max_bytes_per_second);
   MutexLock lock(mutex_);
+  // What did not fit may fit now.
+  if (config.dedupe_buffer_bytes != config_.dedupe_buffer_bytes) uncleanable_.clear();
   config_ = config;
   changed_.notify_all();
 }
@@ -63,13 +83,20 @@ LogCleaner::PartitionPtr LogCleaner::take_filthiest() {
   double largest_ratio = -1;
   for (const PartitionPtr& partition : partitions) {
     if (partition->availability() != ErrorCode::kNone) continue;
-    if (in_progress_.contains(partition) || uncleanable_.contains(partition)) continue;
+    if (in_progress_.contains(partition) || uncleanable_.contains(partition) ||
+        passed_over_.contains(partition)) {
+      continue;
+    }
     const auto found = partition->log()->cleanable(partition->last_stable_offset());
     if (!found.due || found.dirty_ratio() <= largest_ratio) continue;
     filthiest = partition;
     largest_ratio = found.dirty_ratio();
   }
-  if (filthiest != nullptr) in_progress_.insert(filthiest);
+  if (filthiest == nullptr) {
+    passed_over_.clear();
+  } else {
+    in_progress_.insert(filthiest);
+  }
   return filthiest;
 }
 
@@ -82,24 +109,34 @@ bool LogCleaner::clean(const PartitionPtr& partition) {
     settings.dedupe_load_factor = config_.dedupe_load_factor;
     settings.io_buffer_bytes = static_cast<size_t>(config_.io_buffer_bytes) / threads / 2;
   }
-  settings.pace = [this](uint64_t bytes) { return rate_.spend(bytes); };
+  settings.pace = [this, &partition](uint64_t bytes) {
+    return !partition->deleted() && rate_.spend(bytes);
+  };
   const int64_t before = partition->log()->cleaned_offset();
   const auto cleaned = partition->log()->clean(partition->last_stable_offset(), settings);
   const std::string name = partition->to_string();
   if (!cleaned.ok()) {
+    // Some of its segments may have been compacted before that.
+    if (partition->log()->cleaned_offset() > before) write_checkpoints();
     const Error& error = cleaned.error();
-    if (error.code == ErrorCode::kRequestTimedOut || partition->deleted()) return false;
-    log(LogLevel::kError, "cleaner", name + " is not compacted any more: " + error.message);
+    if (partition->deleted()) return false;
+    if (!may_pass(error)) {
+      give_up(partition, error.message);
+      return false;
+    }
+    if (error.code != ErrorCode::kRequestTimedOut) {
+      log(LogLevel::kError, "cleaner", name + " is not compacted for now: " + error.message);
+    }
     MutexLock lock(mutex_);
-    uncleanable_.insert(partition);
+    passed_over_.insert(partition);
     return false;
   }
   if (cleaned->segments_before == 0) {
-    if (cleaned->end_offset <= before) {
-      log(LogLevel::kWarning, "cleaner",
-          name + " cannot be compacted: not even one batch's keys fit into " +
-              std::to_string(settings.dedupe_buffer_bytes) +
-              " bytes, log.cleaner.dedupe.buffer.size");
+    // Without a key in the map there was nothing to be compacted, after all.
+    if (cleaned->keys > 0) {
+      give_up(partition, "not even one batch's keys fit into " +
+                             std::to_string(settings.dedupe_buffer_bytes) +
+                             " bytes, log.cleaner.dedupe.buffer.size");
     }
     return false;
   }
@@ -109,10 +146,20 @@ bool LogCleaner::clean(const PartitionPtr& partition) {
           " bytes into " + std::to_string(cleaned->bytes_kept) + ", clean up to offset " +
           std::to_string(cleaned->end_offset) + "; " + std::to_string(cleaned->keys) +
           " keys took " + std::to_string(cleaned->map_bytes) + " bytes");
+  write_checkpoints();
+  return true;
+}
+
+void LogCleaner::give_up(const PartitionPtr& partition, const std::string& why) {
+  log(LogLevel::kError, "cleaner", partition->to_string() + " is not compacted any more: " + why);
+  MutexLock lock(mutex_);
+  uncleanable_.insert(partition);
+}
+
+void LogCleaner::write_checkpoints() {
   if (const Status written = store_.write_checkpoints(table_); !written.ok()) {
     log(LogLevel::kError, "cleaner", written.error().message);
   }
-  return true;
 }
 
 }  // namespace barnabas::dataplane

@@ -2,7 +2,9 @@
 // (log.cleaner.threads): each takes the log with the largest dirty share that is due, and looks
 // again after log.cleaner.backoff.ms when there is none.
 //
-// A log in which something corrupt was found is left alone from then on, and reported once.
+// A log in which something corrupt was found, or whose keys do not fit into the buffer, is left
+// alone from then on, and reported once. One that failed for a reason that may pass, as a full
+// disk, has its next turn when none of the others is due.
 //
 // Ownership: borrows table, store and clock; they outlive stop().
 //
@@ -41,12 +43,15 @@ class LogCleaner {
 
  private:
   using PartitionPtr = std::shared_ptr<Partition>;
+  using Partitions = std::set<std::weak_ptr<Partition>, std::owner_less<>>;
 
   void run() EXCLUDES(mutex_);
   /// The filthiest log that is due and that no other thread has; null when there is none.
   PartitionPtr take_filthiest() EXCLUDES(mutex_);
   /// Whether the log is cleaner now.
   bool clean(const PartitionPtr& partition) EXCLUDES(mutex_);
+  void give_up(const PartitionPtr& partition, const std::string& why) EXCLUDES(mutex_);
+  void write_checkpoints();
 
   const PartitionTable& table_;
   PartitionStore& store_;
@@ -58,7 +63,8 @@ class LogCleaner {
   ConditionVariable changed_;
   CleanerConfig config_ GUARDED_BY(mutex_);
   std::set<PartitionPtr> in_progress_ GUARDED_BY(mutex_);
-  std::set<std::weak_ptr<Partition>, std::owner_less<>> uncleanable_ GUARDED_BY(mutex_);
+  Partitions uncleanable_ GUARDED_BY(mutex_);
+  Partitions passed_over_ GUARDED_BY(mutex_);  // until no other is due
   bool stopping_ GUARDED_BY(mutex_) = false;
 };
 

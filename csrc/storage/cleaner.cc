@@ -65,7 +65,7 @@ class Cleaner::Output {
       const IndexEntries& entries = segment_->transaction_index.entries;
       BARNABAS_TRY(write_side(suffix::kTransactionIndex, entries.pending()));
     }
-    return CleanedSegment{segment_, file_};
+    return CleanedSegment{segment_, file_, 0};
   }
   [[nodiscard]] uint64_t size() const { return segment_->size; }
 
@@ -213,7 +213,11 @@ Result<CleanedSegment> Cleaner::clean(std::span<const CleanerSegment> group) {
   stats_.segments_before += group.size();
   stats_.segments_after += 1;
   stats_.bytes_kept += output.size();
-  return output.finish(group.back().next_offset, transactions_.take_index_entries(), modified);
+  const int64_t next_offset = group.back().next_offset;
+  BARNABAS_ASSIGN(CleanedSegment cleaned,
+                  output.finish(next_offset, transactions_.take_index_entries(), modified));
+  cleaned.clean_end = std::min(next_offset, map_end_offset_);
+  return cleaned;
 }
 
 Status Cleaner::clean_segment(const CleanerSegment& source, Output& output) {

@@ -67,6 +67,7 @@ struct CleanTask {
 struct CleanedSegment {
   std::shared_ptr<Segment> segment;  // all of its index entries are in memory
   SharedFd file;
+  int64_t clean_end = 0;  // with it in its place, everything below is clean
 };
 
 struct CleanStats {

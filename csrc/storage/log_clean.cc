@@ -148,7 +148,8 @@ Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& se
     }
   }
   for (const SegmentPtr& segment : segments) {
-    BARNABAS_TRY(add_aborted(segment, 0, INT64_MAX, task.aborted));
+    auto added = add_aborted(segment, 0, INT64_MAX, task.aborted);
+    if (!added.ok()) return changed_or(std::move(added).error());
   }
   // What takes the place of records must not be less durable than they are.
   if (recovery_point() < task.segments.back().next_offset) {
@@ -156,13 +157,16 @@ Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& se
   }
   Cleaner cleaner(task, settings, directory.get());
   if (Status built = cleaner.build_map(); !built.ok()) return changed_or(std::move(built).error());
+  // What is clean already needs no other pass for nothing.
+  if (cleaner.map_end_offset() <= task.first_dirty_offset) return cleaner.stats();
   for (const auto group : cleaner.groups()) {
     auto cleaned = cleaner.clean(group);
     if (cleaned.ok() && settings.on_step) settings.on_step(CleanStep::kCleaned);
     Status swapped = cleaned.ok() ? swap_in(group, *cleaned, settings.on_step)
                                   : Status(changed_or(std::move(cleaned).error()));
     if (swapped.ok()) continue;
-    drop_files(directory.get(), group.front().base_offset);
+    // The next start sorts out what is offline: by then the new files may be all there is.
+    if (!offline()) drop_files(directory.get(), group.front().base_offset);
     // Later segments must not be cleaned before earlier ones: they may hold the tombstones of what
     // would stay there. What retention has taken is no loss.
     const bool gone = log_start_offset() >= group.back().next_offset;
@@ -170,11 +174,6 @@ Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& se
       return std::move(swapped).error();
     }
   }
-  MutexLock lock(mutex_);
-  if (log_end_offset_.load() < cleaner.map_end_offset()) {
-    return Error{ErrorCode::kRequestTimedOut, name_.to_string() + ": truncated meanwhile", 0};
-  }
-  cleaned_offset_.store(std::max(cleaned_offset_.load(), cleaner.map_end_offset()));
   return cleaner.stats();
 }
 
@@ -192,12 +191,11 @@ bool LogImpl::still_there(std::span<const CleanerSegment> sources, size_t& first
 
 Status LogImpl::swap_in(std::span<const CleanerSegment> sources, const CleanedSegment& cleaned,
                         const std::function<void(CleanStep)>& on_step) {
-  const auto reached = [&on_step](CleanStep step) {
+  const std::function<void(CleanStep)> reached = [&on_step](CleanStep step) {
     if (on_step) on_step(step);
   };
   MutexLock flushing(flush_mutex_);
   MutexLock writing(write_mutex_);
-  const int64_t base_offset = cleaned.segment->base_offset;
   std::string directory;
   size_t first = 0;
   int64_t due_ms = 0;
@@ -210,15 +208,13 @@ Status LogImpl::swap_in(std::span<const CleanerSegment> sources, const CleanedSe
     directory = directory_;
     due_ms = clock_.monotonic_ms() + config_.file_delete_delay_ms;
   }
-  const auto path = [&](std::string_view file_suffix, std::string_view state) {
-    return log_file_path(directory, base_offset, file_suffix) + std::string(state);
-  };
   for (const std::string_view file_suffix : kFileSuffixes) {
+    const std::string path = log_file_path(directory, cleaned.segment->base_offset, file_suffix);
     BARNABAS_TRY(
-        rename_if_exists(path(file_suffix, suffix::kCleaned), path(file_suffix, suffix::kSwap)));
+        rename_if_exists(path + std::string(suffix::kCleaned), path + std::string(suffix::kSwap)));
     reached(CleanStep::kSwapNamed);
   }
-  BARNABAS_TRY(sync_directory(directory));
+  BARNABAS_TRY(sync_swapped(directory));
   reached(CleanStep::kCommitted);
   {
     MutexLock lock(mutex_);
@@ -229,33 +225,51 @@ Status LogImpl::swap_in(std::span<const CleanerSegment> sources, const CleanedSe
     segments_.insert(segments_.begin() + static_cast<ptrdiff_t>(first), cleaned.segment);
     ++shape_version_;
     names_changed_ = true;
+    // Group by group: where segments are missing now, recovery must not take it for a loss.
+    cleaned_offset_.store(std::max(cleaned_offset_.load(), cleaned.clean_end));
     for (const CleanerSegment& source : sources.subspan(1)) snapshots_.erase(source.base_offset);
   }
-  for (const CleanerSegment& source : sources) {
-    for (const std::string_view file_suffix : kFileSuffixes) {
-      doom(log_file_path(directory, source.base_offset, file_suffix), due_ms);
-      reached(CleanStep::kOldRenamed);
-    }
-    if (source.base_offset != base_offset) {
-      doom(log_file_path(directory, source.base_offset, suffix::kSnapshot), due_ms);
-    }
-  }
-  Status renamed;
-  for (const std::string_view file_suffix : kFileSuffixes) {
-    if (renamed.ok())
-      renamed = rename_if_exists(path(file_suffix, suffix::kSwap), path(file_suffix, ""));
-    reached(CleanStep::kNewNamed);
-  }
-  if (renamed.ok()) renamed = sync_directory(directory);
-  if (!renamed.ok()) {
+  if (Status renamed = rename_swapped(sources, directory, due_ms, reached); !renamed.ok()) {
     // The next start finishes it; until then readers would not find the file.
     go_offline(renamed.error().message + ", in the swap of a compacted segment");
-    return renamed.error();
+    return renamed;
   }
   reached(CleanStep::kDone);
   MutexLock lock(mutex_);
   leave_entries_to_files(*cleaned.segment);
   return {};
+}
+
+Status LogImpl::rename_swapped(std::span<const CleanerSegment> sources,
+                               const std::string& directory, int64_t due_ms,
+                               const std::function<void(CleanStep)>& reached) {
+  const int64_t base_offset = sources.front().base_offset;
+  for (const CleanerSegment& source : sources) {
+    for (const std::string_view file_suffix : kFileSuffixes) {
+      BARNABAS_TRY(doom(log_file_path(directory, source.base_offset, file_suffix), due_ms));
+      reached(CleanStep::kOldRenamed);
+    }
+    if (source.base_offset != base_offset) {
+      BARNABAS_TRY(doom(log_file_path(directory, source.base_offset, suffix::kSnapshot), due_ms));
+    }
+  }
+  for (const std::string_view file_suffix : kFileSuffixes) {
+    const std::string path = log_file_path(directory, base_offset, file_suffix);
+    BARNABAS_TRY(rename_if_exists(path + std::string(suffix::kSwap), path));
+    reached(CleanStep::kNewNamed);
+  }
+  return sync_swapped(directory);
+}
+
+Status LogImpl::sync_swapped(const std::string& directory) {
+  BARNABAS_ASSIGN(const UniqueFd fd, open_file(directory, O_RDONLY | O_DIRECTORY));
+  Status synced = sync_file(fd.get(), directory);
+  if (!synced.ok()) {
+    // As in a flush, of which this one may have hidden what it was to tell.
+    go_offline(synced.error().message);
+    health_->fail();
+  }
+  return synced;
 }
 
 }  // namespace barnabas::storage

@@ -235,10 +235,15 @@ class LogImpl final : public Log {
   /// kRequestTimedOut when the segments are not in the log any more, as they were.
   Status swap_in(std::span<const CleanerSegment> sources, const CleanedSegment& cleaned,
                  const std::function<void(CleanStep)>& on_step) EXCLUDES(mutex_);
+  /// Steps 3 and 4 of the swap.
+  Status rename_swapped(std::span<const CleanerSegment> sources, const std::string& directory,
+                        int64_t due_ms, const std::function<void(CleanStep)>& reached)
+      REQUIRES(write_mutex_);
+  Status sync_swapped(const std::string& directory);
   [[nodiscard]] bool still_there(std::span<const CleanerSegment> sources, size_t& first) const
       REQUIRES(mutex_);
   /// Renames to `.deleted`, to be unlinked when due.
-  void doom(const std::string& path, int64_t due_ms) REQUIRES(write_mutex_);
+  Status doom(const std::string& path, int64_t due_ms) REQUIRES(write_mutex_);
 
   const std::string directory_at_open_;
   const TopicPartition name_;

@@ -195,22 +195,22 @@ void LogImpl::remove_segments(const std::vector<SegmentPtr>& doomed) {
   for (const SegmentPtr& segment : doomed) {
     for (const std::string_view file_suffix : kSegmentSuffixes) {
       const std::string path = log_file_path(directory, segment->base_offset, file_suffix);
-      doom(path, due_ms);
+      if (const Status gone = doom(path, due_ms); !gone.ok()) {
+        log(LogLevel::kWarning, "storage", gone.error().message);
+      }
     }
   }
 }
 
-void LogImpl::doom(const std::string& path, int64_t due_ms) {
+Status LogImpl::doom(const std::string& path, int64_t due_ms) {
   std::string gone = path + std::string(suffix::kDeleted);
-  const Status renamed = rename_file(path, gone);
-  if (!renamed.ok() && renamed.error().sys_errno != ENOENT) {
-    log(LogLevel::kWarning, "storage", renamed.error().message);
-  }
+  Status renamed = rename_file(path, gone);
   // Only now: a descriptor that was opened by the name until then must not be found by it.
   fds_.forget(path);
-  if (!renamed.ok()) return;
+  if (!renamed.ok()) return renamed.error().sys_errno == ENOENT ? Status() : renamed;
   doomed_.push_back({std::move(gone), due_ms});
   next_due_ms_.store(doomed_.front().due_ms);
+  return {};
 }
 
 Status LogImpl::mark_deleted() {
@@ -265,7 +265,9 @@ void LogImpl::note_modification_times() {
   {
     MutexLock lock(mutex_);
     for (const SegmentPtr& segment : segments_) {
-      if (segment->size == 0 || segment->max_timestamp.timestamp >= 0) continue;
+      if (segment->max_timestamp.timestamp >= 0) continue;
+      // Compaction may have left nothing of a closed one, and that must not keep the others.
+      if (segment->size == 0 && segment == segments_.back()) continue;
       without_timestamps.emplace_back(segment, path_of(*segment, suffix::kLog));
     }
   }

@@ -222,6 +222,50 @@ def test_a_corrupt_batch_is_reported_and_stays_where_it_is(new_server: ServerFac
     assert cleaned_offset(server) == 0
 
 
+def test_keys_that_do_not_fit_stop_no_other_topic(new_server: ServerFactory) -> None:
+    server = new_server({**BROKER, "log.cleaner.dedupe.buffer.size": "1048577"})
+    config = {**COMPACTED, "internal.segment.bytes": "2000000", "segment.ms": "200"}
+    create(server, config)
+    bulk = Producer(
+        {
+            "bootstrap.servers": server.bootstrap,
+            "compression.type": "zstd",
+            "linger.ms": 3000,
+            "batch.num.messages": 100_000,
+            "batch.size": 15_000_000,
+            "message.max.bytes": 15_000_000,
+        }
+    )
+    for number in range(90_000):
+        bulk.produce(TOPIC, b"", f"key-{number}", partition=0)
+    assert bulk.flush(TIMEOUT_S) == 0
+    await_true(lambda: "not even one batch's keys fit" in server.output())
+    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+    other = NewTopic("other", num_partitions=1, replication_factor=1, config=COMPACTED)
+    admin.create_topics([other])["other"].result(TIMEOUT_S)
+    producer = Producer({"bootstrap.servers": server.bootstrap})
+    for number in range(400):
+        producer.produce("other", bytes(200), b"key", partition=0)
+        if number % 20 == 19:
+            assert producer.flush(TIMEOUT_S) == 0
+    await_true(lambda: cleaned_offset(server, "other") > 0)
+    assert server.output().count("not even one batch's keys fit") == 1
+
+
+def test_retention_goes_on_behind_a_segment_of_which_nothing_is_left(
+    new_server: ServerFactory,
+) -> None:
+    server = new_server(BROKER)
+    create(server, {**COMPACTED, "cleanup.policy": "delete"})
+    produce(server, [(b"key", bytes(200))] * 600)
+    alter(server, TOPIC, {"cleanup.policy": "compact,delete"})
+    await_clean(server)
+    assert (server.partition_dir(TOPIC, 0) / f"{0:020}.log").stat().st_size == 0
+    alter(server, TOPIC, {"retention.ms": "1000"})
+    await_true(lambda: active_base(server) == 600)
+    assert [path.stem for path in server.partition_dir(TOPIC, 0).glob("*.log")] == [f"{600:020}"]
+
+
 def test_old_corruption_is_found_and_left_as_it_is(new_server: ServerFactory) -> None:
     server = new_server({**BROKER, "log.scrub.interval.ms": "-1"})
     create(server, {"internal.segment.bytes": "16384"})

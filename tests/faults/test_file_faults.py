@@ -3,12 +3,14 @@
 import errno
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 import barnabas
 from barnabas.testing import faults
+from faults.test_compaction import await_true
 
 STORAGE_ERROR = KafkaError.KAFKA_STORAGE_ERROR
 SYNCED = {"flush.messages": "1"}
@@ -142,6 +144,29 @@ def test_a_slow_fsync_delays_no_other_topic(broker: barnabas.Broker, client: Cli
         assert len(producer) == 1, "the slow one was not slow"
         assert producer.flush(30) == 0
     assert took_s < 0.5
+
+
+def test_compaction_goes_on_when_the_disk_has_room_again(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "cleaner-offset-checkpoint"
+    config = {"log.cleaner.backoff.ms": "50", "log.cleaner.dedupe.buffer.size": "2000000"}
+    with barnabas.Broker(str(tmp_path), config=config) as broker:
+        broker.create_topic(
+            "state",
+            config={
+                "cleanup.policy": "compact",
+                "internal.segment.bytes": "5000",
+                "min.cleanable.dirty.ratio": "0.01",
+            },
+        )
+        producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+        with faults.fail("write", "*/state-0/*.cleaned", error=errno.ENOSPC) as fault:
+            for number in range(300):
+                producer.produce("state", bytes(100), f"key-{number % 9}", partition=0)
+                if number % 10 == 9:
+                    assert producer.flush(30) == 0
+            await_true(lambda: fault.struck >= 3)
+            assert not checkpoint.exists() or "state" not in checkpoint.read_text()
+        await_true(lambda: checkpoint.exists() and "state" in checkpoint.read_text())
 
 
 def test_a_fault_counts_and_ends_with_its_block(broker: barnabas.Broker, client: Client) -> None:

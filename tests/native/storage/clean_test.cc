@@ -349,5 +349,44 @@ TEST_F(CleanTest, GapsOfACompactionOfOldAreNoLoss) {
   EXPECT_EQ(state(), before);
 }
 
+TEST_F(CleanTest, ABatchWhoseKeysDoNotFitCostsNoPassOverTheOthers) {
+  config.segment_bytes = 1 << 20;
+  open();
+  fill(60);
+  ASSERT_TRUE(log->roll().ok());
+  clean();
+  const int64_t clean_end = log->cleaned_offset();
+  std::vector<Put> many;
+  for (int k = 0; k < 12'000; ++k) many.push_back({"many-" + std::to_string(k), "1"});
+  put(many);
+  ASSERT_TRUE(log->roll().ok());
+  CleanSettings settings;
+  settings.dedupe_buffer_bytes = 1;  // as few as there can be: some 10,000 keys
+  const CleanStats stats = clean(settings);
+  EXPECT_GT(stats.keys, 0u);
+  EXPECT_EQ(stats.end_offset, clean_end);
+  EXPECT_EQ(stats.segments_before, 0u);
+  EXPECT_EQ(clean().segments_before, 2u);
+}
+
+TEST_F(CleanTest, RetentionGoesOnBehindASegmentOfWhichNothingIsLeft) {
+  config.delete_old = true;
+  config.retention_ms = 60'000;
+  open();
+  fill(60);
+  clean();
+  ASSERT_EQ(fs::file_size(log_file(0) + ".log"), 0u);
+  clock.advance_ms(61'000);
+  // It is as old as its file, and the file's time is the system's, years ahead of the test's clock.
+  log->maintain(log->log_end_offset());
+  EXPECT_EQ(log->log_start_offset(), 0);
+  for (const auto& name : names_with(".log")) {
+    fs::last_write_time(file(name),
+                        fs::file_time_type::clock::now() - std::chrono::hours(24 * 365 * 30));
+  }
+  log->maintain(log->log_end_offset());
+  EXPECT_EQ(log->log_start_offset(), log->log_end_offset());
+}
+
 }  // namespace
 }  // namespace barnabas::storage

@@ -1,6 +1,9 @@
 // How a compacted segment takes the place of others: readers, retention and crashes meanwhile.
 #include <sys/wait.h>
 
+#include <cerrno>
+
+#include "base/faulty_file_system.h"
 #include "clean_fixture.h"
 
 namespace barnabas::storage {
@@ -139,6 +142,90 @@ TEST_F(SwapTest, AKillAtAnyStepLosesNothingAndBringsNothingBack) {
     ASSERT_EQ(state(), expected);
   }
   EXPECT_GT(steps, 20);
+}
+
+class SwapFaultTest : public SwapTest, public ::testing::WithParamInterface<FileCall> {};
+
+TEST_P(SwapFaultTest, AFaultInAnyCallLosesNothing) {
+  config.segment_bytes = 900;
+  open();
+  fill(20, 7);
+  ASSERT_TRUE(log->roll().ok());
+  clean();  // what is left is small, and will be joined
+  fill(20, 9);
+  ASSERT_TRUE(log->roll().ok());
+  const auto expected = state();
+  ASSERT_TRUE(log->close().ok());
+  log.reset();
+  const std::string kept = root.path() + "/kept";
+  fs::copy(directory, kept);
+  FaultyFileSystem& files = FaultyFileSystem::instance();
+  uint64_t nth = 1;
+  for (bool struck = true; struck; ++nth) {
+    SCOPED_TRACE("call " + std::to_string(nth));
+    fs::remove_all(directory);
+    fs::copy(kept, directory);
+    open(true);
+    const uint64_t fault = files.add({GetParam(), "*", FaultEffect::kFail, EIO, nth, 1});
+    (void)log->clean(log->log_end_offset(), {});
+    struck = files.count(fault).struck > 0;
+    files.remove(fault);
+    if (!log->offline()) {
+      ASSERT_EQ(state(), expected);
+    }
+    const int64_t end = log->log_end_offset();
+    open(false, end);
+    ASSERT_EQ(log->log_end_offset(), end);
+    ASSERT_EQ(log->recovery_report().bytes_set_aside + log->recovery_report().bytes_cut, 0u);
+    ASSERT_EQ(state(), expected);
+    clean();
+    ASSERT_EQ(state(), expected);
+  }
+  EXPECT_GT(nth, 2u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Calls, SwapFaultTest,
+                         ::testing::Values(FileCall::kOpen, FileCall::kWrite, FileCall::kRead,
+                                           FileCall::kSync, FileCall::kRename),
+                         [](const auto& test) { return "Fault" + std::to_string(test.index); });
+
+TEST_F(SwapTest, AFailedFsyncOfItsNamesIsForGood) {
+  open();
+  fill(60);
+  FaultyFileSystem& files = FaultyFileSystem::instance();
+  uint64_t fault = 0;
+  CleanSettings settings;
+  settings.on_step = [&](CleanStep step) {
+    if (step != CleanStep::kSwapNamed || fault != 0) return;
+    fault = files.add({FileCall::kSync, directory, FaultEffect::kFail, EIO, 1, 1});
+  };
+  EXPECT_FALSE(log->clean(log->log_end_offset(), settings).ok());
+  EXPECT_EQ(files.count(fault).struck, 1u);
+  files.remove(fault);
+  EXPECT_TRUE(log->offline());
+  EXPECT_FALSE(log->flush().ok());
+}
+
+TEST_F(SwapTest, WhatIsHalfCompactedIsNoLossToRecovery) {
+  open();
+  fill(60);
+  const auto before = state();
+  int done = 0;
+  CleanSettings settings;
+  settings.on_step = [&](CleanStep step) {
+    if (step != CleanStep::kDone || ++done < 5) return;
+    config.compact = false;
+    log->set_config(config);
+  };
+  EXPECT_EQ(log->clean(log->log_end_offset(), settings).error().code, ErrorCode::kRequestTimedOut);
+  LogOpenOptions options;
+  options.cleaned_offset = log->cleaned_offset();
+  log.reset();
+  auto opened = Log::open(directory, {"topic", 0}, config, options, fds, clock);
+  ASSERT_TRUE(opened.ok());
+  log = std::move(opened).value();
+  EXPECT_EQ(log->recovery_report().bytes_set_aside, 0u);
+  EXPECT_EQ(state(), before);
 }
 
 }  // namespace
