@@ -119,6 +119,7 @@ def cleaned(server: Server, topic: str) -> bool:
 
 @pytest.mark.java
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # the jars come from Maven on first use
 def test_streams_counts_each_word_once_whenever_it_or_the_broker_is_killed(
     new_server: ServerFactory,
     tmp_path: Path,
