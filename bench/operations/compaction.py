@@ -87,7 +87,8 @@ def _fill(peer: Peer, topic: str) -> None:
 def _allow(peer: Peer, topic: str) -> None:
     entry = ConfigEntry("min.compaction.lag.ms", "0", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    for done in peer.admin().incremental_alter_configs([resource]).values():
+    admin = peer.admin()  # lives as long as its futures
+    for done in admin.incremental_alter_configs([resource]).values():
         done.result(ADMIN_TIMEOUT_S)
 
 
