@@ -3,7 +3,7 @@
     python -m bench [--quick] [--only PATTERN] [--out DIRECTORY]
 
 Writes results.json and the report, as a page and as Markdown, into the directory. The whole takes
-half an hour, --quick less than four minutes.
+about half an hour, --quick less than four minutes.
 """
 
 import argparse
@@ -32,7 +32,6 @@ from bench.stalls import StallWatch  # noqa: E402
 from bench.suite import Suite, running_peers  # noqa: E402
 
 REPETITIONS = 3
-STABLE = ("librdkafka-produce-100", "librdkafka-fetch-100")  # whose cost tells of a warm JVM
 WARM_UP = ("librdkafka-fetch-100", "librdkafka-fetch-1000", "requests-64x1")
 
 
@@ -77,7 +76,7 @@ def main() -> None:
     if not operations or "barnabas" not in names or not set(names) <= set(BROKERS):
         sys.exit(f"nothing to measure: see --list; --peers are barnabas and others of {BROKERS}")
     if options.quick:
-        operations = [dataclasses.replace(o, repetitions=1) for o in operations]
+        operations = [dataclasses.replace(o, repetitions=1, warm_up_by=None) for o in operations]
     if not PROGRAM.exists() and any(operation.kernel for operation in operations):
         sys.exit(f"{PROGRAM} is not there: make build/bench/kernel_loop")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -96,9 +95,6 @@ def main() -> None:
         if "kafka" in names:
             warm_up = WARM_UP[:1] if options.quick else WARM_UP
             suite.warm_up([o for o in all_operations() if o.info.id in warm_up])
-            for operation in all_operations():
-                if operation.info.id in STABLE and not options.quick:
-                    suite.warm_up_kafka(operation)
         for operation in operations:
             suite.run(operation, 1 if options.quick else options.repetitions or REPETITIONS)
             results.samples = suite.samples

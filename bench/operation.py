@@ -19,7 +19,8 @@ class Operation:
 
     `repetitions` None means as many as the run is asked for; `is_core` puts it in the quick run;
     `writes_gb` is about what a repetition adds to the page cache. Where `is_warmed_up`, Kafka runs
-    it once before it counts, so that its JVM has compiled what the operation needs.
+    it once before it counts, so that its JVM has compiled what the operation needs; with
+    `warm_up_by`, a metric, again until that falls no more.
     """
 
     info: OperationInfo
@@ -30,3 +31,4 @@ class Operation:
     is_core: bool = False
     writes_gb: float = 0.0
     is_warmed_up: bool = True
+    warm_up_by: str | None = None

@@ -24,6 +24,11 @@ def _title(what: str, record_bytes: int) -> str:
     return f"{what}, {record_bytes} B records"
 
 
+def _warm_up_by(size: int) -> str | None:
+    """The first operations of the list wait until the JVM has compiled, for all that follow."""
+    return "cpu_s_per_gb" if size == RECORD_BYTES[0] else None
+
+
 def _of_payload(loop: Kernel, found: Measured) -> Measured:
     """The kernel's cost of the same values, with what the protocol adds to them."""
     share = loop.memo["payload_share"]
@@ -48,7 +53,7 @@ def _produce(size: int) -> Operation:
         LIBRDKAFKA,
         SHOWN,
     )
-    return Operation(info, run, kernel, is_core=True, writes_gb=1.0)
+    return Operation(info, run, kernel, is_core=True, writes_gb=1.0, warm_up_by=_warm_up_by(size))
 
 
 def _fetch(size: int) -> Operation:
@@ -68,7 +73,7 @@ def _fetch(size: int) -> Operation:
         LIBRDKAFKA,
         SHOWN,
     )
-    return Operation(info, run, kernel, is_core=True, writes_gb=1.0)
+    return Operation(info, run, kernel, is_core=True, writes_gb=1.0, warm_up_by=_warm_up_by(size))
 
 
 def _java_produce(size: int) -> Operation:

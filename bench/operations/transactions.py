@@ -26,7 +26,7 @@ def operations() -> list[Operation]:
         LIBRDKAFKA,
         ("transactions_per_s", "cpu_ms_per_transaction"),
     )
-    return [Operation(info, _run, peers=("barnabas", "kafka"))]
+    return [Operation(info, _run, peers=("barnabas", "kafka"), warm_up_by="cpu_ms_per_transaction")]
 
 
 def _run(peer: Peer) -> Measured:

@@ -22,7 +22,6 @@ inline constexpr int16_t kProduceFirstTransactionsV2Version = 12;
 
 /// One partition with a transactional batch.
 struct TransactionCheck {
-  bool asked = false;  // the coordinator has to be asked, or was
   ErrorCode error = ErrorCode::kNone;
   std::optional<std::string> message;
   storage::VerificationGuard guard = storage::kNoGuard;

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from barnabas.config.broker_key import broker_key
 from barnabas.config.keys import ConfigType, Importance, Key
 from barnabas.config.topic_keys import DAY_MS, MINUTE_MS
 from barnabas.config.validators import at_least
@@ -15,14 +16,7 @@ def _number(
     type_: ConfigType = ConfigType.INT,
 ) -> Key:
     """A number above zero."""
-    return Key(
-        name=name,
-        type=type_,
-        default=default,
-        doc=doc,
-        importance=importance,
-        validator=at_least(1),
-    )
+    return broker_key(importance, name, type_, default, doc, check=at_least(1))
 
 
 TRANSACTION_KEYS: Final = (

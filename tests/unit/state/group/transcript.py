@@ -19,7 +19,6 @@ A client joins with the member id it was last given (`id=` overrides it), and me
 of its name and a count: a-1, a-2. With `v9` (the default) a client first is told its member id.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -40,6 +39,7 @@ from barnabas.state.group.responses import (
 )
 from barnabas.state.group.sync import SyncRequest
 from unit.state.group.world import World
+from unit.state.script import Script
 
 GROUP = "g"
 
@@ -61,7 +61,7 @@ class Call:
 
 
 @dataclass
-class Transcript:
+class Transcript(Script):
     config: GroupConfig = field(default_factory=GroupConfig)
 
     def __post_init__(self) -> None:
@@ -70,23 +70,10 @@ class Transcript:
         self.ids_given: dict[str, int] = {}
         self.notes: list[str] = []
 
-    def run(self, text: str) -> None:
-        for line in (line.strip() for line in text.strip().splitlines()):
-            if line and not line.startswith("#"):
-                self._run_line(line)
-
-    def _run_line(self, line: str) -> None:
-        match = re.fullmatch(r"(\d+)\s*(.*?)\s*(?:=>\s*(.*))?", line)
-        assert match is not None, f"cannot read: {line}"
-        time_ms, event, expected = match.groups()
-        self.world.advance_to(int(time_ms))
-        if event:
-            self._handle(event.split())
-        told = sorted(self._take_replies())
-        wanted = sorted(part.strip() for part in (expected or "").split(";") if part.strip())
-        assert told == wanted, f"\nat     {line}\nexpected {wanted}\n     got {told}"
-
     # -- events
+
+    def _advance_to(self, time_ms: int) -> None:
+        self.world.advance_to(time_ms)
 
     def _handle(self, words: list[str]) -> None:
         actor, *arguments = words
@@ -250,7 +237,7 @@ class Transcript:
 
     # -- replies
 
-    def _take_replies(self) -> list[str]:
+    def _take(self) -> list[str]:
         told = self.notes + [self._describe(call, reply) for call, reply in self.world.replies]
         self.world.replies.clear()
         self.notes = []

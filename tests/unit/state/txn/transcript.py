@@ -20,7 +20,6 @@ A client keeps the producer id and epoch that it is told. A marker reads `T/P co
 ID/EPOCH`.
 """
 
-import re
 from dataclasses import dataclass, field
 
 from kio.schema.errors import ErrorCode
@@ -35,6 +34,7 @@ from barnabas.state.txn.requests import (
     InitRequest,
     ProducerResponse,
 )
+from unit.state.script import Script
 from unit.state.txn.world import World
 
 ID = "x"
@@ -54,7 +54,7 @@ class Call:
 
 
 @dataclass
-class Transcript:
+class Transcript(Script):
     config: TransactionConfig = field(default_factory=TransactionConfig)
 
     def __post_init__(self) -> None:
@@ -62,23 +62,10 @@ class Transcript:
         self.clients: dict[str, Client] = {}
         self.notes: list[str] = []
 
-    def run(self, text: str) -> None:
-        for line in (line.strip() for line in text.strip().splitlines()):
-            if line and not line.startswith("#"):
-                self._run_line(line)
-
-    def _run_line(self, line: str) -> None:
-        match = re.fullmatch(r"(\d+)\s*(.*?)\s*(?:=>\s*(.*))?", line)
-        assert match is not None, f"cannot read: {line}"
-        time_ms, event, expected = match.groups()
-        self.world.now_ms = int(time_ms)
-        if event:
-            self._handle(event.split())
-        told = sorted(self._take())
-        wanted = sorted(part.strip() for part in (expected or "").split(";") if part.strip())
-        assert told == wanted, f"\nat     {line}\nexpected {wanted}\n     got {told}"
-
     # -- events
+
+    def _advance_to(self, time_ms: int) -> None:
+        self.world.now_ms = time_ms
 
     def _handle(self, words: list[str]) -> None:
         match words:
