@@ -61,7 +61,8 @@ def _run(argv: Sequence[str] | None) -> int:
     _open_closed_streams()
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(words[0] if words else None).parse_args(words)
-    # A name that the terminal's encoding lacks must not end the command.
+    # A name that the terminal's encoding lacks must not end the command. (Typed as TextIO, which
+    # has no reconfigure(); both are TextIOWrapper.)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     signal.signal(signal.SIGTERM, _exit_on_sigterm)

@@ -68,6 +68,7 @@ class TransactionMachine(RuleBasedStateMachine):
     def call(self, client: Client, verb: str, **rest: object) -> Call:
         self.calls += 1
         self.unanswered.add(self.calls)
+        # `rest` names fields of Call, each with a type of its own.
         return Call(self.calls, client, verb, client.producer, **rest)  # type: ignore[arg-type]
 
     def settle(self) -> None:
