@@ -40,12 +40,10 @@ Result<std::unique_ptr<Log>> Log::open(const std::string& directory, TopicPartit
 LogImpl::LogImpl(std::string directory, TopicPartition name, const LogConfig& config,
                  const Uuid& topic_id, LoadedLog loaded, bool is_new, const LogOpenOptions& options,
                  FdCache& fds, Clock& clock)
-    : directory_at_open_(std::move(directory)),
-      name_(std::move(name)),
+    : name_(std::move(name)),
       topic_id_(topic_id),
       read_only_(options.read_only),
       report_(std::move(loaded.report)),
-      health_(options.health ? options.health : std::make_shared<DirectoryHealth>()),
       fds_(fds),
       clock_(clock),
       log_start_offset_(loaded.log_start_offset),
@@ -57,7 +55,8 @@ LogImpl::LogImpl(std::string directory, TopicPartition name, const LogConfig& co
       first_unstable_offset_(loaded.producers.first_unstable_offset()),
       last_abort_offset_(loaded.last_abort_offset),
       config_(config),
-      directory_(directory_at_open_),
+      directory_(std::move(directory)),
+      healths_{options.health ? options.health : std::make_shared<DirectoryHealth>()},
       segments_(std::move(loaded.segments)),
       epochs_(std::move(loaded.epochs)),
       producers_(std::move(loaded.producers)),
@@ -66,7 +65,9 @@ LogImpl::LogImpl(std::string directory, TopicPartition name, const LogConfig& co
       last_flush_ms_(clock.monotonic_ms()),
       epochs_changed_(loaded.epochs_changed),
       names_changed_(is_new),
-      directory_is_new_(is_new) {}
+      directory_is_new_(is_new) {
+  health_.store(healths_.back().get());
+}
 
 LogImpl::~LogImpl() { forget_files(); }
 
@@ -82,7 +83,7 @@ void LogImpl::forget_files() {
 
 Status LogImpl::check_writable() const {
   if (offline()) {
-    const char* const what = health_->failed()
+    const char* const what = health_.load()->failed()
                                  ? ": its log directory is offline since an fsync failed"
                                  : ": the log is offline";
     return Error{ErrorCode::kKafkaStorageError, name_.to_string() + what, EIO};
@@ -324,8 +325,9 @@ Result<SharedFd> LogImpl::open_log_file(const SegmentPtr& segment, std::string* 
   return file;
 }
 
-const std::string& LogImpl::directory() const {
-  return deleted_.load() ? directory_when_deleted_ : directory_at_open_;
+std::string LogImpl::directory() const {
+  MutexLock lock(mutex_);
+  return directory_;
 }
 
 uint64_t LogImpl::size_bytes() const {

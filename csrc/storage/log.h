@@ -154,6 +154,21 @@ class Log {
   /// Renames the directory to `<name>.<uuid>-delete`; open readers keep what they hold.
   virtual Status mark_deleted() = 0;
 
+  // -- moving to another log directory (log_move.cc) ----------------------------------------------
+  /// Whole batches from `offset` on, below the log end, as a copy needs them: those without records
+  /// too, and what is below the log start in its first batch. Empty at the end.
+  virtual Result<ReadSlice> read_to_copy(int64_t offset, uint64_t max_bytes) = 0;
+  /// While paused nothing is compacted: a copy must not miss a tombstone of which it has the record.
+  /// Waits for a compaction that is under way.
+  virtual void pause_cleaning(bool paused) = 0;
+  /// Makes the files of `copy`, which copy_batches() has filled, those of this log: what it lacks is
+  /// copied, made durable, and its directory gets this one's name. Epochs, producers and offsets
+  /// stay. `about_to` runs once the copy is whole and durable, before any name changes; an error of
+  /// it ends the move. Returns what the old directory is called now (`…-delete`); `copy` is good for
+  /// nothing then but to be destroyed. Appends wait meanwhile. After an error the log is where it
+  /// was, or offline. REQUIRES: nobody else uses `copy`.
+  virtual Result<std::string> move_to(Log& copy, const std::function<Status()>& about_to) = 0;
+
   // -- reading ----------------------------------------------------------------------------------
   /// The bytes from the batch that contains `offset` on, at most `max_bytes`, no offset >=
   /// `end_offset`. With `at_least_one` the first batch is whole even when larger than max_bytes.
@@ -202,7 +217,7 @@ class Log {
   [[nodiscard]] virtual bool offline() const = 0;
   [[nodiscard]] virtual const Uuid& topic_id() const = 0;
   [[nodiscard]] virtual const RecoveryReport& recovery_report() const = 0;
-  [[nodiscard]] virtual const std::string& directory() const = 0;
+  [[nodiscard]] virtual std::string directory() const = 0;
 
   // -- upkeep (disk threads) ----------------------------------------------------------------------
   virtual void set_config(const LogConfig& config) = 0;
@@ -223,5 +238,10 @@ class Log {
   /// Unlinks the files of removed segments whose file.delete.delay.ms is over.
   virtual void remove_due_files() = 0;
 };
+
+/// Appends to `copy` what `log` has from the end of `copy` on, about `max_bytes`; returns how many
+/// bytes that were, 0 when nothing is left. kCorruptMessage: a batch is not what its CRC says;
+/// kOffsetOutOfRange: the log now begins above the end of `copy`. Reads files: disk threads only.
+Result<uint64_t> copy_batches(Log& log, Log& copy, uint64_t max_bytes);
 
 }  // namespace barnabas::storage

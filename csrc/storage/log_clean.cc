@@ -65,7 +65,7 @@ Cleanable LogImpl::cleanable(int64_t stable_offset) {
 
 Cleanable LogImpl::find_cleanable(int64_t stable_offset) const {
   Cleanable found;
-  if (!config_.compact || !check_writable().ok()) return found;
+  if (!config_.compact || cleaning_paused_ || !check_writable().ok()) return found;
   const int64_t now_ms = clock_.wall_ms();
   const int64_t log_start = log_start_offset_.load();
   const int64_t cleaned = cleaned_offset_.load();
@@ -267,7 +267,7 @@ Status LogImpl::sync_swapped(const std::string& directory) {
   if (!synced.ok()) {
     // As in a flush, of which this one may have hidden what it was to tell.
     go_offline(synced.error().message);
-    health_->fail();
+    health_.load()->fail();
   }
   return synced;
 }

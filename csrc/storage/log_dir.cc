@@ -283,6 +283,19 @@ Result<std::vector<TopicPartition>> LogDir::list_partitions() const {
   return partitions;
 }
 
+Result<std::vector<std::pair<TopicPartition, std::string>>> LogDir::list_futures() const {
+  std::vector<std::pair<TopicPartition, std::string>> futures;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(state_->path, error)) {
+    auto partition = parse_unique_name(entry.path().filename().string(), kFutureSuffix);
+    if (partition && entry.is_directory(error)) {
+      futures.emplace_back(*std::move(partition), entry.path().string());
+    }
+  }
+  if (error) return directory_error(state_->path, "cannot be listed: " + error.message());
+  return futures;
+}
+
 Status LogDir::remove_deleted() {
   std::vector<fs::path> doomed;
   std::error_code error;

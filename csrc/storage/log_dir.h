@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -66,6 +67,8 @@ class LogDir {
 
   /// Partition directories that are there (`<topic>-<n>`), without -delete, -future and -stray.
   [[nodiscard]] Result<std::vector<TopicPartition>> list_partitions() const;
+  /// The copies that were to take a partition's place (`-future`), with their paths.
+  [[nodiscard]] Result<std::vector<std::pair<TopicPartition, std::string>>> list_futures() const;
   /// Removes `*-delete` directories left by an earlier run.
   Status remove_deleted();
 

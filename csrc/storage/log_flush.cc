@@ -62,7 +62,7 @@ Result<int64_t> LogImpl::flush() {
   const Status done = sync(plan, fsync_failed);
   if (fsync_failed) {
     go_offline(done.error().message);
-    health_->fail();
+    health_.load()->fail();
   }
   MutexLock lock(mutex_);
   if (!done.ok()) {

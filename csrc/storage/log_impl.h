@@ -1,6 +1,6 @@
 // The one implementation of Log. Spread over log.cc (opening, appending), log_roll.cc, log_read.cc,
 // log_time.cc, log_transactions.cc, log_flush.cc, log_upkeep.cc (truncation, deletion, retention),
-// log_clean.cc (compaction) and log_scrub.cc.
+// log_clean.cc (compaction), log_scrub.cc and log_move.cc (to another log directory).
 //
 // Locks, in the order they are taken:
 //   clean_mutex_   one compaction at a time; held for all of it
@@ -50,6 +50,9 @@ class LogImpl final : public Log {
   Status advance_log_start_offset(int64_t offset) override;
   Status close() override;
   Status mark_deleted() override;
+  Result<ReadSlice> read_to_copy(int64_t offset, uint64_t max_bytes) override;
+  void pause_cleaning(bool paused) override;
+  Result<std::string> move_to(Log& copy, const std::function<Status()>& about_to) override;
 
   Result<ReadSlice> read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
                          bool at_least_one) override;
@@ -78,10 +81,12 @@ class LogImpl final : public Log {
   }
   [[nodiscard]] uint64_t size_bytes() const override;
   [[nodiscard]] size_t segment_count() const override;
-  [[nodiscard]] bool offline() const override { return offline_.load() || health_->failed(); }
+  [[nodiscard]] bool offline() const override {
+    return offline_.load() || health_.load(std::memory_order_acquire)->failed();
+  }
   [[nodiscard]] const Uuid& topic_id() const override { return topic_id_; }
   [[nodiscard]] const RecoveryReport& recovery_report() const override { return report_; }
-  [[nodiscard]] const std::string& directory() const override;
+  [[nodiscard]] std::string directory() const override;
 
   void set_config(const LogConfig& config) override;
   void maintain(int64_t high_watermark) override;
@@ -245,12 +250,20 @@ class LogImpl final : public Log {
   /// Renames to `.deleted`, to be unlinked when due.
   Status doom(const std::string& path, int64_t due_ms) REQUIRES(write_mutex_);
 
-  const std::string directory_at_open_;
+  // -- moving (log_move.cc)
+  Result<ReadSlice> try_read_to_copy(int64_t offset, uint64_t max_bytes) EXCLUDES(mutex_);
+  /// Makes `copy` this log's equal, in memory and durably.
+  Status complete(LogImpl& copy) REQUIRES(flush_mutex_, write_mutex_);
+  /// Exchanges what is under the directory of each. Readers find the other's from here on.
+  void exchange_files(LogImpl& other) REQUIRES(flush_mutex_, write_mutex_)
+      EXCLUDES(mutex_, other.write_mutex_, other.mutex_);
+  /// Renames the directory that the log has got by an exchange to the partition's name.
+  Status take_name() REQUIRES(write_mutex_) EXCLUDES(mutex_);
+
   const TopicPartition name_;
   const Uuid topic_id_;
   const bool read_only_;
   const RecoveryReport report_;
-  const std::shared_ptr<DirectoryHealth> health_;
   FdCache& fds_;
   Clock& clock_;
 
@@ -269,12 +282,14 @@ class LogImpl final : public Log {
   std::atomic<int64_t> first_unstable_offset_;
   std::atomic<int64_t> last_abort_offset_;  // no marker of an abort lies above it
   std::atomic<uint64_t> shape_version_ = 0;
+  std::atomic<DirectoryHealth*> health_;  // of the directory that the log is in
   std::atomic<bool> offline_ = false;
-  std::atomic<bool> deleted_ = false;
-  std::string directory_when_deleted_;  // constant once deleted_ is set
+  std::atomic<bool> cleaning_paused_ = false;
 
   LogConfig config_ GUARDED_BY(mutex_);
   std::string directory_ GUARDED_BY(mutex_);
+  // Of every directory it was in: whoever looked at health_ before a move may still do.
+  std::vector<std::shared_ptr<DirectoryHealth>> healths_ GUARDED_BY(mutex_);
   std::vector<SegmentPtr> segments_ GUARDED_BY(mutex_);  // by base offset, the last one is active
   RecentBatches recent_ GUARDED_BY(mutex_);
   LeaderEpochCache epochs_ GUARDED_BY(mutex_);

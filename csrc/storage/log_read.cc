@@ -71,13 +71,17 @@ Result<std::optional<BatchPosition>> LogImpl::find(const Lookup& lookup) {
       return cursor.find(lookup.offset);
     }
   }
+  {
+    MutexLock lock(mutex_);
+    // The log has got another directory: the look-up starts over.
+    if (!floor.ok() && path_of(*lookup.segment, suffix::kOffsetIndex) != index_path) {
+      return floor.error();
+    }
+    lookup.segment->index_damaged = true;
+  }
   log(LogLevel::kWarning, "storage",
       index_path + ": damaged" + (floor.ok() ? "" : " (" + floor.error().message + ")") +
           ", reading without it until it is rebuilt");
-  {
-    MutexLock lock(mutex_);
-    lookup.segment->index_damaged = true;
-  }
   return BatchCursor(file->get(), path, 0, lookup.size).find(lookup.offset);
 }
 

@@ -235,8 +235,6 @@ Status LogImpl::mark_deleted() {
   {
     MutexLock lock(mutex_);
     directory_ = to;
-    directory_when_deleted_ = to;
-    deleted_.store(true);
     ++shape_version_;
   }
   // A descriptor opened by the old name meanwhile must not be found by a topic made anew.

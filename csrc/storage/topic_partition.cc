@@ -9,6 +9,7 @@ namespace barnabas::storage {
 namespace {
 
 constexpr size_t kMaxFileNameBytes = 255;  // NAME_MAX
+constexpr size_t kUuidDigits = 32;
 
 }  // namespace
 
@@ -35,6 +36,17 @@ std::string unique_name(const TopicPartition& partition, std::string_view suffix
   }
   tail += suffix;
   return partition.topic.substr(0, kMaxFileNameBytes - tail.size()) + tail;
+}
+
+bool is_cut_in_unique_name(const TopicPartition& partition, std::string_view suffix) {
+  return partition.to_string().size() + 1 + kUuidDigits + suffix.size() > kMaxFileNameBytes;
+}
+
+std::optional<TopicPartition> parse_unique_name(std::string_view name, std::string_view suffix) {
+  const size_t tail = 1 + kUuidDigits + suffix.size();
+  if (!name.ends_with(suffix) || name.size() <= tail) return std::nullopt;
+  if (name[name.size() - tail] != '.') return std::nullopt;
+  return TopicPartition::parse(name.substr(0, name.size() - tail));
 }
 
 }  // namespace barnabas::storage

@@ -23,10 +23,16 @@ struct TopicPartition {
 
 inline constexpr std::string_view kDeleteSuffix = "-delete";
 inline constexpr std::string_view kStraySuffix = "-stray";
+/// A copy that is to take the partition's place, in another log directory.
+inline constexpr std::string_view kFutureSuffix = "-future";
 
 /// What a directory is renamed to when it is on its way out or aside, as Kafka does it:
 /// `<topic>-<n>.<32 hex digits><suffix>`, the topic cut to what a file name may hold.
 std::string unique_name(const TopicPartition& partition, std::string_view suffix);
+/// Whether unique_name() has to cut the topic: then nothing tells the partition from the name.
+bool is_cut_in_unique_name(const TopicPartition& partition, std::string_view suffix);
+/// The partition in a name that unique_name() made with `suffix`; nullopt for other names.
+std::optional<TopicPartition> parse_unique_name(std::string_view name, std::string_view suffix);
 
 }  // namespace barnabas::storage
 

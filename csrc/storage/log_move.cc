@@ -1,0 +1,239 @@
+// Moving a log to another log directory: a copy is filled while the log is in use, then its files
+// become the log's.
+//
+// The names change so that at every moment one of the two directories is whole and known to be:
+//   1. the copy is complete and durable, with its epochs, its producers' snapshot, and what
+//      `about_to` notes of it in its directory's checkpoints
+//   2. the old directory is renamed to `…-delete`, durably. A `-future` directory without another
+//      of its partition is whole: a start that finds one gives it the name
+//   3. the copy's directory gets the partition's name
+// Readers find the copy from before step 2 on; those that have found something in the old files
+// keep them open.
+#include <filesystem>
+
+#include "base/crc32c.h"
+#include "base/logger.h"
+#include "storage/checkpoint_file.h"
+#include "storage/fd_cache.h"
+#include "storage/log_file_name.h"
+#include "storage/log_impl.h"
+#include "storage/producer_snapshot.h"
+
+namespace barnabas::storage {
+namespace {
+
+constexpr uint64_t kLastChunkBytes = 1 << 20;
+
+std::string parent_of(const std::string& directory) {
+  return std::filesystem::path(directory).parent_path().string();
+}
+
+/// The whole batches that `bytes` begins with, checked.
+Result<ByteView> whole_batches(ByteView bytes, const std::string& path) {
+  size_t whole = 0;
+  while (const auto batch = record::peek_batch(bytes.subspan(whole))) {
+    if (crc32c(batch->crc_payload()) != batch->crc()) {
+      return Error{ErrorCode::kCorruptMessage,
+                   path + ": the batch with offset " + std::to_string(batch->base_offset()) +
+                       " does not have its CRC",
+                   0};
+    }
+    whole += batch->size_bytes();
+  }
+  if (whole == 0) return Error{ErrorCode::kCorruptMessage, path + ": no batch to copy", 0};
+  return bytes.first(whole);
+}
+
+}  // namespace
+
+Result<uint64_t> copy_batches(Log& log, Log& copy, uint64_t max_bytes) {
+  const int64_t offset = copy.log_end_offset();
+  BARNABAS_ASSIGN(const ReadSlice slice, log.read_to_copy(offset, max_bytes));
+  const bool empty = slice.file.length == 0;
+  if ((empty || slice.first_batch_offset > offset) && log.log_start_offset() > offset) {
+    return Error{ErrorCode::kOffsetOutOfRange,
+                 log.directory() + ": begins at " + std::to_string(log.log_start_offset()) +
+                     " now, above the end of its copy",
+                 0};
+  }
+  if (empty) return uint64_t{0};
+  std::vector<uint8_t> bytes(slice.file.length);
+  BARNABAS_ASSIGN(const size_t got,
+                  read_at(slice.file.file->get(), bytes, slice.file.position, slice.path));
+  BARNABAS_ASSIGN(const ByteView batches, whole_batches(ByteView(bytes).first(got), slice.path));
+  BARNABAS_TRY(copy.append_as_follower(batches));
+  return uint64_t{batches.size()};
+}
+
+Result<ReadSlice> LogImpl::read_to_copy(int64_t offset, uint64_t max_bytes) {
+  return retried([&] { return try_read_to_copy(offset, max_bytes); });
+}
+
+Result<ReadSlice> LogImpl::try_read_to_copy(int64_t offset, uint64_t max_bytes) {
+  ReadSlice slice;
+  ReadPlan plan;
+  {
+    MutexLock lock(mutex_);
+    if (offset >= log_end_offset_.load()) return slice;
+    plan = plan_read(segment_for(offset), offset, INT64_MAX);
+  }
+  for (;;) {
+    BARNABAS_ASSIGN(const auto start, find(plan.first));
+    if (start) {
+      if (!plan.file) {
+        BARNABAS_ASSIGN(plan.file, open_log_file(plan.first.segment));
+      }
+      const uint64_t length = std::min(max_bytes, plan.first.size - start->position);
+      slice.file = {std::move(plan.file), start->position, std::max(length, start->bytes)};
+      slice.first_batch_offset = start->base_offset;
+      slice.first_batch_bytes = start->bytes;
+      slice.path = std::move(plan.path);
+      return slice;
+    }
+    // Compaction may have left nothing of a segment from the offset on.
+    MutexLock lock(mutex_);
+    const SegmentPtr next = segment_after(*plan.first.segment);
+    if (!next) return slice;
+    plan = plan_read(next, offset, INT64_MAX);
+  }
+}
+
+void LogImpl::pause_cleaning(bool paused) {
+  cleaning_paused_ = paused;
+  const MutexLock cleaning(clean_mutex_);  // one that began before is over
+}
+
+Result<std::string> LogImpl::move_to(Log& copy_log, const std::function<Status()>& about_to) {
+  auto& copy = static_cast<LogImpl&>(copy_log);
+  MutexLock cleaning(clean_mutex_);
+  MutexLock flushing(flush_mutex_);
+  MutexLock writing(write_mutex_);
+  std::string old_directory;
+  {
+    MutexLock lock(mutex_);
+    BARNABAS_TRY(check_writable());
+    old_directory = directory_;
+  }
+  BARNABAS_TRY(complete(copy));
+  BARNABAS_TRY(about_to());
+  const std::string parent = parent_of(old_directory);
+  const std::string doomed = parent + "/" + unique_name(name_, kDeleteSuffix);
+  exchange_files(copy);
+  Status moved = rename_file(old_directory, doomed);
+  const bool renamed = moved.ok();
+  if (moved.ok()) moved = sync_directory(parent);
+  if (moved.ok()) moved = take_name();
+  if (!moved.ok()) {
+    const Status back = renamed ? rename_file(doomed, old_directory) : Status();
+    if (back.ok()) {
+      exchange_files(copy);
+    } else {
+      // The copy is all there is now, and the next start gives it the name.
+      go_offline(moved.error().message + "; going back: " + back.error().message);
+    }
+    return moved.error();
+  }
+  {
+    MutexLock lock(copy.mutex_);
+    copy.closed_ = true;
+  }
+  copy.forget_files();
+  if (const Status synced = sync_directory(parent_of(directory())); !synced.ok()) {
+    go_offline(synced.error().message);
+    health_.load()->fail();
+  }
+  return doomed;
+}
+
+Status LogImpl::complete(LogImpl& copy) {
+  BARNABAS_TRY(copy.advance_log_start_offset(
+      std::min(log_start_offset_.load(), copy.log_end_offset())));
+  for (;;) {
+    BARNABAS_ASSIGN(const uint64_t bytes, copy_batches(*this, copy, kLastChunkBytes));
+    if (bytes == 0) break;
+  }
+  if (copy.log_end_offset() != log_end_offset_.load()) {
+    return Error{ErrorCode::kKafkaStorageError,
+                 name_.to_string() + ": the copy ends at " + std::to_string(copy.log_end_offset()) +
+                     ", the log at " + std::to_string(log_end_offset_.load()),
+                 0};
+  }
+  // A new segment, so that what the snapshot says of producers whose records are gone is believed
+  // after a crash, too.
+  BARNABAS_TRY(copy.roll());
+  const int64_t end_offset = log_end_offset_.load();
+  std::vector<uint8_t> producers;
+  LeaderEpochCache epochs;
+  {
+    MutexLock lock(mutex_);
+    producers = encode_producer_snapshot(producers_);
+    epochs = epochs_;
+  }
+  BARNABAS_TRY(replace_file(log_file_path(copy.directory(), end_offset, suffix::kSnapshot),
+                            producers, Durability::kNow));
+  {
+    MutexLock lock(copy.mutex_);
+    copy.snapshots_.insert(end_offset);
+    copy.last_snapshot_offset_ = end_offset;
+    copy.epochs_ = std::move(epochs);
+    copy.epochs_changed_ = copy.names_changed_ = true;
+  }
+  BARNABAS_ASSIGN(const int64_t durable, copy.flush());
+  if (durable == end_offset) return {};
+  return Error{ErrorCode::kKafkaStorageError, name_.to_string() + ": the copy is not durable", 0};
+}
+
+void LogImpl::exchange_files(LogImpl& other) {
+  const MutexLock other_writing(other.write_mutex_);
+  doomed_.swap(other.doomed_);
+  const int64_t due_ms = next_due_ms_.load();
+  next_due_ms_.store(other.next_due_ms_.load());
+  other.next_due_ms_.store(due_ms);
+  MutexLock lock(mutex_);
+  MutexLock other_lock(other.mutex_);
+  ++shape_version_;
+  segments_.swap(other.segments_);
+  directory_.swap(other.directory_);
+  snapshots_.swap(other.snapshots_);
+  std::swap(last_snapshot_offset_, other.last_snapshot_offset_);
+  std::swap(names_changed_, other.names_changed_);
+  std::swap(directory_is_new_, other.directory_is_new_);
+  const int64_t recovery_point = recovery_point_.load();
+  recovery_point_.store(other.recovery_point_.load());
+  other.recovery_point_.store(recovery_point);
+  recent_.clear();
+  active_base_offset_.store(segments_.back()->base_offset);
+  DirectoryHealth* const health = health_.load();
+  health_.store(other.health_.load());
+  other.health_.store(health);
+  // Both keep both.
+  healths_.insert(healths_.end(), other.healths_.begin(), other.healths_.end());
+  other.healths_ = healths_;
+}
+
+Status LogImpl::take_name() {
+  const auto renamed = [](const std::string& path, const std::string& directory) {
+    return directory + path.substr(path.rfind('/'));
+  };
+  std::vector<std::string> old_paths;
+  {
+    MutexLock lock(mutex_);
+    for (const SegmentPtr& segment : segments_) {
+      for (const std::string_view file_suffix :
+           {suffix::kLog, suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTransactionIndex}) {
+        old_paths.push_back(path_of(*segment, file_suffix));
+      }
+    }
+    const std::string home = parent_of(directory_) + "/" + name_.to_string();
+    // Under the lock that readers take: none of them may look for a file by a name that is gone
+    // and find that nothing has changed.
+    BARNABAS_TRY(rename_file(directory_, home));
+    directory_ = home;
+    ++shape_version_;
+    for (DoomedFile& file : doomed_) file.path = renamed(file.path, home);
+  }
+  for (const std::string& path : old_paths) fds_.forget(path);
+  return {};
+}
+
+}  // namespace barnabas::storage
