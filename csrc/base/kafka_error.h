@@ -40,6 +40,7 @@ enum class ErrorCode : int16_t {
   kTransactionCoordinatorFenced = 52,
   kTransactionalIdAuthorizationFailed = 53,
   kKafkaStorageError = 56,
+  kLogDirNotFound = 57,
   kFetchSessionIdNotFound = 70,
   kInvalidFetchSessionEpoch = 71,
   kFencedLeaderEpoch = 74,

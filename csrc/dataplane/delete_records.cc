@@ -36,7 +36,7 @@ Result<int64_t> delete_before(const PartitionTable& table, const RecordDeletion&
 
 }  // namespace
 
-std::vector<DeletedRecords> delete_records(const PartitionTable& table, PartitionStore& store,
+std::vector<DeletedRecords> delete_records(const PartitionTable& table, LogDirectories& directories,
                                            std::span<const RecordDeletion> asked) {
   std::vector<DeletedRecords> answers;
   answers.reserve(asked.size());
@@ -48,7 +48,7 @@ std::vector<DeletedRecords> delete_records(const PartitionTable& table, Partitio
     moved = moved || deleted.ok();
   }
   if (!moved) return answers;
-  if (const Status written = store.write_checkpoints(table); !written.ok()) {
+  if (const Status written = directories.write_checkpoints(table); !written.ok()) {
     log(LogLevel::kError, "store", written.error().message);
     for (DeletedRecords& answer : answers) {
       if (answer.error == ErrorCode::kNone) answer = {ErrorCode::kKafkaStorageError, -1};

@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 #include "dataplane/engine.h"
-#include "dataplane/partition_store.h"
+#include "dataplane/log_directories.h"
 #include "dataplane/partition_table.h"
 
 namespace barnabas::dataplane {
@@ -18,7 +18,7 @@ namespace barnabas::dataplane {
 /// what was deleted stays so after a crash.
 /// Errors of one: kUnknownTopicOrPartition, kKafkaStorageError, kPolicyViolation when the topic's
 /// cleanup.policy has no `delete`, kOffsetOutOfRange below zero or above the high watermark.
-std::vector<DeletedRecords> delete_records(const PartitionTable& table, PartitionStore& store,
+std::vector<DeletedRecords> delete_records(const PartitionTable& table, LogDirectories& directories,
                                            std::span<const RecordDeletion> asked);
 
 }  // namespace barnabas::dataplane

@@ -36,33 +36,6 @@ EngineImpl::EngineImpl(EngineConfig config, Clock& clock)
   fetch_.set_max_bytes(config.fetch_max_bytes);
 }
 
-Result<DirectoryIdentity> EngineImpl::open_directory(const std::string& path,
-                                                     const std::string& cluster_id,
-                                                     int32_t node_id) {
-  if (store_ != nullptr) {
-    return Error{ErrorCode::kUnknownServerError, "a data directory is open already"};
-  }
-  BARNABAS_ASSIGN(auto store, PartitionStore::open(path, cluster_id, node_id, clock_));
-  store_ = std::move(store);
-  const storage::LogDir& directory = store_->directory();
-  DirectoryIdentity identity;
-  identity.path = directory.path();
-  identity.cluster_id = directory.identity().cluster_id;
-  identity.node_id = directory.identity().node_id;
-  identity.directory_id = directory.identity().directory_id;
-  identity.was_clean = directory.was_clean();
-  fetch_.set_node_id(identity.node_id);
-  return identity;
-}
-
-Status EngineImpl::delete_directory(const storage::TopicPartition& name) {
-  BARNABAS_TRY(check_open());
-  if (table_.find(name.topic, name.partition) != nullptr) {
-    return Error{ErrorCode::kInvalidRequest, name.to_string() + " is being served"};
-  }
-  return store_->remove(name);
-}
-
 Result<std::vector<LoadReport>> EngineImpl::load_partitions(
     std::span<const PartitionSpec> partitions, const std::map<std::string, SettingMap>& configs) {
   BARNABAS_TRY(check_open());
@@ -79,39 +52,56 @@ Result<std::vector<LoadReport>> EngineImpl::load_partitions(
   int threads = 1;
   {
     MutexLock lock(config_mutex_);
-    threads = config_.recovery_threads;
+    threads = config_.recovery_threads * static_cast<int>(directories_->count());
   }
   // Nothing fails from here on: a directory that was begun is closed as one whose logs are known.
   BARNABAS_TRY(begin());
+  std::vector<Result<size_t>> homes;
+  homes.reserve(partitions.size());
+  for (const auto& spec : partitions) {
+    homes.push_back(directories_->settle({spec.topic, spec.partition}, spec.topic_id));
+  }
   std::vector<LoadReport> reports(partitions.size());
   std::vector<std::shared_ptr<Partition>> opened(partitions.size());
   parallel_for(threads, partitions.size(), [&](size_t i) {
-    const PartitionSpec& spec = partitions[i];
-    const Topic& topic = *topics.at(spec.topic);
-    LoadReport& report = reports[i];
-    report.topic = spec.topic;
-    report.partition = spec.partition;
-    auto log = store_->open_log({spec.topic, spec.partition}, spec.topic_id, topic.config);
-    std::unique_ptr<storage::Log> usable;
+    opened[i] =
+        open_partition(partitions[i], *topics.at(partitions[i].topic), homes[i], reports[i]);
+  });
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    topics.at(partitions[i].topic)->place(std::move(opened[i]));
+  }
+  for (auto& [name, topic] : topics) table_.put(std::move(topic));
+  resume_moves();
+  return reports;
+}
+
+std::shared_ptr<Partition> EngineImpl::open_partition(const PartitionSpec& spec, const Topic& topic,
+                                                      const Result<size_t>& directory,
+                                                      LoadReport& report) {
+  report.topic = spec.topic;
+  report.partition = spec.partition;
+  std::unique_ptr<storage::Log> usable;
+  if (directory.ok()) {
+    auto log = directories_->store(*directory)
+                   .open_log({spec.topic, spec.partition}, spec.topic_id, topic.config);
     if (log.ok()) {
       usable = std::move(log).value();
       report.recovery = usable->recovery_report();
     } else {
       report.error = log.error().message;
     }
-    opened[i] = std::make_shared<Partition>(topic.identity, spec.partition, spec.leader_epoch,
-                                            std::move(usable));
-  });
-  for (size_t i = 0; i < partitions.size(); ++i) {
-    topics.at(partitions[i].topic)->place(std::move(opened[i]));
+  } else {
+    report.error = directory.error().message;
   }
-  for (auto& [name, topic] : topics) table_.put(std::move(topic));
-  return reports;
+  auto partition = std::make_shared<Partition>(topic.identity, spec.partition, spec.leader_epoch,
+                                               std::move(usable));
+  if (directory.ok()) partition->set_directory(*directory);
+  return partition;
 }
 
 Status EngineImpl::begin() {
   if (begun_) return {};
-  BARNABAS_TRY(store_->begin());
+  BARNABAS_TRY(directories_->begin());
   begun_ = true;
   return {};
 }
@@ -120,8 +110,9 @@ Status EngineImpl::start() {
   BARNABAS_TRY(check_open());
   BARNABAS_TRY(server_->start());
   MutexLock lock(config_mutex_);
-  upkeep_ = std::make_unique<Upkeep>(table_, *store_, flusher_, clock_, config_);
+  upkeep_ = std::make_unique<Upkeep>(table_, *directories_, flusher_, clock_, config_);
   upkeep_->start();
+  mover_->start();
   return {};
 }
 
@@ -134,12 +125,13 @@ Status EngineImpl::stop(int64_t grace_ms) {
   }
   server_->stop(grace_ms);
   if (upkeep_ != nullptr) upkeep_->stop();
+  if (mover_ != nullptr) mover_->stop();
   disk_pool_.stop();
   flusher_.stop();
   durable_waiters_.fail_all(ErrorCode::kNotLeaderOrFollower);
-  if (store_ == nullptr) return {};
+  if (directories_ == nullptr) return {};
   Status closed = close_logs();
-  store_->release();
+  directories_->release();
   return closed;
 }
 
@@ -150,8 +142,7 @@ Status EngineImpl::close_logs() {
     threads = config_.disk_threads;
   }
   if (!begun_) return {};  // the directory is as it was found
-  BARNABAS_TRY(store_->close_all(table_, threads));
-  return store_->mark_clean();
+  return directories_->close_all(table_, threads);
 }
 
 net::Admission EngineImpl::on_request(const net::Request& request) {
@@ -214,14 +205,19 @@ Status EngineImpl::create_partitions(const std::string& topic, const Uuid& topic
     indexes.push_back(index);
   }
   BARNABAS_TRY(begin());
-  BARNABAS_TRY(store_->forget(topic, indexes, table_));
-  BARNABAS_ASSIGN(auto logs, store_->create_logs(topic, topic_id, indexes, config));
+  BARNABAS_TRY(directories_->forget(topic, indexes, table_));
+  LogDirectories::Counts counts = directories_->counts(table_);
+  mover_->add_to(counts);
+  BARNABAS_ASSIGN(auto created, directories_->create_logs(topic, topic_id, indexes, config,
+                                                          std::move(counts)));
 
   auto changed =
       existing == nullptr ? make_topic(topic, topic_id, config) : reconfigured(*existing, config);
-  for (size_t i = 0; i < logs.size(); ++i) {
-    changed->place(std::make_shared<Partition>(changed->identity, partitions[i].first,
-                                               partitions[i].second, std::move(logs[i])));
+  for (size_t i = 0; i < created.size(); ++i) {
+    auto partition = std::make_shared<Partition>(changed->identity, partitions[i].first,
+                                                 partitions[i].second, std::move(created[i].log));
+    partition->set_directory(created[i].directory);
+    changed->place(std::move(partition));
   }
   table_.put(std::move(changed));
   return {};
@@ -238,13 +234,15 @@ Status EngineImpl::delete_topic(const std::string& topic) {
   for (const auto& partition : removed->partitions) {
     if (partition == nullptr) continue;
     partition->mark_deleted();
-    Status status;
-    if (partition->log() == nullptr) {
-      status = store_->remove({topic, partition->index()});
-    } else {
+    // Its copy first: alone it would be taken for whole at the next start.
+    Status status = mover_->cancel(partition);
+    if (status.ok() && partition->log() == nullptr) {
+      status = directories_->remove({topic, partition->index()});
+    } else if (status.ok()) {
       status = partition->log()->mark_deleted();
       if (status.ok()) {
-        store_->remove_later(partition->log()->directory(), removed->config.file_delete_delay_ms);
+        directories_->store(partition->directory())
+            .remove_later(partition->log()->directory(), removed->config.file_delete_delay_ms);
       }
     }
     if (!status.ok() && first.ok()) first = std::move(status);
@@ -270,6 +268,7 @@ Status EngineImpl::set_broker_config(const SettingMap& settings) {
   sessions_.set_limit(static_cast<size_t>(config.fetch_session_cache_slots));
   fetch_.set_max_bytes(config.fetch_max_bytes);
   if (upkeep_ != nullptr) upkeep_->set_config(config);
+  if (mover_ != nullptr) mover_->set_max_bytes_per_second(config.move_max_bytes_per_second);
   {
     MutexLock lock(config_mutex_);
     config_ = config;

@@ -1,14 +1,14 @@
 // The data plane of one broker: what stands behind Python's `_core.Core`. Owns the data directory,
 // the partitions, the network server, the disk threads and the queue of control requests.
 //
-// Life: create, open_directory, load_partitions, listen, start, stop. stop() is final.
+// Life: create, open_directories, load_partitions, listen, start, stop. stop() is final.
 //
-// Thread-safety: create, open_directory, start and stop are called one after the other, each once
-// the one before has returned, and nothing else runs while open_directory or start do. Every other
-// method may be called from any thread between open_directory and stop (listen and the control
-// requests from create on). The methods that wait for a disk or a thread (open_directory,
-// load_partitions, create_partitions, delete_*, stop, the offset look-ups, read_batches) must not
-// be called from a reactor.
+// Thread-safety: create, open_directories, start and stop are called one after the other, each once
+// the one before has returned, and nothing else runs while open_directories or start do. Every
+// other method may be called from any thread between open_directories and stop (listen and the
+// control requests from create on). The methods that wait for a disk or a thread (open_directories,
+// load_partitions, create_partitions, delete_*, alter_replica_log_dirs, stop, the offset look-ups,
+// read_batches) must not be called from a reactor.
 //
 // Ownership: callbacks given to the engine are kept until they ran or stop() returned.
 #pragma once
@@ -49,6 +49,20 @@ struct DirectoryIdentity {
   int32_t node_id = 0;
   std::string directory_id;
   bool was_clean = false;
+  std::string error;  // not empty: could not be opened, all in it is offline
+};
+
+/// A log directory as it is now.
+struct DirectoryState {
+  std::string path;
+  bool online = false;
+};
+
+/// Which log directory a partition is to lie in.
+struct DirectoryAssignment {
+  std::string topic;
+  int32_t partition = 0;
+  std::string path;
 };
 
 /// A partition to serve.
@@ -78,6 +92,10 @@ struct PartitionInfo {
   uint64_t size_bytes = 0;
   uint64_t segment_count = 0;
   bool offline = false;
+  std::string directory;  // empty: in none that is there
+  /// A copy on its way to `directory`; `offset_lag`: how much it lacks.
+  bool is_future = false;
+  int64_t offset_lag = 0;
 };
 
 /// Of a partition, the offset before which records are to go; -1: the high watermark.
@@ -121,14 +139,16 @@ class Engine {
                                                 Clock& clock = system_clock());
   virtual ~Engine() = default;  // stops with no grace when stop() was not called
 
-  // -- data directory ---------------------------------------------------------------------------
-  virtual Result<DirectoryIdentity> open_directory(const std::string& path,
-                                                   const std::string& cluster_id,
-                                                   int32_t node_id) = 0;
+  // -- log directories --------------------------------------------------------------------------
+  /// One that cannot be opened is offline, except the first: that is an error.
+  virtual Result<std::vector<DirectoryIdentity>> open_directories(
+      const std::vector<std::string>& paths, const std::string& cluster_id, int32_t node_id) = 0;
+  virtual std::vector<DirectoryState> directory_states() = 0;
+  /// Those in the directories that are online; an error when one is in two.
   virtual Result<std::vector<storage::TopicPartition>> list_partition_directories() = 0;
   /// Renames an unknown partition directory to `…-stray`; returns the new path.
   virtual Result<std::string> set_aside_directory(const storage::TopicPartition& name) = 0;
-  /// Removes the directory of a partition that is not loaded.
+  /// Removes what there is of a partition that is not loaded.
   virtual Status delete_directory(const storage::TopicPartition& name) = 0;
   /// Opens or creates logs, many at a time; a partition that fails is reported and offline.
   virtual Result<std::vector<LoadReport>> load_partitions(
@@ -163,7 +183,12 @@ class Engine {
 
   // -- partitions -------------------------------------------------------------------------------
   virtual Result<PartitionInfo> partition_info(std::string_view topic, int32_t partition) = 0;
+  /// Copies that are on their way to another directory are among them.
   virtual std::vector<PartitionInfo> partition_infos() = 0;
+  /// AlterReplicaLogDirs (KIP-113); an answer for each, in the same order. A move goes on after
+  /// the answer.
+  virtual Result<std::vector<ErrorCode>> alter_replica_log_dirs(
+      std::span<const DirectoryAssignment> asked) = 0;
   virtual Result<storage::TimestampOffset> offset_for_timestamp(std::string_view topic,
                                                                 int32_t partition,
                                                                 int64_t timestamp_ms) = 0;

@@ -1,5 +1,5 @@
-// The one implementation of Engine. Spread over engine.cc (life, network, topics) and
-// engine_partitions.cc (what is asked of one partition).
+// The one implementation of Engine. Spread over engine.cc (life, network, topics),
+// engine_directories.cc (log directories) and engine_partitions.cc (what is asked of one partition).
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,8 @@
 #include "dataplane/engine.h"
 #include "dataplane/fetch_handler.h"
 #include "dataplane/flusher.h"
-#include "dataplane/partition_store.h"
+#include "dataplane/log_directories.h"
+#include "dataplane/partition_mover.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/produce_handler.h"
 #include "dataplane/purgatory.h"
@@ -35,15 +36,17 @@ class EngineImpl final : public Engine, private net::RequestHandler {
 
   Status open_queue() { return queue_.open(); }
 
-  Result<DirectoryIdentity> open_directory(const std::string& path, const std::string& cluster_id,
-                                           int32_t node_id) override;
+  Result<std::vector<DirectoryIdentity>> open_directories(const std::vector<std::string>& paths,
+                                                          const std::string& cluster_id,
+                                                          int32_t node_id) override;
+  std::vector<DirectoryState> directory_states() override;
   Result<std::vector<storage::TopicPartition>> list_partition_directories() override {
     BARNABAS_TRY(check_open());
-    return store_->directory().list_partitions();
+    return directories_->list_partitions();
   }
   Result<std::string> set_aside_directory(const storage::TopicPartition& name) override {
     BARNABAS_TRY(check_open());
-    return store_->set_aside(name);
+    return directories_->set_aside(name);
   }
   Status delete_directory(const storage::TopicPartition& name) override;
   Result<std::vector<LoadReport>> load_partitions(
@@ -70,6 +73,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
 
   Result<PartitionInfo> partition_info(std::string_view topic, int32_t partition) override;
   std::vector<PartitionInfo> partition_infos() override;
+  Result<std::vector<ErrorCode>> alter_replica_log_dirs(
+      std::span<const DirectoryAssignment> asked) override;
   Result<storage::TimestampOffset> offset_for_timestamp(std::string_view topic, int32_t partition,
                                                         int64_t timestamp_ms) override;
   Result<storage::TimestampOffset> max_timestamp_offset(std::string_view topic,
@@ -91,7 +96,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Result<std::vector<DeletedRecords>> delete_records(
       std::span<const RecordDeletion> asked) override {
     BARNABAS_TRY(check_open());
-    return dataplane::delete_records(table_, *store_, asked);
+    return dataplane::delete_records(table_, *directories_, asked);
   }
   std::vector<std::pair<std::string, int64_t>> stats() override;
 
@@ -102,7 +107,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   }
 
   [[nodiscard]] Status check_open() const {
-    if (store_ != nullptr) return {};
+    if (directories_ != nullptr) return {};
     return Error{ErrorCode::kUnknownServerError, "no data directory was opened"};
   }
   /// The topic's typed configuration, with what the broker adds to it.
@@ -112,6 +117,11 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Result<int64_t> append_as_coordinator(const std::shared_ptr<Partition>& partition,
                                         MutableBytes batch, int16_t transaction_version,
                                         DurableCallback on_durable);
+  std::shared_ptr<Partition> open_partition(const PartitionSpec& spec, const Topic& topic,
+                                            const Result<size_t>& directory, LoadReport& report);
+  Status alter_directory(const DirectoryAssignment& asked) REQUIRES(topics_mutex_);
+  /// What became of moves that were under way at the last stop.
+  void resume_moves() REQUIRES(topics_mutex_);
   Status begin() REQUIRES(topics_mutex_);
   Status close_logs();
 
@@ -122,7 +132,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Mutex topics_mutex_;
 
   // Declared in the order in which they lean on each other: destroyed the other way round.
-  std::unique_ptr<PartitionStore> store_;  // set once by open_directory
+  std::unique_ptr<LogDirectories> directories_;  // set once by open_directories
   PartitionTable table_;
   ControlQueue queue_;
   Flusher flusher_;
@@ -134,9 +144,10 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   net::LogLimiter fetch_log_{"fetch"};
   ProduceHandler produce_;
   FetchHandler fetch_;
-  std::unique_ptr<Upkeep> upkeep_;  // set by start()
+  std::unique_ptr<PartitionMover> mover_;  // set with directories_
+  std::unique_ptr<Upkeep> upkeep_;         // set by start()
 
-  std::atomic<bool> begun_{false};  // store_->begin() was called
+  std::atomic<bool> begun_{false};  // directories_->begin() was called
   std::atomic<bool> stopped_{false};
 };
 

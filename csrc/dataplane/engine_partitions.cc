@@ -31,12 +31,6 @@ Result<PartitionInfo> EngineImpl::partition_info(std::string_view topic, int32_t
   return info_of(*found);
 }
 
-std::vector<PartitionInfo> EngineImpl::partition_infos() {
-  std::vector<PartitionInfo> infos;
-  for (const auto& partition : table_.partitions()) infos.push_back(info_of(*partition));
-  return infos;
-}
-
 Result<storage::TimestampOffset> EngineImpl::offset_for_timestamp(std::string_view topic,
                                                                   int32_t partition,
                                                                   int64_t timestamp_ms) {

@@ -28,10 +28,10 @@ bool may_pass(const Error& error) {
 
 }  // namespace
 
-LogCleaner::LogCleaner(const PartitionTable& table, PartitionStore& store, Clock& clock,
+LogCleaner::LogCleaner(const PartitionTable& table, LogDirectories& directories, Clock& clock,
                        const EngineConfig& config)
     : table_(table),
-      store_(store),
+      directories_(directories),
       threads_wanted_(config.cleaner.enabled ? config.cleaner.threads : 0),
       rate_(config.cleaner.io_max_bytes_per_second, clock),
       config_(config.cleaner) {}
@@ -157,7 +157,7 @@ void LogCleaner::give_up(const PartitionPtr& partition, const std::string& why) 
 }
 
 void LogCleaner::write_checkpoints() {
-  if (const Status written = store_.write_checkpoints(table_); !written.ok()) {
+  if (const Status written = directories_.write_checkpoints(table_); !written.ok()) {
     log(LogLevel::kError, "cleaner", written.error().message);
   }
 }

@@ -6,7 +6,7 @@
 // alone from then on, and reported once. One that failed for a reason that may pass, as a full
 // disk, has its next turn when none of the others is due.
 //
-// Ownership: borrows table, store and clock; they outlive stop().
+// Ownership: borrows table, directories and clock; they outlive stop().
 //
 // Thread-safety: safe from every thread.
 #pragma once
@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/thread_annotations.h"
 #include "dataplane/io_rate.h"
-#include "dataplane/partition_store.h"
+#include "dataplane/log_directories.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/settings.h"
 
@@ -29,7 +29,7 @@ namespace barnabas::dataplane {
 
 class LogCleaner {
  public:
-  LogCleaner(const PartitionTable& table, PartitionStore& store, Clock& clock,
+  LogCleaner(const PartitionTable& table, LogDirectories& directories, Clock& clock,
              const EngineConfig& config);
   ~LogCleaner();  // stop()s
   LogCleaner(const LogCleaner&) = delete;
@@ -54,7 +54,7 @@ class LogCleaner {
   void write_checkpoints();
 
   const PartitionTable& table_;
-  PartitionStore& store_;
+  LogDirectories& directories_;
   const int threads_wanted_;
   IoRate rate_;
   std::vector<std::thread> threads_;

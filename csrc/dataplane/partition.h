@@ -73,6 +73,11 @@ class Partition : public std::enable_shared_from_this<Partition> {
   [[nodiscard]] int32_t index() const { return index_; }
   [[nodiscard]] int32_t leader_epoch() const { return leader_epoch_; }
   [[nodiscard]] std::string to_string() const;
+  /// The number of the log directory that it lies in; kNoDirectory when it is in none that is
+  /// there.
+  static constexpr size_t kNoDirectory = SIZE_MAX;
+  [[nodiscard]] size_t directory() const { return directory_.load(); }
+  void set_directory(size_t number) { directory_ = number; }
   /// Null when the log could not be opened.
   [[nodiscard]] storage::Log* log() const { return log_.get(); }
   [[nodiscard]] int64_t high_watermark() const { return high_watermark_.load(); }
@@ -146,6 +151,7 @@ class Partition : public std::enable_shared_from_this<Partition> {
   std::atomic<uint64_t> visible_bytes_{0};
   RecentTail recent_tail_;
   std::atomic<bool> deleted_{false};
+  std::atomic<size_t> directory_{kNoDirectory};
   std::atomic<FlushState> flush_state_{FlushState::kIdle};
 
   std::atomic<uint32_t> watch_count_{0};

@@ -1,6 +1,5 @@
 #include "dataplane/partition_store.h"
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,23 +10,9 @@
 
 #include "base/fd.h"
 #include "base/logger.h"
-#include "dataplane/disk_pool.h"
 
 namespace barnabas::dataplane {
 namespace {
-
-constexpr size_t kMinOpenFiles = 64;
-
-// Half of what the process may open; the rest is for connections and everything else.
-size_t open_file_budget() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMinOpenFiles;
-  if (limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) (void)getrlimit(RLIMIT_NOFILE, &limit);
-  }
-  return std::max<size_t>(kMinOpenFiles, limit.rlim_cur / 2);
-}
 
 int64_t checkpointed(const storage::OffsetCheckpoint& offsets,
                      const storage::TopicPartition& name) {
@@ -56,33 +41,14 @@ Status remove_tree(const std::string& path) {
   return Error{ErrorCode::kKafkaStorageError, path + ": " + error.message(), error.value()};
 }
 
-void discard(std::unique_ptr<storage::Log> log) {
-  Status status = log->mark_deleted();
-  const std::string path = log->directory();
-  log.reset();
-  if (status.ok()) status = remove_tree(path);
-  if (!status.ok()) barnabas::log(LogLevel::kWarning, "store", status.error().message);
-}
-
 }  // namespace
 
-PartitionStore::PartitionStore(std::unique_ptr<storage::LogDir> directory, size_t max_open_files,
-                               Clock& clock)
-    : directory_(std::move(directory)), fds_(max_open_files), clock_(clock) {}
-
-Result<std::unique_ptr<PartitionStore>> PartitionStore::open(const std::string& path,
-                                                             const std::string& cluster_id,
-                                                             int32_t node_id, Clock& clock) {
-  storage::LogDirIdentity identity;
-  identity.cluster_id = cluster_id;
-  identity.node_id = node_id;
-  BARNABAS_ASSIGN(auto directory, storage::LogDir::open(path, identity));
+Result<std::unique_ptr<PartitionStore>> PartitionStore::open(
+    const std::string& path, size_t number, const storage::LogDirIdentity& identity_if_new,
+    storage::FdCache& fds, Clock& clock) {
+  BARNABAS_ASSIGN(auto directory, storage::LogDir::open(path, identity_if_new));
   return std::unique_ptr<PartitionStore>(
-      new PartitionStore(std::move(directory), open_file_budget(), clock));
-}
-
-std::string PartitionStore::path_of(const storage::TopicPartition& name) const {
-  return directory_->path() + "/" + name.to_string();
+      new PartitionStore(std::move(directory), number, fds, clock));
 }
 
 Status PartitionStore::begin() {
@@ -128,42 +94,69 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::open_log(const storage::To
   return log;
 }
 
-Result<std::vector<std::unique_ptr<storage::Log>>> PartitionStore::create_logs(
-    const std::string& topic, const Uuid& topic_id, const std::vector<int32_t>& partitions,
+Result<std::unique_ptr<storage::Log>> PartitionStore::create_log(
+    const storage::TopicPartition& name, const Uuid& topic_id, const storage::LogConfig& config) {
+  storage::LogOpenOptions options;
+  options.topic_id = topic_id;
+  options.health = health_;
+  return storage::Log::open(path_of(name), name, config, options, fds_, clock_);
+}
+
+Result<std::unique_ptr<storage::Log>> PartitionStore::create_copy(
+    const storage::TopicPartition& name, const Uuid& topic_id, int64_t start_offset,
     const storage::LogConfig& config) {
-  std::vector<std::unique_ptr<storage::Log>> logs;
-  Status status;
-  for (const int32_t partition : partitions) {
-    const storage::TopicPartition name{topic, partition};
-    storage::LogOpenOptions options;
-    options.topic_id = topic_id;
-    options.health = health_;
-    auto log = storage::Log::open(path_of(name), name, config, options, fds_, clock_);
-    if (!log.ok()) {
-      status = std::move(log).error();
-      break;
-    }
-    logs.push_back(std::move(log).value());
-  }
-  if (status.ok()) status = sync_directory(directory_->path());
-  if (status.ok()) return logs;
-  for (auto& log : logs) discard(std::move(log));
-  return std::move(status).error();
+  storage::LogOpenOptions options;
+  options.topic_id = topic_id;
+  options.health = health_;
+  options.log_start_offset = start_offset;
+  return storage::Log::open(path() + "/" + unique_name(name, storage::kFutureSuffix), name, config,
+                            options, fds_, clock_);
+}
+
+Result<std::unique_ptr<storage::Log>> PartitionStore::open_copy(
+    const storage::TopicPartition& name, const std::string& copy_path, const Uuid& topic_id,
+    int64_t cleaned_offset, const storage::LogConfig& config) {
+  storage::LogOpenOptions options;
+  options.clean_shutdown = directory_->was_clean();
+  options.cleaned_offset = cleaned_offset;
+  options.topic_id = topic_id;
+  options.health = health_;
+  return storage::Log::open(copy_path, name, config, options, fds_, clock_);
+}
+
+Status PartitionStore::expect(const Partition& partition, const PartitionTable& table) {
+  MutexLock lock(checkpoint_mutex_);
+  expected_[&partition] = partition.log()->log_end_offset();
+  return write_locked(table);
+}
+
+void PartitionStore::end_expecting(const Partition& partition) {
+  MutexLock lock(checkpoint_mutex_);
+  expected_.erase(&partition);
+}
+
+Status PartitionStore::promote(const storage::TopicPartition& name, const std::string& copy_path) {
+  BARNABAS_TRY(rename_file(copy_path, path_of(name)));
+  return sync_directory(path());
 }
 
 Result<std::string> PartitionStore::set_aside(const storage::TopicPartition& name) {
   const std::string from = path_of(name);
-  std::string to = directory_->path() + "/" + unique_name(name, storage::kStraySuffix);
+  std::string to = path() + "/" + unique_name(name, storage::kStraySuffix);
   BARNABAS_TRY(rename_file(from, to));
-  BARNABAS_TRY(sync_directory(directory_->path()));
+  BARNABAS_TRY(sync_names());
   return to;
 }
 
-Status PartitionStore::remove(const storage::TopicPartition& name) {
-  const std::string from = path_of(name);
+bool PartitionStore::has(const storage::TopicPartition& name) const {
+  return ::access(path_of(name).c_str(), F_OK) == 0;
+}
+
+Status PartitionStore::remove_copy(const storage::TopicPartition& name,
+                                   const std::string& copy_path) {
   // Out of sight in one step: a half-removed directory must not be taken for a partition.
-  const std::string doomed = directory_->path() + "/" + unique_name(name, storage::kDeleteSuffix);
-  BARNABAS_TRY(rename_file(from, doomed));
+  const std::string doomed = path() + "/" + unique_name(name, storage::kDeleteSuffix);
+  BARNABAS_TRY(rename_file(copy_path, doomed));
   return remove_tree(doomed);
 }
 
@@ -216,7 +209,10 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
   storage::OffsetCheckpoint log_starts;
   storage::OffsetCheckpoint high_watermarks;
   storage::OffsetCheckpoint cleaned;
-  const auto partitions = table.partitions();
+  auto partitions = table.partitions();
+  std::erase_if(partitions, [this](const auto& partition) REQUIRES(checkpoint_mutex_) {
+    return partition->directory() != number_ && !expected_.contains(partition.get());
+  });
   for (size_t i = 0; i < partitions.size() && !left_alone_.empty(); ++i) {
     left_alone_.erase({partitions[i]->topic().name, partitions[i]->index()});
   }
@@ -237,7 +233,9 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
       continue;
     }
     if (partition->deleted()) continue;
-    recovery_points[name] = log->recovery_point();
+    const auto expected = expected_.find(partition.get());
+    recovery_points[name] =
+        expected == expected_.end() ? log->recovery_point() : expected->second;
     if (log->log_start_offset() > 0) log_starts[name] = log->log_start_offset();
     if (log->cleaned_offset() > 0) cleaned[name] = log->cleaned_offset();
     high_watermarks[name] = partition->high_watermark();
@@ -247,28 +245,6 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
   BARNABAS_TRY(directory_->write_log_start_offsets(log_starts));
   BARNABAS_TRY(directory_->write_high_watermarks(high_watermarks));
   return directory_->write_cleaned_offsets(cleaned);
-}
-
-Status PartitionStore::close_all(const PartitionTable& table, int threads) {
-  const auto partitions = table.partitions();
-  Mutex mutex;
-  Status first;
-  parallel_for(threads, partitions.size(), [&](size_t i) {
-    const Partition& partition = *partitions[i];
-    Status status;
-    if (partition.log() == nullptr) {
-      status = Error{ErrorCode::kKafkaStorageError, partition.to_string() + " was not opened"};
-    } else {
-      status = partition.log()->close();
-    }
-    if (status.ok()) return;
-    log(LogLevel::kError, "store",
-        "closing " + partition.to_string() + ": " + status.error().message);
-    MutexLock lock(mutex);
-    if (first.ok()) first = std::move(status);
-  });
-  const Status written = write_checkpoints(table);
-  return first.ok() ? written : first;
 }
 
 }  // namespace barnabas::dataplane

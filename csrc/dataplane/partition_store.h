@@ -1,18 +1,20 @@
-// The partitions of one data directory, on disk: opened, created, checkpointed, removed, closed.
+// The partitions of one log directory, on disk: opened, created, checkpointed, removed, closed.
 //
-// Ownership: owns the directory's lock and the descriptor cache; logs borrow the cache, so the
-// store outlives them.
+// Ownership: owns the directory's lock; borrows the descriptor cache, as its logs do.
 //
 // Thread-safety: after open() safe from every thread. Everything here may wait for a disk.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/result.h"
 #include "base/thread_annotations.h"
 #include "base/uuid.h"
@@ -25,11 +27,18 @@ namespace barnabas::dataplane {
 
 class PartitionStore {
  public:
-  static Result<std::unique_ptr<PartitionStore>> open(const std::string& path,
-                                                      const std::string& cluster_id,
-                                                      int32_t node_id, Clock& clock);
+  /// `number`: what its partitions say that they lie in.
+  static Result<std::unique_ptr<PartitionStore>> open(
+      const std::string& path, size_t number, const storage::LogDirIdentity& identity_if_new,
+      storage::FdCache& fds, Clock& clock);
 
   [[nodiscard]] const storage::LogDir& directory() const { return *directory_; }
+  [[nodiscard]] const std::string& path() const { return directory_->path(); }
+  [[nodiscard]] size_t number() const { return number_; }
+  /// Whether nothing under it can be trusted any more.
+  [[nodiscard]] bool failed() const { return health_->failed(); }
+  /// Takes it offline, and so every log in it.
+  void fail() { health_->fail(); }
 
   /// From here on the directory is not as the last stop left it. Finishes deletions, reads the
   /// checkpoints that open_log() starts from.
@@ -38,15 +47,39 @@ class PartitionStore {
   Result<std::unique_ptr<storage::Log>> open_log(const storage::TopicPartition& name,
                                                  const Uuid& topic_id,
                                                  const storage::LogConfig& config);
-  /// Makes the logs of a topic that is new here; all or none. The names are durable at return.
-  Result<std::vector<std::unique_ptr<storage::Log>>> create_logs(
-      const std::string& topic, const Uuid& topic_id, const std::vector<int32_t>& partitions,
-      const storage::LogConfig& config);
+  /// Makes a log that is new here. Its name is durable after sync_names().
+  Result<std::unique_ptr<storage::Log>> create_log(const storage::TopicPartition& name,
+                                                   const Uuid& topic_id,
+                                                   const storage::LogConfig& config);
+  Status sync_names() { return sync_directory(path()); }
 
+  // -- copies that are to take a partition's place ------------------------------------------------
+  /// Makes an empty one that begins at `start_offset`.
+  Result<std::unique_ptr<storage::Log>> create_copy(const storage::TopicPartition& name,
+                                                    const Uuid& topic_id, int64_t start_offset,
+                                                    const storage::LogConfig& config);
+  /// Opens the one at `path`, of a log that is compacted up to `cleaned_offset`.
+  Result<std::unique_ptr<storage::Log>> open_copy(const storage::TopicPartition& name,
+                                                  const std::string& path, const Uuid& topic_id,
+                                                  int64_t cleaned_offset,
+                                                  const storage::LogConfig& config);
+  /// A copy of this partition gets its name here next: from now on the checkpoints have it, and at
+  /// return they are written.
+  Status expect(const Partition& partition, const PartitionTable& table)
+      EXCLUDES(checkpoint_mutex_);
+  /// It has come, or will not.
+  void end_expecting(const Partition& partition) EXCLUDES(checkpoint_mutex_);
+  /// Gives a copy that is whole its partition's name.
+  Status promote(const storage::TopicPartition& name, const std::string& copy_path);
+
+  /// Whether it has a directory of this partition.
+  [[nodiscard]] bool has(const storage::TopicPartition& name) const;
   /// Renames a partition directory to `…-stray`.
   Result<std::string> set_aside(const storage::TopicPartition& name);
   /// Removes the directory of a partition that is not open.
-  Status remove(const storage::TopicPartition& name);
+  Status remove(const storage::TopicPartition& name) { return remove_copy(name, path_of(name)); }
+  /// Removes the directory of a copy that is not open.
+  Status remove_copy(const storage::TopicPartition& name, const std::string& copy_path);
   /// Removes, once `delay_ms` have passed, the directory of a log that was marked deleted.
   void remove_later(const std::string& path, int64_t delay_ms) EXCLUDES(mutex_);
   /// Removes what is due.
@@ -58,19 +91,21 @@ class PartitionStore {
   /// out of the files, or a crash would cut the new logs to the old ones' offsets.
   Status forget(const std::string& topic, const std::vector<int32_t>& partitions,
                 const PartitionTable& table) EXCLUDES(checkpoint_mutex_);
-  /// Flushes and closes every log, `threads` at a time, and writes the checkpoints. The error is
-  /// that of the first log that could not be closed.
-  Status close_all(const PartitionTable& table, int threads);
-  /// After close_all() succeeded: the next start need not look at the logs.
+  /// Once every log in it is closed, and the checkpoints are written: the next start need not look
+  /// at the logs.
   Status mark_clean() { return directory_->mark_clean(); }
   /// Gives up the directory, clean or not: the last thing that is done with it.
   void release() { directory_->release_lock(); }
 
  private:
-  PartitionStore(std::unique_ptr<storage::LogDir> directory, size_t max_open_files, Clock& clock);
+  PartitionStore(std::unique_ptr<storage::LogDir> directory, size_t number, storage::FdCache& fds,
+                 Clock& clock)
+      : directory_(std::move(directory)), number_(number), fds_(fds), clock_(clock) {}
 
   Status write_locked(const PartitionTable& table) REQUIRES(checkpoint_mutex_);
-  [[nodiscard]] std::string path_of(const storage::TopicPartition& name) const;
+  [[nodiscard]] std::string path_of(const storage::TopicPartition& name) const {
+    return path() + "/" + name.to_string();
+  }
 
   struct Removal {
     int64_t due_ms = 0;  // monotonic
@@ -78,9 +113,10 @@ class PartitionStore {
   };
 
   const std::unique_ptr<storage::LogDir> directory_;
+  const size_t number_;
   const std::shared_ptr<storage::DirectoryHealth> health_ =
       std::make_shared<storage::DirectoryHealth>();
-  storage::FdCache fds_;
+  storage::FdCache& fds_;
   Clock& clock_;
 
   Mutex checkpoint_mutex_;  // held while partitions are looked at and the files are written
@@ -93,6 +129,8 @@ class PartitionStore {
   // Directories that were there at the start and that nobody has opened: what the files say of them
   // stays, for whoever they belong to.
   std::set<storage::TopicPartition> left_alone_ GUARDED_BY(checkpoint_mutex_);
+  // Of which a copy is to take the place of, and how far that is durable.
+  std::map<const Partition*, int64_t> expected_ GUARDED_BY(checkpoint_mutex_);
 
   Mutex mutex_;
   std::vector<Removal> removals_ GUARDED_BY(mutex_);

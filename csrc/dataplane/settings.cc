@@ -158,6 +158,8 @@ Result<EngineConfig> parse_engine_config(const SettingMap& settings) {
   read_cleaner(reader, config.cleaner);
   reader.read("log.scrub.interval.ms", config.scrubber.interval_ms);
   reader.read("log.scrub.max.bytes.per.second", config.scrubber.max_bytes_per_second);
+  reader.read("num.replica.alter.log.dirs.threads", config.move_threads);
+  reader.read("replica.alter.log.dirs.io.max.bytes.per.second", config.move_max_bytes_per_second);
   if (server.reactor_threads < 1) reader.refuse("num.network.threads", "must be at least 1");
   if (config.disk_threads < 1) reader.refuse("num.io.threads", "must be at least 1");
   if (config.queued_max_requests < 1) reader.refuse("queued.max.requests", "must be at least 1");

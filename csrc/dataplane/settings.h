@@ -53,6 +53,9 @@ struct EngineConfig {
   bool verify_transactions = true;                 // transaction.partition.verification.enable
   CleanerConfig cleaner;
   ScrubberConfig scrubber;
+  int move_threads = -1;  // num.replica.alter.log.dirs.threads; -1: as many as log directories
+  /// replica.alter.log.dirs.io.max.bytes.per.second
+  int64_t move_max_bytes_per_second = INT64_MAX;
 };
 
 Result<EngineConfig> parse_engine_config(const SettingMap& settings);

@@ -17,13 +17,13 @@ constexpr int64_t kAgeRecentTailsMs = 30'000;
 
 }  // namespace
 
-Upkeep::Upkeep(const PartitionTable& table, PartitionStore& store, Flusher& flusher, Clock& clock,
+Upkeep::Upkeep(const PartitionTable& table, LogDirectories& directories, Flusher& flusher, Clock& clock,
                const EngineConfig& config)
     : table_(table),
-      store_(store),
+      directories_(directories),
       flusher_(flusher),
       clock_(clock),
-      cleaner_(table, store, clock, config),
+      cleaner_(table, directories, clock, config),
       scrubber_(table, clock, config.scrubber),
       config_(config) {}
 
@@ -68,7 +68,7 @@ void Upkeep::run() {
     }
     const int64_t now_ms = clock_.monotonic_ms();
     flush_overdue();
-    store_.remove_due();
+    directories_.remove_due();
     remove_due_files();
     if (now_ms - aged_ms >= kAgeRecentTailsMs) {
       for (const auto& partition : table_.partitions()) partition->age_recent_tail();
@@ -79,7 +79,7 @@ void Upkeep::run() {
       maintained_ms = now_ms;
     }
     if (now_ms - checkpointed_ms >= config.checkpoint_interval_ms) {
-      if (const Status status = store_.write_checkpoints(table_); !status.ok()) {
+      if (const Status status = directories_.write_checkpoints(table_); !status.ok()) {
         log(LogLevel::kError, "upkeep", status.error().message);
       }
       checkpointed_ms = now_ms;

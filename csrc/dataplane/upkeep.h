@@ -8,7 +8,7 @@
 // A log that rolled since the last round is flushed, so that what a crash makes the loader read
 // back is about one segment and not all since the start.
 //
-// Ownership: borrows table, store, flusher and clock; they outlive stop().
+// Ownership: borrows table, directories, flusher and clock; they outlive stop().
 //
 // Thread-safety: safe from every thread.
 #pragma once
@@ -23,7 +23,7 @@
 #include "dataplane/flusher.h"
 #include "dataplane/log_cleaner.h"
 #include "dataplane/log_scrubber.h"
-#include "dataplane/partition_store.h"
+#include "dataplane/log_directories.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/settings.h"
 
@@ -31,7 +31,7 @@ namespace barnabas::dataplane {
 
 class Upkeep {
  public:
-  Upkeep(const PartitionTable& table, PartitionStore& store, Flusher& flusher, Clock& clock,
+  Upkeep(const PartitionTable& table, LogDirectories& directories, Flusher& flusher, Clock& clock,
          const EngineConfig& config);
   ~Upkeep();  // stop()s
   Upkeep(const Upkeep&) = delete;
@@ -55,7 +55,7 @@ class Upkeep {
   void maintain_logs();
 
   const PartitionTable& table_;
-  PartitionStore& store_;
+  LogDirectories& directories_;
   Flusher& flusher_;
   Clock& clock_;
   LogCleaner cleaner_;

@@ -221,6 +221,15 @@ Result<std::unique_ptr<LogDir>> LogDir::open(const std::string& path,
   return std::unique_ptr<LogDir>(new LogDir(std::move(state)));
 }
 
+std::optional<LogDirIdentity> LogDir::identity_of(const std::string& path) {
+  const std::string meta_path = path + "/" + std::string(kMetaPropertiesName);
+  const auto content = read_small_file(meta_path);
+  if (!content.ok()) return std::nullopt;
+  auto identity = parse_identity(meta_path, as_text(*content));
+  if (!identity.ok()) return std::nullopt;
+  return std::move(identity).value();
+}
+
 const std::string& LogDir::path() const { return state_->path; }
 const LogDirIdentity& LogDir::identity() const { return state_->identity; }
 bool LogDir::was_clean() const { return state_->was_clean; }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +41,8 @@ class LogDir {
   /// directory that is not empty and not ours.
   static Result<std::unique_ptr<LogDir>> open(const std::string& path,
                                               const LogDirIdentity& identity_if_new);
+  /// What the meta.properties of `path` say; nullopt when there are none, or they cannot be read.
+  static std::optional<LogDirIdentity> identity_of(const std::string& path);
   ~LogDir();
   LogDir(const LogDir&) = delete;
   LogDir& operator=(const LogDir&) = delete;

@@ -1,0 +1,137 @@
+// The log directories of a broker (log.dirs, KIP-112): which are there, where each partition lies,
+// where new ones go. One that fails, at the start or later, costs only the partitions in it.
+//
+// Ownership: owns a store for each directory, and the descriptors that all logs share; outlives the
+// logs.
+//
+// Thread-safety: open(), begin() and settle() one after the other, before anything else; then safe
+// from every thread. What is not said to be quick may wait for a disk.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/thread_annotations.h"
+#include "base/uuid.h"
+#include "dataplane/partition_store.h"
+#include "dataplane/partition_table.h"
+#include "storage/fd_cache.h"
+#include "storage/log.h"
+
+namespace barnabas::dataplane {
+
+class LogDirectories {
+ public:
+  /// How many partitions there are in each directory.
+  using Counts = std::vector<size_t>;
+
+  struct Created {
+    std::unique_ptr<storage::Log> log;
+    size_t directory = 0;
+  };
+
+  /// A copy of a partition that was on its way to another directory.
+  struct Future {
+    size_t directory = 0;
+    std::string path;
+  };
+
+  /// Opens the directories at `paths`. One that cannot be opened is offline, unless it is the first
+  /// (the metadata is in it). An error, too: one of another node or cluster, or a copy of another.
+  static Result<std::unique_ptr<LogDirectories>> open(const std::vector<std::string>& paths,
+                                                      const std::string& cluster_id,
+                                                      int32_t node_id, Clock& clock);
+
+  // -- quick --------------------------------------------------------------------------------------
+  [[nodiscard]] size_t count() const { return slots_.size(); }
+  [[nodiscard]] const std::string& path(size_t number) const { return slots_[number].path; }
+  [[nodiscard]] std::optional<size_t> find(const std::string& path) const;
+  [[nodiscard]] bool online(size_t number) const {
+    return slots_[number].store != nullptr && !slots_[number].store->failed();
+  }
+  [[nodiscard]] bool all_online() const;
+  /// REQUIRES: it could be opened.
+  [[nodiscard]] PartitionStore& store(size_t number) const { return *slots_[number].store; }
+  /// Null when it could not be opened.
+  [[nodiscard]] PartitionStore* store_or_null(size_t number) const {
+    return number < slots_.size() ? slots_[number].store.get() : nullptr;
+  }
+  /// Why it could not be opened; empty when it could.
+  [[nodiscard]] const std::string& error(size_t number) const { return slots_[number].error; }
+
+  // -- starting -----------------------------------------------------------------------------------
+  /// The partitions in all directories that are online. An error names both directories when one
+  /// is in two.
+  [[nodiscard]] Result<std::vector<storage::TopicPartition>> list_partitions() const;
+  /// PartitionStore::begin() of each, and a look at what is where.
+  Status begin();
+  /// Finds, or decides, in which directory a partition lies. One of which there is nothing but a
+  /// whole copy gets that. kKafkaStorageError: it may be in a directory that is offline.
+  /// REQUIRES: begin().
+  Result<size_t> settle(const storage::TopicPartition& name, const Uuid& topic_id);
+  /// The copies of a partition that is settled; each is given once.
+  std::vector<Future> take_futures(const storage::TopicPartition& name);
+
+  // -- partitions ---------------------------------------------------------------------------------
+  [[nodiscard]] Counts counts(const PartitionTable& table) const;
+  /// Makes the logs of a topic that is new here, each where there are the fewest partitions, or
+  /// where it was asked for by prefer(); all or none. The names are durable at return.
+  Result<std::vector<Created>> create_logs(const std::string& topic, const Uuid& topic_id,
+                                           const std::vector<int32_t>& partitions,
+                                           const storage::LogConfig& config, Counts counts);
+  /// A partition that is not there yet is to be made in this directory.
+  void prefer(const storage::TopicPartition& name, size_t directory) EXCLUDES(mutex_);
+  /// Renames a partition directory to `…-stray`.
+  Result<std::string> set_aside(const storage::TopicPartition& name);
+  /// Removes the directories of a partition that is not open.
+  Status remove(const storage::TopicPartition& name);
+  /// PartitionStore::forget() of each.
+  Status forget(const std::string& topic, const std::vector<int32_t>& partitions,
+                const PartitionTable& table);
+
+  void remove_due();
+  Status write_checkpoints(const PartitionTable& table);
+  /// Flushes and closes every log, `threads` at a time, writes the checkpoints and marks clean the
+  /// directories where all went well. The error is that of the first log that could not be closed.
+  Status close_all(const PartitionTable& table, int threads);
+  /// Gives up the directories, clean or not: the last thing that is done with them.
+  void release();
+
+ private:
+  struct Slot {
+    std::string path;
+    std::string error;
+    std::unique_ptr<PartitionStore> store;  // null when it could not be opened
+  };
+
+  LogDirectories(std::vector<Slot> slots, size_t max_open_files);
+
+  Status open_slots(const std::string& cluster_id, int32_t node_id, Clock& clock);
+  /// Runs for every store that is online; the first error.
+  template <class Work>
+  Status each(const Work& work) const;
+  /// The directories that are online, the one with the fewest partitions first.
+  [[nodiscard]] std::vector<size_t> by_count(const Counts& counts) const;
+  Result<Created> create_log(const storage::TopicPartition& name, const Uuid& topic_id,
+                             const storage::LogConfig& config, const Counts& counts);
+  Result<size_t> promote(const storage::TopicPartition& name, const Uuid& topic_id);
+
+  storage::FdCache fds_;
+  std::vector<Slot> slots_;  // constant after open()
+  // What begin() found, and settle() added.
+  std::map<storage::TopicPartition, size_t> homes_;
+  std::map<storage::TopicPartition, std::vector<Future>> futures_;
+  Counts settled_;
+
+  Mutex mutex_;
+  std::map<storage::TopicPartition, size_t> preferred_ GUARDED_BY(mutex_);
+};
+
+}  // namespace barnabas::dataplane

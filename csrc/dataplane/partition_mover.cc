@@ -1,0 +1,286 @@
+#include "dataplane/partition_mover.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/logger.h"
+
+namespace barnabas::dataplane {
+namespace {
+
+constexpr uint64_t kChunkBytes = 1 << 20;
+// A log that is written to meanwhile is never quite copied: what is left then is copied while its
+// appends wait.
+constexpr uint64_t kLittleBytes = 64 << 10;
+constexpr int kMostRounds = 8;
+
+size_t threads_wanted(const EngineConfig& config, const LogDirectories& directories) {
+  if (directories.count() == 1) return 0;
+  return config.move_threads > 0 ? static_cast<size_t>(config.move_threads) : directories.count();
+}
+
+storage::TopicPartition name_of(const Partition& partition) {
+  return {partition.topic().name, partition.index()};
+}
+
+}  // namespace
+
+PartitionMover::PartitionMover(const PartitionTable& table, LogDirectories& directories,
+                               Clock& clock, const EngineConfig& config)
+    : table_(table),
+      directories_(directories),
+      threads_wanted_(threads_wanted(config, directories)),
+      rate_(static_cast<double>(config.move_max_bytes_per_second), clock) {}
+
+PartitionMover::~PartitionMover() { stop(); }
+
+void PartitionMover::start() {
+  for (size_t i = 0; i < threads_wanted_; ++i) threads_.emplace_back([this] { run(); });
+}
+
+void PartitionMover::stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  rate_.stop();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  MutexLock lock(mutex_);
+  for (const MovePtr& move : moves_) {
+    if (move->copy == nullptr) continue;
+    if (const Status closed = move->copy->close(); !closed.ok()) {
+      // The next start finds out, whatever the directory says of its last stop.
+      log(LogLevel::kWarning, "mover", closed.error().message);
+    }
+  }
+  moves_.clear();
+}
+
+void PartitionMover::run() {
+  pthread_setname_np(pthread_self(), "bnb-mover");
+  while (const MovePtr move = take()) {
+    const auto copied = step(*move);
+    if (!copied.ok()) give_up(*move, copied.error());
+    put_back(move, !copied.ok() || *copied == 0);
+    // With the move let go of: nobody who cancels it has to wait.
+    if (copied.ok() && !rate_.spend(*copied)) return;
+  }
+}
+
+PartitionMover::MovePtr PartitionMover::take() {
+  MutexLock lock(mutex_);
+  for (;;) {
+    if (stopping_) return nullptr;
+    const auto next = std::find_if(moves_.begin(), moves_.end(),
+                                   [](const MovePtr& move) { return !move->busy; });
+    if (next != moves_.end()) {
+      MovePtr move = *next;
+      move->busy = true;
+      moves_.erase(next);
+      moves_.push_back(move);
+      return move;
+    }
+    changed_.wait(mutex_);
+  }
+}
+
+void PartitionMover::put_back(const MovePtr& move, bool done) {
+  MutexLock lock(mutex_);
+  move->busy = false;
+  if (done) std::erase(moves_, move);
+  changed_.notify_all();
+}
+
+void PartitionMover::add(MovePtr move) {
+  MutexLock lock(mutex_);
+  moves_.push_back(std::move(move));
+  changed_.notify_all();
+}
+
+Status PartitionMover::move(const PartitionPtr& partition, size_t directory,
+                            const storage::LogConfig& config) {
+  {
+    MutexLock lock(mutex_);
+    const auto under_way =
+        std::find_if(moves_.begin(), moves_.end(), [&](const MovePtr& candidate) {
+          return candidate->partition == partition && candidate->directory == directory;
+        });
+    if (under_way != moves_.end()) return {};
+  }
+  BARNABAS_TRY(cancel(partition));
+  if (partition->directory() == directory) return {};
+  log(LogLevel::kInfo, "mover",
+      partition->to_string() + " moves to " + directories_.path(directory));
+  add(std::make_shared<Move>(Move{partition, directory, config, "", nullptr, false}));
+  return {};
+}
+
+void PartitionMover::resume(const PartitionPtr& partition, const LogDirectories::Future& future,
+                            const storage::LogConfig& config) {
+  log(LogLevel::kInfo, "mover",
+      partition->to_string() + " goes on moving to " + directories_.path(future.directory));
+  partition->log()->pause_cleaning(true);
+  add(std::make_shared<Move>(
+      Move{partition, future.directory, config, future.path, nullptr, false}));
+}
+
+Status PartitionMover::cancel(const PartitionPtr& partition) {
+  MovePtr found;
+  {
+    MutexLock lock(mutex_);
+    for (;;) {
+      const auto at = std::find_if(moves_.begin(), moves_.end(), [&](const MovePtr& move) {
+        return move->partition == partition;
+      });
+      if (at == moves_.end()) return {};
+      if (!(*at)->busy) {
+        found = *at;
+        moves_.erase(at);
+        break;
+      }
+      changed_.wait(mutex_);
+    }
+  }
+  log(LogLevel::kInfo, "mover",
+      partition->to_string() + " does not move to " + directories_.path(found->directory));
+  Status discarded = discard_copy(*found);
+  partition->log()->pause_cleaning(false);
+  return discarded;
+}
+
+std::vector<MoveState> PartitionMover::moves() const {
+  std::vector<MoveState> states;
+  MutexLock lock(mutex_);
+  for (const MovePtr& move : moves_) {
+    MoveState state{move->partition, move->directory, 0, 0};
+    if (move->copy != nullptr) {
+      state.copy_end_offset = move->copy->log_end_offset();
+      state.copy_bytes = move->copy->size_bytes();
+    }
+    states.push_back(std::move(state));
+  }
+  return states;
+}
+
+void PartitionMover::add_to(LogDirectories::Counts& counts) const {
+  MutexLock lock(mutex_);
+  for (const MovePtr& move : moves_) ++counts[move->directory];
+}
+
+Result<uint64_t> PartitionMover::step(Move& move) {
+  storage::Log& log = *move.partition->log();
+  if (move.partition->availability() != ErrorCode::kNone) {
+    return Error{ErrorCode::kKafkaStorageError, move.partition->to_string() + " is offline", 0};
+  }
+  if (move.copy == nullptr) {
+    log.pause_cleaning(true);
+    BARNABAS_ASSIGN(auto copy, open_copy(move));
+    move.future_path.clear();
+    set_copy(move, std::move(copy));
+  }
+  const auto copied = copy_batches(log, *move.copy, kChunkBytes);
+  if (!copied.ok()) {
+    if (copied.error().code != ErrorCode::kOffsetOutOfRange) return copied;
+    // The log has lost what the copy would have got next: from the log's start, then.
+    BARNABAS_TRY(discard_copy(move));
+    return uint64_t{1};
+  }
+  if (*copied >= kChunkBytes / 2) return copied;
+  BARNABAS_TRY(finish(move));
+  return uint64_t{0};
+}
+
+Result<std::unique_ptr<storage::Log>> PartitionMover::open_copy(const Move& move) {
+  storage::Log& log = *move.partition->log();
+  PartitionStore& store = directories_.store(move.directory);
+  const storage::TopicPartition name = name_of(*move.partition);
+  const Uuid& topic_id = move.partition->topic().id;
+  if (!move.future_path.empty()) {
+    auto copy = store.open_copy(name, move.future_path, topic_id, log.cleaned_offset(), move.config);
+    if (copy.ok() && (*copy)->log_end_offset() > log.log_end_offset()) {
+      BARNABAS_TRY((*copy)->truncate_to(log.log_end_offset()));
+    }
+    const bool fits = copy.ok() && !move.config.compact &&
+                      (*copy)->log_start_offset() <= log.log_start_offset() &&
+                      (*copy)->log_end_offset() >= log.log_start_offset();
+    if (fits) return copy;
+    copy = Error{};
+    BARNABAS_TRY(store.remove_copy(name, move.future_path));
+  }
+  // A batch that holds the log's first offset begins before it.
+  const int64_t log_start = log.log_start_offset();
+  BARNABAS_ASSIGN(const auto first, log.read_to_copy(log_start, 1));
+  const int64_t start_offset =
+      first.first_batch_offset < 0 ? log_start : std::min(first.first_batch_offset, log_start);
+  return store.create_copy(name, topic_id, start_offset, move.config);
+}
+
+Status PartitionMover::finish(Move& move) {
+  const PartitionPtr& partition = move.partition;
+  storage::Log& log = *partition->log();
+  // Most of it is durable, and what came meanwhile copied, before appends have to wait.
+  for (int round = 0; round < kMostRounds; ++round) {
+    if (const auto flushed = move.copy->flush(); !flushed.ok()) return flushed.error();
+    BARNABAS_ASSIGN(const uint64_t more, copy_batches(log, *move.copy, kChunkBytes));
+    if (more < kLittleBytes) break;
+  }
+  PartitionStore& target = directories_.store(move.directory);
+  const size_t source = partition->directory();
+  auto moved = log.move_to(*move.copy, [&] { return target.expect(*partition, table_); });
+  if (moved.ok()) partition->set_directory(move.directory);
+  target.end_expecting(*partition);
+  if (!moved.ok()) return std::move(moved).error();
+  set_copy(move, nullptr);
+  log.pause_cleaning(false);
+  directories_.store(source).remove_later(*moved, move.config.file_delete_delay_ms);
+  barnabas::log(LogLevel::kInfo, "mover",
+                partition->to_string() + " has moved to " + target.path());
+  for (const size_t changed : {source, move.directory}) {
+    if (!directories_.online(changed)) continue;
+    if (const Status written = directories_.store(changed).write_checkpoints(table_);
+        !written.ok()) {
+      barnabas::log(LogLevel::kError, "mover", written.error().message);
+    }
+  }
+  return {};
+}
+
+void PartitionMover::give_up(Move& move, const Error& why) {
+  const PartitionPtr& partition = move.partition;
+  barnabas::log(LogLevel::kError, "mover",
+                partition->to_string() + " does not move to " +
+                    directories_.path(move.directory) + ": " + why.message);
+  // One whose log cannot be read any more may be all there will be of it.
+  if (partition->offline()) {
+    set_copy(move, nullptr);
+    return;
+  }
+  if (const Status discarded = discard_copy(move); !discarded.ok()) {
+    barnabas::log(LogLevel::kError, "mover", discarded.error().message);
+  }
+  partition->log()->pause_cleaning(false);
+}
+
+Status PartitionMover::discard_copy(Move& move) {
+  PartitionStore& store = directories_.store(move.directory);
+  if (move.copy == nullptr) {
+    if (move.future_path.empty()) return {};
+    return store.remove_copy(name_of(*move.partition), std::exchange(move.future_path, ""));
+  }
+  const Status renamed = move.copy->mark_deleted();
+  if (renamed.ok()) store.remove_later(move.copy->directory(), 0);
+  set_copy(move, nullptr);
+  return renamed;
+}
+
+void PartitionMover::set_copy(Move& move, std::unique_ptr<storage::Log> copy) {
+  std::unique_ptr<storage::Log> before;  // closed without the lock
+  MutexLock lock(mutex_);
+  before = std::exchange(move.copy, std::move(copy));
+}
+
+}  // namespace barnabas::dataplane
