@@ -36,7 +36,7 @@ class ControlPlane:
         self._loop = asyncio.new_event_loop()
         config = start.config
         self._core = Core(config.core_settings())
-        directory = self._core.open_directory(str(start.data_dir), "bench", 1)
+        (directory,) = self._core.open_directories([str(start.data_dir)], "bench", 1)
         self._core.load_partitions([], {})
         self._store = SqliteStore(start.data_dir / FILE_NAME)
         catalog = Catalog()
@@ -72,7 +72,6 @@ class ControlPlane:
             ),
             groups=self._groups,
             transactions=transactions,
-            data_dir=str(start.data_dir),
         )
         self._loop.run_until_complete(self._groups.start())
 

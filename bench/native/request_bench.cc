@@ -82,7 +82,7 @@ double seconds(clockid_t clock) {
 class LoopbackBroker {
  public:
   LoopbackBroker() {
-    check(engine_->open_directory(directory_.path() + "/data", "bench", 1));
+    check(engine_->open_directories({directory_.path() + "/data"}, "bench", 1));
     const std::pair<int32_t, int32_t> partition{0, 0};
     check(engine_->create_partitions(kTopic, Uuid{{1}}, {&partition, 1}, {}));
     sockaddr_in address{};

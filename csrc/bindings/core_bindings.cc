@@ -110,14 +110,40 @@ std::vector<std::pair<int, int64_t>> delete_records(Engine& engine, const py::se
   return answers;
 }
 
-void bind_directory(PyCore& core) {
+// Requires GIL to read the arguments, then releases it.
+std::vector<int> alter_replica_log_dirs(
+    Engine& engine, const std::vector<std::tuple<std::string, int32_t, std::string>>& assignments) {
+  std::vector<dataplane::DirectoryAssignment> asked;
+  asked.reserve(assignments.size());
+  for (const auto& [topic, partition, path] : assignments) {
+    asked.push_back({topic, partition, path});
+  }
+  std::vector<int> answers;
+  for (const ErrorCode error :
+       check(without_gil([&] { return engine.alter_replica_log_dirs(asked); }))) {
+    answers.push_back(static_cast<int>(error));
+  }
+  return answers;
+}
+
+void bind_directories(PyCore& core) {
   // Releases GIL, each.
   core.def(
-      "open_directory",
-      [](Engine& engine, const std::string& path, const std::string& cluster_id, int32_t node_id) {
-        return check(without_gil([&] { return engine.open_directory(path, cluster_id, node_id); }));
+      "open_directories",
+      [](Engine& engine, const std::vector<std::string>& paths, const std::string& cluster_id,
+         int32_t node_id) {
+        return check(
+            without_gil([&] { return engine.open_directories(paths, cluster_id, node_id); }));
       },
-      py::arg("path"), py::arg("cluster_id"), py::arg("node_id"));
+      py::arg("paths"), py::arg("cluster_id"), py::arg("node_id"));
+  // Requires GIL: takes no lock.
+  core.def("directory_states", [](Engine& engine) {
+    std::vector<std::pair<std::string, bool>> states;
+    for (auto& state : engine.directory_states()) {
+      states.emplace_back(std::move(state.path), state.online);
+    }
+    return states;
+  });
   core.def("list_partition_directories", [](Engine& engine) {
     std::vector<std::pair<std::string, int32_t>> names;
     for (auto& name : check(without_gil([&] { return engine.list_partition_directories(); }))) {
@@ -137,6 +163,7 @@ void bind_directory(PyCore& core) {
         check(without_gil([&] { return engine.delete_directory({topic, partition}); }));
       },
       py::arg("topic"), py::arg("partition"));
+  core.def("alter_replica_log_dirs", &alter_replica_log_dirs, py::arg("assignments"));
   core.def("load_partitions", &load_partitions, py::arg("partitions"), py::arg("configs"));
 }
 
@@ -289,7 +316,7 @@ void bind_core(py::module_& module) {
              return EngineHolder(check(Engine::create(to_settings(settings))).release());
            }),
            py::arg("settings"));
-  bind_directory(core);
+  bind_directories(core);
   bind_network(core);
   bind_control(core);
   bind_topics(core);

@@ -49,7 +49,8 @@ void bind_reports(py::module_& module) {
       .def_readonly("cluster_id", &DirectoryIdentity::cluster_id)
       .def_readonly("node_id", &DirectoryIdentity::node_id)
       .def_readonly("directory_id", &DirectoryIdentity::directory_id)
-      .def_readonly("was_clean", &DirectoryIdentity::was_clean);
+      .def_readonly("was_clean", &DirectoryIdentity::was_clean)
+      .def_readonly("error", &DirectoryIdentity::error);
 
   py::class_<PartitionInfo>(module, "PartitionInfo")
       .def_readonly("topic", &PartitionInfo::topic)
@@ -61,7 +62,10 @@ void bind_reports(py::module_& module) {
       .def_readonly("log_end_offset", &PartitionInfo::log_end_offset)
       .def_readonly("size_bytes", &PartitionInfo::size_bytes)
       .def_readonly("segment_count", &PartitionInfo::segment_count)
-      .def_readonly("offline", &PartitionInfo::offline);
+      .def_readonly("offline", &PartitionInfo::offline)
+      .def_readonly("directory", &PartitionInfo::directory)
+      .def_readonly("is_future", &PartitionInfo::is_future)
+      .def_readonly("offset_lag", &PartitionInfo::offset_lag);
 
   py::class_<storage::ProducerInfo>(module, "ProducerInfo")
       .def_readonly("producer_id", &storage::ProducerInfo::producer_id)

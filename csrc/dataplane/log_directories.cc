@@ -193,16 +193,20 @@ Result<size_t> LogDirectories::promote(const storage::TopicPartition& name, cons
     return id.has_value() && *id != topic_id;
   });
   if (futures.empty()) return Partition::kNoDirectory;
-  if (futures.size() > 1) {
-    return storage_error(name.to_string() + ": there are only copies of it, " + futures[0].path +
-                         " and " + futures[1].path + "; delete the shorter one");
+  const auto whole = std::find_if(futures.begin(), futures.end(), [&](const Future& future) {
+    return store(future.directory).was_expecting(name);
+  });
+  if (whole == futures.end()) {
+    return storage_error(name.to_string() + " is in none of the log directories, but " +
+                         futures.front().path + " is a copy of a part of it: what it was copied "
+                         "from is to be put back, or the copy to be removed");
   }
-  const Future future = futures.front();
+  const Future future = *whole;
   BARNABAS_TRY(store(future.directory).promote(name, future.path));
   log(LogLevel::kWarning, "store",
       future.path + " takes the place of " + name.to_string() +
           ", whose move to this directory the last stop had cut short");
-  futures_.erase(found);
+  futures.erase(whole);
   return future.directory;
 }
 

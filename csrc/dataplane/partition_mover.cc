@@ -21,6 +21,12 @@ size_t threads_wanted(const EngineConfig& config, const LogDirectories& director
   return config.move_threads > 0 ? static_cast<size_t>(config.move_threads) : directories.count();
 }
 
+/// Whether a copy that has just got `bytes` lacks little more than what is being appended.
+bool lacks_little(const storage::Log& log, const storage::Log& copy, uint64_t bytes,
+                  uint64_t limit) {
+  return bytes < limit && copy.log_end_offset() >= log.active_segment_base_offset();
+}
+
 storage::TopicPartition name_of(const Partition& partition) {
   return {partition.topic().name, partition.index()};
 }
@@ -189,9 +195,11 @@ Result<uint64_t> PartitionMover::step(Move& move) {
     BARNABAS_TRY(discard_copy(move));
     return uint64_t{1};
   }
-  if (*copied >= kChunkBytes / 2) return copied;
-  BARNABAS_TRY(finish(move));
-  return uint64_t{0};
+  if (lacks_little(log, *move.copy, *copied, kChunkBytes / 2)) {
+    BARNABAS_ASSIGN(const bool finished, finish(move));
+    if (finished) return uint64_t{0};
+  }
+  return std::max(*copied, uint64_t{1});
 }
 
 Result<std::unique_ptr<storage::Log>> PartitionMover::open_copy(const Move& move) {
@@ -219,34 +227,40 @@ Result<std::unique_ptr<storage::Log>> PartitionMover::open_copy(const Move& move
   return store.create_copy(name, topic_id, start_offset, move.config);
 }
 
-Status PartitionMover::finish(Move& move) {
+Result<bool> PartitionMover::finish(Move& move) {
   const PartitionPtr& partition = move.partition;
   storage::Log& log = *partition->log();
   // Most of it is durable, and what came meanwhile copied, before appends have to wait.
-  for (int round = 0; round < kMostRounds; ++round) {
-    if (const auto flushed = move.copy->flush(); !flushed.ok()) return flushed.error();
+  if (const auto flushed = move.copy->flush(); !flushed.ok()) return flushed.error();
+  for (int round = 0;; ++round) {
     BARNABAS_ASSIGN(const uint64_t more, copy_batches(log, *move.copy, kChunkBytes));
-    if (more < kLittleBytes) break;
+    if (lacks_little(log, *move.copy, more, kLittleBytes)) break;
+    if (round == kMostRounds) return false;
   }
   PartitionStore& target = directories_.store(move.directory);
   const size_t source = partition->directory();
   auto moved = log.move_to(*move.copy, [&] { return target.expect(*partition, table_); });
   if (moved.ok()) partition->set_directory(move.directory);
   target.end_expecting(*partition);
-  if (!moved.ok()) return std::move(moved).error();
+  if (!moved.ok()) {
+    // Or the next start would take what there is of a copy for whole.
+    write_checkpoints(move.directory);
+    return std::move(moved).error();
+  }
   set_copy(move, nullptr);
   log.pause_cleaning(false);
   directories_.store(source).remove_later(*moved, move.config.file_delete_delay_ms);
   barnabas::log(LogLevel::kInfo, "mover",
                 partition->to_string() + " has moved to " + target.path());
-  for (const size_t changed : {source, move.directory}) {
-    if (!directories_.online(changed)) continue;
-    if (const Status written = directories_.store(changed).write_checkpoints(table_);
-        !written.ok()) {
-      barnabas::log(LogLevel::kError, "mover", written.error().message);
-    }
-  }
-  return {};
+  write_checkpoints(source);
+  write_checkpoints(move.directory);
+  return true;
+}
+
+void PartitionMover::write_checkpoints(size_t directory) {
+  if (!directories_.online(directory)) return;
+  const Status written = directories_.store(directory).write_checkpoints(table_);
+  if (!written.ok()) log(LogLevel::kError, "mover", written.error().message);
 }
 
 void PartitionMover::give_up(Move& move, const Error& why) {

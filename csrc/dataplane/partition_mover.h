@@ -84,7 +84,9 @@ class PartitionMover {
   /// Copies a chunk and, when little is left, finishes. Returns the bytes, 0 when it is done.
   Result<uint64_t> step(Move& move) EXCLUDES(mutex_);
   Result<std::unique_ptr<storage::Log>> open_copy(const Move& move);
-  Status finish(Move& move) EXCLUDES(mutex_);
+  /// Whether it has changed over; not yet when too much came meanwhile.
+  Result<bool> finish(Move& move) EXCLUDES(mutex_);
+  void write_checkpoints(size_t directory);
   void give_up(Move& move, const Error& why) EXCLUDES(mutex_);
   /// Renames the copy away, to be removed later.
   Status discard_copy(Move& move) EXCLUDES(mutex_);

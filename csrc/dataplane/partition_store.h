@@ -69,6 +69,11 @@ class PartitionStore {
       EXCLUDES(checkpoint_mutex_);
   /// It has come, or will not.
   void end_expecting(const Partition& partition) EXCLUDES(checkpoint_mutex_);
+  /// Whether the last stop came between expect() and the copy's getting its name: it is whole.
+  /// REQUIRES: begin().
+  [[nodiscard]] bool was_expecting(const storage::TopicPartition& name) const {
+    return recovery_points_.contains(name);
+  }
   /// Gives a copy that is whole its partition's name.
   Status promote(const storage::TopicPartition& name, const std::string& copy_path);
 

@@ -121,7 +121,10 @@ Result<std::string> LogImpl::move_to(Log& copy_log, const std::function<Status()
   exchange_files(copy);
   Status moved = rename_file(old_directory, doomed);
   const bool renamed = moved.ok();
-  if (moved.ok()) moved = sync_directory(parent);
+  if (renamed) {
+    moved = sync_directory(parent);
+    if (!moved.ok()) copy.health_.load()->fail();
+  }
   if (moved.ok()) moved = take_name();
   if (!moved.ok()) {
     const Status back = renamed ? rename_file(doomed, old_directory) : Status();

@@ -49,6 +49,9 @@ class PartitionInfo:
     size_bytes: int
     segment_count: int
     offline: bool
+    directory: str  # "": in none that is there
+    is_future: bool  # a copy on its way to the directory
+    offset_lag: int  # how much that lacks
 
 class ProducerInfo:
     """What a partition remembers of a producer (DescribeProducers)."""
@@ -66,23 +69,33 @@ class DirectoryIdentity:
     node_id: int
     directory_id: str  # URL-safe base64 UUID
     was_clean: bool
+    error: str  # not empty: could not be opened, all in it is offline
 
 class Core:
-    """The data plane of one broker. Life: open_directory, load_partitions, listen, start, stop.
+    """The data plane of one broker. Life: open_directories, load_partitions, listen, start, stop.
 
     `settings` holds broker-level configuration by Kafka key, values as int, str or bool, defaults
     included (the Python registry is the only place that knows defaults).
     """
 
     def __init__(self, settings: Mapping[str, int | str | bool]) -> None: ...
-    # -- data directory
-    def open_directory(self, path: str, cluster_id: str, node_id: int) -> DirectoryIdentity:
-        """Locks the directory; cluster_id and node_id are used when it is new."""
-    def list_partition_directories(self) -> list[tuple[str, int]]: ...
+    # -- log directories
+    def open_directories(
+        self, paths: Sequence[str], cluster_id: str, node_id: int
+    ) -> list[DirectoryIdentity]:
+        """Locks the directories; cluster_id and node_id are used for those that are new. One that
+        cannot be opened says why, and is offline; the first one has to be."""
+    def directory_states(self) -> list[tuple[str, bool]]:
+        """(path, whether it is online) of each, in the order in which they were opened."""
+    def list_partition_directories(self) -> list[tuple[str, int]]:
+        """Of those directories that are online. Raises CoreError when a partition is in two."""
+    def alter_replica_log_dirs(self, assignments: Sequence[tuple[str, int, str]]) -> list[int]:
+        """assignments: (topic, partition, path of the directory that it is to move to). Answers
+        Kafka's error codes, in the same order; a move goes on after that. May wait for a disk."""
     def set_aside_directory(self, topic: str, partition: int) -> str:
         """Renames an unknown partition directory to `…-stray`; returns the new path."""
     def delete_directory(self, topic: str, partition: int) -> None:
-        """Removes the directory of a partition that is not loaded."""
+        """Removes what there is of a partition that is not loaded."""
     def load_partitions(
         self,
         partitions: Sequence[tuple[str, bytes, int, int]],

@@ -27,6 +27,7 @@ from barnabas.config.listeners import EVERY_INTERFACE, Address
 from barnabas.config.start import StartConfig
 from barnabas.coordinator.coordinator import GroupCoordinator, group_config
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator, transaction_config
+from barnabas.directory_watch import DirectoryWatch
 from barnabas.errors import ConfigError, StartError
 from barnabas.handlers.services import Services
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
@@ -71,7 +72,8 @@ class Node:
         self.identity: BrokerIdentity
         self.topics: TopicService
         self.catalog = Catalog()
-        self.directory: DirectoryIdentity
+        self.directories: list[DirectoryIdentity]  # the metadata is in the first
+        self.watch = DirectoryWatch(self._core, self.catalog)
         self.address: Address  # where it listens
 
     @property
@@ -96,12 +98,13 @@ class Node:
             logger.warning("%s has no effect: Barnabas does not use it", key)
         asyncio.get_running_loop().set_default_executor(self._executor)
         check_may_open(data_dir, self._start_config.adopt)
-        self._open_directory(data_dir)
+        self._open_directories()
         store = self._open_store(data_dir / FILE_NAME)
         self._check_cluster_id(store)
         self._read_store(store)
         self._reconcile(store)
         self._report(self._load_partitions())
+        self.watch.start()
         host, port = self._start_config.listen
         self.address = Address(host or EVERY_INTERFACE, self._core.listen(host, port))
         self._make_services(store)
@@ -115,6 +118,7 @@ class Node:
 
     async def stop(self) -> None:
         """Stops serving and closes the logs. Raises CoreError when a log could not be closed."""
+        self.watch.stop()
         if self._loop is not None:
             self._loop.stop()
             self._loop = None
@@ -138,7 +142,13 @@ class Node:
 
     # -- starting, step by step
 
-    def _open_directory(self, data_dir: Path) -> None:
+    @property
+    def directory(self) -> DirectoryIdentity:
+        """The one with the metadata."""
+        return self.directories[0]
+
+    def _open_directories(self) -> None:
+        data_dir = self._start_config.data_dir
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -146,7 +156,12 @@ class Node:
         self._check_room(data_dir)
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         node_id = self._config.integer("node.id")
-        self.directory = self._core.open_directory(str(data_dir), cluster_id, node_id)
+        # Absolute, as Kafka's tools name them.
+        paths = [os.path.abspath(path) for path in self._start_config.data_dirs]
+        self.directories = self._core.open_directories(paths, cluster_id, node_id)
+        for directory in self.directories:
+            if directory.error:
+                logger.error("%s: what is in it is offline", directory.error)
 
     def _open_store(self, path: Path) -> MetadataStore:
         """The store of the directory, which is adopted first if that was asked for.
@@ -240,9 +255,8 @@ class Node:
                     )
             except CoreError as error:
                 # Somebody has to look at it, but nobody else shall be kept from being served.
-                path = Path(self.directory.path) / f"{topic}-{partition}"
                 what = "removed" if (topic, partition) in deleted else "set aside"
-                logger.error("%s cannot be %s: %s", path, what, error)
+                logger.error("%s-%d cannot be %s: %s", topic, partition, what, error)
                 unfinished.add(topic)
         done = [tombstone for tombstone in tombstones if tombstone.name not in unfinished]
         if done:
@@ -283,7 +297,7 @@ class Node:
                     report.log_end_offset,
                     report.bytes_cut,
                 )
-        if not self.directory.was_clean and reports:
+        if not all(directory.was_clean for directory in self.directories) and reports:
             logger.info(
                 "the last stop was not clean: %d logs checked, %d bytes",
                 sum(report.checked for report in reports),
@@ -338,7 +352,6 @@ class Node:
             ),
             groups=self._groups,
             transactions=self._transactions,
-            data_dir=str(self._start_config.data_dir.resolve()),
         )
         self._loop = BrokerLoop(self._core, services)
 

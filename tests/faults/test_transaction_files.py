@@ -47,7 +47,7 @@ def fill(core: Core) -> list[tuple[int, int, int]]:
 
 def load(data: Path, epoch: int) -> Core:
     core = Core({})
-    core.open_directory(str(data), "cluster", 1)
+    core.open_directories([str(data)], "cluster", 1)
     core.load_partitions(
         [("t", b"i" * 16, 0, epoch)], {"t": {"internal.segment.bytes": 2000, "segment.bytes": 2000}}
     )

@@ -25,7 +25,7 @@ NOW_MS = 1_700_000_000_000
 @pytest.fixture
 def core(tmp_path: Path) -> Iterator[Core]:
     core = Core({})
-    core.open_directory(str(tmp_path / "data"), "cluster", 1)
+    core.open_directories([str(tmp_path / "data")], "cluster", 1)
     core.load_partitions([], {})
     core.listen("127.0.0.1", 0)
     core.start()
@@ -52,7 +52,7 @@ def test_a_stopped_core_leaves_what_the_next_one_loads(tmp_path: Path) -> None:
     path = str(tmp_path)
     for start in range(3):
         core = Core({})
-        identity = core.open_directory(path, "cluster", 1)
+        (identity,) = core.open_directories([path], "cluster", 1)
         assert identity.was_clean == (start > 0)
         (report,) = core.load_partitions([("t", TOPIC_ID, 0, start)], {"t": {}})
         assert report.error == ""
@@ -72,7 +72,7 @@ def test_errors_carry_kafkas_code_and_errno(core: Core, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"")
     with pytest.raises(CoreError, match="file") as caught:
-        Core({}).open_directory(str(file / "below"), "cluster", 1)
+        Core({}).open_directories([str(file / "below")], "cluster", 1)
     assert caught.value.errno == errno.ENOTDIR
 
 
@@ -164,7 +164,7 @@ START = """
 
     def started(path):
         core = _core.Core({})
-        core.open_directory(path, "cluster", 1)
+        core.open_directories([path], "cluster", 1)
         core.load_partitions([], {})
         core.listen("127.0.0.1", 0)
         core.start()

@@ -17,7 +17,7 @@ TRANSACTIONAL, CONTROL = 0x10, 0x20  # bits of a batch's attributes
 @pytest.fixture
 def core(tmp_path: Path) -> Iterator[Core]:
     core = Core({})
-    core.open_directory(str(tmp_path / "data"), "cluster", 1)
+    core.open_directories([str(tmp_path / "data")], "cluster", 1)
     core.create_partitions("t", b"i" * 16, [(0, 0)], {})
     yield core
     core.stop(0)
@@ -128,7 +128,7 @@ def test_an_open_transaction_outlives_a_restart(core: Core, tmp_path: Path) -> N
     append(core)
     core.stop(0)
     again = Core({})
-    again.open_directory(str(tmp_path / "data"), "cluster", 1)
+    again.open_directories([str(tmp_path / "data")], "cluster", 1)
     again.load_partitions([("t", b"i" * 16, 0, 1)], {"t": {}})
     assert last_stable_offset(again) == 0
     again.append_marker("t", 0, 7, 0, True, 1)

@@ -93,7 +93,7 @@ class Coordinator:
 @pytest.fixture
 def core(tmp_path: Path) -> Iterator[Core]:
     core = Core({})
-    core.open_directory(str(tmp_path / "data"), "cluster", 1)
+    core.open_directories([str(tmp_path / "data")], "cluster", 1)
     # Records are of long ago and markers of now: nothing is to roll because of that.
     core.create_partitions("t", TOPIC_ID.bytes, [(0, 0), (1, 0)], {"segment.ms": 1 << 62})
     yield core

@@ -143,12 +143,22 @@ async def _serve(start: "StartConfig", log_format: str) -> int:
                 retention.value,
             )
         _announce(node, start, log_format)
-        await stopping.wait()
+        if await _first(stopping, node.watch.all_failed) is node.watch.all_failed:
+            raise CommandError("every log directory has failed")
         logger.info("stopping")
     finally:
         await node.stop()
     logger.info("stopped")
     return 0
+
+
+async def _first(*events: asyncio.Event) -> asyncio.Event:
+    """Waits for one of them."""
+    waits = {asyncio.ensure_future(event.wait()): event for event in events}
+    done, others = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for other in others:
+        other.cancel()
+    return waits[done.pop()]
 
 
 def _announce(node: "Node", start: "StartConfig", log_format: str) -> None:
@@ -166,10 +176,11 @@ def _banner(node: "Node", start: "StartConfig") -> list[str]:
     from barnabas._core import __version__
 
     threads = start.config.get("num.network.threads")
+    data_dirs = ", ".join(str(path.resolve()) for path in start.data_dirs)
     return [
         f"Barnabas {__version__}: broker {node.identity.node_id} of cluster "
         f"{node.identity.cluster_id}",
-        f"  data      {start.data_dir.resolve()} ({len(node.catalog)} topics)",
+        f"  data      {data_dirs} ({len(node.catalog)} topics)",
         f"  listener  {node.address} (clients are told {node.advertised_address})",
         f"  threads   {threads} for connections, {start.config.get('num.io.threads')} for disks",
     ]

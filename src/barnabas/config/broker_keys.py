@@ -248,8 +248,25 @@ _TOPICS = (
 )
 
 _LOG = (
-    _key(_HIGH, "log.dir", _LIST, None, "The data directory, when log.dirs is not set."),
-    _key(_HIGH, "log.dirs", _LIST, None, "The data directory."),
+    _key(_HIGH, "log.dir", _LIST, None, "The log directories, when log.dirs is not set."),
+    _key(_HIGH, "log.dirs", _LIST, None, "The log directories; the metadata is in the first."),
+    _key(
+        _HIGH,
+        "num.replica.alter.log.dirs.threads",
+        _INT,
+        None,
+        "Threads that move partitions between log directories; by default one for each directory.",
+        check=at_least(1),
+    ),
+    _key(
+        _MEDIUM,
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        _LONG,
+        2**63 - 1,
+        "The most that is copied from log directory to log directory, by all threads together.",
+        check=at_least(0),
+        update=_DYNAMIC,
+    ),
     _key(
         _HIGH,
         "num.recovery.threads.per.data.dir",

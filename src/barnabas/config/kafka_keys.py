@@ -126,7 +126,6 @@ _NAMES = """
     metrics.num.samples
     metrics.recording.level
     metrics.sample.window.ms
-    num.replica.alter.log.dirs.threads
     num.replica.fetchers
     offsets.commit.timeout.ms
     offsets.load.buffer.size

@@ -1,6 +1,7 @@
 """What a broker is started with: a file, settings given one by one, and what they come to."""
 
 import enum
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +41,17 @@ class StartConfig:
     """All that a broker needs to know to start."""
 
     config: BrokerConfig
-    data_dir: Path
+    data_dirs: tuple[Path, ...]  # log.dirs; the metadata is in the first
     listen: Address
     advertised: Address  # port 0: the port where it listens
     unused_keys: tuple[str, ...]  # Kafka's, given and of no effect
     adopt: Adopt = Adopt.NO
     kafka_metadata_dir: Path | None = None  # where Kafka's metadata log is, if it is said
+
+    @property
+    def data_dir(self) -> Path:
+        """The directory with the metadata."""
+        return self.data_dirs[0]
 
 
 def read_properties(path: Path) -> dict[str, str]:
@@ -78,8 +84,11 @@ def make_start_config(
     if data_dir is not None:
         static["log.dirs"] = str(data_dir)
     config = BrokerConfig(static, defaults)
-    data_dir = _data_dir(config)
-    if "node.id" not in static and (node_id := _node_of(data_dir)) is not None:
+    data_dirs = _data_dirs(config) if data_dir is None else (data_dir,)
+    if adopt is not Adopt.NO and len(data_dirs) > 1:
+        raise ConfigError(f"log.dirs: of {len(data_dirs)} directories none can be adopted, only one")
+    node_id = next((node for path in data_dirs if (node := _node_of(path)) is not None), None)
+    if "node.id" not in static and node_id is not None:
         config = BrokerConfig(static, {**(defaults or {}), "node.id": node_id})
     check_broker_values(config)
     listen = _client_listener(config, "listeners")
@@ -94,7 +103,7 @@ def make_start_config(
         )
     return StartConfig(
         config=config,
-        data_dir=data_dir,
+        data_dirs=data_dirs,
         listen=listen,
         advertised=_advertised(config, listen),
         unused_keys=tuple(sorted(set(unused))),
@@ -157,12 +166,15 @@ def _kafka_metadata_dir(layers: Sequence[tuple[str, Mapping[str, str]]]) -> Path
     return None
 
 
-def _data_dir(config: BrokerConfig) -> Path:
+def _data_dirs(config: BrokerConfig) -> tuple[Path, ...]:
     for key in ("log.dirs", "log.dir"):
         values = config.get(key)
         if values:
             assert isinstance(values, tuple)
-            if len(values) > 1:
-                raise ConfigError(f"{key}: {len(values)} directories; exactly one is supported")
-            return Path(values[0])
-    return Path(DEFAULT_DATA_DIR)
+            seen: set[str] = set()
+            for value in values:
+                if (real := os.path.realpath(value)) in seen:
+                    raise ConfigError(f"{key}: {value} is there twice")
+                seen.add(real)
+            return tuple(Path(value) for value in values)
+    return (Path(DEFAULT_DATA_DIR),)

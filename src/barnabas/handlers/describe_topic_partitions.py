@@ -5,7 +5,7 @@ partitions (and never more than max.request.partition.size.limit); `next_cursor`
 page begins.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from kio.schema.errors import ErrorCode
@@ -42,7 +42,8 @@ def handle(call: Call) -> bytes:
             continue
         first = cursor.partition_index if cursor and cursor.topic_name == name else 0
         page = [p for p in topic.partitions if p.partition >= first]
-        answers.append(_described(topic, page[:left]))
+        offline = call.services.catalog.offline(name)
+        answers.append(_described(topic, page[:left], offline))
         if len(page) > left:
             next_cursor = {"topic_name": name, "partition_index": page[left].partition}
             break
@@ -80,14 +81,17 @@ def _unknown(name: str) -> dict[str, Any]:
     return {"error_code": error, "name": name, "is_internal": is_internal(name)}
 
 
-def _described(topic: TopicRecord, partitions: list[PartitionRecord]) -> dict[str, Any]:
+def _described(
+    topic: TopicRecord, partitions: list[PartitionRecord], offline: Container[int]
+) -> dict[str, Any]:
     return {
         "error_code": ErrorCode.none,
         "name": topic.name,
         "topic_id": topic.topic_id,
         "is_internal": is_internal(topic.name),
         "partitions": [
-            partition_fields(partition) | {"eligible_leader_replicas": (), "last_known_elr": ()}
+            partition_fields(partition, is_offline=partition.partition in offline)
+            | {"eligible_leader_replicas": (), "last_known_elr": ()}
             for partition in partitions
         ],
         "topic_authorized_operations": TOPIC_OPERATIONS,

@@ -8,7 +8,7 @@ A topic that is created on the way is answered complete, so that the client's ne
 Each topic's part of the answer is encoded once per version and kept until the topic changes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Final
 
 from kio.schema.errors import ErrorCode
@@ -179,18 +179,24 @@ class _Fragments:
         if fragment is None:
             out = bytearray()
             element = element_type(self._call.response_type, "topics")
-            entity_encoder(element)(out, _described(topic, self.with_operations))
+            offline = self._catalog.offline(topic.name)
+            entity_encoder(element)(out, _described(topic, offline, self.with_operations))
             fragment = encoded[self._key] = bytes(out)
         return fragment
 
 
-def _described(topic: TopicRecord, operations: bool) -> dict[str, Any]:
+def _described(
+    topic: TopicRecord, offline: Container[int], operations: bool
+) -> dict[str, Any]:
     return {
         "error_code": ErrorCode.none,
         "name": topic.name,
         "topic_id": topic.topic_id,
         "is_internal": is_internal(topic.name),
-        "partitions": [partition_fields(partition) for partition in topic.partitions],
+        "partitions": [
+            partition_fields(partition, is_offline=partition.partition in offline)
+            for partition in topic.partitions
+        ],
         "topic_authorized_operations": _operations(operations),
     }
 

@@ -30,4 +30,3 @@ class Services:
     configs: ConfigService
     groups: GroupCoordinator
     transactions: TransactionCoordinator
-    data_dir: str

@@ -5,7 +5,7 @@ value in it is immutable: whoever holds a TopicRecord may keep it across a wait.
 """
 
 import uuid
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from barnabas.metadata.records import TopicRecord
@@ -33,6 +33,8 @@ class Catalog:
         # Of names that may collide: folded, to the name.
         self._folded: dict[str, str] = {}
         self._encoded: dict[str, dict[Hashable, bytes]] = {}
+        # Partitions whose log directory has failed, by topic.
+        self._offline: dict[str, frozenset[int]] = {}
         # Broker id, or CLUSTER_DEFAULT, to the configuration set dynamically.
         self.broker_configs: Mapping[str, Mapping[str, str]] = {}
 
@@ -77,6 +79,20 @@ class Catalog:
         if folded := folded_name(name):
             self._folded.pop(folded, None)
         self._encoded.pop(name, None)
+        self._offline.pop(name, None)
+
+    def offline(self, topic: str) -> frozenset[int]:
+        """The partitions of a topic whose log directory has failed."""
+        return self._offline.get(topic, frozenset())
+
+    def set_offline(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Replaces which partitions, as (topic, number), lie in log directories that have failed."""
+        by_topic: dict[str, set[int]] = {}
+        for topic, partition in partitions:
+            by_topic.setdefault(topic, set()).add(partition)
+        for name in {*self._offline, *by_topic}:
+            self._encoded.pop(name, None)
+        self._offline = {name: frozenset(numbers) for name, numbers in by_topic.items()}
 
     def encoded(self, topic: TopicRecord) -> dict[Hashable, bytes]:
         """Where handlers keep what they encoded of a topic of this catalog, until it changes."""

@@ -53,6 +53,7 @@ APIS: Final = (
     Api(28, "TxnOffsetCommit", 0, 5, "barnabas.handlers.txn_offset_commit"),
     Api(32, "DescribeConfigs", 1, 4, "barnabas.handlers.describe_configs"),
     Api(33, "AlterConfigs", 0, 2, "barnabas.handlers.alter_configs"),
+    Api(34, "AlterReplicaLogDirs", 1, 2, "barnabas.handlers.alter_replica_log_dirs"),
     Api(35, "DescribeLogDirs", 1, 5, "barnabas.handlers.describe_log_dirs"),
     Api(37, "CreatePartitions", 0, 3, "barnabas.handlers.create_partitions"),
     Api(42, "DeleteGroups", 0, 2, "barnabas.handlers.delete_groups"),

@@ -385,9 +385,9 @@ class BrokerTest : public ::testing::Test {
     auto engine = Engine::create(settings);
     ASSERT_TRUE(engine.ok()) << engine.error().message;
     engine_ = std::move(engine).value();
-    const auto identity = engine_->open_directory(directory_.path() + "/data", "cluster", 1);
+    const auto identity = engine_->open_directories({directory_.path() + "/data"}, "cluster", 1);
     ASSERT_TRUE(identity.ok()) << identity.error().message;
-    was_clean_ = identity->was_clean;
+    was_clean_ = identity->front().was_clean;
     const auto port = engine_->listen("127.0.0.1", 0);
     ASSERT_TRUE(port.ok()) << port.error().message;
     port_ = *port;

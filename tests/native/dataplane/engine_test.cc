@@ -70,14 +70,14 @@ TEST_F(EngineTest, topic_settings_reach_the_log) {
 TEST_F(EngineTest, a_directory_in_use_is_refused) {
   auto other = Engine::create({});
   ASSERT_TRUE(other.ok());
-  EXPECT_FALSE((*other)->open_directory(directory_.path() + "/data", "cluster", 1).ok());
+  EXPECT_FALSE((*other)->open_directories({directory_.path() + "/data"}, "cluster", 1).ok());
 }
 
 TEST_F(EngineTest, a_stopped_engine_lets_go_of_its_directory) {
   ASSERT_TRUE(engine_->stop(0).ok());
   auto other = Engine::create({});
   ASSERT_TRUE(other.ok());
-  EXPECT_TRUE((*other)->open_directory(directory_.path() + "/data", "cluster", 1).ok());
+  EXPECT_TRUE((*other)->open_directories({directory_.path() + "/data"}, "cluster", 1).ok());
 }
 
 TEST_F(EngineTest, what_was_written_is_there_after_a_clean_stop) {

@@ -64,6 +64,9 @@ class GatedLog final : public storage::Log {
   Status advance_log_start_offset(int64_t) override { return {}; }
   Status close() override { return {}; }
   Status mark_deleted() override { return {}; }
+  Result<storage::ReadSlice> read_to_copy(int64_t, uint64_t) override { return Error{}; }
+  void pause_cleaning(bool) override {}
+  Result<std::string> move_to(Log&, const std::function<Status()>&) override { return Error{}; }
   Result<storage::ReadSlice> read(int64_t, uint64_t, int64_t, bool) override { return Error{}; }
   Result<storage::TimestampOffset> offset_for_timestamp(int64_t) override { return Error{}; }
   Result<storage::TimestampOffset> max_timestamp_offset() override { return Error{}; }
@@ -87,7 +90,7 @@ class GatedLog final : public storage::Log {
   [[nodiscard]] size_t segment_count() const override { return 1; }
   [[nodiscard]] const Uuid& topic_id() const override { return id_; }
   [[nodiscard]] const storage::RecoveryReport& recovery_report() const override { return report_; }
-  [[nodiscard]] const std::string& directory() const override { return directory_; }
+  [[nodiscard]] std::string directory() const override { return directory_; }
   void set_config(const storage::LogConfig&) override {}
   void maintain(int64_t) override {}
   void remove_due_files() override {}

@@ -54,7 +54,7 @@ class StoredGroups:
     def __init__(self, directory: Path, **settings: int | str | bool) -> None:
         exists = directory.exists()
         self.core = Core({})
-        self.core.open_directory(str(directory), "cluster", 1)
+        self.core.open_directories([str(directory)], "cluster", 1)
         if exists:
             partitions = [(TOPIC, TOPIC_ID, partition, 0) for partition in range(PARTITIONS)]
             self.core.load_partitions(partitions, {TOPIC: settings})

@@ -84,7 +84,7 @@ def open_a_transaction(data_dir: Path, topic: str) -> None:
     metadata = (data_dir / f"{topic}-0" / "partition.metadata").read_text()
     topic_id = base64.urlsafe_b64decode(metadata.split()[-1] + "==")
     core = Core({})
-    core.open_directory(str(data_dir), "", 1)
+    core.open_directories([str(data_dir)], "", 1)
     core.load_partitions([(topic, topic_id, 0, 0)], {topic: {"segment.ms": 1 << 62}})
     core.append_records(topic, 0, [(None, b"v")], 9000, producer_id=1, producer_epoch=0)
     core.stop(0)
