@@ -10,7 +10,9 @@
 namespace barnabas::dataplane {
 namespace {
 
-constexpr uint64_t kChunkBytes = 1 << 20;
+constexpr int64_t kLargestChunkBytes = 1 << 20;
+constexpr int64_t kSmallestChunkBytes = 16 << 10;
+constexpr int64_t kChunksPerSecond = 4;  // at least, when they are smaller than the largest
 // A log that is written to meanwhile is never quite copied: what is left then is copied while its
 // appends wait.
 constexpr uint64_t kLittleBytes = 64 << 10;
@@ -27,6 +29,11 @@ bool lacks_little(const storage::Log& log, const storage::Log& copy, uint64_t by
   return bytes < limit && copy.log_end_offset() >= log.active_segment_base_offset();
 }
 
+uint64_t chunk_bytes(int64_t bytes_per_second) {
+  return static_cast<uint64_t>(
+      std::clamp(bytes_per_second / kChunksPerSecond, kSmallestChunkBytes, kLargestChunkBytes));
+}
+
 storage::TopicPartition name_of(const Partition& partition) {
   return {partition.topic().name, partition.index()};
 }
@@ -38,7 +45,8 @@ PartitionMover::PartitionMover(const PartitionTable& table, LogDirectories& dire
     : table_(table),
       directories_(directories),
       threads_wanted_(threads_wanted(config, directories)),
-      rate_(static_cast<double>(config.move_max_bytes_per_second), clock) {}
+      rate_(static_cast<double>(config.move_max_bytes_per_second), clock),
+      chunk_bytes_(chunk_bytes(config.move_max_bytes_per_second)) {}
 
 PartitionMover::~PartitionMover() { stop(); }
 
@@ -68,30 +76,42 @@ void PartitionMover::stop() {
 
 void PartitionMover::run() {
   pthread_setname_np(pthread_self(), "bnb-mover");
-  while (const MovePtr move = take()) {
+  while (await_work()) {
+    // With no move in hand, so that nobody who cancels one has to wait; whatever thread has copied.
+    if (!rate_.spend(0)) return;
+    const MovePtr move = take();
+    if (move == nullptr) continue;
     const auto copied = step(*move);
     if (!copied.ok()) give_up(*move, copied.error());
     put_back(move, !copied.ok() || *copied == 0);
-    // With the move let go of: nobody who cancels it has to wait.
     if (copied.ok() && !rate_.spend(*copied)) return;
   }
 }
 
-PartitionMover::MovePtr PartitionMover::take() {
+void PartitionMover::set_max_bytes_per_second(int64_t bytes) {
+  chunk_bytes_ = chunk_bytes(bytes);
+  rate_.set_limit(static_cast<double>(bytes));
+}
+
+bool PartitionMover::await_work() {
   MutexLock lock(mutex_);
-  for (;;) {
-    if (stopping_) return nullptr;
-    const auto next = std::find_if(moves_.begin(), moves_.end(),
-                                   [](const MovePtr& move) { return !move->busy; });
-    if (next != moves_.end()) {
-      MovePtr move = *next;
-      move->busy = true;
-      moves_.erase(next);
-      moves_.push_back(move);
-      return move;
-    }
+  while (!stopping_ && std::all_of(moves_.begin(), moves_.end(),
+                                   [](const MovePtr& move) { return move->busy; })) {
     changed_.wait(mutex_);
   }
+  return !stopping_;
+}
+
+PartitionMover::MovePtr PartitionMover::take() {
+  MutexLock lock(mutex_);
+  const auto next = std::find_if(moves_.begin(), moves_.end(),
+                                 [](const MovePtr& move) { return !move->busy; });
+  if (stopping_ || next == moves_.end()) return nullptr;
+  MovePtr move = *next;
+  move->busy = true;
+  moves_.erase(next);
+  moves_.push_back(move);
+  return move;
 }
 
 void PartitionMover::put_back(const MovePtr& move, bool done) {
@@ -188,14 +208,15 @@ Result<uint64_t> PartitionMover::step(Move& move) {
     move.future_path.clear();
     set_copy(move, std::move(copy));
   }
-  const auto copied = copy_batches(log, *move.copy, kChunkBytes);
+  const uint64_t chunk = chunk_bytes_;
+  const auto copied = copy_batches(log, *move.copy, chunk);
   if (!copied.ok()) {
     if (copied.error().code != ErrorCode::kOffsetOutOfRange) return copied;
     // The log has lost what the copy would have got next: from the log's start, then.
     BARNABAS_TRY(discard_copy(move));
     return uint64_t{1};
   }
-  if (lacks_little(log, *move.copy, *copied, kChunkBytes / 2)) {
+  if (lacks_little(log, *move.copy, *copied, chunk / 2)) {
     BARNABAS_ASSIGN(const bool finished, finish(move));
     if (finished) return uint64_t{0};
   }
@@ -233,7 +254,7 @@ Result<bool> PartitionMover::finish(Move& move) {
   // Most of it is durable, and what came meanwhile copied, before appends have to wait.
   if (const auto flushed = move.copy->flush(); !flushed.ok()) return flushed.error();
   for (int round = 0;; ++round) {
-    BARNABAS_ASSIGN(const uint64_t more, copy_batches(log, *move.copy, kChunkBytes));
+    BARNABAS_ASSIGN(const uint64_t more, copy_batches(log, *move.copy, kLargestChunkBytes));
     if (lacks_little(log, *move.copy, more, kLittleBytes)) break;
     if (round == kMostRounds) return false;
   }

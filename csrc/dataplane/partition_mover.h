@@ -12,6 +12,7 @@
 // Thread-safety: safe from every thread. move(), resume() and cancel() one at a time.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -49,7 +50,7 @@ class PartitionMover {
   void start() EXCLUDES(mutex_);
   /// Closes the copies as they are.
   void stop() EXCLUDES(mutex_);
-  void set_max_bytes_per_second(int64_t bytes) { rate_.set_limit(static_cast<double>(bytes)); }
+  void set_max_bytes_per_second(int64_t bytes);
 
   /// Begins to move a partition, in place of a move to elsewhere. To where it lies: ends a move.
   /// REQUIRES: its log is open; the directory is online.
@@ -78,6 +79,9 @@ class PartitionMover {
   using MovePtr = std::shared_ptr<Move>;
 
   void run() EXCLUDES(mutex_);
+  /// Whether a move is to be gone on with; false: the end.
+  bool await_work() EXCLUDES(mutex_);
+  /// Null when another thread was faster.
   MovePtr take() EXCLUDES(mutex_);
   void put_back(const MovePtr& move, bool done) EXCLUDES(mutex_);
   void add(MovePtr move) EXCLUDES(mutex_);
@@ -96,6 +100,7 @@ class PartitionMover {
   LogDirectories& directories_;
   const size_t threads_wanted_;
   IoRate rate_;
+  std::atomic<uint64_t> chunk_bytes_;  // copied in one go
   std::vector<std::thread> threads_;
 
   mutable Mutex mutex_;

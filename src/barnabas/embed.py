@@ -48,8 +48,8 @@ def _close_open_brokers() -> None:
 class Broker:
     """An embedded broker, serving clients from when it is made until `close`.
 
-    `data_dir` None is a temporary directory, removed on close; `port` 0 picks a free one. `config`
-    has Kafka's broker keys, values as Python's or as texts.
+    `data_dir` None is a temporary directory, removed on close, unless `config` has log.dirs; `port`
+    0 picks a free one. `config` has Kafka's broker keys, values as Python's or as texts.
 
     Raises ConfigError for a key or value that cannot be used, StartError when the broker cannot
     start: its directory cannot be written or is in use, the port is taken.
@@ -69,12 +69,13 @@ class Broker:
         self._stop_error: Exception | None = None
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
         self._temporary: Path | None = None
-        if data_dir is None:
+        if data_dir is None and not {"log.dir", "log.dirs"} & {*(config or {})}:
             self._temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX))
-        self._data_dir = self._temporary or Path(data_dir or "")
+            data_dir = self._temporary
         started: Future[Node] = Future()
         try:
-            start = _start_config(self._data_dir, port, config or {})
+            start = _start_config(data_dir, port, config or {})
+            self._data_dir = start.data_dir
             self._loop = asyncio.new_event_loop()
             self._stopping = asyncio.Event()
             self._thread = threading.Thread(
@@ -96,7 +97,7 @@ class Broker:
 
     @property
     def data_dir(self) -> Path:
-        """Where the topics live."""
+        """Where the topics live; the first of several directories."""
         return self._data_dir
 
     # -- topics
@@ -224,7 +225,9 @@ class Broker:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
 
-def _start_config(data_dir: Path, port: int, config: Mapping[str, ConfigValue]) -> "StartConfig":
+def _start_config(
+    data_dir: str | Path | None, port: int, config: Mapping[str, ConfigValue]
+) -> "StartConfig":
     from barnabas.config.broker_keys import EMBEDDED_DEFAULTS
     from barnabas.config.start import make_start_config
 
@@ -233,7 +236,11 @@ def _start_config(data_dir: Path, port: int, config: Mapping[str, ConfigValue]) 
         settings["listeners"] = f"PLAINTEXT://127.0.0.1:{port}"
     elif port:
         raise ConfigError(f"port={port} and listeners={settings['listeners']}: give one of them")
-    return make_start_config([("config", settings)], data_dir=data_dir, defaults=EMBEDDED_DEFAULTS)
+    return make_start_config(
+        [("config", settings)],
+        data_dir=None if data_dir is None else Path(data_dir),
+        defaults=EMBEDDED_DEFAULTS,
+    )
 
 
 def _texts(config: Mapping[str, ConfigValue]) -> dict[str, str]:

@@ -77,6 +77,11 @@ class Node:
         self.address: Address  # where it listens
 
     @property
+    def directory(self) -> DirectoryIdentity:
+        """The log directory with the metadata."""
+        return self.directories[0]
+
+    @property
     def advertised_address(self) -> str:
         """HOST:PORT, as clients are told."""
         return str(Address(self.identity.host, self.identity.port))
@@ -141,11 +146,6 @@ class Node:
                 self._store = None
 
     # -- starting, step by step
-
-    @property
-    def directory(self) -> DirectoryIdentity:
-        """The one with the metadata."""
-        return self.directories[0]
 
     def _open_directories(self) -> None:
         data_dir = self._start_config.data_dir
@@ -255,8 +255,10 @@ class Node:
                     )
             except CoreError as error:
                 # Somebody has to look at it, but nobody else shall be kept from being served.
+                places = [Path(d.path) / f"{topic}-{partition}" for d in self.directories]
+                path = next((place for place in places if place.exists()), places[0])
                 what = "removed" if (topic, partition) in deleted else "set aside"
-                logger.error("%s-%d cannot be %s: %s", topic, partition, what, error)
+                logger.error("%s cannot be %s: %s", path, what, error)
                 unfinished.add(topic)
         done = [tombstone for tombstone in tombstones if tombstone.name not in unfinished]
         if done:

@@ -144,7 +144,7 @@ class BarnabasServer(Server):
         return [
             str(Path(sys.executable).with_name("barnabas")),
             "serve",
-            f"--data-dir={self.data_dir}",
+            *([] if "log.dirs" in self.config else [f"--data-dir={self.data_dir}"]),
             f"--listen=127.0.0.1:{self.port}",
             *self.options,
             *settings,

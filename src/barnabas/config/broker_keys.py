@@ -265,7 +265,7 @@ _LOG = (
         2**63 - 1,
         "The most that is copied from log directory to log directory, by all threads together.",
         check=at_least(0),
-        update=_DYNAMIC,
+        update=Update.DYNAMIC,
     ),
     _key(
         _HIGH,
