@@ -109,8 +109,14 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::create_copy(
   options.topic_id = topic_id;
   options.health = health_;
   options.log_start_offset = start_offset;
-  return storage::Log::open(path() + "/" + unique_name(name, storage::kFutureSuffix), name, config,
-                            options, fds_, clock_);
+  const std::string copy_path = path() + "/" + unique_name(name, storage::kFutureSuffix);
+  auto copy = storage::Log::open(copy_path, name, config, options, fds_, clock_);
+  if (!copy.ok()) {
+    // What there is of it; most likely not even a directory.
+    std::error_code ignored;
+    std::filesystem::remove_all(copy_path, ignored);
+  }
+  return copy;
 }
 
 Result<std::unique_ptr<storage::Log>> PartitionStore::open_copy(

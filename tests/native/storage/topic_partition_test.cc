@@ -28,5 +28,16 @@ TEST(TopicPartitionTest, NamesOnTheirWayOutFitAFileNameAndAreNoPartitions) {
   EXPECT_TRUE(stray.ends_with("-stray"));
 }
 
+TEST(TopicPartitionTest, TheNameOfACopyTellsItsPartition) {
+  const TopicPartition partition{"a.b-c", 7};
+  EXPECT_EQ(parse_unique_name(unique_name(partition, kFutureSuffix), kFutureSuffix), partition);
+  for (const char* name : {"t-0", "t-0-future", "t-0.1234-future", "-future"}) {
+    EXPECT_FALSE(parse_unique_name(name, kFutureSuffix).has_value()) << name;
+  }
+  EXPECT_FALSE(parse_unique_name(unique_name(partition, kDeleteSuffix), kFutureSuffix).has_value());
+  EXPECT_FALSE(is_cut_in_unique_name({std::string(213, 't'), 0}, kFutureSuffix));
+  EXPECT_TRUE(is_cut_in_unique_name({std::string(214, 't'), 0}, kFutureSuffix));
+}
+
 }  // namespace
 }  // namespace barnabas::storage
