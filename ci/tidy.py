@@ -49,7 +49,7 @@ PYTHON_TIERS = (
     ("metadata", "dump"),
     ("adopt", "coordinator"),
     ("handlers",),
-    ("broker",),
+    ("broker", "directory_watch"),
     ("node",),
     ("embed",),
     ("bench",),

@@ -208,8 +208,8 @@ Status EngineImpl::create_partitions(const std::string& topic, const Uuid& topic
   BARNABAS_TRY(directories_->forget(topic, indexes, table_));
   LogDirectories::Counts counts = directories_->counts(table_);
   mover_->add_to(counts);
-  BARNABAS_ASSIGN(auto created, directories_->create_logs(topic, topic_id, indexes, config,
-                                                          std::move(counts)));
+  BARNABAS_ASSIGN(auto created,
+                  directories_->create_logs(topic, topic_id, indexes, config, std::move(counts)));
 
   auto changed =
       existing == nullptr ? make_topic(topic, topic_id, config) : reconfigured(*existing, config);

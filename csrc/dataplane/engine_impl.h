@@ -1,5 +1,6 @@
 // The one implementation of Engine. Spread over engine.cc (life, network, topics),
-// engine_directories.cc (log directories) and engine_partitions.cc (what is asked of one partition).
+// engine_directories.cc (log directories) and engine_partitions.cc (what is asked of one
+// partition).
 #pragma once
 
 #include <atomic>

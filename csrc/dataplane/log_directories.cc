@@ -52,8 +52,7 @@ Result<std::unique_ptr<LogDirectories>> LogDirectories::open(const std::vector<s
   if (paths.empty()) return storage_error("there is no log directory");
   std::vector<Slot> slots;
   for (const std::string& path : paths) slots.push_back({path, "", nullptr});
-  std::unique_ptr<LogDirectories> opened(
-      new LogDirectories(std::move(slots), open_file_budget()));
+  std::unique_ptr<LogDirectories> opened(new LogDirectories(std::move(slots), open_file_budget()));
   BARNABAS_TRY(opened->open_slots(cluster_id, node_id, clock));
   return opened;
 }
@@ -136,7 +135,8 @@ Result<std::vector<storage::TopicPartition>> LogDirectories::list_partitions() c
         const std::string text = name.to_string();
         return storage_error("Duplicate log directories for " + text + " are found in both " +
                              path(found->second) + "/" + text + " and " + store.path() + "/" +
-                             text + ". Delete one of the two: that of the directory which is known "
+                             text +
+                             ". Delete one of the two: that of the directory which is known "
                              "to have failed recently");
       }
     }
@@ -198,7 +198,8 @@ Result<size_t> LogDirectories::promote(const storage::TopicPartition& name, cons
   });
   if (whole == futures.end()) {
     return storage_error(name.to_string() + " is in none of the log directories, but " +
-                         futures.front().path + " is a copy of a part of it: what it was copied "
+                         futures.front().path +
+                         " is a copy of a part of it: what it was copied "
                          "from is to be put back, or the copy to be removed");
   }
   const Future future = *whole;

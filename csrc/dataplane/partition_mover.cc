@@ -16,7 +16,11 @@ constexpr int64_t kChunksPerSecond = 4;  // at least, when they are smaller than
 // A log that is written to meanwhile is never quite copied: what is left then is copied while its
 // appends wait.
 constexpr uint64_t kLittleBytes = 64 << 10;
-constexpr int kMostRounds = 8;
+constexpr int kMostRounds = 1000;
+// What the last flush, for which appends wait, has to write is little as well, unless a flush takes
+// so long that more comes meanwhile every time.
+constexpr uint64_t kQuicklyFlushedBytes = 4 << 20;
+constexpr int kMostFlushes = 3;
 
 size_t threads_wanted(const EngineConfig& config, const LogDirectories& directories) {
   if (directories.count() == 1) return 0;
@@ -104,8 +108,8 @@ bool PartitionMover::await_work() {
 
 PartitionMover::MovePtr PartitionMover::take() {
   MutexLock lock(mutex_);
-  const auto next = std::find_if(moves_.begin(), moves_.end(),
-                                 [](const MovePtr& move) { return !move->busy; });
+  const auto next =
+      std::find_if(moves_.begin(), moves_.end(), [](const MovePtr& move) { return !move->busy; });
   if (stopping_ || next == moves_.end()) return nullptr;
   MovePtr move = *next;
   move->busy = true;
@@ -229,7 +233,8 @@ Result<std::unique_ptr<storage::Log>> PartitionMover::open_copy(const Move& move
   const storage::TopicPartition name = name_of(*move.partition);
   const Uuid& topic_id = move.partition->topic().id;
   if (!move.future_path.empty()) {
-    auto copy = store.open_copy(name, move.future_path, topic_id, log.cleaned_offset(), move.config);
+    auto copy =
+        store.open_copy(name, move.future_path, topic_id, log.cleaned_offset(), move.config);
     if (copy.ok() && (*copy)->log_end_offset() > log.log_end_offset()) {
       BARNABAS_TRY((*copy)->truncate_to(log.log_end_offset()));
     }
@@ -248,16 +253,27 @@ Result<std::unique_ptr<storage::Log>> PartitionMover::open_copy(const Move& move
   return store.create_copy(name, topic_id, start_offset, move.config);
 }
 
+Result<bool> PartitionMover::come_close(Move& move) {
+  storage::Log& log = *move.partition->log();
+  for (int flush = 0; flush < kMostFlushes; ++flush) {
+    if (const auto flushed = move.copy->flush(); !flushed.ok()) return flushed.error();
+    uint64_t since_flush = 0;
+    for (int round = 0;; ++round) {
+      BARNABAS_ASSIGN(const uint64_t more, copy_batches(log, *move.copy, kLargestChunkBytes));
+      since_flush += more;
+      if (lacks_little(log, *move.copy, more, kLittleBytes)) break;
+      if (round == kMostRounds) return false;
+    }
+    if (since_flush < kQuicklyFlushedBytes) break;
+  }
+  return true;
+}
+
 Result<bool> PartitionMover::finish(Move& move) {
   const PartitionPtr& partition = move.partition;
   storage::Log& log = *partition->log();
-  // Most of it is durable, and what came meanwhile copied, before appends have to wait.
-  if (const auto flushed = move.copy->flush(); !flushed.ok()) return flushed.error();
-  for (int round = 0;; ++round) {
-    BARNABAS_ASSIGN(const uint64_t more, copy_batches(log, *move.copy, kLargestChunkBytes));
-    if (lacks_little(log, *move.copy, more, kLittleBytes)) break;
-    if (round == kMostRounds) return false;
-  }
+  BARNABAS_ASSIGN(const bool close, come_close(move));
+  if (!close) return false;
   PartitionStore& target = directories_.store(move.directory);
   const size_t source = partition->directory();
   auto moved = log.move_to(*move.copy, [&] { return target.expect(*partition, table_); });
@@ -287,8 +303,8 @@ void PartitionMover::write_checkpoints(size_t directory) {
 void PartitionMover::give_up(Move& move, const Error& why) {
   const PartitionPtr& partition = move.partition;
   barnabas::log(LogLevel::kError, "mover",
-                partition->to_string() + " does not move to " +
-                    directories_.path(move.directory) + ": " + why.message);
+                partition->to_string() + " does not move to " + directories_.path(move.directory) +
+                    ": " + why.message);
   // One whose log cannot be read any more may be all there will be of it.
   if (partition->offline()) {
     set_copy(move, nullptr);

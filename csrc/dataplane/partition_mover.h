@@ -1,11 +1,12 @@
 // Moves partitions to another log directory while they are in use (AlterReplicaLogDirs, KIP-113),
 // on threads of its own (num.replica.alter.log.dirs.threads).
 //
-// A move copies the log to a `<topic>-<n>.<uuid>-future` directory, chunk by chunk, the moves that a
-// thread has by turns; when little is left the log changes over (storage/log_move.cc). While it
-// lasts the log is not compacted. A copy that the broker's stop finds is closed, and goes on growing
-// after the next start; that of a compacted topic begins anew then, as the log may be compacted
-// before the copy is looked at. A move that fails is given up: its copy goes, the partition stays.
+// A move copies the log to a `<topic>-<n>.<uuid>-future` directory, chunk by chunk, the moves that
+// a thread has by turns; when little is left the log changes over (storage/log_move.cc). While it
+// lasts the log is not compacted. A copy that the broker's stop finds is closed, and goes on
+// growing after the next start; that of a compacted topic begins anew then, as the log may be
+// compacted before the copy is looked at. A move that fails is given up: its copy goes, the
+// partition stays.
 //
 // Ownership: borrows table, directories and clock; they outlive stop().
 //
@@ -88,6 +89,9 @@ class PartitionMover {
   /// Copies a chunk and, when little is left, finishes. Returns the bytes, 0 when it is done.
   Result<uint64_t> step(Move& move) EXCLUDES(mutex_);
   Result<std::unique_ptr<storage::Log>> open_copy(const Move& move);
+  /// Makes most of the copy durable and copies what came meanwhile, so that little is left for when
+  /// appends have to wait. False: too much came.
+  Result<bool> come_close(Move& move);
   /// Whether it has changed over; not yet when too much came meanwhile.
   Result<bool> finish(Move& move) EXCLUDES(mutex_);
   void write_checkpoints(size_t directory);

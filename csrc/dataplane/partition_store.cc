@@ -119,9 +119,11 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::create_copy(
   return copy;
 }
 
-Result<std::unique_ptr<storage::Log>> PartitionStore::open_copy(
-    const storage::TopicPartition& name, const std::string& copy_path, const Uuid& topic_id,
-    int64_t cleaned_offset, const storage::LogConfig& config) {
+Result<std::unique_ptr<storage::Log>> PartitionStore::open_copy(const storage::TopicPartition& name,
+                                                                const std::string& copy_path,
+                                                                const Uuid& topic_id,
+                                                                int64_t cleaned_offset,
+                                                                const storage::LogConfig& config) {
   storage::LogOpenOptions options;
   options.clean_shutdown = directory_->was_clean();
   options.cleaned_offset = cleaned_offset;
@@ -240,8 +242,7 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
     }
     if (partition->deleted()) continue;
     const auto expected = expected_.find(partition.get());
-    recovery_points[name] =
-        expected == expected_.end() ? log->recovery_point() : expected->second;
+    recovery_points[name] = expected == expected_.end() ? log->recovery_point() : expected->second;
     if (log->log_start_offset() > 0) log_starts[name] = log->log_start_offset();
     if (log->cleaned_offset() > 0) cleaned[name] = log->cleaned_offset();
     high_watermarks[name] = partition->high_watermark();

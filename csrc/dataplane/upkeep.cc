@@ -17,8 +17,8 @@ constexpr int64_t kAgeRecentTailsMs = 30'000;
 
 }  // namespace
 
-Upkeep::Upkeep(const PartitionTable& table, LogDirectories& directories, Flusher& flusher, Clock& clock,
-               const EngineConfig& config)
+Upkeep::Upkeep(const PartitionTable& table, LogDirectories& directories, Flusher& flusher,
+               Clock& clock, const EngineConfig& config)
     : table_(table),
       directories_(directories),
       flusher_(flusher),

@@ -22,8 +22,8 @@
 #include "base/thread_annotations.h"
 #include "dataplane/flusher.h"
 #include "dataplane/log_cleaner.h"
-#include "dataplane/log_scrubber.h"
 #include "dataplane/log_directories.h"
+#include "dataplane/log_scrubber.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/settings.h"
 

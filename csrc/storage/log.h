@@ -158,15 +158,15 @@ class Log {
   /// Whole batches from `offset` on, below the log end, as a copy needs them: those without records
   /// too, and what is below the log start in its first batch. Empty at the end.
   virtual Result<ReadSlice> read_to_copy(int64_t offset, uint64_t max_bytes) = 0;
-  /// While paused nothing is compacted: a copy must not miss a tombstone of which it has the record.
-  /// Waits for a compaction that is under way.
+  /// While paused nothing is compacted: a copy must not miss a tombstone of which it has the
+  /// record. Waits for a compaction that is under way.
   virtual void pause_cleaning(bool paused) = 0;
-  /// Makes the files of `copy`, which copy_batches() has filled, those of this log: what it lacks is
-  /// copied, made durable, and its directory gets this one's name. Epochs, producers and offsets
+  /// Makes the files of `copy`, which copy_batches() has filled, those of this log: what it lacks
+  /// is copied, made durable, and its directory gets this one's name. Epochs, producers and offsets
   /// stay. `about_to` runs once the copy is whole and durable, before any name changes; an error of
-  /// it ends the move. Returns what the old directory is called now (`…-delete`); `copy` is good for
-  /// nothing then but to be destroyed. Appends wait meanwhile. After an error the log is where it
-  /// was, or offline. REQUIRES: nobody else uses `copy`.
+  /// it ends the move. Returns what the old directory is called now (`…-delete`); `copy` is good
+  /// for nothing then but to be destroyed. Appends wait meanwhile. After an error the log is where
+  /// it was, or offline. REQUIRES: nobody else uses `copy`.
   virtual Result<std::string> move_to(Log& copy, const std::function<Status()>& about_to) = 0;
 
   // -- reading ----------------------------------------------------------------------------------

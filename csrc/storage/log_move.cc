@@ -149,8 +149,8 @@ Result<std::string> LogImpl::move_to(Log& copy_log, const std::function<Status()
 }
 
 Status LogImpl::complete(LogImpl& copy) {
-  BARNABAS_TRY(copy.advance_log_start_offset(
-      std::min(log_start_offset_.load(), copy.log_end_offset())));
+  BARNABAS_TRY(
+      copy.advance_log_start_offset(std::min(log_start_offset_.load(), copy.log_end_offset())));
   for (;;) {
     BARNABAS_ASSIGN(const uint64_t bytes, copy_batches(*this, copy, kLastChunkBytes));
     if (bytes == 0) break;

@@ -186,6 +186,11 @@ class Node:
         if changes:
             self._store.commit(changes)
         self._adopted = stored_adoption(self._store)
+        if self._adopted is not None and len(self.directories) > 1:
+            raise StartError(
+                f"{self._start_config.data_dir} was adopted from Apache Kafka, and is served "
+                "alone: --data-dir says which directory"
+            )
         return self._store
 
     def _check_room(self, data_dir: Path) -> None:

@@ -86,7 +86,9 @@ def make_start_config(
     config = BrokerConfig(static, defaults)
     data_dirs = _data_dirs(config) if data_dir is None else (data_dir,)
     if adopt is not Adopt.NO and len(data_dirs) > 1:
-        raise ConfigError(f"log.dirs: of {len(data_dirs)} directories none can be adopted, only one")
+        raise ConfigError(
+            f"log.dirs: of {len(data_dirs)} directories none can be adopted, only one"
+        )
     node_id = next((node for path in data_dirs if (node := _node_of(path)) is not None), None)
     if "node.id" not in static and node_id is not None:
         config = BrokerConfig(static, {**(defaults or {}), "node.id": node_id})

@@ -1,7 +1,7 @@
-"""AlterReplicaLogDirs (API key 34), versions 1-2: moves partitions to other log directories (KIP-113).
+"""AlterReplicaLogDirs (API key 34), versions 1-2: partitions move between log directories.
 
-A move goes on after the answer; DescribeLogDirs tells how far it is. To the directory that the
-partition is in already is no move, and ends one that is under way. The directory of a partition
+A move (KIP-113) goes on after the answer; DescribeLogDirs tells how far. To the directory that
+the partition is in already is no move, and ends one that is under way. The directory of a partition
 that does not exist (UNKNOWN_TOPIC_OR_PARTITION) is remembered for when it is made. A path that is
 not in log.dirs: LOG_DIR_NOT_FOUND; a directory or a partition that is offline: KAFKA_STORAGE_ERROR.
 """

@@ -185,9 +185,7 @@ class _Fragments:
         return fragment
 
 
-def _described(
-    topic: TopicRecord, offline: Container[int], operations: bool
-) -> dict[str, Any]:
+def _described(topic: TopicRecord, offline: Container[int], operations: bool) -> dict[str, Any]:
     return {
         "error_code": ErrorCode.none,
         "name": topic.name,

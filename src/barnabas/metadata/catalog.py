@@ -86,7 +86,7 @@ class Catalog:
         return self._offline.get(topic, frozenset())
 
     def set_offline(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """Replaces which partitions, as (topic, number), lie in log directories that have failed."""
+        """Replaces which partitions, (topic, number), lie in log directories that have failed."""
         by_topic: dict[str, set[int]] = {}
         for topic, partition in partitions:
             by_topic.setdefault(topic, set()).add(partition)

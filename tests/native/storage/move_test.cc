@@ -49,7 +49,8 @@ class MoveTest : public LogTest {
   void make_copy(int64_t start_offset = 0) {
     LogOpenOptions options;
     options.log_start_offset = start_offset;
-    auto made = Log::open(target + "/topic-0.0123-future", {"topic", 0}, config, options, fds, clock);
+    auto made =
+        Log::open(target + "/topic-0.0123-future", {"topic", 0}, config, options, fds, clock);
     ASSERT_TRUE(made.ok()) << made.error().message;
     copy = std::move(made).value();
   }
@@ -132,8 +133,11 @@ TEST_F(MoveTest, AMovedLogIsTheSameLog) {
     ASSERT_EQ(aborted->size(), 1u);
     EXPECT_EQ(aborted->front().producer_id, kAborter);
     // A retry of the last batch is still known for one.
-    const auto again = append(
-        {.records = 2, .value_bytes = 50, .producer_id = kProducer, .base_sequence = 2 * (sequence - 1)}, 3);
+    const auto again = append({.records = 2,
+                               .value_bytes = 50,
+                               .producer_id = kProducer,
+                               .base_sequence = 2 * (sequence - 1)},
+                              3);
     EXPECT_TRUE(again.duplicate);
   };
   check();
@@ -199,8 +203,9 @@ TEST_F(MoveTest, WhatIsCorruptIsNotCopied) {
 TEST_F(MoveTest, WhatIsToBeNotedFirstCanEndTheMove) {
   append_some(10);
   make_copy();
-  const auto moved = log->move_to(
-      *copy, [] { return Error{ErrorCode::kKafkaStorageError, "no room for the checkpoints", 0}; });
+  const auto moved = log->move_to(*copy, [] {
+    return Error{ErrorCode::kKafkaStorageError, "no room for the checkpoints", 0};
+  });
   EXPECT_FALSE(moved.ok());
   EXPECT_EQ(log->directory(), directory);
   append_some(1);

@@ -154,8 +154,8 @@ def test_each_directory_is_one_of_kafkas(start: Any, dirs: list[Path]) -> None:
                 assert not (path / ".kafka_cleanshutdown").exists()
                 assert (path / ".lock").exists()
     properties = [
-        dict(line.split("=") for line in (path / "meta.properties").read_text().split() if "=" in line)
-        for path in dirs
+        dict(line.split("=") for line in text.split() if "=" in line)
+        for text in ((path / "meta.properties").read_text() for path in dirs)
     ]
     assert len({found["cluster.id"] for found in properties}) == 1
     assert len({found["directory.id"] for found in properties}) == len(dirs)
