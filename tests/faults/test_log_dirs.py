@@ -1,18 +1,17 @@
 """Log directories that fail, at the start and later, and moves between them that go wrong."""
 
 import errno
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 import barnabas
 from barnabas.errors import StartError
@@ -111,13 +110,6 @@ def test_a_failed_fsync_takes_its_directory_alone_offline(dirs: list[Path]) -> N
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    with (directory / ".lock").open("r+") as file:
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
 def without_identity(directory: Path) -> Iterator[None]:
     properties = directory / "meta.properties"
     before = properties.read_text()
@@ -137,9 +129,9 @@ def not_mounted(directory: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("fault", [without_identity, not_mounted])
 def test_a_directory_that_cannot_be_opened_costs_what_is_in_it(
-    two_topics: list[Path], fault: Callable[[Path], "contextmanager[None]"]
+    two_topics: list[Path], fault: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
-    with fault(two_topics[1]):  # type: ignore[operator]
+    with fault(two_topics[1]):
         with start(two_topics) as broker:
             expect_only_first_serves(broker, two_topics)
         with start(two_topics) as broker:
@@ -210,8 +202,6 @@ def test_the_broker_ends_when_every_directory_has_failed(tmp_path: Path) -> None
         assert serve.stdout is not None
         bootstrap = serve.stdout.readline().split()[-1]
         admin = AdminClient({"bootstrap.servers": bootstrap})
-        from confluent_kafka.admin import NewTopic
-
         topic = NewTopic("t", 1, 1, config=SYNCED)
         admin.create_topics([topic])["t"].result(TIMEOUT_S)
         producer = Producer({"bootstrap.servers": bootstrap, "retries": 0})

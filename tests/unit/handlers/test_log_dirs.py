@@ -66,15 +66,16 @@ def read(broker: barnabas.Broker, topic: str, count: int) -> list[tuple[int, int
         {"bootstrap.servers": broker.bootstrap_servers, "group.id": "g", "check.crcs": True}
     )
     consumer.assign([TopicPartition(topic, 0, 0)])
-    found = []
+    found: list[tuple[int, int]] = []
     try:
         while len(found) < count:
             message = consumer.poll(TIMEOUT_S)
             assert message is not None
             assert message.error() is None
-            value = message.value()
+            value, offset = message.value(), message.offset()
             assert value is not None
-            found.append((message.offset(), int(value.split(b" ")[0])))
+            assert offset is not None
+            found.append((offset, int(value.split(b" ")[0])))
     finally:
         consumer.close()
     return found
