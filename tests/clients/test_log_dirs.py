@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kafka.admin import KafkaAdminClient
 
 from peers.java import LOG_DIRS_COMMAND, run_tool
-from peers.servers import BarnabasServer
+from peers.servers import BarnabasServer, KafkaServer, Server
 from unit.handlers.test_log_dirs import RATE, TIMEOUT_S
 
 TOPIC = "moving"
@@ -29,19 +29,21 @@ def dirs(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, dirs: list[Path]) -> Iterator[BarnabasServer]:
+def server(request: pytest.FixtureRequest, tmp_path: Path, dirs: list[Path]) -> Iterator[Server]:
+    kind = {"barnabas": BarnabasServer, "kafka": KafkaServer}[request.config.getoption("--peer")]
     config = {"log.dirs": ",".join(map(str, dirs)), "log.segment.delete.delay.ms": "0"}
-    with BarnabasServer(tmp_path / "server", config) as started:
+    started: Server
+    with kind(tmp_path / "server", config) as started:
         yield started
 
 
 @pytest.fixture
-def admin(server: BarnabasServer) -> Iterator[KafkaAdminClient]:
+def admin(server: Server) -> Iterator[KafkaAdminClient]:
     with closing(KafkaAdminClient(bootstrap_servers=server.bootstrap)) as client:
         yield client
 
 
-def create(server: BarnabasServer, config: dict[str, str]) -> None:
+def create(server: Server, config: dict[str, str]) -> None:
     client = AdminClient({"bootstrap.servers": server.bootstrap})
     client.create_topics([NewTopic(TOPIC, 1, 1, config=config)])[TOPIC].result(TIMEOUT_S)
 
@@ -137,21 +139,30 @@ def _number(message: Message) -> int:
     return int(value.split(b" ")[0])
 
 
-def test_moves_that_cannot_be_are_refused(
-    server: BarnabasServer, admin: KafkaAdminClient, dirs: list[Path]
+@pytest.mark.oracle
+def test_moves_that_cannot_be_are_refused_and_a_topic_to_come_is_remembered(
+    server: Server, admin: KafkaAdminClient, dirs: list[Path]
 ) -> None:
+    for target in reversed(dirs):
+        asked = {(TOPIC, 0, BROKER_ID): str(target), ("nope", 0, BROKER_ID): str(target / "x")}
+        errors = admin.alter_replica_log_dirs(asked)
+        assert {replica.topic: error.errno for replica, error in errors.items()} == {
+            TOPIC: 3,  # UNKNOWN_TOPIC_OR_PARTITION
+            "nope": 57,  # LOG_DIR_NOT_FOUND
+        }
     create(server, {})
-    asked = {(TOPIC, 0, BROKER_ID): str(dirs[0] / "x"), ("nope", 0, BROKER_ID): str(dirs[1])}
-    errors = admin.alter_replica_log_dirs(asked)
-    assert {replica.topic: error.errno for replica, error in errors.items()} == {
-        TOPIC: 57,  # LOG_DIR_NOT_FOUND
-        "nope": 3,  # UNKNOWN_TOPIC_OR_PARTITION
-    }
+    await_home(admin, dirs[0].name)
+    move(admin, dirs[0])  # where it lies already
+    assert partitions(admin).keys() == {dirs[0].name}
+    client = AdminClient({"bootstrap.servers": server.bootstrap})
+    client.create_topics([NewTopic("second", 1, 1)])["second"].result(TIMEOUT_S)
+    assert (dirs[1] / "second-0").exists()
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("flush_messages", ["1", "9223372036854775807"])
 def test_what_is_written_during_moves_is_read_once_in_order(
-    server: BarnabasServer, admin: KafkaAdminClient, dirs: list[Path], flush_messages: str
+    server: Server, admin: KafkaAdminClient, dirs: list[Path], flush_messages: str
 ) -> None:
     config = {"internal.segment.bytes": "300000", "flush.messages": flush_messages}
     create(server, config)
@@ -192,7 +203,7 @@ def move(admin: KafkaAdminClient, target: Path) -> None:
 
 @pytest.mark.java
 def test_kafka_log_dirs_command_shows_a_move(
-    server: BarnabasServer, admin: KafkaAdminClient, dirs: list[Path]
+    server: Server, admin: KafkaAdminClient, dirs: list[Path]
 ) -> None:
     create(server, {})
     (home,) = partitions(admin)

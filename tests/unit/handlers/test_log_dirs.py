@@ -45,13 +45,16 @@ def slow(start: Callable[..., barnabas.Broker]) -> Iterator[barnabas.Broker]:
         yield running
 
 
-def produce(broker: barnabas.Broker, topic: str, count: int, first: int = 0) -> None:
+def produce(
+    broker: barnabas.Broker, topic: str, count: int, first: int = 0, keys: int = 10**9
+) -> None:
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "batch.size": 20_000})
     errors: list[object] = []
     for number in range(first, first + count):
         producer.produce(
             topic,
             b"%d " % number + VALUE,
+            b"%d" % (number % keys),
             partition=0,
             on_delivery=lambda error, _: errors.append(error),
         )
@@ -60,15 +63,15 @@ def produce(broker: barnabas.Broker, topic: str, count: int, first: int = 0) -> 
     assert set(errors) == {None}
 
 
-def read(broker: barnabas.Broker, topic: str, count: int) -> list[tuple[int, int]]:
-    """(offset, number) of the records from the start."""
+def read(broker: barnabas.Broker, topic: str, end: int) -> list[tuple[int, int]]:
+    """(offset, number) of the records below an offset of which the last is there."""
     consumer = Consumer(
         {"bootstrap.servers": broker.bootstrap_servers, "group.id": "g", "check.crcs": True}
     )
     consumer.assign([TopicPartition(topic, 0, 0)])
     found: list[tuple[int, int]] = []
     try:
-        while len(found) < count:
+        while not found or found[-1][0] < end - 1:
             message = consumer.poll(TIMEOUT_S)
             assert message is not None
             assert message.error() is None
@@ -104,27 +107,30 @@ def describe(broker: barnabas.Broker, topic: str) -> dict[str, Any]:
     }
 
 
-def place(broker: barnabas.Broker, topic: str, path: Path) -> None:
+def place(broker: barnabas.Broker, topic: str, path: Path, **config: str) -> None:
     """Makes a topic with one partition in a directory."""
     assert alter(broker, topic, path) == UNKNOWN_TOPIC
-    broker.create_topic(topic, config={"file.delete.delay.ms": "0"})
+    settings = {key.replace("_", "."): value for key, value in config.items()}
+    broker.create_topic(topic, config={"file.delete.delay.ms": "0", **settings})
+
+
+def await_true(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def await_home(broker: barnabas.Broker, topic: str, home: Path) -> None:
-    end = time.monotonic() + TIMEOUT_S
-    while True:
+    def is_there() -> bool:
         found = describe(broker, topic)
-        if found.keys() == {home.name} and not found[home.name].is_future_key:
-            return
-        assert time.monotonic() < end, found
-        time.sleep(0.02)
+        return found.keys() == {home.name} and not found[home.name].is_future_key
+
+    await_true(is_there)
 
 
 def await_gone(directory: Path, pattern: str) -> None:
-    end = time.monotonic() + TIMEOUT_S
-    while found := list(directory.glob(pattern)):
-        assert time.monotonic() < end, found
-        time.sleep(0.02)
+    await_true(lambda: not list(directory.glob(pattern)))
 
 
 def homes(dirs: list[Path], topic: str) -> dict[str, str]:
@@ -279,13 +285,12 @@ def test_a_topic_is_deleted_while_it_moves(slow: barnabas.Broker, dirs: list[Pat
 @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
 def test_a_move_goes_on_after_a_restart(start: Any, dirs: list[Path], policy: str) -> None:
     with start(**{RATE: "100000"}) as broker:
-        place(broker, "t", dirs[0])
+        place(broker, "t", dirs[0], cleanup_policy=policy)
         produce(broker, "t", 3000)
         assert alter(broker, "t", dirs[1]) == 0
-        end = time.monotonic() + TIMEOUT_S
-        while not (found := describe(broker, "t").get("b")) or not found.partition_size:
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        await_true(
+            lambda: "b" in describe(broker, "t") and describe(broker, "t")["b"].partition_size > 0
+        )
     assert list(dirs[1].glob("t-0.*-future"))
     with start() as broker:
         await_home(broker, "t", dirs[1])
@@ -305,6 +310,41 @@ def test_deleted_records_stay_deleted_after_a_move(start: Any, dirs: list[Path])
         assert log_start(broker) == 1234
     with start() as broker:
         assert log_start(broker) == 1234
+
+
+def test_a_compacted_partition_moves_as_it_is_and_is_compacted_there(
+    start: Any, dirs: list[Path]
+) -> None:
+    with start(log_cleaner_backoff_ms="100") as broker:
+        place(
+            broker,
+            "t",
+            dirs[0],
+            cleanup_policy="compact",
+            internal_segment_bytes="50000",
+            min_cleanable_dirty_ratio="0.01",
+        )
+        produce(broker, "t", 1000, keys=10)
+        await_true(lambda: cleaned(dirs[0]) > 800)
+        assert alter(broker, "t", dirs[1]) == 0
+        await_home(broker, "t", dirs[1])
+        assert cleaned(dirs[1]) > 800
+        left = read(broker, "t", 1000)
+        assert len(left) < 300
+        assert all(offset == number for offset, number in left)
+        assert left[-1] == (999, 999)
+        produce(broker, "t", 1000, 1000, keys=10)
+        await_true(lambda: cleaned(dirs[1]) > 1800)
+        assert read(broker, "t", 2000)[-1] == (1999, 1999)
+
+
+def cleaned(directory: Path) -> int:
+    """Up to where `t` is compacted, as the directory's checkpoint says."""
+    try:
+        lines = checkpoint(directory, "cleaner")
+    except FileNotFoundError:
+        return 0
+    return max((int(line.split()[2]) for line in lines if line.startswith("t ")), default=0)
 
 
 def log_start(broker: barnabas.Broker) -> int:
