@@ -51,6 +51,7 @@ Result<std::unique_ptr<LogDirectories>> LogDirectories::open(const std::vector<s
                                                              int32_t node_id, Clock& clock) {
   if (paths.empty()) return storage_error("there is no log directory");
   std::vector<Slot> slots;
+  slots.reserve(paths.size());
   for (const std::string& path : paths) slots.push_back({path, "", nullptr});
   std::unique_ptr<LogDirectories> opened(new LogDirectories(std::move(slots), open_file_budget()));
   BARNABAS_TRY(opened->open_slots(cluster_id, node_id, clock));

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 from kafka.admin import KafkaAdminClient
 
 from peers.java import LOG_DIRS_COMMAND, run_tool
@@ -209,13 +216,19 @@ def test_kafka_log_dirs_command_shows_a_move(
     (home,) = partitions(admin)
     sender = Sender(server.bootstrap)
     sender.start()
-    time.sleep(RUN_S)
+    end = time.monotonic() + TIMEOUT_S
+    while len(sender.acknowledged) < 500:
+        assert time.monotonic() < end
+        time.sleep(0.01)
     sender.stopping.set()
     sender.join(TIMEOUT_S)
     target = next(path for path in dirs if path.name != home)
-    server.stop()
-    server.config = {**server.config, RATE: "20000"}
-    server.start()
+    slowly = ConfigEntry(RATE, "1000", incremental_operation=AlterConfigOpType.SET)
+    broker_config = ConfigResource(
+        ResourceType.BROKER, str(BROKER_ID), incremental_configs=[slowly]
+    )
+    client = AdminClient({"bootstrap.servers": server.bootstrap})
+    client.incremental_alter_configs([broker_config])[broker_config].result(TIMEOUT_S)
     move(admin, target)
     shown = run_tool(
         LOG_DIRS_COMMAND, f"--bootstrap-server={server.bootstrap}", "--describe", "--broker-list=1"
