@@ -155,7 +155,11 @@ Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& se
   if (recovery_point() < task.segments.back().next_offset) {
     if (auto flushed = flush(); !flushed.ok()) return std::move(flushed).error();
   }
-  Cleaner cleaner(task, settings, directory.get());
+  CleanSettings pausable = settings;
+  pausable.pace = [this, &settings](uint64_t bytes) {
+    return !cleaning_paused_ && (!settings.pace || settings.pace(bytes));
+  };
+  Cleaner cleaner(task, pausable, directory.get());
   if (Status built = cleaner.build_map(); !built.ok()) return changed_or(std::move(built).error());
   // What is clean already needs no other pass for nothing.
   if (cleaner.map_end_offset() <= task.first_dirty_offset) return cleaner.stats();
