@@ -76,6 +76,17 @@ void Lane::join(const dataplane::TransactionalProducer& producer,
   joined_.store(true, std::memory_order_release);
 }
 
+std::optional<Error> Lane::transaction_error() {
+  MutexLock lock(order_);
+  return transaction_error_;
+}
+
+void Lane::leave() {
+  MutexLock lock(order_);
+  transaction_error_.reset();
+  joined_.store(false, std::memory_order_release);
+}
+
 int32_t Lane::next_sequence(const dataplane::TransactionalProducer& producer) {
   MutexLock lock(order_);
   const bool same = producer.id == producer_.id && producer.epoch == producer_.epoch;
@@ -104,9 +115,11 @@ Lane::Appended Lane::append_in_order(record::BatchBuilder& builder,
   auto produced =
       engine_.produce(topic_, partition_, *sealed, guard_,
                       [outcome](ErrorCode error, int64_t) { outcome->set_durable(error); });
-  if (produced.ok() && producer_.id >= 0) {
+  if (producer_.id >= 0 && produced.ok()) {
     guard_ = storage::kNoGuard;
     next_sequence_ = record::BatchView::increment_sequence(next_sequence_, count);
+  } else if (producer_.id >= 0 && !transaction_error_) {
+    transaction_error_ = produced.error();
   }
   return {std::move(outcome), std::move(produced)};
 }

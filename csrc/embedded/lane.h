@@ -72,8 +72,10 @@ class Lane {
   /// The coordinator knows of it; `guard` is that of Engine::begin_transaction.
   void join(const dataplane::TransactionalProducer& producer, storage::VerificationGuard guard)
       EXCLUDES(order_);
+  /// Why a batch of the transaction was refused, the first that was.
+  [[nodiscard]] std::optional<Error> transaction_error() EXCLUDES(order_);
   /// The transaction is over.
-  void leave() { joined_.store(false, std::memory_order_release); }
+  void leave() EXCLUDES(order_);
   /// The sequence of the next batch of a producer.
   [[nodiscard]] int32_t next_sequence(const dataplane::TransactionalProducer& producer)
       EXCLUDES(order_);
@@ -99,6 +101,7 @@ class Lane {
   dataplane::TransactionalProducer producer_ GUARDED_BY(order_);
   storage::VerificationGuard guard_ GUARDED_BY(order_) = storage::kNoGuard;
   int32_t next_sequence_ GUARDED_BY(order_) = 0;
+  std::optional<Error> transaction_error_ GUARDED_BY(order_);
 
   Mutex open_mutex_;
   record::BatchBuilder open_ GUARDED_BY(open_mutex_);

@@ -141,6 +141,15 @@ Result<storage::VerificationGuard> Producer::begin_transaction(
                                    topic[partition].next_sequence(producer));
 }
 
+std::optional<Error> Producer::transaction_error() {
+  for (TopicLanes* const topic : topics()) {
+    for (int32_t partition = 0; partition < topic->count(); ++partition) {
+      if (auto error = (*topic)[partition].transaction_error()) return error;
+    }
+  }
+  return std::nullopt;
+}
+
 void Producer::leave_transaction() {
   for (TopicLanes* const topic : topics()) {
     for (int32_t partition = 0; partition < topic->count(); ++partition) {

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -83,6 +84,8 @@ class Producer {
   /// Before a partition's first batch in a transaction: see Engine::begin_transaction.
   Result<storage::VerificationGuard> begin_transaction(
       TopicLanes& topic, int32_t partition, const dataplane::TransactionalProducer& producer);
+  /// Why the transaction cannot be committed: a batch of it was refused.
+  [[nodiscard]] std::optional<Error> transaction_error() EXCLUDES(mutex_);
   /// The transaction is over: partitions have to join the next one. REQUIRES: nothing is open
   void leave_transaction() EXCLUDES(mutex_);
 

@@ -117,7 +117,11 @@ cdef extern from "dataplane/engine.h" namespace "barnabas::dataplane" nogil:
         void notify()
         void clear()
 
+    cdef cppclass TopicShape:
+        int32_t partition_count
+
     cdef cppclass Engine:
+        Result[TopicShape] topic_shape(const string&)
         Result[unique_ptr[ReadySignal]] make_ready_signal(cbool)
 
 
@@ -225,6 +229,7 @@ cdef extern from "embedded/producer.h" namespace "barnabas::embedded" nogil:
         SentColumns send_many(TopicLanes&, int32_t, const OutgoingColumns&)
         vector[shared_ptr[Outcome]] drain_all()
         Result[uint64_t] begin_transaction(TopicLanes&, int32_t, const TransactionalProducer&)
+        optional[Error] transaction_error()
         void leave_transaction()
         void close()
 
@@ -510,7 +515,7 @@ cdef class NativeProducer:
     cdef bint _is_closed
     cdef bint _is_transactional
 
-    def __cinit__(
+    def __init__(
         self, core, *, int codec, level, size_t batch_size, int64_t linger_ns, bint transactional
     ):
         cdef ProducerOptions options
@@ -530,6 +535,10 @@ cdef class NativeProducer:
             del producer
 
     # -- for the subclass
+
+    def _admit(self, str topic):
+        """Raises for a topic that is not written to from outside."""
+        raise NotImplementedError
 
     def _missing_topic(self, str topic):
         """Makes sure that a topic is there that was not; raises if it cannot."""
@@ -654,6 +663,13 @@ cdef class NativeProducer:
         cdef _Topic handle = self._topics[topic]
         handle.lanes[0][partition].join(who, guard)
 
+    def _transaction_error(self):
+        """Why the transaction cannot be committed, or None."""
+        cdef optional[Error] error = self._producer.transaction_error()
+        if not error.has_value():
+            return None
+        return _kafka_error(error.value().code, error.value().message)
+
     def _leave(self):
         """The transaction is over."""
         self._producer.leave_transaction()
@@ -685,6 +701,7 @@ cdef class NativeProducer:
                 )
         handle = self._topics.get(name)
         if handle is None:
+            self._admit(name)
             handle = _Topic.__new__(_Topic)
             handle.name = name
             handle.lanes = lanes
@@ -789,7 +806,7 @@ cdef class NativeReader:
     cdef unique_ptr[ReadySignal] _signal
     cdef FetchOptions _options
 
-    def __cinit__(self, core, *, size_t max_bytes, bint read_committed, bint check_crcs):
+    def __init__(self, core, *, size_t max_bytes, bint read_committed, bint check_crcs):
         self._core = core
         self._engine = _engine_of(core)
         self._options.max_bytes = max_bytes
@@ -823,6 +840,12 @@ cdef class NativeReader:
         if self._options.read_committed:
             end = fetched.fetched.last_stable_offset
         return columns, fetched.next_offset, end, fetched.fetched.log_start_offset
+
+    def partition_count(self, str topic):
+        """How many partitions a topic has; 0 when it is not there."""
+        cdef optional[Result[TopicShape]] shape
+        shape.emplace(self._engine.topic_shape(<string>topic.encode()))
+        return shape.value().value().partition_count if shape.value().ok() else 0
 
     # -- waiting
 
