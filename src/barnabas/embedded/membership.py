@@ -159,23 +159,24 @@ class Membership:
         }
 
     async def _beat(self) -> None:
-        """Heartbeats until the group wants this member to join again."""
+        """Heartbeats until this member joins again, or is none any more."""
         config = self._config
         loop = asyncio.get_running_loop()
-        while not self.needs_join:
+        while self.member_id != NO_MEMBER:
             await asyncio.sleep(config.heartbeat_interval_ms / MS_PER_S)
             error = self._services.groups.heartbeat(
                 config.group_id, self.member_id, config.group_instance_id, self.generation
             )
+            is_stuck = loop.time() - self.polled_at > config.max_poll_interval_ms / MS_PER_S
             if error in _LOST:
                 self.member_id = NO_MEMBER
-            is_stuck = loop.time() - self.polled_at > config.max_poll_interval_ms / MS_PER_S
-            if is_stuck:
+            elif is_stuck:
                 await self._leave_stuck()
-            has_grown = self._sizes(frozenset(self._topic_sizes)) != self._topic_sizes
             has_news = error is not ErrorCode.none and error not in RETRIED
-            self.needs_join = is_stuck or has_grown or has_news
-        self._notify()
+            has_grown = self._sizes(frozenset(self._topic_sizes)) != self._topic_sizes
+            if not self.needs_join and (has_news or is_stuck or has_grown):
+                self.needs_join = True
+                self._notify()
 
     async def _leave_stuck(self) -> None:
         """A consumer that asks for nothing must not keep its partitions from the others."""
