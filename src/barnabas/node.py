@@ -70,6 +70,7 @@ class Node:
         self._transactions: TransactionCoordinator | None = None
         self._adopted: AdoptedRecord | None = None  # how, when Kafka has made the directory
         self.identity: BrokerIdentity
+        self.services: Services
         self.topics: TopicService
         self.catalog = Catalog()
         self.directories: list[DirectoryIdentity]  # the metadata is in the first
@@ -344,7 +345,7 @@ class Node:
             producer_ids=producer_ids,
             groups=self._groups,
         )
-        services = Services(
+        self.services = Services(
             core=self._core,
             identity=self.identity,
             catalog=self.catalog,
@@ -360,7 +361,7 @@ class Node:
             groups=self._groups,
             transactions=self._transactions,
         )
-        self._loop = BrokerLoop(self._core, services)
+        self._loop = BrokerLoop(self._core, self.services)
 
     def _elsewhere(self) -> Container[str]:
         """Topics that exist, though not here: what groups have committed for them is kept."""

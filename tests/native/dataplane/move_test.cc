@@ -69,9 +69,9 @@ TEST_F(DirectoryMoveTest, WritersAndReadersNoticeNothing) {
   std::thread reader([&] {
     int64_t offset = 0;
     while (!stopping || offset < appended) {
-      const auto bytes = engine_->read_batches("t", 0, offset, 4096);
-      ASSERT_TRUE(bytes.ok()) << bytes.error().message;
-      ByteView rest(*bytes);
+      const auto fetched = engine_->fetch("t", 0, offset, 4096, false);
+      ASSERT_TRUE(fetched.ok()) << fetched.error().message;
+      ByteView rest(fetched->bytes.get(), fetched->size);
       while (const auto batch = record::peek_batch(rest)) {
         ASSERT_EQ(batch->base_offset(), offset);
         offset = batch->next_offset();
@@ -97,7 +97,7 @@ TEST_F(DirectoryMoveTest, MovesAreEndedByOthersAndByTheTopicsEnd) {
     EXPECT_EQ(move_to(paths_[static_cast<size_t>(move) % 2]), ErrorCode::kNone);
   }
   EXPECT_EQ(move_to(directory_.path()), ErrorCode::kLogDirNotFound);
-  EXPECT_TRUE(engine_->read_batches("t", 0, 1999, 4096).ok());
+  EXPECT_TRUE(engine_->fetch("t", 0, 1999, 4096, false).ok());
   EXPECT_EQ(move_to(paths_[1]), ErrorCode::kNone);
   EXPECT_TRUE(engine_->delete_topic("t").ok());
   EXPECT_EQ(move_to(paths_[1]), ErrorCode::kUnknownTopicOrPartition);
