@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "base/fd.h"
@@ -47,13 +45,6 @@ storage::OffsetCheckpoint or_nothing(Result<storage::OffsetCheckpoint> read,
   if (read.ok()) return std::move(read).value();
   barnabas::log(LogLevel::kError, "store", read.error().message + ": not used, " + consequence);
   return {};
-}
-
-Status remove_tree(const std::string& path) {
-  std::error_code error;
-  std::filesystem::remove_all(path, error);
-  if (!error) return {};
-  return Error{ErrorCode::kKafkaStorageError, path + ": " + error.message(), error.value()};
 }
 
 void discard(std::unique_ptr<storage::Log> log) {
