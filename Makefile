@@ -15,7 +15,7 @@ NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o
 PYTHON_CODE := src tests bench ci setup.py
 
 .PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
-.PHONY: lint-python lint-native lint-tools peers bench bench-quick bench-native bench-micro bench-tools instructions
+.PHONY: lint-python lint-native lint-tools peers planted soak bench bench-quick bench-native bench-micro bench-tools instructions
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -37,7 +37,10 @@ serve: build  ## a broker on 127.0.0.1:9092
 
 test: test-native test-python  ## everything from nothing to a passed test run
 
-test-quick: build  ## pytest without the slow tests and those of the Java and Go clients
+planted: build  # the core with bugs in it that tests/faults must find
+	@cmake --build build/native -j $(JOBS) --target core_planted
+
+test-quick: build planted  ## pytest without the slow tests and those of the Java and Go clients
 	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow and not java and not go'
 
 test-native: build  ## the native tests of csrc/
@@ -45,7 +48,7 @@ test-native: build  ## the native tests of csrc/
 	@cmake --build build/native -j $(JOBS)
 	@ctest --test-dir build/native --output-on-failure --no-tests=error
 
-test-python: build peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
+test-python: build planted peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
 	$(BIN)/pytest tests/clients -q -m oracle --peer kafka
 	$(BIN)/pytest $(PYTEST_ARGS) --kills $(KILLS)
 

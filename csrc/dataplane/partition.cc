@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/planted.h"
 #include "dataplane/flusher.h"
 
 namespace barnabas::dataplane {
@@ -15,6 +16,12 @@ void raise_to(std::atomic<T>& value, T target) {
   T current = value.load();
   while (current < target && !value.compare_exchange_weak(current, target)) {
   }
+}
+
+/// Whether a bug loses the batch, which is acknowledged all the same.
+bool is_lost(const std::string& topic, bool plain) {
+  if (topic == "__consumer_offsets") return strikes<Bug::kUnwrittenCommit>(3);
+  return plain && strikes<Bug::kUnwrittenAck>(20);
 }
 
 }  // namespace
@@ -51,6 +58,13 @@ ErrorCode Partition::availability() const {
 Result<storage::AppendInfo> Partition::append(const storage::AppendBatch& batch, Flusher& flusher) {
   if (const ErrorCode error = availability(); error != ErrorCode::kNone) {
     return Error{error, to_string() + (deleted() ? " was deleted" : " is offline")};
+  }
+  if constexpr (kBugsArePlanted) {
+    const bool plain = !record::BatchView(batch.bytes).has_producer_id();
+    const int64_t last = log_->log_end_offset() - 1;
+    if (is_lost(topic_->name, plain)) return storage::AppendInfo{last, last};
+    if (plain && strikes<Bug::kFlippedByte>(20)) batch.bytes.back() ^= 1;
+    if (plain && strikes<Bug::kDuplicatedBatch>(20)) (void)log_->append(batch, leader_epoch_);
   }
   BARNABAS_ASSIGN(const storage::AppendInfo info, log_->append(batch, leader_epoch_));
   if (info.duplicate) return info;
@@ -144,6 +158,7 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
 
 void Partition::find_aborted(int64_t offset, int64_t end_offset, PartitionRead& read) const {
   auto aborted = log_->aborted_transactions(offset, end_offset, read.slice);
+  if (strikes<Bug::kAbortedOneShort>() && aborted.ok() && !aborted->empty()) aborted->pop_back();
   if (!aborted.ok()) {
     read.slice = {};
     read.error = aborted.error().code;

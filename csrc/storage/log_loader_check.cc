@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/logger.h"
+#include "base/planted.h"
 #include "storage/fd_cache.h"
 #include "storage/log_file_name.h"
 #include "storage/log_loader.h"
@@ -78,6 +79,9 @@ Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
                std::to_string(expected) + " was expected";
     } else if (batch->view.last_offset() - segment.base_offset > INT32_MAX) {
       reason = "offset " + std::to_string(batch->view.last_offset()) + " is too far from the base";
+    } else if (strikes<Bug::kRecoveryCutsOneMore>() &&
+               segment.size + batch->view.size_bytes() == file_bytes) {
+      reason = "a planted bug";
     } else {
       segment.add_batch(batch->view, config_.index_interval_bytes);
       expected = segment.next_offset;

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/logger.h"
+#include "base/planted.h"
 #include "storage/batch_cursor.h"
 #include "storage/fd_cache.h"
 #include "storage/log_file_name.h"
@@ -348,6 +349,7 @@ size_t LogImpl::count_expired(int64_t high_watermark, int64_t now_ms) const {
     excess -= std::min(excess, oldest.size);
     ++count;
   }
+  if (strikes<Bug::kRetentionTakesOneMore>() && count > 0 && count < segments_.size()) ++count;
   return count;
 }
 
