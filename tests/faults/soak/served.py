@@ -1,0 +1,64 @@
+"""`barnabas serve` that takes file faults by a socket, and may be made of the core with bugs.
+
+`served.py [--faults SOCKET] [--core DIRECTORY] [--bug NAME] serve …`. A line to the socket is JSON:
+[call, pattern, effect, value, times] adds a fault, [] asks how many calls were struck so far.
+"""
+
+import argparse
+import json
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+
+def serve_faults(path: str) -> None:
+    """A thread that puts faults into force as it is told."""
+    from barnabas._core import FaultEffect, FileCall
+    from barnabas.testing.faults import Fault
+
+    Path(path).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    faults: list[Fault] = []
+
+    def work() -> None:
+        while True:
+            control, _ = listener.accept()
+            with control, control.makefile("r") as lines:
+                line = json.loads(lines.readline())
+                if not line:
+                    control.sendall(str(sum(fault.struck for fault in faults)).encode())
+                    continue
+                call, pattern, effect, value, times = line
+                assert hasattr(FileCall, call.upper())
+                kind = getattr(FaultEffect, effect.upper())
+                faults.append(Fault(call, pattern, kind, value, nth=1, times=times))
+                control.sendall(b"ok")
+
+    threading.Thread(target=work, daemon=True).start()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--faults")
+    parser.add_argument("--core")
+    parser.add_argument("--bug")
+    own, rest = parser.parse_known_args()
+    import barnabas
+
+    if own.core is not None:
+        barnabas.__path__.insert(0, own.core)
+    if own.bug is not None:
+        os.environ["BARNABAS_BUG"] = own.bug
+    if own.faults is not None:
+        serve_faults(own.faults)
+    from barnabas.cli.main import main as run
+
+    return run(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
