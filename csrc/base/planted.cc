@@ -9,11 +9,10 @@ namespace barnabas {
 namespace {
 
 constexpr std::string_view kNames[] = {
-    "kUnwrittenAck",     "kDuplicatedBatch",     "kFlippedByte",
-    "kUnwrittenCommit",  "kEarlyStable",         "kEarlyHighWatermark",
-    "kAbortedOneShort",  "kIndexEntryOff",       "kTimestampOff",
-    "kLastValueDropped", "kTombstoneDropped",    "kSnapshotBehind",
-    "kRecoveryCutsOneMore", "kRetentionTakesOneMore"};
+    "kUnwrittenAck",         "kDuplicatedBatch",  "kUnwrittenCommit", "kEarlyStable",
+    "kEarlyHighWatermark",   "kAbortedOneShort",  "kIndexEntryOff",   "kTimestampOff",
+    "kLastValueDropped",     "kTombstoneDropped", "kSnapshotBehind",  "kRecoveryCutsOneMore",
+    "kRetentionTakesOneMore"};
 
 }  // namespace
 

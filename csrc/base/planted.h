@@ -13,7 +13,6 @@ namespace barnabas {
 enum class Bug : uint8_t {
   kUnwrittenAck,          // a batch is acknowledged and not written
   kDuplicatedBatch,       // a batch is written twice
-  kFlippedByte,           // a batch is written with a byte changed
   kUnwrittenCommit,       // a group's offset is acknowledged and not written
   kEarlyStable,           // the last stable offset is one too high
   kEarlyHighWatermark,    // the high watermark is beyond the end

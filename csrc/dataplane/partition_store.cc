@@ -234,8 +234,9 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
     high_watermarks[name] = partition->high_watermark();
   }
   for (const auto& [name, offset] : recovery_points) checkpointed_.insert(name);
-  BARNABAS_TRY(directory_->write_recovery_points(recovery_points));
+  // Log starts first: a recovery point that moved with one says nothing of what lies below both.
   BARNABAS_TRY(directory_->write_log_start_offsets(log_starts));
+  BARNABAS_TRY(directory_->write_recovery_points(recovery_points));
   BARNABAS_TRY(directory_->write_high_watermarks(high_watermarks));
   return directory_->write_cleaned_offsets(cleaned);
 }

@@ -29,7 +29,13 @@ Status LogLoader::check_segments(size_t first) {
                            std::to_string(base_offset - 1) + " are missing";
       return drop_checked_segments(n);
     }
-    BARNABAS_ASSIGN(const bool cut_here, check_segment(n, expected_offset));
+    if (base_offset < expected_offset) {
+      // As when the tail of a log came back that had been cut: offsets may be there once only.
+      log_.report.reason = "offsets " + std::to_string(base_offset) + " to " +
+                           std::to_string(expected_offset - 1) + " are there";
+      return drop_checked_segments(n);
+    }
+    BARNABAS_ASSIGN(const bool cut_here, check_segment(n));
     if (cut_here) return drop_checked_segments(n + 1);
     expected_offset = log_.segments[n]->next_offset;
   }
@@ -56,7 +62,7 @@ Status LogLoader::drop_checked_segments(size_t first) {
   return options_.read_only ? Status() : sync_directory(directory_);
 }
 
-Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
+Result<bool> LogLoader::check_segment(size_t n) {
   Segment& segment = *log_.segments[n];
   segment.clear();
   const std::string path = path_of(segment.base_offset, suffix::kLog);
@@ -66,8 +72,7 @@ Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
   const uint64_t file_bytes = static_cast<uint64_t>(info.st_size);
   SegmentScanner scanner(fd.get(), path, file_bytes);
   std::string reason;
-  int64_t expected = std::max(expected_offset, segment.base_offset);
-  if (segment.base_offset < expected_offset) reason = "overlaps the segment before it";
+  int64_t expected = segment.base_offset;
   while (reason.empty()) {
     BARNABAS_ASSIGN(const auto batch, scanner.next());
     if (!batch) {
@@ -142,7 +147,9 @@ Status LogLoader::cut(Segment& segment, const std::string& path, int fd, uint64_
     log_.report.bytes_cut += bytes;
     warn(what + "a torn tail, cut off " + std::to_string(bytes) + " bytes");
   }
-  return truncate_file(fd, position, path);
+  BARNABAS_TRY(truncate_file(fd, position, path));
+  // Other batches will take this place, and what was there must not come back behind them.
+  return sync_data(fd, path);
 }
 
 }  // namespace barnabas::storage

@@ -41,8 +41,8 @@ Result<OpenLog> OpenLog::open(const std::string& root, const LogConfig& config, 
 }
 
 Status OpenLog::write_checkpoints() {
-  BARNABAS_TRY(directory->write_recovery_points({{kName, log->recovery_point()}}));
   BARNABAS_TRY(directory->write_log_start_offsets({{kName, log->log_start_offset()}}));
+  BARNABAS_TRY(directory->write_recovery_points({{kName, log->recovery_point()}}));
   return directory->write_cleaned_offsets({{kName, log->cleaned_offset()}});
 }
 
@@ -50,6 +50,12 @@ Status OpenLog::stop() {
   BARNABAS_TRY(log->close());
   BARNABAS_TRY(write_checkpoints());
   return directory->mark_clean();
+}
+
+void OpenLog::drop() {
+  log.reset();
+  fds.reset();
+  directory.reset();
 }
 
 std::vector<SentRecord> records_of(const record::BatchView& batch) {
@@ -66,8 +72,7 @@ std::vector<SentRecord> records_of(const record::BatchView& batch) {
   return found;
 }
 
-LogLife::LogLife(const std::string& root, uint32_t seed)
-    : root_(root), random_(seed), disk_(root) {
+LogLife::LogLife(const std::string& root, uint32_t seed) : root_(root), random_(seed), disk_(root) {
   config_.segment_bytes = 2500;
   config_.index_interval_bytes = 300;
   config_.file_delete_delay_ms = 2000;
@@ -82,7 +87,7 @@ LogLife::LogLife(const std::string& root, uint32_t seed)
 }
 
 void LogLife::open() {
-  open_ = {};
+  open_.drop();
   auto opened = OpenLog::open(root_, config_, clock);
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   open_ = std::move(opened).value();
@@ -91,9 +96,10 @@ void LogLife::open() {
 void LogLife::live(int steps) {
   for (int i = 0; i < steps && !::testing::Test::HasFatalFailure(); ++i) {
     step();
+    check();
     clock.advance_ms(700);
   }
-  open_ = {};
+  open_.drop();
 }
 
 void LogLife::step() {
@@ -108,6 +114,21 @@ void LogLife::step() {
   if (what < 97) return stop();
   open();  // killed: what was written is there, and nothing else happens
   maintain();
+}
+
+void LogLife::check() {
+  std::map<int64_t, int64_t> first;
+  for (const SentBatch& batch : sent) {
+    if (batch.cut_from != SIZE_MAX || !batch.view().is_transactional()) continue;
+    if (batch.commit) {
+      first.erase(batch.view().producer_id());
+    } else {
+      first.emplace(batch.view().producer_id(), batch.view().base_offset());
+    }
+  }
+  int64_t unstable = INT64_MAX;
+  for (const auto& [producer, offset] : first) unstable = std::min(unstable, offset);
+  ASSERT_EQ(open_.log->first_unstable_offset(), unstable);
 }
 
 void LogLife::append_some() {
@@ -137,8 +158,7 @@ void LogLife::append_data(int64_t producer_id) {
   record::BatchBuilder builder(options);
   for (int32_t i = 0; i < count; ++i) {
     const std::string key = "key-" + std::to_string(below(kKeys));
-    const std::string value =
-        "value-" + std::to_string(records_) + std::string(below(200), 'x');
+    const std::string value = "value-" + std::to_string(records_) + std::string(below(200), 'x');
     const int64_t timestamp = clock.wall_ms() + ++records_ + static_cast<int64_t>(below(900));
     const bool tombstone = config_.compact && below(6) == 0;
     builder.append(timestamp, as_bytes(key),

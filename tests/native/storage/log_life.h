@@ -50,6 +50,8 @@ struct OpenLog {
   Status write_checkpoints();
   /// A clean stop.
   Status stop();
+  /// Without one, as SIGKILL: nothing is written.
+  void drop();
 };
 
 /// Some batches' records.
@@ -80,6 +82,8 @@ class LogLife {
 
   void open();
   void step();
+  /// That it knows which transactions are open.
+  void check();
   void append_some();
   void append(std::vector<uint8_t> bytes, bool marker);
   void append_data(int64_t producer_id);

@@ -24,8 +24,9 @@ constexpr int kSteps = 60;
 uint32_t base_seed() {
   static const uint32_t seed = [] {
     const char* const given = std::getenv("BARNABAS_SEED");
-    const uint32_t chosen = given != nullptr ? static_cast<uint32_t>(std::strtoul(given, nullptr, 10))
-                                             : std::random_device()();
+    const uint32_t chosen = given != nullptr
+                                ? static_cast<uint32_t>(std::strtoul(given, nullptr, 10))
+                                : std::random_device()();
     std::cout << "seed " << chosen << " (repeat with BARNABAS_SEED=" << chosen << ")\n";
     return chosen;
   }();
@@ -96,7 +97,10 @@ class Survivor {
 
   void check_ends() {
     EXPECT_GE(log_.log_end_offset(), std::min(durable_.offset, end_if_cut()));
-    EXPECT_LE(log_.log_start_offset(), std::max(most_start_, int64_t{0}));
+    // Beyond what is durable the first segments may be missing, too.
+    if (log_.log_start_offset() <= durable_.offset) {
+      EXPECT_LE(log_.log_start_offset(), most_start_);
+    }
     EXPECT_GE(log_.log_start_offset(), least_start_);
     for (size_t n = 1; n < found_.size() && !life_.config().compact; ++n) {
       EXPECT_EQ(view(found_[n]).base_offset(), view(found_[n - 1]).next_offset()) << "a gap";
@@ -111,7 +115,7 @@ class Survivor {
   [[nodiscard]] int64_t end_if_cut() const {
     int64_t end = INT64_MAX;
     for (const SentBatch& batch : life_.sent) {
-      if (batch.cut_from > durable_.time && batch.cut_from < time_) {
+      if (batch.cut_from >= durable_.time && batch.cut_from < time_) {
         end = std::min(end, batch.view().base_offset());
       }
     }
@@ -120,7 +124,7 @@ class Survivor {
 
   /// What may be in the log: it was written, and no flush has followed a truncation of it.
   [[nodiscard]] bool may_be_there(const SentBatch& batch) const {
-    return batch.begun < time_ && batch.cut_from > durable_.time;
+    return batch.begun < time_ && batch.cut_from >= durable_.time;
   }
 
   void check_each_is_from_life() {
@@ -138,8 +142,18 @@ class Survivor {
                                            records.begin(), records.end(), before)
                            : sent.bytes == bytes;
           });
-      EXPECT_TRUE(known) << "nobody wrote what is at " << batch.base_offset();
+      EXPECT_TRUE(known) << "nobody wrote what is at " << batch.base_offset() << whence(bytes);
     }
+  }
+  /// For the message: of a batch that should not be there.
+  [[nodiscard]] std::string whence(const std::vector<uint8_t>& bytes) const {
+    for (const SentBatch& sent : life_.sent) {
+      if (sent.bytes != bytes) continue;
+      return ": it was written at " + std::to_string(sent.begun) + ", cut at " +
+             std::to_string(sent.cut_from) + "; the last flush was at " +
+             std::to_string(durable_.time) + ", up to " + std::to_string(durable_.offset);
+    }
+    return "";
   }
   static bool before(const SentRecord& a, const SentRecord& b) {
     return std::tie(a.offset, a.timestamp, a.key, a.value) <
@@ -225,7 +239,7 @@ class Survivor {
     for (const auto* bytes : replay_) {
       const record::BatchView batch = view(*bytes);
       if (!batch.has_producer_id() || batch.is_control()) continue;
-      last[batch.producer_id()] = batch.base_sequence() + batch.record_count() - 1;
+      last[batch.producer_id()] = batch.last_sequence();
     }
     std::map<int64_t, int32_t> known;
     for (const ProducerInfo& producer : log_.producers()) {
@@ -275,8 +289,7 @@ class Survivor {
       const bool listed = std::any_of(
           aborted_[n].begin(), aborted_[n].end(), [&batch](const AbortedTransaction& one) {
             return one.producer_id == batch.producer_id() &&
-                   one.first_offset <= batch.base_offset() &&
-                   one.last_offset > batch.base_offset();
+                   one.first_offset <= batch.base_offset() && one.last_offset > batch.base_offset();
           });
       EXPECT_EQ(listed, of != ended.end() && of->aborted)
           << "the batch at " << batch.base_offset() << " of producer " << batch.producer_id();
@@ -292,6 +305,8 @@ class Survivor {
     }
     for (const auto& bytes : found_) {
       const record::BatchView batch = view(bytes);
+      // Epochs may be forgotten before what they are of, when the log start moves.
+      if (batch.last_offset() < most_start_) continue;
       EXPECT_EQ(log_.epoch_for_offset(batch.last_offset()), batch.leader_epoch())
           << "at " << batch.last_offset();
     }
@@ -354,7 +369,7 @@ class PowerLossTest : public ::testing::TestWithParam<int> {
     const int64_t start = open.log->log_start_offset();
     const Status stopped = open.stop();
     ASSERT_TRUE(stopped.ok()) << stopped.error().message;
-    open = {};
+    open.drop();
     auto again = OpenLog::open(root, config, clock);
     ASSERT_TRUE(again.ok()) << again.error().message;
     EXPECT_EQ(again->log->log_end_offset(), end);

@@ -88,9 +88,8 @@ int RecordingFileSystem::ftruncate(int fd, off_t size) {
   const int result = FileSystem::ftruncate(fd, size);
   const auto node = node_of(fd);
   if (result == 0 && node) {
-    calls_.push_back({.kind = DiskCallKind::kTruncate,
-                      .node = *node,
-                      .offset = static_cast<uint64_t>(size)});
+    calls_.push_back(
+        {.kind = DiskCallKind::kTruncate, .node = *node, .offset = static_cast<uint64_t>(size)});
   }
   return result;
 }
@@ -133,8 +132,7 @@ int RecordingFileSystem::rename(const char* from, const char* to) {
 void RecordingFileSystem::remove_name(const char* path) {
   const auto name = resolve(path);
   if (!name || names_.erase(*name) == 0) return;
-  calls_.push_back(
-      {.kind = DiskCallKind::kUnlink, .directory = name->first, .name = name->second});
+  calls_.push_back({.kind = DiskCallKind::kUnlink, .directory = name->first, .name = name->second});
 }
 
 int RecordingFileSystem::unlink(const char* path) {
