@@ -6,6 +6,7 @@ JOBS ?= 2
 PYTEST_ARGS ?= -n $(JOBS) --dist loadfile --no-loadscope-reorder
 KILLS ?= 25
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 1800
 BENCH_ARGS ?= --benchmark_min_time=0.1
 MICRO_ARGS ?= --benchmark-max-time=0.3 --benchmark-sort=fullname --benchmark-columns=min,median,ops,rounds
 # What was compiled in one checkout is not compiled again in another.
@@ -39,6 +40,10 @@ test: test-native test-python  ## everything from nothing to a passed test run
 
 planted: build  # the core with bugs in it that tests/faults must find
 	@cmake --build build/native -j $(JOBS) --target core_planted
+
+soak: build  ## everything at once against one broker for SOAK_SECONDS, from SOAK_SEED, checked
+	cd tests && $(abspath $(BIN))/python -m faults.soak.run --seconds $(SOAK_SECONDS) \
+	  $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 test-quick: build planted  ## pytest without the slow tests and those of the Java and Go clients
 	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow and not java and not go'

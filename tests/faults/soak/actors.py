@@ -30,6 +30,7 @@ from faults.soak.history import ID_HEADER, Commits, History, Outcome, Partition,
 IN_FLIGHT = 100  # records of one producer
 KEYS = 15
 TIMEOUT_S = 10.0
+INIT_TIMEOUT_S = 60.0
 PAUSE_S = 0.002
 
 _REFUSED = (
@@ -48,13 +49,15 @@ class Actor(LoadThread):
         self.history = history
         self.rng = random.Random(seed)
         self.steps = 0
+        self.given_up = False
 
     def work(self) -> None:
         self.begin()
-        while not self.stopping.is_set():
+        while not self.stopping.is_set() and not self.given_up:
             self.step()
             self.steps += 1
-        self.end()
+        if not self.given_up:
+            self.end()
 
     def begin(self) -> None:
         """Before the first step, in the thread."""
@@ -69,8 +72,6 @@ class Actor(LoadThread):
 class Sender(Actor):
     """A producer of records to some partitions."""
 
-    settings: dict[str, str | int | bool]
-
     def __init__(
         self,
         name: str,
@@ -81,9 +82,25 @@ class Sender(Actor):
     ) -> None:
         super().__init__(name, bootstrap, history, seed)
         self.partitions = partitions
-        self.producer = Producer(
-            {"bootstrap.servers": bootstrap, "linger.ms": 1, **self.settings, **RECONNECT}
-        )
+        self.producer = self._new_producer()
+
+    def work(self) -> None:
+        try:
+            super().work()
+        except (KafkaException, SystemError, AttributeError) as failure:
+            # After a fatal error confluent-kafka calls back with an exception pending, which then
+            # seems to come from whatever the callback looks up.
+            self.history.refusals.append(f"{self.name}: {failure!r}")
+            self.given_up = True
+
+    def settings(self) -> dict[str, str | int | bool]:
+        """Of the producer."""
+        raise NotImplementedError
+
+    def _new_producer(self) -> Producer:
+        own = {"bootstrap.servers": self.bootstrap, "linger.ms": 1, **self.settings()}
+        # Without a callback a fatal error is raised from whatever call comes next.
+        return Producer({**own, **RECONNECT, "error_cb": self.give_up_if_refused})
 
     def send(self, transaction: Transaction | None = None) -> None:
         partition = self.rng.choice(self.partitions)
@@ -116,11 +133,18 @@ class Sender(Actor):
     def refused(self, sent: Sent, error: KafkaError) -> None:
         """It may be in the log all the same."""
 
+    def give_up_if_refused(self, error: KafkaError) -> None:
+        """Of a fatal one there is no more to come."""
+        if error.fatal() and error.code() in _REFUSED:
+            self.given_up = True
+            self.history.refusals.append(f"{self.name}: {error}")
+
 
 class PlainSender(Sender):
     """No retry, acks=1: what was not acknowledged may be there or not."""
 
-    settings = {"acks": 1, "retries": 0, "message.timeout.ms": 5000}
+    def settings(self) -> dict[str, str | int | bool]:
+        return {"acks": 1, "retries": 0, "message.timeout.ms": 5000}
 
     def step(self) -> None:
         for _ in range(self.rng.randrange(1, 4)):
@@ -134,21 +158,26 @@ class PlainSender(Sender):
 class IdempotentSender(Sender):
     """Everything is acknowledged in the end, once."""
 
-    settings = {
-        "enable.idempotence": True,
-        "batch.num.messages": 10,
-        "delivery.timeout.ms": 120_000,
-        "retry.backoff.ms": 20,
-    }
+    def settings(self) -> dict[str, str | int | bool]:
+        return {
+            "enable.idempotence": True,
+            "batch.num.messages": 10,
+            "delivery.timeout.ms": 120_000,
+            "retry.backoff.ms": 20,
+        }
 
     def step(self) -> None:
-        if len(self.producer) < IN_FLIGHT:
-            for _ in range(self.rng.randrange(1, 20)):
-                self.send()
-        self.producer.poll(PAUSE_S)
+        try:
+            if len(self.producer) < IN_FLIGHT:
+                for _ in range(self.rng.randrange(1, 20)):
+                    self.send()
+            self.producer.poll(PAUSE_S)
+        except KafkaException as failure:
+            self.give_up_if_refused(failure.args[0])
 
     def end(self) -> None:
-        assert self.producer.flush(60) == 0, f"{self.name}: not all was acknowledged"
+        left = self.producer.flush(60)
+        assert left == 0 or self.given_up, f"{self.name}: not all was acknowledged"
 
     def refused(self, sent: Sent, error: KafkaError) -> None:
         if error.fatal() or error.code() in _REFUSED:
@@ -160,37 +189,31 @@ class IdempotentSender(Sender):
 class TransactionalSender(Sender):
     """Transactions that are committed, aborted, or left to their successor."""
 
-    settings = {}
-
-    def __init__(
-        self,
-        name: str,
-        bootstrap: str,
-        history: History,
-        seed: float,
-        partitions: Sequence[Partition],
-    ) -> None:
-        self.settings = {
-            "transactional.id": name,
+    def settings(self) -> dict[str, str | int | bool]:
+        return {
+            "transactional.id": self.name,
             "retry.backoff.ms": 20,
             "metadata.recovery.strategy": "none",
             "transaction.timeout.ms": 20_000,
         }
-        super().__init__(name, bootstrap, history, seed, partitions)
-        self.generation = 0
 
     def begin(self) -> None:
         self._init()
 
     def _init(self) -> None:
-        while not self.stopping.is_set():
-            with suppress(KafkaException):
+        """Also when the load ends: what is open would hide the records behind it."""
+        deadline = time.monotonic() + INIT_TIMEOUT_S
+        while True:
+            try:
                 self.producer.init_transactions(TIMEOUT_S)
                 return
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
             self._renew()
 
     def _renew(self) -> None:
-        self.producer = Producer({"bootstrap.servers": self.bootstrap, **self.settings, **RECONNECT})
+        self.producer = self._new_producer()
 
     def step(self) -> None:
         transaction = self.history.begin(f"{self.name} {self.steps}")
@@ -216,6 +239,7 @@ class TransactionalSender(Sender):
             self._give_up(transaction, error)
 
     def _give_up(self, transaction: Transaction, error: KafkaError) -> None:
+        self.give_up_if_refused(error)
         committing = transaction.outcome is Outcome.COMMITTING
         if committing and error.txn_requires_abort():
             committing = False
@@ -247,7 +271,7 @@ class Committer(Actor):
         self.commits.asked = max(self.commits.asked, self.commits.acknowledged) + 1
         at = TopicPartition(self.partition.topic, self.partition.index, self.commits.asked)
         try:
-            (done,) = self.consumer.commit(offsets=[at], asynchronous=False) or ()
+            (done,) = self.consumer.commit(offsets=[at], asynchronous=False) or [at]
         except KafkaException:
             self.stopping.wait(0.02)
             return
@@ -325,9 +349,9 @@ class Admin(Actor):
         self.admin = AdminClient({"bootstrap.servers": bootstrap, **RECONNECT})
 
     def step(self) -> None:
-        with suppress(KafkaException):  # the broker is down: done or not done
+        with suppress(KafkaException, TimeoutError):  # the broker is down: done or not done
             self.rng.choice((self._trim, self._configure, self._make_and_delete))()
-        self.stopping.wait(self.rng.uniform(0.05, 0.3))
+        self.stopping.wait(self.rng.uniform(0.02, 0.1))
 
     def _trim(self) -> None:
         known = [sent.offset or 0 for sent in self.trimmed.acknowledged()]
@@ -340,15 +364,14 @@ class Admin(Actor):
         at = TopicPartition(self.trimmed.topic, self.trimmed.index, to)
         (future,) = self.admin.delete_records([at], request_timeout=TIMEOUT_S).values()
         future.result(TIMEOUT_S)
+        self.trimmed.deleted_to = to
 
     def _configure(self) -> None:
         value = str(self.rng.choice((20_000, 50_000, 200_000)))
         entry = ConfigEntry(
             "internal.segment.bytes", value, incremental_operation=AlterConfigOpType.SET
         )
-        resource = ConfigResource(
-            ResourceType.TOPIC, self.configured, incremental_configs=[entry]
-        )
+        resource = ConfigResource(ResourceType.TOPIC, self.configured, incremental_configs=[entry])
         (future,) = self.admin.incremental_alter_configs([resource]).values()
         future.result(TIMEOUT_S)
 

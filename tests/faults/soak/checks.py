@@ -29,6 +29,7 @@ class Kind(Enum):
     TIMESTAMP = "a look-up by time that finds another record"
     REFUSED = "an idempotent producer that did nothing wrong was refused"
     RESURRECTED = "deleted, and there again"
+    UNSTABLE = "readers of committed records do not get to the end, and no transaction is open"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Content:
     all: list[Found] = field(default_factory=list)
     committed: list[Found] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
+    stable: int = 0  # the end for readers of committed records
     bytes_on_disk: int | None = None
 
 
@@ -145,7 +147,8 @@ def _check_presence(partition: Partition, content: Content) -> Iterator[tuple[Ki
             yield Kind.LOST, f"{sent.identity!r} at {at}, for readers of committed records"
     removed = content.low > partition.deletion_asked_to
     if removed and partition.retention_bytes is None:
-        yield Kind.LOST, f"all below {content.low}; deletion was asked for up to {partition.deletion_asked_to}"
+        asked = partition.deletion_asked_to
+        yield Kind.LOST, f"all below {content.low}; deletion was asked for up to {asked}"
     elif (
         removed
         and content.bytes_on_disk is not None

@@ -43,9 +43,12 @@ BROKER = {
     "log.flush.offset.checkpoint.interval.ms": "1000",
     "log.cleaner.backoff.ms": "50",
     "log.cleaner.dedupe.buffer.size": "2000000",
+}
+SMALL = {
+    "internal.segment.bytes": "20000",
+    "index.interval.bytes": "500",
     "file.delete.delay.ms": "500",
 }
-SMALL = {"internal.segment.bytes": "20000", "index.interval.bytes": "500"}
 RETENTION_BYTES = 40_000
 TOPICS: dict[str, tuple[int, dict[str, str]]] = {
     "plain": (1, {"index.interval.bytes": "100"}),
@@ -61,7 +64,10 @@ TOPICS: dict[str, tuple[int, dict[str, str]]] = {
             "segment.ms": "1000",
         },
     ),
-    "kept": (1, {**SMALL, "internal.segment.bytes": "8000", "retention.bytes": str(RETENTION_BYTES)}),
+    "kept": (
+        1,
+        {**SMALL, "internal.segment.bytes": "8000", "retention.bytes": str(RETENTION_BYTES)},
+    ),
     "synced": (1, {**SMALL, "flush.messages": "1"}),
 }
 ROUND_S = (2.0, 6.0)  # between two blows
@@ -152,7 +158,9 @@ class Soak:
     def await_steps(self, steps: int, timeout_s: float = 30) -> None:
         """Until each actor has done so many from the start of the load on."""
         deadline = time.monotonic() + timeout_s
-        while any(actor.steps < steps and actor.failure is None for actor in self.actors):
+        while not self.history.refusals and any(
+            actor.steps < steps and actor.failure is None for actor in self.actors
+        ):
             assert time.monotonic() < deadline, [(a.name, a.steps) for a in self.actors]
             time.sleep(0.02)
         self.check_actors()
@@ -198,9 +206,7 @@ class Soak:
     def let_the_disk_down(self) -> None:
         call, effect, value = self.rng.choice(DISK_FAULTS)
         topic = self.rng.choice([*TOPICS, "__consumer_offsets", "__transaction_state"])
-        self.server.fault(
-            call, f"*/{topic}-*/*", effect, value, times=self.rng.choice((1, 3, 20))
-        )
+        self.server.fault(call, f"*/{topic}-*/*", effect, value, times=self.rng.choice((1, 3, 20)))
         self.report.blows["file faults"] += 1
 
     def soak(self, seconds: float) -> Report:
@@ -211,9 +217,7 @@ class Soak:
             self.start_load()
             for _ in range(self.rng.randrange(1, 5)):
                 self._play(self.rng.uniform(*ROUND_S))
-                blow = self.rng.choice(
-                    (self.kill, self.kill, self.restart, self.let_the_disk_down)
-                )
+                blow = self.rng.choice((self.kill, self.kill, self.restart, self.let_the_disk_down))
                 blow()
             self.await_steps(1, 60)
             self.stop_load()
