@@ -51,6 +51,9 @@ class CMakeBuild(build_ext):
 
 
 setup(
-    ext_modules=[Extension("barnabas._core", []), Extension("barnabas._records", [])],
+    ext_modules=[
+        Extension(f"barnabas.{module}", [])
+        for module in ("_core", "_columns", "_records", "_column_input", "_sender", "_reader")
+    ],
     cmdclass={"build_ext": CMakeBuild},
 )
