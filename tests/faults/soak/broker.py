@@ -35,14 +35,18 @@ class SoakServer(BarnabasServer):
 
     def fault(self, call: str, pattern: str, effect: str, value: int, times: int) -> None:
         """Puts one into force, for the next calls of the broker that runs now."""
-        with socket.socket(socket.AF_UNIX) as control:
-            control.connect(str(self.socket))
-            control.sendall(json.dumps([call, pattern, effect, value, times]).encode() + b"\n")
-            assert control.recv(10) == b"ok"
+        self._tell("fault", call, pattern, effect, value, times)
+
+    def heal(self) -> None:
+        """All is well again."""
+        self._tell("heal")
 
     def struck(self) -> int:
         """How many calls of the broker that runs now went wrong."""
+        return self._tell("struck")
+
+    def _tell(self, *what: str | int) -> int:
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(str(self.socket))
-            control.sendall(b"[]\n")
+            control.sendall(json.dumps(what).encode() + b"\n")
             return int(control.recv(20))

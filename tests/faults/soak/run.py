@@ -199,6 +199,7 @@ class Soak:
 
     def restart(self) -> None:
         self._note_struck()
+        self.server.heal()  # on a disk that fails no stop is a clean one
         self.server.stop()
         self.report.blows["clean stops"] += 1
         self.server.start()

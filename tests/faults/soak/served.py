@@ -1,7 +1,8 @@
 """`barnabas serve` that takes file faults by a socket, and may be made of the core with bugs.
 
 `served.py [--faults SOCKET] [--core DIRECTORY] [--bug NAME] serve …`. A line to the socket is JSON:
-[call, pattern, effect, value, times] adds a fault, [] asks how many calls were struck so far.
+["fault", call, pattern, effect, value, times], ["heal"] or ["struck"]. The answer is how many calls
+were struck so far.
 """
 
 import argparse
@@ -28,15 +29,16 @@ def serve_faults(path: str) -> None:
         while True:
             control, _ = listener.accept()
             with control, control.makefile("r") as lines:
-                line = json.loads(lines.readline())
-                if not line:
-                    control.sendall(str(sum(fault.struck for fault in faults)).encode())
-                    continue
-                call, pattern, effect, value, times = line
-                assert hasattr(FileCall, call.upper())
-                kind = getattr(FaultEffect, effect.upper())
-                faults.append(Fault(call, pattern, kind, value, nth=1, times=times))
-                control.sendall(b"ok")
+                what, *arguments = json.loads(lines.readline())
+                if what == "fault":
+                    call, pattern, effect, value, times = arguments
+                    assert hasattr(FileCall, call.upper())
+                    kind = getattr(FaultEffect, effect.upper())
+                    faults.append(Fault(call, pattern, kind, value, nth=1, times=times))
+                elif what == "heal":
+                    for fault in faults:
+                        fault.remove()
+                control.sendall(str(sum(fault.struck for fault in faults)).encode())
 
     threading.Thread(target=work, daemon=True).start()
 
