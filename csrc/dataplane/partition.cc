@@ -18,12 +18,6 @@ void raise_to(std::atomic<T>& value, T target) {
   }
 }
 
-/// Whether a bug loses the batch, which is acknowledged all the same.
-bool is_lost(const std::string& topic, bool plain) {
-  if (topic == "__consumer_offsets") return strikes<Bug::kUnwrittenCommit>();
-  return plain && strikes<Bug::kUnwrittenAck>(20);
-}
-
 }  // namespace
 
 Partition::Partition(std::shared_ptr<const TopicIdentity> topic, int32_t index,
@@ -62,7 +56,10 @@ Result<storage::AppendInfo> Partition::append(const storage::AppendBatch& batch,
   if constexpr (kBugsArePlanted) {
     const bool plain = !record::BatchView(batch.bytes).has_producer_id();
     const int64_t last = log_->log_end_offset() - 1;
-    if (last >= 0 && is_lost(topic_->name, plain)) return storage::AppendInfo{last, last};
+    const bool is_lost = topic_->name == "__consumer_offsets"
+                             ? strikes<Bug::kUnwrittenCommit>()
+                             : plain && strikes<Bug::kUnwrittenAck>(20);
+    if (last >= 0 && is_lost) return storage::AppendInfo{last, last};
     if (plain && strikes<Bug::kDuplicatedBatch>(20)) (void)log_->append(batch, leader_epoch_);
   }
   BARNABAS_ASSIGN(const storage::AppendInfo info, log_->append(batch, leader_epoch_));
