@@ -290,7 +290,7 @@ void bind_core(py::module_& module) {
              return EngineHolder(check(Engine::create(to_settings(settings))).release());
            }),
            py::arg("settings"));
-  // Requires GIL. What `_sender` and `_reader` work with: they keep the Core as long as the capsule's content.
+  // Requires GIL. For `_sender` and `_reader`, which keep the Core as long as they use it.
   core.def("_engine", [](Engine& engine) {
     return py::capsule(static_cast<void*>(&engine), dataplane::kEngineCapsule);
   });
