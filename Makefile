@@ -6,6 +6,7 @@ JOBS ?= 2
 PYTEST_ARGS ?= -n $(JOBS) --dist loadfile --no-loadscope-reorder
 KILLS ?= 25
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 1800
 BENCH_ARGS ?= --benchmark_min_time=0.1
 MICRO_ARGS ?= --benchmark-max-time=0.3 --benchmark-sort=fullname --benchmark-columns=min,median,ops,rounds
 # What was compiled in one checkout is not compiled again in another.
@@ -15,7 +16,7 @@ NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o
 PYTHON_CODE := src tests bench ci setup.py
 
 .PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
-.PHONY: lint-python lint-native lint-tools peers bench bench-quick bench-native bench-micro bench-tools instructions
+.PHONY: lint-python lint-native lint-tools peers planted soak bench bench-quick bench-native bench-micro bench-tools instructions
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -37,7 +38,14 @@ serve: build  ## a broker on 127.0.0.1:9092
 
 test: test-native test-python  ## everything from nothing to a passed test run
 
-test-quick: build  ## pytest without the slow tests and those of the Java and Go clients
+planted: build  # the core with bugs in it that tests/faults must find
+	@cmake --build build/native -j $(JOBS) --target core_planted
+
+soak: build  ## everything at once against one broker for SOAK_SECONDS, from SOAK_SEED, checked
+	cd tests && $(abspath $(BIN))/python -m faults.soak.run --seconds $(SOAK_SECONDS) \
+	  $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+
+test-quick: build planted  ## pytest without the slow tests and those of the Java and Go clients
 	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow and not java and not go'
 
 test-native: build  ## the native tests of csrc/
@@ -45,7 +53,7 @@ test-native: build  ## the native tests of csrc/
 	@cmake --build build/native -j $(JOBS)
 	@ctest --test-dir build/native --output-on-failure --no-tests=error
 
-test-python: build peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
+test-python: build planted peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
 	$(BIN)/pytest tests/clients -q -m oracle --peer kafka
 	$(BIN)/pytest $(PYTEST_ARGS) --kills $(KILLS)
 

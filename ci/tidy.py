@@ -37,8 +37,8 @@ NATIVE_LAYERS = {
 # let them fail.
 FILE_LAYERS = ("storage", "net", "dataplane")
 FILE_CALLS = re.compile(
-    r"(?<![\w>])::(open|pwritev?|preadv?|sendfile|f?truncate|fdatasync|fsync|rename|unlink|mkdir"
-    r"|openat|renameat|unlinkat|mkdirat)\("
+    r"(?<![\w>])::(open|pwritev?|preadv?|sendfile|f?truncate|fdatasync|fsync|syncfs|rename|unlink"
+    r"|mkdir|rmdir|openat|renameat|unlinkat|mkdirat)\("
 )
 
 # The parts of src/barnabas, lowest first: a part imports only parts of lower tiers, or itself.

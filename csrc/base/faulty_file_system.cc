@@ -145,6 +145,10 @@ int FaultyFileSystem::fsync(int fd) {
   return perform(strike(FileCall::kSync, fd), [&] { return FileSystem::fsync(fd); });
 }
 
+int FaultyFileSystem::syncfs(int fd) {
+  return perform(strike(FileCall::kSync, fd), [&] { return FileSystem::syncfs(fd); });
+}
+
 int FaultyFileSystem::rename(const char* from, const char* to) {
   return perform(strike(FileCall::kRename, from), [&] { return FileSystem::rename(from, to); });
 }
@@ -156,6 +160,10 @@ int FaultyFileSystem::unlink(const char* path) {
 int FaultyFileSystem::mkdir(const char* path, unsigned mode) {
   return perform(strike(FileCall::kMakeDirectory, path),
                  [&] { return FileSystem::mkdir(path, mode); });
+}
+
+int FaultyFileSystem::rmdir(const char* path) {
+  return perform(strike(FileCall::kUnlink, path), [&] { return FileSystem::rmdir(path); });
 }
 
 }  // namespace barnabas

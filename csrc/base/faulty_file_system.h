@@ -25,9 +25,9 @@ enum class FileCall : uint8_t {
   kRead,
   kSend,
   kTruncate,
-  kSync,  // fdatasync and fsync
+  kSync,  // fdatasync, fsync and syncfs
   kRename,
-  kUnlink,
+  kUnlink,  // and rmdir
   kMakeDirectory,
 };
 
@@ -72,9 +72,11 @@ class FaultyFileSystem : public FileSystem {
   int ftruncate(int fd, off_t size) override;
   int fdatasync(int fd) override;
   int fsync(int fd) override;
+  int syncfs(int fd) override;
   int rename(const char* from, const char* to) override;
   int unlink(const char* path) override;
   int mkdir(const char* path, unsigned mode) override;
+  int rmdir(const char* path) override;
 
  private:
   struct Entry {

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "base/file_system.h"
 
 namespace barnabas {
@@ -70,6 +72,20 @@ Status remove_file(const std::string& path) {
   return {};
 }
 
+Status remove_tree(const std::string& path) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    const bool is_directory = entry.is_directory(error) && !entry.is_symlink(error);
+    BARNABAS_TRY(is_directory ? remove_tree(entry.path().string())
+                              : remove_file(entry.path().string()));
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return Error{ErrorCode::kKafkaStorageError, path + ": " + error.message(), error.value()};
+  }
+  if (file_system().rmdir(path.c_str()) != 0 && errno != ENOENT) return system_error(path);
+  return {};
+}
+
 Status sync_data(int fd, const std::string& path) {
   if (file_system().fdatasync(fd) != 0) return system_error(path);
   return {};
@@ -83,6 +99,12 @@ Status sync_file(int fd, const std::string& path) {
 Status sync_directory(const std::string& path) {
   BARNABAS_ASSIGN(UniqueFd fd, open_file(path, O_RDONLY | O_DIRECTORY));
   return sync_file(fd.get(), path);
+}
+
+Status sync_everything(const std::string& path) {
+  BARNABAS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY | O_DIRECTORY));
+  if (file_system().syncfs(fd.get()) != 0) return system_error(path);
+  return {};
 }
 
 }  // namespace barnabas

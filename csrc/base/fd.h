@@ -65,11 +65,15 @@ Status truncate_file(int fd, uint64_t size, const std::string& path);
 Status rename_file(const std::string& from, const std::string& to);
 /// unlink(2); one that is not there is no error.
 Status remove_file(const std::string& path);
+/// Removes a directory and all that is in it; one that is not there is no error.
+Status remove_tree(const std::string& path);
 
 /// fdatasync(2) / fsync(2). Never retried: after a failure the page may already be marked clean.
 Status sync_data(int fd, const std::string& path);
 Status sync_file(int fd, const std::string& path);
 /// fsyncs a directory, which makes the names in it durable.
 Status sync_directory(const std::string& path);
+/// syncfs(2) of what a directory lies on.
+Status sync_everything(const std::string& path);
 
 }  // namespace barnabas

@@ -39,9 +39,11 @@ ssize_t FileSystem::sendfile(int socket, int fd, off_t* offset, size_t count) {
 int FileSystem::ftruncate(int fd, off_t size) { return ::ftruncate(fd, size); }
 int FileSystem::fdatasync(int fd) { return ::fdatasync(fd); }
 int FileSystem::fsync(int fd) { return ::fsync(fd); }
+int FileSystem::syncfs(int fd) { return ::syncfs(fd); }
 int FileSystem::rename(const char* from, const char* to) { return ::rename(from, to); }
 int FileSystem::unlink(const char* path) { return ::unlink(path); }
 int FileSystem::mkdir(const char* path, unsigned mode) { return ::mkdir(path, mode); }
+int FileSystem::rmdir(const char* path) { return ::rmdir(path); }
 
 FileSystem& file_system() {
   FileSystem* const other = in_force.load(std::memory_order_acquire);

@@ -25,9 +25,11 @@ class FileSystem {
   virtual int ftruncate(int fd, off_t size);
   virtual int fdatasync(int fd);
   virtual int fsync(int fd);
+  virtual int syncfs(int fd);
   virtual int rename(const char* from, const char* to);
   virtual int unlink(const char* path);
   virtual int mkdir(const char* path, unsigned mode);
+  virtual int rmdir(const char* path);
 };
 
 /// The one in force in this process.

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "base/planted.h"
 #include "record/batch.h"
 #include "record/builder.h"
 
@@ -63,6 +64,7 @@ PartitionInfo info_of(const Partition& partition) {
   info.partition = partition.index();
   info.leader_epoch = partition.leader_epoch();
   info.high_watermark = partition.high_watermark();
+  if (strikes<Bug::kEarlyHighWatermark>()) ++info.high_watermark;
   info.last_stable_offset = partition.last_stable_offset();
   info.offline = partition.offline();
   if (const storage::Log* log = partition.log()) {

@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <system_error>
 
 #include "base/logger.h"
@@ -32,13 +31,8 @@ void discard(std::unique_ptr<storage::Log> log) {
   Status status = log->mark_deleted();
   const std::string path = log->directory();
   log.reset();
-  if (!status.ok()) {
-    barnabas::log(LogLevel::kWarning, "store", status.error().message);
-    return;
-  }
-  std::error_code error;
-  std::filesystem::remove_all(path, error);
-  if (error) barnabas::log(LogLevel::kWarning, "store", path + ": " + error.message());
+  if (status.ok()) status = remove_tree(path);
+  if (!status.ok()) barnabas::log(LogLevel::kWarning, "store", status.error().message);
 }
 
 }  // namespace

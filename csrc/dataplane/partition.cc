@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/planted.h"
 #include "dataplane/flusher.h"
 
 namespace barnabas::dataplane {
@@ -51,6 +52,15 @@ ErrorCode Partition::availability() const {
 Result<storage::AppendInfo> Partition::append(const storage::AppendBatch& batch, Flusher& flusher) {
   if (const ErrorCode error = availability(); error != ErrorCode::kNone) {
     return Error{error, to_string() + (deleted() ? " was deleted" : " is offline")};
+  }
+  if constexpr (kBugsArePlanted) {
+    const bool plain = !record::BatchView(batch.bytes).has_producer_id();
+    const int64_t last = log_->log_end_offset() - 1;
+    const bool is_lost = topic_->name == "__consumer_offsets"
+                             ? strikes<Bug::kUnwrittenCommit>()
+                             : plain && strikes<Bug::kUnwrittenAck>(20);
+    if (last >= 0 && is_lost) return storage::AppendInfo{last, last};
+    if (plain && strikes<Bug::kDuplicatedBatch>(20)) (void)log_->append(batch, leader_epoch_);
   }
   BARNABAS_ASSIGN(const storage::AppendInfo info, log_->append(batch, leader_epoch_));
   if (info.duplicate) return info;
@@ -144,6 +154,7 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
 
 void Partition::find_aborted(int64_t offset, int64_t end_offset, PartitionRead& read) const {
   auto aborted = log_->aborted_transactions(offset, end_offset, read.slice);
+  if (strikes<Bug::kAbortedOneShort>() && aborted.ok() && !aborted->empty()) aborted->pop_back();
   if (!aborted.ok()) {
     read.slice = {};
     read.error = aborted.error().code;

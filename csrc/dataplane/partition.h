@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/kafka_error.h"
+#include "base/planted.h"
 #include "base/thread_annotations.h"
 #include "base/uuid.h"
 #include "dataplane/partition_waiter.h"
@@ -133,7 +134,8 @@ class Partition : public std::enable_shared_from_this<Partition> {
   [[nodiscard]] ErrorCode check_leader_epoch(int32_t current_leader_epoch) const;
   /// REQUIRES: a log; the high watermark was loaded before.
   [[nodiscard]] int64_t stable_up_to(int64_t high_watermark) const {
-    const int64_t unstable = log_->first_unstable_offset();
+    int64_t unstable = log_->first_unstable_offset();
+    if (strikes<Bug::kEarlyStable>() && unstable < high_watermark) ++unstable;
     return unstable >= high_watermark ? high_watermark
                                       : std::max(unstable, log_->log_start_offset());
   }

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "base/fd.h"
@@ -32,13 +30,6 @@ storage::OffsetCheckpoint or_nothing(Result<storage::OffsetCheckpoint> read,
   if (read.ok()) return std::move(read).value();
   barnabas::log(LogLevel::kError, "store", read.error().message + ": not used, " + consequence);
   return {};
-}
-
-Status remove_tree(const std::string& path) {
-  std::error_code error;
-  std::filesystem::remove_all(path, error);
-  if (!error) return {};
-  return Error{ErrorCode::kKafkaStorageError, path + ": " + error.message(), error.value()};
 }
 
 }  // namespace
@@ -111,11 +102,7 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::create_copy(
   options.log_start_offset = start_offset;
   const std::string copy_path = path() + "/" + unique_name(name, storage::kFutureSuffix);
   auto copy = storage::Log::open(copy_path, name, config, options, fds_, clock_);
-  if (!copy.ok()) {
-    // What there is of it; most likely not even a directory.
-    std::error_code ignored;
-    std::filesystem::remove_all(copy_path, ignored);
-  }
+  if (!copy.ok()) (void)remove_tree(copy_path).ok();  // what there is of it: most likely nothing
   return copy;
 }
 
@@ -248,8 +235,9 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
     high_watermarks[name] = partition->high_watermark();
   }
   for (const auto& [name, offset] : recovery_points) checkpointed_.insert(name);
-  BARNABAS_TRY(directory_->write_recovery_points(recovery_points));
+  // Log starts first: a recovery point that moved with one says nothing of what lies below both.
   BARNABAS_TRY(directory_->write_log_start_offsets(log_starts));
+  BARNABAS_TRY(directory_->write_recovery_points(recovery_points));
   BARNABAS_TRY(directory_->write_high_watermarks(high_watermarks));
   return directory_->write_cleaned_offsets(cleaned);
 }

@@ -23,25 +23,41 @@ Result<std::optional<BatchCursor::Batch>> BatchCursor::next() {
                  path_ + ": " + why + " at byte " + std::to_string(position_), 0};
   };
   if (left < record::kBatchHeaderSize) return corrupt("a cut off batch");
-  if (position_ < window_start_ ||
-      position_ + record::kBatchHeaderSize > window_start_ + window_size_) {
-    const bool adjoining = window_size_ > 0 && position_ <= window_start_ + window_size_;
-    next_window_bytes_ =
-        adjoining ? std::min(2 * next_window_bytes_, kWindowBytes) : kFirstWindowBytes;
-    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(next_window_bytes_, left));
-    BARNABAS_ASSIGN(window_size_,
-                    read_at(fd_, MutableBytes(window_.data(), wanted), position_, path_));
-    window_start_ = position_;
+  const auto is_read = [this](uint64_t bytes) {
+    return position_ >= window_start_ && position_ + bytes <= window_start_ + window_size_;
+  };
+  const auto rest = [this] {
+    const size_t at = static_cast<size_t>(position_ - window_start_);
+    return ByteView(window_.data() + at, window_size_ - at);
+  };
+  if (!is_read(record::kBatchHeaderSize)) {
+    BARNABAS_TRY(read_window(left));
     if (window_size_ < record::kBatchHeaderSize) return corrupt("a cut off batch");
   }
-  const size_t at = static_cast<size_t>(position_ - window_start_);
-  const ByteView rest(window_.data() + at, window_size_ - at);
-  const record::BatchView view(rest);
+  // What a marker says lies behind its header.
+  const record::BatchView header(rest());
+  if (header.is_control() &&
+      !is_read(std::min<uint64_t>({header.size_bytes(), left, kFirstWindowBytes}))) {
+    BARNABAS_TRY(read_window(left));
+    if (window_size_ < record::kBatchHeaderSize) return corrupt("a cut off batch");
+  }
+  const record::BatchView view(rest());
   if (!plausible_header(view)) return corrupt("no batch");
   if (view.size_bytes() > left) return corrupt("a cut off batch");
-  const Batch batch{view, rest.first(std::min(rest.size(), view.size_bytes())), position_};
+  const Batch batch{view, rest().first(std::min(rest().size(), view.size_bytes())), position_};
   position_ += view.size_bytes();
   return std::optional(batch);
+}
+
+Status BatchCursor::read_window(uint64_t left) {
+  const bool adjoining = window_size_ > 0 && position_ <= window_start_ + window_size_;
+  next_window_bytes_ =
+      adjoining ? std::min(2 * next_window_bytes_, kWindowBytes) : kFirstWindowBytes;
+  const size_t wanted = static_cast<size_t>(std::min<uint64_t>(next_window_bytes_, left));
+  BARNABAS_ASSIGN(window_size_,
+                  read_at(fd_, MutableBytes(window_.data(), wanted), position_, path_));
+  window_start_ = position_;
+  return {};
 }
 
 Result<std::optional<BatchPosition>> BatchCursor::find(int64_t offset) {

@@ -33,7 +33,8 @@ class BatchCursor {
 
   struct Batch {
     record::BatchView view;  // its header; valid until the next call
-    ByteView head;           // as much of the batch as lies in the window, at least the header
+    /// As much of the batch as lies in the window: at least the header, of a marker all.
+    ByteView head;
     uint64_t position;
   };
 
@@ -45,6 +46,9 @@ class BatchCursor {
   [[nodiscard]] static BatchPosition position_of(const Batch& batch);
 
  private:
+  /// Reads on from the position, where `left` bytes are.
+  Status read_window(uint64_t left);
+
   // Small at first, as large batches need a read for each header; where many small ones lie in a
   // row, the window grows until one read covers those between two index entries.
   static constexpr size_t kFirstWindowBytes = 512;

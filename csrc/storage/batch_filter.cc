@@ -1,6 +1,7 @@
 #include "storage/batch_filter.h"
 
 #include "base/crc32c.h"
+#include "base/planted.h"
 #include "record/builder.h"
 #include "record/codec.h"
 
@@ -72,6 +73,8 @@ bool BatchFilter::is_needed(const record::BatchView& batch,
   if (offset >= rules_.map_end_offset) return true;
   if (!record.key) return false;  // cannot be compacted; compacted topics refuse such records
   if (offset < rules_.map.get(*record.key)) return false;
+  if (record.value && strikes<Bug::kLastValueDropped>(5)) return false;
+  if (!record.value && strikes<Bug::kTombstoneDropped>()) return false;
   return record.value || !batch.has_delete_horizon() || rules_.now_ms < delete_horizon_of(batch);
 }
 

@@ -56,6 +56,7 @@ struct CleanTask {
   LastRecords last_records;
   std::string directory;
   int64_t first_dirty_offset = 0;
+  int64_t log_end_offset = 0;
   int64_t now_ms = 0;
   int64_t delete_retention_ms = 0;
   int64_t index_interval_bytes = 4096;

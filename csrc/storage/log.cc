@@ -64,8 +64,9 @@ LogImpl::LogImpl(std::string directory, TopicPartition name, const LogConfig& co
       last_snapshot_offset_(loaded.last_snapshot_offset),
       last_flush_ms_(clock.monotonic_ms()),
       epochs_changed_(loaded.epochs_changed),
-      names_changed_(is_new),
-      directory_is_new_(is_new) {
+      // After a kill nobody knows which names the one before has made and not fsynced.
+      names_changed_(is_new || !options.clean_shutdown),
+      directory_is_new_(is_new || !options.clean_shutdown) {
   health_.store(healths_.back().get());
 }
 

@@ -25,9 +25,11 @@ namespace {
 constexpr std::string_view kFileSuffixes[] = {suffix::kLog, suffix::kOffsetIndex,
                                               suffix::kTimeIndex, suffix::kTransactionIndex};
 
-Status rename_if_exists(const std::string& from, const std::string& to) {
+/// Of the files of one segment only the .log is always there.
+Status rename_one(const std::string& from, const std::string& to, std::string_view file_suffix) {
   Status renamed = rename_file(from, to);
-  return !renamed.ok() && renamed.error().sys_errno == ENOENT ? Status() : renamed;
+  const bool absent = !renamed.ok() && renamed.error().sys_errno == ENOENT;
+  return absent && file_suffix != suffix::kLog ? Status() : renamed;
 }
 
 /// A segment's file that is not there any more was taken by retention, or with the topic.
@@ -110,6 +112,7 @@ CleanTask LogImpl::plan_clean(const Cleanable& found) const {
   }
   task.directory = directory_;
   task.first_dirty_offset = found.first_dirty_offset;
+  task.log_end_offset = log_end_offset_.load();
   task.now_ms = clock_.wall_ms();
   task.delete_retention_ms = config_.delete_retention_ms;
   task.index_interval_bytes = config_.index_interval_bytes;
@@ -151,8 +154,9 @@ Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& se
     auto added = add_aborted(segment, 0, INT64_MAX, task.aborted);
     if (!added.ok()) return changed_or(std::move(added).error());
   }
-  // What takes the place of records must not be less durable than they are.
-  if (recovery_point() < task.segments.back().next_offset) {
+  // What takes the place of records must not be less durable than they are, nor must what shows
+  // that they are not needed: a marker, or a producer's later batch, may be anywhere in the log.
+  if (recovery_point() < task.log_end_offset) {
     if (auto flushed = flush(); !flushed.ok()) return std::move(flushed).error();
   }
   CleanSettings pausable = settings;
@@ -214,11 +218,11 @@ Status LogImpl::swap_in(std::span<const CleanerSegment> sources, const CleanedSe
   }
   for (const std::string_view file_suffix : kFileSuffixes) {
     const std::string path = log_file_path(directory, cleaned.segment->base_offset, file_suffix);
-    BARNABAS_TRY(
-        rename_if_exists(path + std::string(suffix::kCleaned), path + std::string(suffix::kSwap)));
+    BARNABAS_TRY(rename_one(path + std::string(suffix::kCleaned), path + std::string(suffix::kSwap),
+                            file_suffix));
     reached(CleanStep::kSwapNamed);
   }
-  BARNABAS_TRY(sync_swapped(directory));
+  BARNABAS_TRY(sync_own_names(directory));
   reached(CleanStep::kCommitted);
   {
     MutexLock lock(mutex_);
@@ -259,17 +263,19 @@ Status LogImpl::rename_swapped(std::span<const CleanerSegment> sources,
   }
   for (const std::string_view file_suffix : kFileSuffixes) {
     const std::string path = log_file_path(directory, base_offset, file_suffix);
-    BARNABAS_TRY(rename_if_exists(path + std::string(suffix::kSwap), path));
+    BARNABAS_TRY(rename_one(path + std::string(suffix::kSwap), path, file_suffix));
     reached(CleanStep::kNewNamed);
   }
-  return sync_swapped(directory);
+  return sync_own_names(directory);
 }
 
-Status LogImpl::sync_swapped(const std::string& directory) {
+Status LogImpl::sync_own_names(const std::string& directory) {
   BARNABAS_ASSIGN(const UniqueFd fd, open_file(directory, O_RDONLY | O_DIRECTORY));
-  Status synced = sync_file(fd.get(), directory);
+  return offline_unless(sync_file(fd.get(), directory));
+}
+
+Status LogImpl::offline_unless(Status synced) {
   if (!synced.ok()) {
-    // As in a flush, of which this one may have hidden what it was to tell.
     go_offline(synced.error().message);
     health_.load()->fail();
   }

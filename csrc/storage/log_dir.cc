@@ -270,8 +270,7 @@ Status LogDir::mark_in_use() {
 
 Status LogDir::mark_clean() {
   // One syncfs instead of an fsync for each index, snapshot and epoch file of every partition.
-  BARNABAS_ASSIGN(const UniqueFd directory, open_file(state_->path, O_RDONLY | O_DIRECTORY));
-  if (::syncfs(directory.get()) != 0) return system_error(state_->path);
+  BARNABAS_TRY(sync_everything(state_->path));
   return replace_file(state_->file(kCleanShutdownName), as_bytes(kCleanShutdownContent),
                       Durability::kNow);
 }
@@ -313,10 +312,7 @@ Status LogDir::remove_deleted() {
     if (name.ends_with(kDeleteSuffix) && entry.is_directory(error)) doomed.push_back(entry.path());
   }
   if (error) return directory_error(state_->path, "cannot be listed: " + error.message());
-  for (const fs::path& path : doomed) {
-    fs::remove_all(path, error);
-    if (error) return directory_error(path.string(), "cannot be removed: " + error.message());
-  }
+  for (const fs::path& path : doomed) BARNABAS_TRY(remove_tree(path.string()));
   return {};
 }
 

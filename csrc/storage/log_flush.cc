@@ -73,6 +73,7 @@ Result<int64_t> LogImpl::flush() {
   }
   recovery_point_.store(plan.end_offset);
   for (const auto& [segment, entries] : plan.transactions) segment->transactions_synced = entries;
+  for (const auto& [segment, written] : plan.indexes) segment->index_files_synced = written;
   last_flush_ms_ = clock_.monotonic_ms();
   return plan.end_offset;
 }
@@ -98,19 +99,24 @@ LogImpl::FlushPlan LogImpl::plan_flush() const {
   plan.end_offset = log_end_offset_.load();
   plan.directory = directory_;
   for (const SegmentPtr& segment : segments_) {
-    if (segment->next_offset <= recovery_point_.load() || segment->size == 0) continue;
-    plan.segments.push_back(segment);
+    if (segment->size == 0) continue;
+    const bool dirty = segment->next_offset > recovery_point_.load();
+    if (dirty) plan.segments.push_back(segment);
     const uint32_t aborted = segment->transaction_index.entries.persisted();
-    if (aborted > segment->transactions_synced) {
+    if (dirty && aborted > segment->transactions_synced) {
       plan.transactions.emplace_back(segment, aborted);
       plan.side_files.push_back(path_of(*segment, suffix::kTransactionIndex));
     }
     if (segment == segments_.back()) break;
+    // Those of a segment that was left when all in it was durable already are not, yet.
+    const uint32_t written = segment->index_files_written;
+    if (!dirty && written == segment->index_files_synced) continue;
+    plan.indexes.emplace_back(segment, written);
     for (const std::string_view file_suffix : {suffix::kOffsetIndex, suffix::kTimeIndex}) {
       plan.side_files.push_back(path_of(*segment, file_suffix));
     }
   }
-  for (auto it = snapshots_.upper_bound(recovery_point_.load()); it != snapshots_.end(); ++it) {
+  for (auto it = snapshots_.lower_bound(recovery_point_.load()); it != snapshots_.end(); ++it) {
     plan.side_files.push_back(log_file_path(directory_, *it, suffix::kSnapshot));
   }
   if (epochs_changed_) plan.epoch_lines = epochs_.to_lines();

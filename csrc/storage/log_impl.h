@@ -127,6 +127,8 @@ class LogImpl final : public Log {
     /// Transaction indexes, with the entries they have: of the active segment as well, as nothing
     /// tells that one lost what it had.
     std::vector<std::pair<SegmentPtr, uint32_t>> transactions;
+    /// Segments that were left, with their index_files_written.
+    std::vector<std::pair<SegmentPtr, uint32_t>> indexes;
     std::optional<std::vector<std::string>> epoch_lines;
     bool names_changed = false;
     bool directory_is_new = false;
@@ -170,7 +172,14 @@ class LogImpl final : public Log {
   Status rebuild_damaged(const SegmentPtr& segment) EXCLUDES(write_mutex_);
   Result<Segment> read_indexes(const SegmentPtr& segment) EXCLUDES(mutex_);
   Status install_indexes(const SegmentPtr& segment, Segment rebuilt) REQUIRES(write_mutex_);
+  /// Durable at return.
+  Status remove_snapshots_above(int64_t offset) REQUIRES(write_mutex_);
   Status reload_producers(int64_t offset) REQUIRES(write_mutex_);
+  /// fsync of the log's directory; offline when it fails.
+  Status sync_own_names(const std::string& directory);
+  /// What came of an fsync, of which a later flush may hide what it was to tell: offline when it
+  /// failed, as after one that fails in a flush.
+  Status offline_unless(Status synced);
   /// Takes the oldest segments that hold nothing at or above `offset` out of the log.
   std::vector<SegmentPtr> take_segments_below(int64_t offset) REQUIRES(write_mutex_, mutex_);
   void remove_segments(const std::vector<SegmentPtr>& doomed) REQUIRES(flush_mutex_, write_mutex_);
@@ -244,7 +253,6 @@ class LogImpl final : public Log {
   Status rename_swapped(std::span<const CleanerSegment> sources, const std::string& directory,
                         int64_t due_ms, const std::function<void(CleanStep)>& reached)
       REQUIRES(write_mutex_);
-  Status sync_swapped(const std::string& directory);
   [[nodiscard]] bool still_there(std::span<const CleanerSegment> sources, size_t& first) const
       REQUIRES(mutex_);
   /// Renames to `.deleted`, to be unlinked when due.

@@ -120,6 +120,13 @@ Result<LoadedLog> LogLoader::load() {
 }
 
 Status LogLoader::open_segments() {
+  // Their removal was not durable, and nothing says that they are whole.
+  while (files_.segments.size() > 1 &&
+         *std::next(files_.segments.begin()) <= options_.log_start_offset) {
+    const int64_t base_offset = *files_.segments.begin();
+    if (!options_.read_only) BARNABAS_TRY(remove_segment(base_offset));
+    files_.segments.erase(files_.segments.begin());
+  }
   for (const int64_t base_offset : files_.segments) {
     log_.segments.push_back(std::make_shared<Segment>(base_offset));
   }
@@ -144,9 +151,11 @@ Status LogLoader::add_empty_segment(int64_t base_offset) {
 
 size_t LogLoader::first_unchecked() const {
   if (options_.clean_shutdown) return log_.segments.size();
+  // Of a segment that ends right at the recovery point the indexes need not be durable: they are
+  // written when it is left.
   const auto after = std::partition_point(
       log_.segments.begin(), log_.segments.end(),
-      [this](const auto& segment) { return segment->base_offset <= options_.recovery_point; });
+      [this](const auto& segment) { return segment->base_offset < options_.recovery_point; });
   const auto holder = after == log_.segments.begin() ? after : after - 1;
   return static_cast<size_t>(holder - log_.segments.begin());
 }
@@ -247,20 +256,25 @@ Status LogLoader::rebuild(Segment& segment, const std::string& path, int fd, uin
       rebuild_from_headers(segment, fd, path, file_bytes, config_.index_interval_bytes);
   segment.finish_time_index();
   if (!options_.read_only) BARNABAS_TRY(persist_indexes(segment, directory_));
+  ++segment.index_files_written;
   return walked;
 }
 
 Status LogLoader::drop_segments_from(size_t first) {
   for (size_t n = first; n < log_.segments.size() && !options_.read_only; ++n) {
-    const int64_t base_offset = log_.segments[n]->base_offset;
-    for (const std::string_view file_suffix :
-         {suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTransactionIndex, suffix::kLog}) {
-      const std::string path = path_of(base_offset, file_suffix);
-      fds_.forget(path);
-      BARNABAS_TRY(remove_file(path));
-    }
+    BARNABAS_TRY(remove_segment(log_.segments[n]->base_offset));
   }
   log_.segments.resize(first);
+  return {};
+}
+
+Status LogLoader::remove_segment(int64_t base_offset) {
+  for (const std::string_view file_suffix :
+       {suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTransactionIndex, suffix::kLog}) {
+    const std::string path = path_of(base_offset, file_suffix);
+    fds_.forget(path);
+    BARNABAS_TRY(remove_file(path));
+  }
   return {};
 }
 

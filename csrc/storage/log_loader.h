@@ -57,12 +57,13 @@ class LogLoader {
   Status rebuild(Segment& segment, const std::string& path, int fd, uint64_t file_bytes);
 
   Status check_segments(size_t first);
-  Result<bool> check_segment(size_t n, int64_t expected_offset);
+  Result<bool> check_segment(size_t n);
   Status cut(Segment& segment, const std::string& path, int fd, uint64_t file_bytes,
              const std::string& reason, bool keep);
   /// Removes the segments from `first` on, which follow something bad; keeps good batches aside.
   Status drop_checked_segments(size_t first);
   Status drop_segments_from(size_t first);
+  Status remove_segment(int64_t base_offset);
 
   /// Of the segments before `end`, whose batches are trusted.
   Status load_transaction_indexes(size_t end);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/logger.h"
+#include "base/planted.h"
 #include "storage/fd_cache.h"
 #include "storage/log_file_name.h"
 #include "storage/log_loader.h"
@@ -28,7 +29,13 @@ Status LogLoader::check_segments(size_t first) {
                            std::to_string(base_offset - 1) + " are missing";
       return drop_checked_segments(n);
     }
-    BARNABAS_ASSIGN(const bool cut_here, check_segment(n, expected_offset));
+    if (base_offset < expected_offset) {
+      // As when the tail of a log came back that had been cut: offsets may be there once only.
+      log_.report.reason = "offsets " + std::to_string(base_offset) + " to " +
+                           std::to_string(expected_offset - 1) + " are there";
+      return drop_checked_segments(n);
+    }
+    BARNABAS_ASSIGN(const bool cut_here, check_segment(n));
     if (cut_here) return drop_checked_segments(n + 1);
     expected_offset = log_.segments[n]->next_offset;
   }
@@ -55,7 +62,7 @@ Status LogLoader::drop_checked_segments(size_t first) {
   return options_.read_only ? Status() : sync_directory(directory_);
 }
 
-Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
+Result<bool> LogLoader::check_segment(size_t n) {
   Segment& segment = *log_.segments[n];
   segment.clear();
   const std::string path = path_of(segment.base_offset, suffix::kLog);
@@ -65,8 +72,7 @@ Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
   const uint64_t file_bytes = static_cast<uint64_t>(info.st_size);
   SegmentScanner scanner(fd.get(), path, file_bytes);
   std::string reason;
-  int64_t expected = std::max(expected_offset, segment.base_offset);
-  if (segment.base_offset < expected_offset) reason = "overlaps the segment before it";
+  int64_t expected = segment.base_offset;
   while (reason.empty()) {
     BARNABAS_ASSIGN(const auto batch, scanner.next());
     if (!batch) {
@@ -78,6 +84,9 @@ Result<bool> LogLoader::check_segment(size_t n, int64_t expected_offset) {
                std::to_string(expected) + " was expected";
     } else if (batch->view.last_offset() - segment.base_offset > INT32_MAX) {
       reason = "offset " + std::to_string(batch->view.last_offset()) + " is too far from the base";
+    } else if (strikes<Bug::kRecoveryCutsOneMore>() &&
+               segment.size + batch->view.size_bytes() == file_bytes) {
+      reason = "a planted bug";
     } else {
       segment.add_batch(batch->view, config_.index_interval_bytes);
       expected = segment.next_offset;
@@ -138,7 +147,9 @@ Status LogLoader::cut(Segment& segment, const std::string& path, int fd, uint64_
     log_.report.bytes_cut += bytes;
     warn(what + "a torn tail, cut off " + std::to_string(bytes) + " bytes");
   }
-  return truncate_file(fd, position, path);
+  BARNABAS_TRY(truncate_file(fd, position, path));
+  // Other batches will take this place, and what was there must not come back behind them.
+  return sync_data(fd, path);
 }
 
 }  // namespace barnabas::storage

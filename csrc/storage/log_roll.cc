@@ -67,6 +67,7 @@ Status LogImpl::roll_segment() {
   old->offset_index.entries.reset(indexed ? old->offset_index.entries.count() : 0);
   old->time_index.entries.reset(indexed ? old->time_index.entries.count() : 0);
   old->index_damaged |= !indexed;
+  ++old->index_files_written;
   next->created_ms = clock_.wall_ms();
   active_base_offset_.store(next->base_offset);
   segments_.push_back(std::move(next));

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/logger.h"
+#include "base/planted.h"
 #include "record/codec.h"
 #include "record/record.h"
 #include "storage/fd_cache.h"
@@ -40,7 +41,8 @@ Result<std::optional<TimestampOffset>> find_record(const record::BatchView& batc
         append_time ? batch.max_timestamp()
                     : wrapping_add(batch.base_timestamp(), record->timestamp_delta);
     const int64_t offset = batch.base_offset() + record->offset_delta;
-    if (record_timestamp >= timestamp && offset >= from_offset) {
+    const bool at_once = record_timestamp == timestamp && strikes<Bug::kTimestampOff>();
+    if (record_timestamp >= timestamp && !at_once && offset >= from_offset) {
       return std::optional(TimestampOffset{record_timestamp, offset, batch.leader_epoch()});
     }
   }

@@ -37,6 +37,8 @@ Result<TransactionIndex> ProducerLoader::rebuild_transactions(const Segment& seg
 Result<bool> ProducerLoader::load_snapshot(int64_t until) {
   for (auto it = snapshots_.upper_bound(until); it != snapshots_.begin();) {
     --it;
+    // What came between it and the first segment is gone: a transaction may have ended there.
+    if (*it < segments_.front()->base_offset) return false;
     const std::string path = log_file_path(directory_, *it, suffix::kSnapshot);
     const auto bytes = read_small_file(path);
     auto decoded =

@@ -32,9 +32,12 @@ struct Segment {
   int64_t created_ms = 0;                          // wall clock, when it was made or loaded
   int64_t modified_ms = 0;  // wall clock; known where no record has a timestamp, for retention
   uint64_t bytes_since_index_entry = 0;
-  bool index_damaged = false;          // a lookup went wrong: maintain() rebuilds it
-  bool transactions_damaged = false;   // the same of the transaction index
-  uint32_t transactions_synced = 0;    // entries of the transaction index that are durable
+  bool index_damaged = false;         // a lookup went wrong: maintain() rebuilds it
+  bool transactions_damaged = false;  // the same of the transaction index
+  uint32_t transactions_synced = 0;   // entries of the transaction index that are durable
+  // How often the indexes of a segment that is left were written, and which of it is durable.
+  uint32_t index_files_written = 0;
+  uint32_t index_files_synced = 0;
   std::weak_ptr<const UniqueFd> file;  // the .log, while FdCache or a reader has it open
 
   /// Takes note of a batch at the end of the file, with an index entry when one is due.

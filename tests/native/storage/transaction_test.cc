@@ -288,6 +288,22 @@ TEST_F(TransactionTest, TruncationTakesTransactionsBack) {
   EXPECT_LE(log->first_unstable_offset(), marker);
 }
 
+TEST_F(TransactionTest, AMarkerIsReadBackWhereverItLies) {
+  // Logs are read back in pieces, and one may end between a marker's header and its record.
+  for (size_t bytes = 200; bytes < 420; ++bytes) {
+    SCOPED_TRACE(std::to_string(bytes) + " bytes between them");
+    fs::remove_all(directory);
+    open();
+    Producer producer;
+    send(producer);
+    append({.value_bytes = bytes});
+    commit(producer);
+    append();
+    ASSERT_TRUE(log->truncate_to(log->log_end_offset() - 1).ok());
+    ASSERT_EQ(log->first_unstable_offset(), INT64_MAX);
+  }
+}
+
 TEST_F(TransactionTest, RetentionTakesTheIndexWithItsSegment) {
   config.segment_bytes = 4000;
   config.file_delete_delay_ms = 0;

@@ -1,0 +1,52 @@
+"""`barnabas serve` as a child process that takes file faults, or that has a bug."""
+
+import json
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from peers.servers import BarnabasServer
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = Path(__file__).with_name("served.py")
+PLANTED_CORE = ROOT / "build" / "native" / "planted"
+
+
+class SoakServer(BarnabasServer):
+    """One that takes faults (`fault`), and that may have a bug (`bug`, of csrc/base/planted.h)."""
+
+    def __init__(
+        self, directory: Path, config: Mapping[str, str] | None = None, *, bug: str | None = None
+    ) -> None:
+        super().__init__(directory, config)
+        self.bug = bug
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # Short: the name of a socket has little room.
+        self.socket = self.directory / "f"
+
+    def _command(self) -> list[str]:
+        command = super()._command()
+        own = [sys.executable, str(PROGRAM), f"--faults={self.socket}"]
+        if self.bug is not None:
+            assert any(PLANTED_CORE.glob("_core*.so")), "`make planted` builds it"
+            own += [f"--core={PLANTED_CORE}", f"--bug={self.bug}"]
+        return [*own, *command[1:]]
+
+    def fault(self, call: str, pattern: str, effect: str, value: int, times: int) -> None:
+        """Puts one into force, for the next calls of the broker that runs now."""
+        self._tell("fault", call, pattern, effect, value, times)
+
+    def heal(self) -> None:
+        """All is well again."""
+        self._tell("heal")
+
+    def struck(self) -> int:
+        """How many calls of the broker that runs now went wrong."""
+        return self._tell("struck")
+
+    def _tell(self, *what: str | int) -> int:
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(self.socket))
+            control.sendall(json.dumps(what).encode() + b"\n")
+            return int(control.recv(20))

@@ -1,0 +1,266 @@
+"""A soak: everything at once against one broker that is killed, stopped and let down by its disk.
+
+Who does what and when comes from the seed; what meets what is up to the threads.
+
+    python -m faults.soak.run [--seconds 1800] [--seed N]        (tests/ is the working directory)
+"""
+
+import argparse
+import errno
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from faults.load import RECONNECT
+from faults.soak.actors import (
+    Actor,
+    Admin,
+    Committer,
+    Follower,
+    IdempotentSender,
+    PlainSender,
+    TransactionalSender,
+)
+from faults.soak.audit import Auditor
+from faults.soak.broker import SoakServer
+from faults.soak.checks import Finding
+from faults.soak.history import History, Partition
+
+BROKER = {
+    "offsets.topic.num.partitions": "2",
+    "transaction.state.log.num.partitions": "2",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+    "group.initial.rebalance.delay.ms": "0",
+    "log.retention.check.interval.ms": "200",
+    "log.flush.offset.checkpoint.interval.ms": "1000",
+    "log.cleaner.backoff.ms": "50",
+    "log.cleaner.dedupe.buffer.size": "2000000",
+}
+SMALL = {
+    "internal.segment.bytes": "20000",
+    "index.interval.bytes": "500",
+    "file.delete.delay.ms": "500",
+}
+RETENTION_BYTES = 40_000
+TOPICS: dict[str, tuple[int, dict[str, str]]] = {
+    "plain": (1, {"index.interval.bytes": "100"}),
+    "once": (2, SMALL),
+    "txn": (2, SMALL),
+    "state": (
+        1,
+        {
+            **SMALL,
+            "internal.segment.bytes": "6000",
+            "cleanup.policy": "compact",
+            "min.cleanable.dirty.ratio": "0.01",
+            "segment.ms": "1000",
+        },
+    ),
+    "kept": (
+        1,
+        {**SMALL, "internal.segment.bytes": "8000", "retention.bytes": str(RETENTION_BYTES)},
+    ),
+    "synced": (1, {**SMALL, "flush.messages": "1"}),
+}
+ROUND_S = (2.0, 6.0)  # between two blows
+DISK_FAULTS = (  # (call, effect, value)
+    ("write", "FAIL", errno.ENOSPC),
+    ("write", "FAIL", errno.EIO),
+    ("write", "SHORT", 7),
+    ("write", "TEAR", 40),
+    ("write", "DELAY", 20),
+    ("sync", "DELAY", 50),
+    ("rename", "FAIL", errno.ENOSPC),
+    ("open", "FAIL", errno.EMFILE),
+    ("send", "FAIL", errno.EIO),
+    ("read", "FAIL", errno.EIO),
+)
+
+
+@dataclass
+class Report:
+    seed: int
+    findings: list[Finding] = field(default_factory=list)
+    blows: Counter[str] = field(default_factory=Counter)
+    struck: int = 0
+    audits: int = 0
+    records: int = 0
+
+    def __str__(self) -> str:
+        blows = ", ".join(f"{count} {blow}" for blow, count in sorted(self.blows.items()))
+        return (
+            f"seed {self.seed}: {blows}, {self.struck} calls of files struck; "
+            f"{self.records:,} records read in {self.audits} audits, "
+            f"{len(self.findings)} findings"
+        )
+
+
+class Soak:
+    """The load on one broker. `begin`, any number of `play` and blows, `finish`."""
+
+    def __init__(self, server: SoakServer, seed: int) -> None:
+        self.server = server
+        self.rng = random.Random(seed)
+        self.report = Report(seed)
+        self.history = History()
+        self.actors: list[Actor] = []
+        self.generation = 0
+
+    def make_topics(self) -> None:
+        admin = AdminClient({"bootstrap.servers": self.server.bootstrap, **RECONNECT})
+        topics = [NewTopic(name, count, config=config) for name, (count, config) in TOPICS.items()]
+        for future in admin.create_topics(topics).values():
+            future.result(30)
+        for name, (count, config) in TOPICS.items():
+            retention = config.get("retention.bytes")
+            self.history.add_topic(
+                name,
+                count,
+                compacted=config.get("cleanup.policy") == "compact",
+                transactional=name in ("txn", "state"),
+                retention_bytes=int(retention) if retention is not None else None,
+            )
+
+    def start_load(self) -> None:
+        """New clients; the names of those that keep a state at the broker stay."""
+        self.generation += 1
+        at, history, of = self.server.bootstrap, self.history, self._partitions
+        g = self.generation
+
+        def seed() -> float:
+            return self.rng.random()
+
+        txn = [*of("txn"), *of("state")]
+        self.actors = [
+            PlainSender(f"plain-{g}", at, history, seed(), of("plain")),
+            IdempotentSender(f"once-{g}", at, history, seed(), of("once")),
+            IdempotentSender(f"state-{g}", at, history, seed(), of("state")),
+            IdempotentSender(f"kept-{g}", at, history, seed(), of("kept")),
+            IdempotentSender(f"synced-{g}", at, history, seed(), of("synced")),
+            TransactionalSender("txn-1", at, history, seed(), txn),
+            TransactionalSender("txn-2", at, history, seed(), of("txn")),
+            Committer(f"group-{g}", at, history, seed(), of("plain")[0]),
+            Committer(f"other-group-{g}", at, history, seed(), of("txn")[0]),
+            Follower(f"follower-{g}", at, history, seed(), [*of("txn"), *of("once")]),
+            Admin(f"admin-{g}", at, history, seed(), trimmed=of("plain")[0], configured="once"),
+        ]
+        for actor in self.actors:
+            actor.start()
+
+    def await_steps(self, steps: int, timeout_s: float = 30) -> None:
+        """Until each actor has done so many from the start of the load on."""
+        deadline = time.monotonic() + timeout_s
+        while not self.history.refusals and any(
+            actor.steps < steps and actor.failure is None for actor in self.actors
+        ):
+            assert time.monotonic() < deadline, [(a.name, a.steps) for a in self.actors]
+            time.sleep(0.02)
+        self.check_actors()
+
+    def check_actors(self) -> None:
+        for actor in self.actors:
+            if actor.failure is not None:
+                raise actor.failure
+
+    def stop_load(self) -> None:
+        for actor in self.actors:
+            actor.stopping.set()
+        for actor in self.actors:
+            actor.finish()
+            if isinstance(actor, Follower):
+                self.report.findings += actor.findings
+        self.actors = []
+
+    def audit(self) -> None:
+        """Of everything. REQUIRES: no load."""
+        auditor = Auditor(self.server.bootstrap, self.history, self.server.data_dir, self.rng)
+        self.report.findings += auditor.audit()
+        self.report.audits += 1
+        self.report.records += auditor.records
+
+    def kill(self) -> None:
+        self._note_struck()
+        self.server.kill()
+        self.report.blows["kills"] += 1
+        if self.rng.random() < 0.1:
+            self.server.launch()
+            time.sleep(self.rng.uniform(0, 0.5))
+            self.server.kill()
+            self.report.blows["kills in the start"] += 1
+        self.server.start()
+
+    def restart(self) -> None:
+        self._note_struck()
+        self.server.heal()  # on a disk that fails no stop is a clean one
+        self.server.stop()
+        self.report.blows["clean stops"] += 1
+        self.server.start()
+
+    def let_the_disk_down(self) -> None:
+        call, effect, value = self.rng.choice(DISK_FAULTS)
+        topic = self.rng.choice([*TOPICS, "__consumer_offsets", "__transaction_state"])
+        self.server.fault(call, f"*/{topic}-*/*", effect, value, times=self.rng.choice((1, 3, 20)))
+        self.report.blows["file faults"] += 1
+
+    def soak(self, seconds: float) -> Report:
+        """All of it, until the time is over or something is found."""
+        deadline = time.monotonic() + seconds
+        self.make_topics()
+        while time.monotonic() < deadline and not self.report.findings:
+            self.start_load()
+            for _ in range(self.rng.randrange(1, 5)):
+                self._play(self.rng.uniform(*ROUND_S))
+                blow = self.rng.choice((self.kill, self.kill, self.restart, self.let_the_disk_down))
+                blow()
+            self.await_steps(1, 60)
+            self.stop_load()
+            self.audit()
+            print(self.report, flush=True)
+        self._note_struck()
+        return self.report
+
+    def _play(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.check_actors()
+            time.sleep(0.05)
+
+    def _note_struck(self) -> None:
+        with suppress(OSError):
+            self.report.struck += self.server.struck()
+
+    def _partitions(self, topic: str) -> list[Partition]:
+        return [p for p in self.history.partitions.values() if p.topic == topic]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=1800)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    options = parser.parse_args()
+    print(f"seed {options.seed} (repeat with SOAK_SEED={options.seed})", flush=True)
+    with tempfile.TemporaryDirectory(prefix="soak-") as directory:
+        with SoakServer(Path(directory), BROKER) as server:
+            soak = Soak(server, options.seed)
+            try:
+                report = soak.soak(options.seconds)
+            except (AssertionError, KafkaException):
+                print(server.output()[-5000:])
+                raise
+        for finding in report.findings:
+            print(finding)
+        if report.findings:
+            print(server.output()[-20_000:])
+    return 1 if report.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
