@@ -45,7 +45,7 @@ PYTHON_TIERS = (
     ("errors",),
     ("_core", "_records", "state"),
     ("config", "protocol", "logs"),
-    ("log", "testing"),
+    ("log", "testing", "clock"),
     ("metadata", "dump"),
     ("adopt", "coordinator"),
     ("handlers",),

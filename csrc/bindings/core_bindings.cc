@@ -7,6 +7,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/virtual_clock.h"
 #include "bindings/bindings.h"
 #include "bindings/convert.h"
 #include "bindings/gil.h"
@@ -286,10 +287,15 @@ void bind_partitions(PyCore& core) {
 
 void bind_core(py::module_& module) {
   PyCore core(module, "Core", "The data plane of one broker.");
-  core.def(py::init([](const py::object& settings) {
-             return EngineHolder(check(Engine::create(to_settings(settings))).release());
+  core.def(py::init([](const py::object& settings, VirtualClock* clock) {
+             Clock& time = clock == nullptr ? system_clock() : *clock;
+             return EngineHolder(check(Engine::create(to_settings(settings), time)).release());
            }),
-           py::arg("settings"));
+           py::arg("settings"), py::arg("clock") = py::none(), py::keep_alive<1, 3>());
+  // Requires GIL.
+  core.def("now_ms", &Engine::now_ms);
+  // Releases GIL.
+  core.def("run_due", [](Engine& engine) { without_gil([&] { engine.run_due(); }); });
   // Requires GIL. What `_embedded` works with: it keeps the Core as long as the capsule's content.
   core.def("_engine", [](Engine& engine) {
     return py::capsule(static_cast<void*>(&engine), dataplane::kEngineCapsule);

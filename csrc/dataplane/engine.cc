@@ -125,6 +125,11 @@ Status EngineImpl::start() {
   return {};
 }
 
+void EngineImpl::run_due() {
+  server_->run_due_timers();
+  upkeep_->run_due();
+}
+
 Status EngineImpl::stop(int64_t grace_ms) {
   if (stopped_.exchange(true)) return {};
   purgatory_.stop();

@@ -189,6 +189,13 @@ class Engine {
   /// nothing. Not clean when a log could not be closed: the error says which.
   virtual Status stop(int64_t grace_ms) = 0;
 
+  // -- time -------------------------------------------------------------------------------------
+  /// The wall clock, ms.
+  [[nodiscard]] virtual int64_t now_ms() const = 0;
+  /// After a jump of the clock: what is due by it has been done when this returns, retention and
+  /// compaction without waiting for their intervals. Between start and stop.
+  virtual void run_due() = 0;
+
   // -- control requests -------------------------------------------------------------------------
   /// An eventfd, readable when take_requests() has something. Owned by the engine.
   [[nodiscard]] virtual int control_fd() const = 0;
@@ -255,9 +262,6 @@ class Engine {
                                 size_t max_bytes, bool read_committed) = 0;
   /// `read_committed`: of offsets that are decided.
   virtual Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) = 0;
-  /// The wall clock, ms.
-  [[nodiscard]] virtual int64_t now_ms() const = 0;
-
   /// Moves log start offsets, see delete_records.h; an answer for each, in the same order.
   virtual Result<std::vector<DeletedRecords>> delete_records(
       std::span<const RecordDeletion> asked) = 0;

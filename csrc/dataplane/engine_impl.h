@@ -101,6 +101,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                         size_t max_bytes, bool read_committed) override;
   Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) override;
   int64_t now_ms() const override { return clock_.wall_ms(); }
+  void run_due() override;
   std::vector<std::pair<std::string, int64_t>> stats() override;
 
  private:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from barnabas._core import CoreError, __version__
     from barnabas._records import Batch, CorruptBatch, Record
+    from barnabas.clock import VirtualClock
     from barnabas.embed import Broker
     from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError, StartError
     from barnabas.log import Log, LogStat
@@ -26,6 +27,7 @@ __all__ = [
     "LogStat",
     "Record",
     "StartError",
+    "VirtualClock",
     "__version__",
 ]
 
@@ -42,6 +44,7 @@ _MODULES = {
     "LogStat": "barnabas.log",
     "Record": "barnabas._records",
     "StartError": "barnabas.errors",
+    "VirtualClock": "barnabas.clock",
     "__version__": "barnabas._core",
 }
 

@@ -67,6 +67,15 @@ class DirectoryIdentity:
     directory_id: str  # URL-safe base64 UUID
     was_clean: bool
 
+class VirtualClock:
+    """A calendar that moves by `advance` alone; timeouts pass in real time, too."""
+
+    def __init__(self, wall_ns: int) -> None: ...
+    def wall_ms(self) -> int: ...
+    def ahead_ns(self) -> int:
+        """How far timeouts are ahead of the system's monotonic clock."""
+    def advance(self, by_ns: int) -> None: ...
+
 class Core:
     """The data plane of one broker. Life: open_directory, load_partitions, listen, start, stop.
 
@@ -74,7 +83,15 @@ class Core:
     included (the Python registry is the only place that knows defaults).
     """
 
-    def __init__(self, settings: Mapping[str, int | str | bool]) -> None: ...
+    def __init__(
+        self, settings: Mapping[str, int | str | bool], clock: VirtualClock | None = None
+    ) -> None: ...
+    # -- time
+    def now_ms(self) -> int:
+        """The wall clock, ms since the epoch; virtual with a virtual clock."""
+    def run_due(self) -> None:
+        """After a jump of the clock: what is due by it has been done at return, retention and
+        compaction without waiting for their intervals. Between start and stop."""
     # -- data directory
     def open_directory(self, path: str, cluster_id: str, node_id: int) -> DirectoryIdentity:
         """Locks the directory; cluster_id and node_id are used when it is new."""

@@ -33,6 +33,7 @@ from weakref import WeakSet
 from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
 
 if TYPE_CHECKING:
+    from barnabas.clock import VirtualClock
     from barnabas.config.start import StartConfig
     from barnabas.embedded.consumer import Consumer
     from barnabas.embedded.producer import Producer
@@ -59,7 +60,9 @@ class Broker:
     """An embedded broker, serving clients from when it is made until `close`.
 
     `data_dir` None is a temporary directory, removed on close; `port` 0 picks a free one. `config`
-    has Kafka's broker keys, values as Python's or as texts.
+    has Kafka's broker keys, values as Python's or as texts. `clock` is a `barnabas.VirtualClock`
+    that a test moves, None the system's time; with one, connections have no time to be idle in,
+    but for a connections.max.idle.ms that is given.
 
     Raises ConfigError for a key or value that cannot be used, StartError when the broker cannot
     start: its directory cannot be written or is in use, the port is taken.
@@ -72,7 +75,9 @@ class Broker:
         data_dir: str | Path | None = None,
         port: int = 0,
         config: Mapping[str, ConfigValue] | None = None,
+        clock: "VirtualClock | None" = None,
     ) -> None:
+        self._clock = clock
         self._closing = threading.RLock()  # closing clients call the loop
         self._closed = False
         self._pid = os.getpid()
@@ -84,15 +89,19 @@ class Broker:
             self._temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX))
         self._data_dir = self._temporary or Path(data_dir or "")
         started: Future[Node] = Future()
+        from barnabas.clock import VirtualLoop
+
         try:
-            start = _start_config(self._data_dir, port, config or {})
-            self._loop = asyncio.new_event_loop()
+            start = _start_config(self._data_dir, port, config or {}, clock is not None)
+            self._loop = asyncio.new_event_loop() if clock is None else VirtualLoop(clock)
             self._stopping = asyncio.Event()
             self._thread = threading.Thread(
                 target=self._run, args=(start, started), name="barnabas", daemon=True
             )
             self._thread.start()
             self._node = started.result()
+            if clock is not None:
+                clock.follow(self)
             _open_brokers.add(self)
         except BaseException:
             self._remove_temporary()
@@ -187,6 +196,8 @@ class Broker:
             for client in list(self._clients):
                 client.close()
             self._closed = True
+            if self._clock is not None:
+                self._clock.unfollow(self)
             _open_brokers.discard(self)
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
@@ -226,7 +237,7 @@ class Broker:
         from barnabas.node import Node
 
         try:
-            node = Node(start)
+            node = Node(start, self._clock)
             await node.start()
         except BaseException as error:
             started.set_exception(error)
@@ -254,6 +265,10 @@ class Broker:
             self._check_open()
             return asyncio.run_coroutine_threadsafe(self._tracked(make()), self._loop)
 
+    async def run_due(self) -> None:
+        """For a virtual clock that has moved: does what is due by the calendar. On the loop."""
+        await self._node.run_due()
+
     def _check_open(self) -> None:
         if not self._is_ours():
             raise BrokerClosed("the broker runs in the process that this one was forked from")
@@ -279,8 +294,10 @@ class Broker:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
 
-def _start_config(data_dir: Path, port: int, config: Mapping[str, ConfigValue]) -> "StartConfig":
-    from barnabas.config.broker_keys import EMBEDDED_DEFAULTS
+def _start_config(
+    data_dir: Path, port: int, config: Mapping[str, ConfigValue], is_virtual: bool
+) -> "StartConfig":
+    from barnabas.config.broker_keys import EMBEDDED_DEFAULTS, VIRTUAL_CLOCK_DEFAULTS
     from barnabas.config.start import make_start_config
 
     settings = _texts(config)
@@ -288,7 +305,8 @@ def _start_config(data_dir: Path, port: int, config: Mapping[str, ConfigValue]) 
         settings["listeners"] = f"PLAINTEXT://127.0.0.1:{port}"
     elif port:
         raise ConfigError(f"port={port} and listeners={settings['listeners']}: give one of them")
-    return make_start_config([("config", settings)], data_dir=data_dir, defaults=EMBEDDED_DEFAULTS)
+    defaults = {**EMBEDDED_DEFAULTS, **(VIRTUAL_CLOCK_DEFAULTS if is_virtual else {})}
+    return make_start_config([("config", settings)], data_dir=data_dir, defaults=defaults)
 
 
 def _texts(config: Mapping[str, ConfigValue]) -> dict[str, str]:
