@@ -53,7 +53,7 @@ class CMakeBuild(build_ext):
 setup(
     ext_modules=[
         Extension(f"barnabas.{module}", [])
-        for module in ("_core", "_columns", "_records", "_embedded")
+        for module in ("_core", "_columns", "_records", "_column_input", "_sender", "_reader")
     ],
     cmdclass={"build_ext": CMakeBuild},
 )

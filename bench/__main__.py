@@ -72,7 +72,7 @@ def _chosen(options: argparse.Namespace) -> list[Operation]:
 def _resumed(
     path: Path, results: Results, operations: list[Operation]
 ) -> tuple[list[Sample], list[Operation]]:
-    """The samples that the run before took, and the operations that are left. The report says so."""
+    """The samples of the run before, and the operations that are left. The report says so."""
     before = load_results(path)
     if before.peers.keys() != results.peers.keys():
         sys.exit(f"{path} is of other peers: it cannot be gone on with")
@@ -81,8 +81,8 @@ def _resumed(
     samples = [sample for sample in before.samples if sample.operation != cut_short]
     done = {sample.operation for sample in samples}
     results.machine["resumed"] = (
-        f"the run of {before.date}, commit {before.commit}, broke off after {len(done)} operations; "
-        "the others were measured later"
+        f"the run of {before.date}, commit {before.commit}, broke off after {len(done)} "
+        "operations; the others were measured later"
     )
     return samples, [operation for operation in operations if operation.info.id not in done]
 

@@ -268,8 +268,8 @@ void bind_partitions(PyCore& core) {
       "read_batches",
       [](Engine& engine, const std::string& topic, int32_t partition, int64_t offset,
          size_t max_bytes) {
-        const dataplane::Fetched fetched = check(without_gil(
-            [&] { return engine.fetch(topic, partition, offset, max_bytes, false); }));
+        const dataplane::Fetched fetched = check(
+            without_gil([&] { return engine.fetch(topic, partition, offset, max_bytes, false); }));
         return to_bytes({fetched.bytes.get(), fetched.size});
       },
       py::arg("topic"), py::arg("partition"), py::arg("offset"), py::arg("max_bytes"));
@@ -296,7 +296,8 @@ void bind_core(py::module_& module) {
   core.def("now_ms", &Engine::now_ms);
   // Releases GIL.
   core.def("run_due", [](Engine& engine) { without_gil([&] { engine.run_due(); }); });
-  // Requires GIL. What `_embedded` works with: it keeps the Core as long as the capsule's content.
+  // Requires GIL. What `_sender` and `_reader` work with: they keep the Core as long as the
+  // capsule's content.
   core.def("_engine", [](Engine& engine) {
     return py::capsule(static_cast<void*>(&engine), dataplane::kEngineCapsule);
   });

@@ -249,7 +249,8 @@ class Engine {
   /// Validates and appends one batch as Produce with acks=all does; `batch` may be patched.
   /// `on_durable` as in append_records.
   virtual Result<Produced> produce(std::string_view topic, int32_t partition, MutableBytes batch,
-                                   storage::VerificationGuard guard, DurableCallback on_durable) = 0;
+                                   storage::VerificationGuard guard,
+                                   DurableCallback on_durable) = 0;
   /// Before a producer's first batch of a transaction in a partition, and before the transaction
   /// coordinator is asked to add it: what the batch is to bring with it. kNoGuard: the transaction
   /// is open there.
@@ -257,7 +258,8 @@ class Engine {
       std::string_view topic, int32_t partition, const TransactionalProducer& producer,
       int32_t base_sequence) = 0;
   /// Whole batches from the one holding `offset` on, `max_bytes` at most but one at least; none at
-  /// the end: of what is committed, or with `read_committed` of what is decided. Blocks on the disk.
+  /// the end: of what is committed, or with `read_committed` of what is decided. Blocks on the
+  /// disk.
   virtual Result<Fetched> fetch(std::string_view topic, int32_t partition, int64_t offset,
                                 size_t max_bytes, bool read_committed) = 0;
   /// `read_committed`: of offsets that are decided.

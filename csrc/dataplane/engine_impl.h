@@ -97,8 +97,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Result<storage::VerificationGuard> begin_transaction(std::string_view topic, int32_t partition,
                                                        const TransactionalProducer& producer,
                                                        int32_t base_sequence) override;
-  Result<Fetched> fetch(std::string_view topic, int32_t partition, int64_t offset,
-                        size_t max_bytes, bool read_committed) override;
+  Result<Fetched> fetch(std::string_view topic, int32_t partition, int64_t offset, size_t max_bytes,
+                        bool read_committed) override;
   Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) override;
   int64_t now_ms() const override { return clock_.wall_ms(); }
   void run_due() override;

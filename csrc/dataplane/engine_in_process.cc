@@ -20,8 +20,7 @@ Result<TopicShape> EngineImpl::topic_shape(std::string_view topic) {
 }
 
 Result<Produced> EngineImpl::produce(std::string_view topic, int32_t partition, MutableBytes batch,
-                                     storage::VerificationGuard guard,
-                                     DurableCallback on_durable) {
+                                     storage::VerificationGuard guard, DurableCallback on_durable) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
   const TopicPtr owner = table_.find(topic);
   if (owner == nullptr) {

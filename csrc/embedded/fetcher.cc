@@ -49,9 +49,9 @@ Status decode(const FetchOptions& options, int64_t offset, FetchedColumns& out) 
     at += batch->size_bytes();
     out.next_offset = batch->next_offset();
     if (options.check_crcs && crc32c(batch->crc_payload()) != batch->crc()) {
-      return Error{ErrorCode::kCorruptMessage, "the CRC of the batch at offset " +
-                                                   std::to_string(batch->base_offset()) +
-                                                   " is wrong"};
+      return Error{
+          ErrorCode::kCorruptMessage,
+          "the CRC of the batch at offset " + std::to_string(batch->base_offset()) + " is wrong"};
     }
     if (filter.drops(*batch)) continue;
     BARNABAS_TRY(append_columns(out.columns, *batch, 0, decode_options));
@@ -63,8 +63,7 @@ Status decode(const FetchOptions& options, int64_t offset, FetchedColumns& out) 
 
 Result<std::unique_ptr<FetchedColumns>> fetch_columns(dataplane::Engine& engine,
                                                       const std::string& topic, int32_t partition,
-                                                      int64_t offset,
-                                                      const FetchOptions& options) {
+                                                      int64_t offset, const FetchOptions& options) {
   auto out = std::make_unique<FetchedColumns>();
   out->next_offset = offset;
   while (true) {

@@ -8,8 +8,8 @@ namespace barnabas::embedded {
 namespace {
 
 // Length, attributes, timestamp delta, offset delta, key length, value length, header count.
-constexpr size_t kRecordOverheadLimit = kMaxVarint32Bytes + 1 + kMaxVarint64Bytes +
-                                        kMaxVarint32Bytes + 3 * size_t{kMaxVarint32Bytes};
+constexpr size_t kRecordOverheadLimit =
+    kMaxVarint32Bytes + 1 + kMaxVarint64Bytes + kMaxVarint32Bytes + 3 * size_t{kMaxVarint32Bytes};
 
 size_t size_of(const std::optional<ByteView>& bytes) { return bytes ? bytes->size() : 0; }
 

@@ -86,9 +86,7 @@ class Lane {
       EXCLUDES(open_mutex_);
   [[nodiscard]] Appended append_in_order(record::BatchBuilder& builder,
                                          std::shared_ptr<Outcome> outcome) REQUIRES(order_);
-  static void tell(const Appended& appended) {
-    appended.outcome->set_produced(appended.result);
-  }
+  static void tell(const Appended& appended) { appended.outcome->set_produced(appended.result); }
 
   dataplane::Engine& engine_;
   const std::string& topic_;

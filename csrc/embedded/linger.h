@@ -22,11 +22,9 @@ class Linger {
   Linger& operator=(const Linger&) = delete;
 
   /// A batch has begun: it is sent after the linger time, if it is still open then.
-  void watch(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome> batch)
-      EXCLUDES(mutex_);
+  void watch(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome> batch) EXCLUDES(mutex_);
   /// The batch is waited for: it is sent now, by this thread.
-  void hurry(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome> batch)
-      EXCLUDES(mutex_);
+  void hurry(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome> batch) EXCLUDES(mutex_);
   /// Sends no more.
   void stop() EXCLUDES(mutex_);
 
@@ -45,7 +43,7 @@ class Linger {
   Mutex mutex_;
   ConditionVariable changed_;
   std::deque<Entry> entries_ GUARDED_BY(mutex_);  // by due time: all linger alike
-  bool waiting_ GUARDED_BY(mutex_) = false;        // the thread sleeps
+  bool waiting_ GUARDED_BY(mutex_) = false;       // the thread sleeps
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::thread thread_ GUARDED_BY(mutex_);
 };

@@ -26,7 +26,8 @@ class Outcome {
 
   /// It is in the log, or was refused. Once; it is done then, or with set_durable().
   void set_produced(const Result<dataplane::Produced>& produced) EXCLUDES(mutex_);
-  /// It is as durable as its topic wants it, or will never be. Before or after set_produced(), once.
+  /// It is as durable as its topic wants it, or will never be. Before or after set_produced(),
+  /// once.
   void set_durable(ErrorCode error) EXCLUDES(mutex_);
 
   // REQUIRES for these: done()

@@ -40,7 +40,8 @@ class BinaryColumn {
   }
   // REQUIRES for these two: !all_null()
   [[nodiscard]] const std::vector<BinaryView>& views() const { return views_; }
-  /// Arrow's bitmap, least significant bit first: 1 where there is a value. Empty when all have one.
+  /// Arrow's bitmap, least significant bit first: 1 where there is a value. Empty when all have
+  /// one.
   [[nodiscard]] const std::vector<uint8_t>& validity() const { return validity_; }
 
   void reserve_values(size_t more) { views_.reserve(views_.size() + more); }

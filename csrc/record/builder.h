@@ -47,9 +47,7 @@ class BatchBuilder {
 
   [[nodiscard]] int32_t record_count() const { return count_; }
   /// The encoded size so far, before compression.
-  [[nodiscard]] size_t size_bytes() const {
-    return count_ == 0 ? kBatchHeaderSize : plain_.size();
-  }
+  [[nodiscard]] size_t size_bytes() const { return count_ == 0 ? kBatchHeaderSize : plain_.size(); }
   /// Of the next batch to be built: a sequence goes on from batch to batch.
   void set_producer(int64_t id, int16_t epoch, int32_t base_sequence) {
     options_.producer_id = id;

@@ -97,9 +97,9 @@ Status append_columns(RecordColumns& out, const BatchView& batch, int32_t buffer
     if (offset < options.from_offset) continue;
     out.offsets.push_back(offset);
     out.timestamps.push_back(
-        log_append_time ? batch.max_timestamp()
-                        : static_cast<int64_t>(base_timestamp +
-                                               static_cast<uint64_t>(record.timestamp_delta)));
+        log_append_time
+            ? batch.max_timestamp()
+            : static_cast<int64_t>(base_timestamp + static_cast<uint64_t>(record.timestamp_delta)));
     decoder.push(out.keys, record.key, record.key_length);
     decoder.push(out.values, record.value, record.value_length);
     decoder.push_headers(record);

@@ -6,6 +6,17 @@ from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 
+cdef extern from "<optional>" namespace "std" nogil:
+    # Cython's own does not know emplace.
+    cdef cppclass optional[T]:
+        optional()
+        optional(T&)
+        cbool has_value()
+        T& value()
+        void reset()
+        void emplace[U](U)
+
+
 cdef extern from "base/bytes.h" namespace "barnabas" nogil:
     cdef cppclass ByteView:
         ByteView()

@@ -79,9 +79,12 @@ cdef class Memory:
         return self._size
 
 
+cdef char _NOTHING = 0
+
+
 cdef Memory _memory(const void* data, size_t size, object owner):
     cdef Memory memory = Memory.__new__(Memory)
-    memory._data = data
+    memory._data = &_NOTHING if data == NULL else data  # an empty buffer points somewhere, too
     memory._size = <Py_ssize_t>size
     memory._owner = owner
     return memory

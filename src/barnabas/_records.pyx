@@ -1,4 +1,4 @@
-# cython: language_level=3, cpp_locals=True, boundscheck=False, wraparound=False
+# cython: language_level=3, boundscheck=False, wraparound=False
 # distutils: language = c++
 """Record batches (magic 2) to Python objects and numpy columns, and back.
 
@@ -23,10 +23,9 @@ bytes, value length and bytes.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t
 from libcpp cimport bool as cbool
-from libcpp.optional cimport nullopt, optional
 from libcpp.vector cimport vector
 
-from barnabas._columns cimport ByteView, Columns, RecordColumns, Result, Status, corrupt
+from barnabas._columns cimport ByteView, Columns, RecordColumns, Result, Status, corrupt, optional
 
 from barnabas._columns import CorruptBatch, Record
 
@@ -399,7 +398,9 @@ def encode_batch(
 
 
 cdef bytes _build(BatchBuilder* builder):
-    cdef Result[vector[uint8_t]] result = builder.build()
-    if not result.ok():
-        raise ValueError(result.error().message.decode("utf-8", "replace"))
-    return PyBytes_FromStringAndSize(<const char*>result.value().data(), result.value().size())
+    cdef optional[Result[vector[uint8_t]]] result
+    result.emplace(builder.build())
+    if not result.value().ok():
+        raise ValueError(result.value().error().message.decode("utf-8", "replace"))
+    cdef vector[uint8_t]* batch = &result.value().value()
+    return PyBytes_FromStringAndSize(<const char*>batch.data(), batch.size())

@@ -14,10 +14,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from barnabas._embedded import ColumnInput
+from barnabas._column_input import ColumnInput
 
 _WIDE: Final = {"i4": False, "i8": True}
-_OFFSET_TYPES: Final = {"binary": False, "string": False, "large_binary": True, "large_string": True}
+_OFFSET_TYPES: Final = {
+    "binary": False,
+    "string": False,
+    "large_binary": True,
+    "large_string": True,
+}
 _VIEW_TYPES: Final = frozenset({"binary_view", "string_view"})
 
 
@@ -74,7 +79,7 @@ def _of_numpy(array: Any, what: str) -> ColumnInput:
             f"two dimensions can be sent{hint}"
         )
     width = array.shape[1] if rows else array.dtype.itemsize
-    data = numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8) if width else b""
+    data: Any = numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8) if width else b""
     return ColumnInput.of_fixed(data, width, 0, size, None, padded=kind == "S")
 
 
@@ -94,7 +99,7 @@ def _of_offsets_and_data(offsets: Any, data: Any, what: str) -> ColumnInput:
         raise TypeError(f"offsets of {what}s are int32 or int64, one more than there are {what}s")
     data = memoryview(data).cast("B")
     native = offsets.astype(offsets.dtype.newbyteorder("="), copy=False)
-    ends = numpy.ascontiguousarray(native).view(numpy.uint8)
+    ends: Any = numpy.ascontiguousarray(native).view(numpy.uint8)
     return ColumnInput.of_offsets(ends, data, _WIDE[code], 0, len(offsets) - 1, None)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from kio.schema.errors import ErrorCode
 
-from barnabas._embedded import NativeReader
+from barnabas._reader import NativeReader
 from barnabas.embedded.batch import ConsumedBatch
 from barnabas.embedded.offsets import GroupOffsets
 from barnabas.errors import BrokerClosed, ConfigError, KafkaError
@@ -58,10 +58,11 @@ class Consumer(NativeReader):
     Iterating gives `ConsumedBatch`es as they come; it ends when there was none for `timeout`
     seconds, by default never. The same holds for `async for`.
 
-    `auto_offset_reset`: where reading begins without a committed offset, or when the offset is gone:
-    latest (as with Kafka's clients), earliest, or none, which raises. `isolation_level`:
+    `auto_offset_reset`: where reading begins without a committed offset, or when the offset is
+    gone: latest (as with Kafka's clients), earliest, or none, which raises. `isolation_level`:
     read_uncommitted or read_committed. `fetch_bytes`: of one partition's batches in the log at a
-    time; a larger batch comes whole. `on_assigned` and `on_revoked` get lists of (topic, partition).
+    time; a larger batch comes whole. `on_assigned` and `on_revoked` get lists of (topic,
+    partition).
 
     For one thread, or one event loop, at a time; `wake_up` and `close` may come from others.
     """

@@ -31,7 +31,9 @@ RETRIED = frozenset(
 class Host(Protocol):
     """The broker, as `embed.Broker` is one. Coroutines run on its loop."""
 
-    services: Services
+    @property
+    def services(self) -> Services:
+        """Its parts."""
 
     def call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Runs a coroutine and waits for it. Raises BrokerClosed."""
@@ -40,7 +42,7 @@ class Host(Protocol):
         """Begins to run a coroutine. Raises BrokerClosed."""
 
 
-async def answer(ask: Callable[[Callable[[T], None]], None]) -> T:
+async def answer(ask: Callable[[Callable[[T], None]], object]) -> T:
     """What a coordinator answers: `ask` hands it the callback for that."""
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 

@@ -188,4 +188,3 @@ class Membership:
         if self._heartbeats is not None:
             self._heartbeats.cancel()
             self._heartbeats = None
-

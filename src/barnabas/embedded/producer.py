@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kio.schema.errors import ErrorCode
 
-from barnabas._embedded import ColumnInput, NativeProducer, Unfinished
+from barnabas._column_input import ColumnInput
 from barnabas._records import CODEC_NAMES
+from barnabas._sender import NativeProducer, Unfinished
 from barnabas.embedded.bulk import column_input, timestamps_input
 from barnabas.errors import ConfigError, KafkaError
 from barnabas.metadata.catalog import is_internal
@@ -108,9 +109,7 @@ class Producer(NativeProducer):
         if transactional_id is not None:
             from barnabas.embedded.transaction import TransactionalId
 
-            self._transactional_id = TransactionalId(
-                host, transactional_id, transaction_timeout_ms
-            )
+            self._transactional_id = TransactionalId(host, transactional_id, transaction_timeout_ms)
 
     def send_many(
         self,

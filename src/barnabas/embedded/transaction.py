@@ -1,8 +1,8 @@
 """Transactions of a producer in this process (KIP-98, with KIP-890's epochs).
 
-    with producer.transaction() as transaction:
-        producer.send("out", value)
-        transaction.commit_offsets(consumer)
+with producer.transaction() as transaction:
+    producer.send("out", value)
+    transaction.commit_offsets(consumer)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from barnabas.errors import KafkaError
 from barnabas.state.effects import Producer as ProducerIdentity
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
 from barnabas.state.txn.records import EPOCH_BUMP, TopicPartition
-from barnabas.state.txn.requests import AddRequest, EndRequest, InitRequest
+from barnabas.state.txn.requests import AddRequest, EndRequest, InitRequest, ProducerResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ class TransactionalId:
         await transactions.ensure_topic()
         request = InitRequest(transactional_id=self._id, timeout_ms=timeout_ms)
         while True:
-            response = await answer(partial(transactions.init, request))
+            response: ProducerResponse = await answer(partial(transactions.init, request))
             if response.error not in RETRIED:
                 check(response.error, f"transactional id {self._id}")
                 return response.producer
@@ -70,7 +70,8 @@ class TransactionalId:
             client_transaction_version=EPOCH_BUMP,
         )
         while True:
-            error = await answer(partial(self._host.services.transactions.add_partitions, request))
+            transactions = self._host.services.transactions
+            error: ErrorCode = await answer(partial(transactions.add_partitions, request))
             if error not in RETRIED:
                 return error
             await asyncio.sleep(RETRY_S)

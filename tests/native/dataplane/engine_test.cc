@@ -318,7 +318,8 @@ TEST_F(EngineTest, in_process_appends_are_read_back_as_whole_batches) {
     const auto fetched = engine_->fetch("t", 0, offset, 200, false);
     ASSERT_TRUE(fetched.ok());
     EXPECT_EQ(fetched->high_watermark, 20);
-    for (const int64_t base : base_offsets(Bytes(fetched->bytes.get(), fetched->bytes.get() + fetched->size))) {
+    for (const int64_t base :
+         base_offsets(Bytes(fetched->bytes.get(), fetched->bytes.get() + fetched->size))) {
       seen.push_back(base);
       offset = base + 2;
     }

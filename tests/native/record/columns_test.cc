@@ -19,8 +19,7 @@ class Decoded {
   void add(const Bytes& batch, int64_t from_offset = INT64_MIN) {
     const auto buffer = static_cast<int32_t>(columns.buffers.size());
     columns.buffers.emplace_back(batch);
-    const Status status =
-        append_columns(columns, BatchView(batch), buffer, {kLimit, from_offset});
+    const Status status = append_columns(columns, BatchView(batch), buffer, {kLimit, from_offset});
     EXPECT_TRUE(status.ok());
   }
   [[nodiscard]] std::string text(const BinaryColumn& column, size_t i) const {
@@ -91,7 +90,8 @@ TEST(Columns, HeadersAreThereFromTheFirstRecordThatHasThem) {
 }
 
 TEST(Columns, ReadingBeginsInTheMiddleOfABatchOfAnyCodec) {
-  for (const Codec codec : {Codec::kNone, Codec::kGzip, Codec::kSnappy, Codec::kLz4, Codec::kZstd}) {
+  for (const Codec codec :
+       {Codec::kNone, Codec::kGzip, Codec::kSnappy, Codec::kLz4, Codec::kZstd}) {
     BatchBuilder builder({.codec = codec, .base_offset = 100});
     for (int i = 0; i < 10; ++i) {
       builder.append(kNow, std::nullopt, as_bytes("value number " + std::to_string(i)));

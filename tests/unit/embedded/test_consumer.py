@@ -34,9 +34,7 @@ def fill(broker: barnabas.Broker, topic: str, count: int, **config: Any) -> None
 
 
 def from_start(broker: barnabas.Broker, topic: str, **config: Any) -> Consumer:
-    return broker.consumer(
-        [topic], **{"auto_offset_reset": "earliest", "timeout": 0, **config}
-    )
+    return broker.consumer([topic], **{"auto_offset_reset": "earliest", "timeout": 0, **config})
 
 
 def test_a_batch_is_columns(broker: barnabas.Broker) -> None:
@@ -243,6 +241,7 @@ def test_a_group_with_members_here_and_on_the_network(broker: barnabas.Broker) -
     network.subscribe(["t"])
     here = from_start(broker, "t", group="mixed")
     try:
+
         def both() -> bool:
             network.poll(0.05)
             here.poll(0.02)

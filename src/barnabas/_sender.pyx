@@ -1,37 +1,26 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 # distutils: language = c++
-"""Producers and consumers in the broker's own process: what `barnabas.embedded` is made of.
+"""The producer in the broker's own process, as far as every record goes through it.
 
-Records go from Python objects, or from columns, into batches in the native core, and come back as
-columns, without a socket or a frame. What may wait for a disk or a thread releases the GIL.
+Records go from Python objects, or from columns, into batches in the native core, and into the log,
+without a socket or a frame. What may wait for a disk or a thread releases the GIL.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pycapsule cimport PyCapsule_GetPointer
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
 from libcpp cimport bool as cbool
-from libcpp.memory cimport shared_ptr, unique_ptr
+from libcpp.memory cimport shared_ptr
 from libcpp.string cimport string
-from libcpp.utility cimport move
 from libcpp.vector cimport vector
 
-from barnabas._columns cimport (
-    BinaryView,
-    ByteView,
-    Columns,
-    Error,
-    ErrorCode,
-    RecordColumns,
-    Result,
-    Status,
-)
+from barnabas._column_input cimport ColumnInput, read_bytes
+from barnabas._columns cimport ByteView, Error, ErrorCode, Result, Status, optional
+from barnabas._engine cimport Engine, TransactionalProducer, engine_of, kafka_error
 
 import asyncio
 import time
 
-from kio.schema.errors import ErrorCode as KafkaErrorCode
+from kio.schema.errors import ErrorCode as ErrorCodes
 
 from barnabas.errors import BrokerClosed, KafkaError
 
@@ -53,233 +42,12 @@ cdef extern from *:
       };
     }
     """
-    cdef cppclass Function "std::function<void()>":
-        pass
-
     Function python_call(object)
-
-
-cdef extern from "<optional>" namespace "std" nogil:
-    # Cython's own does not know emplace.
-    cdef cppclass optional[T]:
-        optional()
-        optional(T&)
-        cbool has_value()
-        T& value()
-        void reset()
-        void emplace[U](U)
-
-
-cdef extern from "record/batch.h" namespace "barnabas::record" nogil:
-    cdef enum class Codec(uint8_t):
-        kNone
-
-
-cdef extern from "record/codec.h" namespace "barnabas::record" nogil:
-    const int kDefaultLevel
-
-
-cdef extern from "record/record.h" namespace "barnabas::record" nogil:
-    cdef cppclass HeaderView:
-        HeaderView()
-        ByteView key
-        optional[ByteView] value
-
-    cdef cppclass HeaderSpan "std::span<const barnabas::record::HeaderView>":
-        HeaderSpan()
-        HeaderSpan(const HeaderView*, size_t)
-
-
-cdef extern from "dataplane/engine.h" namespace "barnabas::dataplane" nogil:
-    const char* kEngineCapsule
-
-    cdef cppclass TransactionalProducer:
-        int64_t id
-        int16_t epoch
-
-    cdef cppclass Fetched:
-        int64_t high_watermark
-        int64_t last_stable_offset
-        int64_t log_start_offset
-
-    cdef cppclass WatchedPartition:
-        WatchedPartition()
-        string topic
-        int32_t partition
-        int64_t offset
-
-    cdef cppclass WatchedSpan "std::span<const barnabas::dataplane::WatchedPartition>":
-        WatchedSpan(const WatchedPartition*, size_t)
-
-    cdef cppclass ReadySignal:
-        int fd()
-        void watch(WatchedSpan)
-        void notify()
-        void clear()
-
-    cdef cppclass TopicShape:
-        int32_t partition_count
-
-    cdef cppclass Engine:
-        Result[TopicShape] topic_shape(const string&)
-        Result[unique_ptr[ReadySignal]] make_ready_signal(cbool)
-
-
-cdef extern from "embedded/outcome.h" namespace "barnabas::embedded" nogil:
-    cdef cppclass Outcome:
-        cbool done()
-        cbool wait(int64_t)
-        void when_done(Function)
-        ErrorCode error()
-        const string& message()
-        int64_t base_offset()
-        int64_t log_append_time_ms()
-
-
-cdef extern from "embedded/lane.h" namespace "barnabas::embedded" nogil:
-    cdef cppclass OutgoingRecord:
-        OutgoingRecord()
-        int64_t timestamp_ms
-        optional[ByteView] key
-        optional[ByteView] value
-        HeaderSpan headers
-
-    cdef enum class Added "barnabas::embedded::Lane::Added"(uint8_t):
-        kNo
-        kFirst
-        kMore
-        kFull
-
-    cdef cppclass Place "barnabas::embedded::Lane::Place":
-        Place()
-        Added added
-        shared_ptr[Outcome] outcome
-        int32_t index
-
-    cdef cppclass Lane:
-        cbool joined()
-        void join(const TransactionalProducer&, uint64_t)
-
-
-cdef extern from "embedded/topic_lanes.h" namespace "barnabas::embedded" nogil:
-    cdef cppclass TopicLanes:
-        int32_t count()
-        Lane& operator[](int32_t)
-        int32_t choose(const optional[ByteView]&)
-        Status refresh()
-
-
-ctypedef TopicLanes* TopicLanesPointer
-
-
-cdef extern from "embedded/byte_column.h" namespace "barnabas::embedded" nogil:
-    cdef cppclass ByteColumn:
-        ByteColumn()
-        size_t size()
-        const char* check()
-        void set_validity(const uint8_t*, size_t)
-
-        @staticmethod
-        ByteColumn nulls(size_t)
-        @staticmethod
-        ByteColumn of_parts(vector[ByteView])
-        @staticmethod
-        ByteColumn of_fixed(const uint8_t*, size_t, size_t, cbool)
-        @staticmethod
-        ByteColumn of_offsets(const void*, cbool, ByteView, size_t, size_t, const uint8_t*)
-        @staticmethod
-        ByteColumn of_views(const BinaryView*, vector[ByteView], size_t, size_t, const uint8_t*)
-
-
-cdef extern from "embedded/producer.h" namespace "barnabas::embedded" nogil:
-    cdef cppclass ProducerOptions:
-        ProducerOptions()
-        Codec codec
-        int level
-        size_t batch_bytes
-        int64_t linger_ns
-        cbool transactional
-
-    cdef cppclass OutgoingColumns:
-        OutgoingColumns()
-        ByteColumn values
-        ByteColumn keys
-        const int64_t* timestamps_ms
-        int64_t timestamp_ms
-
-    cdef cppclass SentSpan:
-        int32_t partition
-        int64_t base_offset
-        int64_t count
-
-    cdef cppclass SentColumns:
-        SentColumns()
-        vector[SentSpan] spans
-        vector[shared_ptr[Outcome]] unfinished
-        ErrorCode error
-        string message
-
-    cdef cppclass Producer:
-        Producer(Engine&, const ProducerOptions&)
-        Result[TopicLanesPointer] topic(const string&)
-        int64_t now_ms()
-        Place add(TopicLanes&, int32_t, const OutgoingRecord&)
-        void drain(TopicLanes&, int32_t)
-        void hurry(TopicLanes&, int32_t, shared_ptr[Outcome])
-        SentColumns send_many(TopicLanes&, int32_t, const OutgoingColumns&)
-        vector[shared_ptr[Outcome]] drain_all()
-        Result[uint64_t] begin_transaction(TopicLanes&, int32_t, const TransactionalProducer&)
-        optional[Error] transaction_error()
-        void leave_transaction()
-        void close()
-
-
-cdef extern from "embedded/fetcher.h" namespace "barnabas::embedded" nogil:
-    cdef cppclass FetchOptions:
-        FetchOptions()
-        size_t max_bytes
-        cbool read_committed
-        cbool check_crcs
-
-    cdef cppclass FetchedColumns:
-        Fetched fetched
-        RecordColumns columns
-        int64_t next_offset
-
-    Result[unique_ptr[FetchedColumns]] fetch_columns(
-        Engine&, const string&, int32_t, int64_t, const FetchOptions&
-    )
 
 
 # How long a thread waits before it looks whether Python has a signal for it.
 cdef int64_t SIGNAL_INTERVAL_NS = 50_000_000
 cdef int64_t NS_PER_S = 1_000_000_000
-
-
-cdef object _kafka_error(ErrorCode code, const string& message):
-    return KafkaError(KafkaErrorCode(<int16_t>code), message.decode("utf-8", "replace"))
-
-
-cdef Engine* _engine_of(core) except NULL:
-    return <Engine*>PyCapsule_GetPointer(core._engine(), kEngineCapsule)
-
-
-cdef int _read(object data, optional[ByteView]& out, str what) except -1:
-    """A view of bytes, of a str's UTF-8, or of nothing. The object keeps what is viewed."""
-    cdef Py_ssize_t size = 0
-    cdef const char* text
-    if data is None:
-        out.reset()
-    elif isinstance(data, bytes):
-        out = optional[ByteView](
-            ByteView(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-        )
-    elif isinstance(data, str):
-        text = PyUnicode_AsUTF8AndSize(data, &size)
-        out = optional[ByteView](ByteView(<const uint8_t*>text, size))
-    else:
-        raise TypeError(f"a {what} is bytes, str or None, not {type(data).__name__}")
-    return 0
 
 
 cdef bint _wait(Outcome* outcome, timeout) except -1:
@@ -364,7 +132,7 @@ cdef class Delivery:
                 raise TimeoutError(f"not delivered after {timeout} s")
         if outcome.error() == ErrorCode.kNone:
             return None
-        return _kafka_error(outcome.error(), outcome.message())
+        return kafka_error(outcome.error(), outcome.message())
 
     def add_done_callback(self, callback):
         """Calls `callback(delivery)` once it is done: at once, or later on a native thread."""
@@ -406,106 +174,6 @@ cdef class Delivery:
         return f"<barnabas.Delivery to {self._topic.name}-{self._partition}, {state}>"
 
 
-cdef class ColumnInput:
-    """Byte strings for send_many, read in place; keeps alive what they lie in."""
-
-    cdef ByteColumn _column
-    cdef list _kept
-
-    def __cinit__(self):
-        self._kept = []
-
-    def __len__(self):
-        return self._column.size()
-
-    cdef ByteView _keep(self, data):
-        cdef const uint8_t[::1] view = data
-        self._kept.append(view)
-        if view.shape[0] == 0:
-            return ByteView()
-        return ByteView(&view[0], view.shape[0])
-
-    cdef ColumnInput _checked(self):
-        cdef const char* wrong
-        with nogil:
-            wrong = self._column.check()
-        if wrong != NULL:
-            raise ValueError(wrong.decode())
-        return self
-
-    @staticmethod
-    def of_nulls(size_t size):
-        """Nothing but nulls."""
-        cdef ColumnInput made = ColumnInput()
-        made._column = ByteColumn.nulls(size)
-        return made
-
-    @staticmethod
-    def of_objects(objects, str what):
-        """bytes, str or None."""
-        cdef ColumnInput made = ColumnInput()
-        cdef tuple held = tuple(objects)  # whatever becomes of a list meanwhile
-        cdef vector[ByteView] parts
-        cdef optional[ByteView] part
-        made._kept.append(held)
-        parts.reserve(len(held))
-        for item in held:
-            _read(item, part, what)
-            parts.push_back(part.value() if part.has_value() else ByteView())
-        made._column = ByteColumn.of_parts(move(parts))
-        return made
-
-    @staticmethod
-    def of_fixed(data, size_t width, size_t first, size_t size, validity, bint padded):
-        """`width` bytes each; `padded`: without the zero bytes at the end."""
-        cdef ColumnInput made = ColumnInput()
-        cdef ByteView view = made._keep(data)
-        if view.size() < (first + size) * width:
-            raise ValueError("the data are shorter than the column")
-        made._column = ByteColumn.of_fixed(view.data(), width, size, padded)
-        made._column.set_validity(made._bitmap(validity, first + size), first)
-        return made
-
-    @staticmethod
-    def of_offsets(offsets, data, bint wide, size_t first, size_t size, validity):
-        """Arrow's Binary and LargeBinary: offsets of int32, or int64 when `wide`, into the data."""
-        cdef ColumnInput made = ColumnInput()
-        cdef ByteView ends = made._keep(offsets)
-        cdef ByteView bytes_ = made._keep(b"" if data is None else data)
-        if size == 0:
-            return made
-        if ends.size() < (first + size + 1) * (8 if wide else 4):
-            raise ValueError("there are fewer offsets than the column has")
-        made._column = ByteColumn.of_offsets(
-            ends.data(), wide, bytes_, first, size, made._bitmap(validity, first + size)
-        )
-        return made._checked()
-
-    @staticmethod
-    def of_views(views, buffers, size_t first, size_t size, validity):
-        """Arrow's BinaryView."""
-        cdef ColumnInput made = ColumnInput()
-        cdef ByteView view = made._keep(views)
-        cdef vector[ByteView] others
-        if view.size() < (first + size) * sizeof(BinaryView):
-            raise ValueError("there are fewer views than the column has")
-        for buffer in buffers:
-            others.push_back(made._keep(buffer))
-        made._column = ByteColumn.of_views(
-            <const BinaryView*>view.data(), move(others), first, size,
-            made._bitmap(validity, first + size),
-        )
-        return made._checked()
-
-    cdef const uint8_t* _bitmap(self, validity, size_t bits) except? NULL:
-        if validity is None:
-            return NULL
-        cdef ByteView view = self._keep(validity)
-        if view.size() * 8 < bits:
-            raise ValueError("the validity bitmap is shorter than the column")
-        return view.data()
-
-
 cdef class NativeProducer:
     """The part of `barnabas.embedded.producer.Producer` that every record goes through."""
 
@@ -527,7 +195,7 @@ cdef class NativeProducer:
         self._core = core
         self._topics = {}
         self._is_transactional = transactional
-        self._producer = new Producer(_engine_of(core)[0], options)
+        self._producer = new Producer(engine_of(core)[0], options)
 
     def __dealloc__(self):
         cdef Producer* producer = self._producer
@@ -570,8 +238,8 @@ cdef class NativeProducer:
         cdef Producer* producer = self._producer
         if handle is None or self._is_closed:
             handle = self._open(topic)
-        _read(value, record.value, "value")
-        _read(key, record.key, "key")
+        read_bytes(value, record.value, "value")
+        read_bytes(key, record.key, "key")
         record.timestamp_ms = producer.now_ms() if timestamp is None else timestamp
         if headers:
             names = _read_headers(headers, views)
@@ -626,7 +294,7 @@ cdef class NativeProducer:
             sent = producer.send_many(handle.lanes[0], chosen, columns)
         error = None
         if sent.error != ErrorCode.kNone:
-            error = _kafka_error(sent.error, sent.message)
+            error = kafka_error(sent.error, sent.message)
         spans = [(span.partition, span.base_offset, span.count) for span in sent.spans]
         return spans, _unfinished(sent.unfinished), error
 
@@ -651,7 +319,7 @@ cdef class NativeProducer:
         cdef optional[Result[uint64_t]] guard
         guard.emplace(self._producer.begin_transaction(handle.lanes[0], partition, who))
         if not guard.value().ok():
-            raise _kafka_error(guard.value().error().code, guard.value().error().message)
+            raise kafka_error(guard.value().error().code, guard.value().error().message)
         return guard.value().value()
 
     def _joined(self, str topic, int32_t partition, int64_t producer_id, int16_t epoch,
@@ -668,7 +336,7 @@ cdef class NativeProducer:
         cdef optional[Error] error = self._producer.transaction_error()
         if not error.has_value():
             return None
-        return _kafka_error(error.value().code, error.value().message)
+        return kafka_error(error.value().code, error.value().message)
 
     def _leave(self):
         """The transaction is over."""
@@ -697,7 +365,7 @@ cdef class NativeProducer:
             lanes = self._find(text)
             if lanes == NULL:
                 raise KafkaError(
-                    KafkaErrorCode.unknown_topic_or_partition, f"there is no topic {name}"
+                    ErrorCodes.unknown_topic_or_partition, f"there is no topic {name}"
                 )
         handle = self._topics.get(name)
         if handle is None:
@@ -720,7 +388,7 @@ cdef class NativeProducer:
             count = handle.lanes.count()
         if not 0 <= partition < count:
             raise KafkaError(
-                KafkaErrorCode.unknown_topic_or_partition,
+                ErrorCodes.unknown_topic_or_partition,
                 f"{handle.name} has partitions 0 to {count - 1}, not {partition}",
             )
         return partition
@@ -750,9 +418,9 @@ cdef list _read_headers(headers, vector[HeaderView]& out):
             raise TypeError(f"a header's name is a str, not {type(key).__name__}")
         encoded = key.encode("utf-8", "surrogateescape")
         kept.append((encoded, value))
-        _read(encoded, name, "header's name")
+        read_bytes(encoded, name, "header's name")
         view.key = name.value()
-        _read(value, view.value, "header's value")
+        read_bytes(value, view.value, "header's value")
         out.push_back(view)
     return kept
 
@@ -783,91 +451,10 @@ cdef class Unfinished:
             if not _wait(outcome, left):
                 raise TimeoutError(f"not all was done after {timeout} s")
             if outcome.error() != ErrorCode.kNone:
-                raise _kafka_error(outcome.error(), outcome.message())
+                raise kafka_error(outcome.error(), outcome.message())
 
 
 cdef Unfinished _unfinished(const vector[shared_ptr[Outcome]]& outcomes):
     cdef Unfinished made = Unfinished()
     made._outcomes = outcomes
     return made
-
-
-cdef class _FetchedMemory:
-    """Keeps what was fetched."""
-
-    cdef unique_ptr[FetchedColumns] fetched
-
-
-cdef class NativeReader:
-    """The part of `barnabas.embedded.consumer.Consumer` that every record comes through."""
-
-    cdef Engine* _engine
-    cdef object _core
-    cdef unique_ptr[ReadySignal] _signal
-    cdef FetchOptions _options
-
-    def __init__(self, core, *, size_t max_bytes, bint read_committed, bint check_crcs):
-        self._core = core
-        self._engine = _engine_of(core)
-        self._options.max_bytes = max_bytes
-        self._options.read_committed = read_committed
-        self._options.check_crcs = check_crcs
-        cdef optional[Result[unique_ptr[ReadySignal]]] made
-        made.emplace(self._engine.make_ready_signal(read_committed))
-        if not made.value().ok():
-            raise _kafka_error(made.value().error().code, made.value().error().message)
-        self._signal = move(made.value().value())
-
-    def fetch(self, str topic, int32_t partition, int64_t offset):
-        """(columns or None at the end, offset to go on from, end offset, log start offset): the end
-        is the high watermark, or the last stable offset with read_committed. Raises KafkaError.
-        """
-        cdef string name = topic.encode()
-        cdef optional[Result[unique_ptr[FetchedColumns]]] result
-        with nogil:
-            result.emplace(
-                fetch_columns(self._engine[0], name, partition, offset, self._options)
-            )
-        if not result.value().ok():
-            raise _kafka_error(result.value().error().code, result.value().error().message)
-        cdef _FetchedMemory memory = _FetchedMemory()
-        memory.fetched = move(result.value().value())
-        cdef FetchedColumns* fetched = memory.fetched.get()
-        columns = None
-        if not fetched.columns.offsets.empty():
-            columns = Columns.over(&fetched.columns, memory)
-        end = fetched.fetched.high_watermark
-        if self._options.read_committed:
-            end = fetched.fetched.last_stable_offset
-        return columns, fetched.next_offset, end, fetched.fetched.log_start_offset
-
-    def partition_count(self, str topic):
-        """How many partitions a topic has; 0 when it is not there."""
-        cdef optional[Result[TopicShape]] shape
-        shape.emplace(self._engine.topic_shape(<string>topic.encode()))
-        return shape.value().value().partition_count if shape.value().ok() else 0
-
-    # -- waiting
-
-    def fileno(self):
-        """An eventfd: readable from `notify`, or news of what is watched, to `clear`."""
-        return self._signal.get().fd()
-
-    def watch(self, positions):
-        """Watches partitions, (topic, partition, offset to be read next), in the place of others."""
-        cdef vector[WatchedPartition] watched
-        cdef WatchedPartition one
-        for topic, partition, offset in positions:
-            one.topic = topic.encode()
-            one.partition = partition
-            one.offset = offset
-            watched.push_back(one)
-        self._signal.get().watch(WatchedSpan(watched.data(), watched.size()))
-
-    def notify(self):
-        """Wakes whoever waits. Any thread."""
-        self._signal.get().notify()
-
-    def clear(self):
-        """From here on `fileno` waits again."""
-        self._signal.get().clear()
