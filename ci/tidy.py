@@ -67,6 +67,7 @@ HANDLER_SUPPORT = {
     "call",
     "config_changes",
     "config_resources",
+    "data_plane",
     "fencing",
     "leader_epochs",
     "partition_fields",

@@ -39,11 +39,11 @@ std::vector<net::RequestToken> RequestFaults::remove(uint64_t id) {
   return dropped;
 }
 
-std::vector<net::RequestToken> RequestFaults::clear() {
+std::vector<net::RequestToken> RequestFaults::end_all() {
   MutexLock lock(mutex_);
   std::vector<net::RequestToken> dropped;
   for (const auto& [connection, item] : dropped_) dropped.push_back(item.token);
-  entries_.clear();
+  for (auto& [id, entry] : entries_) entry.fault.times = 0;
   delays_.clear();
   dropped_.clear();
   update_any();

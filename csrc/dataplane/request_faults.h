@@ -49,8 +49,8 @@ class RequestFaults {
   /// Ends it. Returns the requests that it has dropped, whose connections wait: they are to be
   /// closed; those that it delays are to be offered again.
   std::vector<net::RequestToken> remove(uint64_t id) EXCLUDES(mutex_);
-  /// Ends all.
-  std::vector<net::RequestToken> clear() EXCLUDES(mutex_);
+  /// Nothing is struck any more; the counts stay.
+  std::vector<net::RequestToken> end_all() EXCLUDES(mutex_);
   /// How many requests matched, and how many of them were struck. Zeroes for an unknown one.
   struct Count {
     uint64_t matched = 0;

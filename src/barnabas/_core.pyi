@@ -24,7 +24,18 @@ class ControlRequest:
     correlation_id: int
     client_id: str | None
     peer_host: str
+    fault: int  # the error that a test wants for an answer; 0: none
     body: bytes  # after client_id: header tagged fields (flexible versions), then the message
+
+class RequestEffect:
+    """How a request goes wrong, and what `value` of add_request_fault is then."""
+
+    FAIL: RequestEffect  # Kafka's error code
+    DROP_BEFORE: RequestEffect
+    DROP_AFTER: RequestEffect
+    DISCONNECT_BEFORE: RequestEffect
+    DISCONNECT_AFTER: RequestEffect
+    DELAY: RequestEffect  # milliseconds
 
 class RecoveryReport:
     topic: str
@@ -197,6 +208,20 @@ class Core:
         log starts are on disk at return: may wait for one."""
     def _engine(self) -> object:
         """A capsule of the Engine, for `_sender` and `_reader`; good as long as this object."""
+    # -- faults
+    def add_request_fault(
+        self,
+        api_key: int,
+        effect: RequestEffect,
+        value: int,
+        client_id: str | None,
+        peer_port: int | None,
+        times: int,
+    ) -> int:
+        """Returns a number for the other calls. See barnabas.testing.broker_faults."""
+    def remove_request_fault(self, fault_id: int, /) -> None: ...
+    def count_request_fault(self, fault_id: int, /) -> tuple[int, int]:
+        """(requests that matched, those that were struck)."""
     # -- observability
     def stats(self) -> dict[str, int]: ...
 

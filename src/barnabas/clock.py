@@ -22,16 +22,18 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 from barnabas import _core
 from barnabas.errors import BrokerClosed
 
-NS_PER_S: Final = 1_000_000_000
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
+NS_PER_S: Final = 1_000_000_000
 _STEPS_MAX: Final = 4_096
 _PASSES_MAX: Final = 1_000  # of the loop, for what one step sets off
 _IDLE: Final = float("inf")
@@ -173,7 +175,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return super().time() + self._ahead_ns() / NS_PER_S
 
     def call_at(
-        self, when: float, callback: Any, *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[*Args], object],
+        *args: *Args,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Notes the timer."""
         handle = super().call_at(when, callback, *args, context=context)
@@ -182,20 +188,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return handle
 
     def call_soon(
-        self, callback: Any, *args: Any, context: Context | None = None
+        self,
+        callback: Callable[[*Args], object],
+        *args: *Args,
+        context: Context | None = None,
     ) -> asyncio.Handle:
         """Notes that there is something to be done."""
         self._calls_made += 1
         return super().call_soon(callback, *args, context=context)
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(
+        self,
+        executor: Executor | None,
+        func: Callable[[*Args], T],
+        *args: *Args,
+    ) -> asyncio.Future[T]:
         """Notes the job, until its end has been noticed."""
         future = super().run_in_executor(executor, func, *args)
         self._jobs += 1
         future.add_done_callback(self._end_job)
         return future
 
-    def _end_job(self, _job: Any) -> None:
+    def _end_job(self, _job: asyncio.Future[Any]) -> None:
         self._jobs -= 1
         self._job_ended.set()
 

@@ -35,13 +35,16 @@ from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
 if TYPE_CHECKING:
     from barnabas.clock import VirtualClock
     from barnabas.config.start import StartConfig
+    from barnabas.embedded.append_hook import AppendHook
+    from barnabas.embedded.batch import ConsumedBatch
     from barnabas.embedded.consumer import Consumer
     from barnabas.embedded.producer import Producer
     from barnabas.handlers.services import Services
     from barnabas.node import Node
+    from barnabas.testing.broker_faults import BrokerFaults
 
 T = TypeVar("T")
-Client = TypeVar("Client", bound="Producer | Consumer")
+Client = TypeVar("Client", bound="Producer | Consumer | AppendHook")
 ConfigValue = str | int | float | bool
 
 _TEMPORARY_PREFIX: Final = "barnabas-"
@@ -83,7 +86,7 @@ class Broker:
         self._pid = os.getpid()
         self._stop_error: Exception | None = None
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
-        self._clients: WeakSet[Producer | Consumer] = WeakSet()
+        self._clients: WeakSet[Producer | Consumer | AppendHook] = WeakSet()
         self._temporary: Path | None = None
         if data_dir is None:
             self._temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX))
@@ -118,6 +121,13 @@ class Broker:
     def data_dir(self) -> Path:
         """Where the topics live."""
         return self._data_dir
+
+    @property
+    def clock(self) -> "VirtualClock":
+        """The clock that it was made with. Raises BarnabasError when that is the system's."""
+        if self._clock is None:
+            raise BarnabasError("the broker goes by the system's clock")
+        return self._clock
 
     # -- topics
 
@@ -169,6 +179,22 @@ class Broker:
 
         return self._keep(Consumer(self, topics, **config))
 
+    def on_append(
+        self,
+        topic: str,
+        call: "Callable[[ConsumedBatch], object]",
+        *,
+        isolation_level: str = "read_uncommitted",
+    ) -> "AppendHook":
+        """Has `call` see what is appended to a topic from now on, batch by batch, on a thread of
+        its own, until the hook is removed: see `barnabas.embedded.append_hook.AppendHook`.
+
+        Raises ConfigError, TypeError.
+        """
+        from barnabas.embedded.append_hook import AppendHook
+
+        return self._keep(AppendHook(self, topic, call, isolation_level=isolation_level))
+
     def _keep(self, client: Client) -> Client:
         """Closes the client when the broker is closed."""
         with self._closing:
@@ -183,6 +209,17 @@ class Broker:
         """The parts of the broker, for clients in this process."""
         self._check_open()
         return self._node.services
+
+    # -- faults
+
+    @property
+    def faults(self) -> "BrokerFaults":
+        """Makes requests to this broker, or its disk, go wrong: see
+        `barnabas.testing.broker_faults`. Raises BrokerClosed.
+        """
+        from barnabas.testing.broker_faults import BrokerFaults
+
+        return BrokerFaults(self.services.core, self._data_dir)
 
     # -- life
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -136,10 +137,10 @@ def test_a_member_that_was_away_for_longer_than_its_session_has_to_join_again(
     consumer.subscribe(["t"])
     message = consumer.poll(20)
     assert message is not None
-    consumer.commit(message, asynchronous=False)
+    consumer.commit(message=message, asynchronous=False)
     admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
 
-    def state() -> ConsumerGroupState:
+    def state() -> Enum:
         group: ConsumerGroupDescription = admin.describe_consumer_groups(["g"])["g"].result(20)
         return group.state
 
@@ -148,7 +149,7 @@ def test_a_member_that_was_away_for_longer_than_its_session_has_to_join_again(
     clock.advance(seconds=46)
     assert state() is ConsumerGroupState.EMPTY
     produce(broker, "t", ("a", "2"))
-    values = []
+    values: list[bytes | None] = []
     deadline = time.monotonic() + 20
     while state() is not ConsumerGroupState.STABLE or not values:  # its heartbeat will tell it
         assert time.monotonic() < deadline
