@@ -49,6 +49,7 @@ PYTHON_TIERS = (
     ("_sender", "arrow"),
     ("config", "protocol", "logs"),
     ("log", "testing", "clock"),
+    ("query",),
     ("metadata", "dump"),
     ("adopt", "coordinator"),
     ("handlers",),

@@ -9,7 +9,15 @@ from typing_extensions import Buffer
 
 from barnabas._columns import Columns, CorruptBatch, Record
 
-__all__ = ["CODEC_NAMES", "Batch", "CorruptBatch", "Record", "encode_batch", "iter_batches"]
+__all__ = [
+    "CODEC_NAMES",
+    "Batch",
+    "CorruptBatch",
+    "Record",
+    "decode_records",
+    "encode_batch",
+    "iter_batches",
+]
 
 CODEC_NAMES: Final[tuple[str, ...]]
 DEFAULT_EXPANSION_LIMIT_BYTES: Final[int]
@@ -71,6 +79,9 @@ class Batch:
     def records(self) -> list[Record]: ...
     def __len__(self) -> int: ...
 
+def decode_records(
+    data: Buffer, *, from_offset: int, check_crcs: bool = True
+) -> tuple[Columns, int]: ...
 def iter_batches(data: Buffer, *, limit_bytes: int = ...) -> Iterator[Batch]: ...
 def encode_batch(
     records: Iterable[

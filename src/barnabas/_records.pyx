@@ -80,6 +80,7 @@ cdef extern from "record/columns.h" namespace "barnabas::record" nogil:
     cdef cppclass DecodeOptions:
         DecodeOptions()
         size_t expansion_limit
+        int64_t from_offset
 
     Status append_columns(RecordColumns&, const BatchView&, int32_t, const DecodeOptions&)
 
@@ -256,6 +257,38 @@ cdef class Batch:
             f"Batch(base_offset={self.base_offset}, last_offset={self.last_offset}, "
             f"record_count={self.record_count}, size_bytes={self.size_bytes})"
         )
+
+
+def decode_records(data, *, int64_t from_offset, bint check_crcs=True):
+    """(Columns, offset to go on from): the records of all whole batches in `data` from an offset
+    on, control records left out. The Columns keep `data` alive.
+
+    Raises CorruptBatch as iter_batches does, and for a CRC that is wrong.
+    """
+    cdef _Decoded decoded = _Decoded()
+    cdef DecodeOptions options = DecodeOptions()
+    cdef Batch batch
+    cdef Status status
+    cdef int64_t next_offset = from_offset
+    decoded.source = data
+    options.expansion_limit = DEFAULT_EXPANSION_LIMIT_BYTES
+    options.from_offset = from_offset
+    if decoded.source.shape[0] > 0:
+        decoded.columns.buffers.push_back(
+            ByteView(&decoded.source[0], <size_t>decoded.source.shape[0])
+        )
+    for item in iter_batches(decoded.source):
+        batch = item
+        next_offset = batch._view.last_offset() + 1
+        if check_crcs and not batch.crc_valid():
+            raise CorruptBatch(f"the CRC of the batch at offset {batch.base_offset} is wrong")
+        if batch._view.is_control():
+            continue
+        with nogil:
+            status = append_columns(decoded.columns, batch._view, 0, options)
+        if not status.ok():
+            raise corrupt(status.error())
+    return Columns.over(&decoded.columns, decoded), next_offset
 
 
 cdef class _BatchIterator:
