@@ -1,8 +1,7 @@
 // `VirtualClock`: the clock that a test moves.
-#include "base/virtual_clock.h"
-
 #include <memory>
 
+#include "base/virtual_clock.h"
 #include "bindings/bindings.h"
 
 namespace barnabas::bindings {

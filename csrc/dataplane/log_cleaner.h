@@ -66,7 +66,7 @@ class LogCleaner {
   CleanerConfig config_ GUARDED_BY(mutex_);
   std::set<PartitionPtr> in_progress_ GUARDED_BY(mutex_);
   Partitions uncleanable_ GUARDED_BY(mutex_);
-  Partitions passed_over_ GUARDED_BY(mutex_);  // until no other is due
+  Partitions passed_over_ GUARDED_BY(mutex_);    // until no other is due
   uint64_t looks_asked_ GUARDED_BY(mutex_) = 0;  // by run_due
   uint64_t looks_given_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;
