@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from kio.schema.errors import ErrorCode
-from unit.wire import WireClient
 
 import barnabas
 from barnabas.protocol.apis import APIS
+from unit.wire import WireClient
 
 VERSIONS = [
     (api.name, version)
@@ -57,7 +57,7 @@ def test_a_failed_produce_names_each_partition(broker: barnabas.Broker, version:
     assert partition_errors(response, "partition_responses") == [ERROR, ERROR]
     (answered,) = response.responses
     assert [partition.index for partition in answered.partition_responses] == [0, 3]
-    assert TOPIC_ID == answered.topic_id if version >= 13 else answered.name == "t"
+    assert answered.topic_id == TOPIC_ID if version >= 13 else answered.name == "t"
 
 
 @pytest.mark.parametrize("version", range(4, 19))
@@ -67,10 +67,13 @@ def test_a_failed_fetch_names_each_partition(broker: barnabas.Broker, version: i
         response = client.ask("Fetch", version, topics=[topic])
     assert partition_errors(response, "partitions") == [ERROR]
     (answered,) = response.responses
-    assert TOPIC_ID == answered.topic_id if version >= 13 else answered.topic == "t"
+    assert answered.topic_id == TOPIC_ID if version >= 13 else answered.topic == "t"
 
 
 def test_a_produce_that_wants_no_answer_gets_a_closed_connection(broker: barnabas.Broker) -> None:
-    with broker.faults.fail("Produce", error=ERROR), WireClient(broker.bootstrap_servers) as client:
-        with pytest.raises(ConnectionError):
-            client.ask("Produce", 9, acks=0)
+    with (
+        broker.faults.fail("Produce", error=ERROR),
+        WireClient(broker.bootstrap_servers) as client,
+        pytest.raises(ConnectionError),
+    ):
+        client.ask("Produce", 9, acks=0)
