@@ -326,8 +326,7 @@ void bind_core(py::module_& module) {
   core.def("now_ms", &Engine::now_ms);
   // Releases GIL.
   core.def("run_due", [](Engine& engine) { without_gil([&] { engine.run_due(); }); });
-  // Requires GIL. What `_sender` and `_reader` work with: they keep the Core as long as the
-  // capsule's content.
+  // Requires GIL. For `_sender` and `_reader`, which keep the Core as long as they use it.
   core.def("_engine", [](Engine& engine) {
     return py::capsule(static_cast<void*>(&engine), dataplane::kEngineCapsule);
   });

@@ -67,8 +67,9 @@ void reserve(RecordColumns& out, size_t records) {
 
 }  // namespace
 
-Status append_columns(RecordColumns& out, const BatchView& batch, int32_t buffer,
-                      const DecodeOptions& options) {
+// Flattened: what a call costs here, every record pays.
+[[gnu::flatten]] Status append_columns(RecordColumns& out, const BatchView& batch, int32_t buffer,
+                                       const DecodeOptions& options) {
   if (batch.record_count() < 0) return invalid_record("the record count is negative");
   ByteView block = batch.records();
   if (batch.codec_id() != static_cast<uint8_t>(Codec::kNone) && batch.record_count() > 0) {

@@ -54,25 +54,37 @@ def record_batch(
     def strings(name: str) -> pa.Array:
         count, nulls, validity, views = columns.arrow_views(name)
         if views is None:
-            return pa.nulls(count, string)
+            return pa.nulls(count, fields.field("value").type)
         bitmap = None if validity is None else pa.py_buffer(validity)
-        return pa.Array.from_buffers(
+        array = pa.Array.from_buffers(
             string, count, [bitmap, pa.py_buffer(views), *buffers], null_count=nulls
         )
+        return array if binary == "view" else array.cast(pa.binary())
 
     def integers(name: str, kind: pa.DataType) -> pa.Array:
         memory = pa.py_buffer(columns.arrow_int64(name))
         return pa.Array.from_buffers(kind, size, [None, memory], null_count=0)
 
     arrays = [
-        pa.repeat(pa.scalar(partition, pa.int32()), size),
+        _constant(partition, pa.int32(), size),
         integers("offsets", pa.int64()),
         integers("timestamps", fields.field("timestamp").type),
-        strings("keys").cast(fields.field("key").type),
-        strings("values").cast(fields.field("value").type),
+        strings("keys"),
+        strings("values"),
         _headers(columns, size, strings("header_keys"), strings("header_values"), fields),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=fields)
+
+
+_constants: dict[tuple[int, pa.DataType], pa.Array] = {}
+
+
+def _constant(value: int, kind: pa.DataType, size: int) -> pa.Array:
+    """An array of one value. The longest so far is kept: batches are made by the thousand."""
+    longest = _constants.get((value, kind))
+    if longest is None or len(longest) < size:
+        longest = _constants[value, kind] = pa.repeat(pa.scalar(value, kind), size)
+    return longest.slice(0, size)
 
 
 def _headers(
@@ -85,10 +97,7 @@ def _headers(
             [pa.array([0], pa.int64()), pa.Array.from_buffers(pa.int64(), size, [None, ends])]
         )
     else:
-        offsets = pa.repeat(pa.scalar(0, pa.int64()), size + 1)
+        offsets = _constant(0, pa.int64(), size + 1)
     header = kind.value_type
-    structs = pa.StructArray.from_arrays(
-        [keys.cast(header.field(0).type), values.cast(header.field(1).type)],
-        fields=[header.field(0), header.field(1)],
-    )
+    structs = pa.StructArray.from_arrays([keys, values], fields=[header.field(0), header.field(1)])
     return pa.LargeListArray.from_arrays(offsets, structs, type=kind)
