@@ -42,6 +42,7 @@ class KeepingServer final : public net::Server {
     die("a request that should be answered at once waits");
   }
   void cancel_timer(uint32_t, net::TimerId) override {}
+  void run_due_timers() override {}
   void resume_paused() override {}
   [[nodiscard]] net::ServerStats stats() const override { return {}; }
   [[nodiscard]] uint32_t reactor_count() const override { return 1; }

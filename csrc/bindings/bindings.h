@@ -5,6 +5,7 @@
 
 namespace barnabas::bindings {
 
+void bind_clock(pybind11::module_& module);
 void bind_core(pybind11::module_& module);
 void bind_log(pybind11::module_& module);
 void bind_record(pybind11::module_& module);

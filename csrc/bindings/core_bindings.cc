@@ -3,10 +3,12 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "base/virtual_clock.h"
 #include "bindings/bindings.h"
 #include "bindings/convert.h"
 #include "bindings/gil.h"
@@ -233,6 +235,35 @@ void bind_topics(PyCore& core) {
       py::arg("settings"));
 }
 
+void bind_request_faults(py::module_& module, PyCore& core) {
+  using dataplane::RequestEffect;
+  py::enum_<RequestEffect>(module, "RequestEffect")
+      .value("FAIL", RequestEffect::kFail)
+      .value("DROP_BEFORE", RequestEffect::kDropBefore)
+      .value("DROP_AFTER", RequestEffect::kDropAfter)
+      .value("DISCONNECT_BEFORE", RequestEffect::kDisconnectBefore)
+      .value("DISCONNECT_AFTER", RequestEffect::kDisconnectAfter)
+      .value("DELAY", RequestEffect::kDelay);
+  // Releases GIL: locks that reactors hold.
+  core.def(
+      "add_request_fault",
+      [](Engine& engine, int16_t api_key, RequestEffect effect, int64_t value,
+         std::optional<std::string> client_id, std::optional<uint16_t> peer_port, uint64_t times) {
+        return without_gil([&] {
+          return engine.add_request_fault(
+              {api_key, effect, value, std::move(client_id), peer_port, times});
+        });
+      },
+      py::arg("api_key"), py::arg("effect"), py::arg("value"), py::arg("client_id"),
+      py::arg("peer_port"), py::arg("times"));
+  core.def("remove_request_fault", [](Engine& engine, uint64_t id) {
+    without_gil([&] { engine.remove_request_fault(id); });
+  });
+  core.def("count_request_fault", [](Engine& engine, uint64_t id) {
+    return without_gil([&] { return engine.count_request_fault(id); });
+  });
+}
+
 void bind_offsets(PyCore& core) {
   // Releases GIL, each.
   core.def(
@@ -313,10 +344,15 @@ void bind_partitions(PyCore& core) {
 
 void bind_core(py::module_& module) {
   PyCore core(module, "Core", "The data plane of one broker.");
-  core.def(py::init([](const py::object& settings) {
-             return EngineHolder(check(Engine::create(to_settings(settings))).release());
+  core.def(py::init([](const py::object& settings, VirtualClock* clock) {
+             Clock& time = clock == nullptr ? system_clock() : *clock;
+             return EngineHolder(check(Engine::create(to_settings(settings), time)).release());
            }),
-           py::arg("settings"));
+           py::arg("settings"), py::arg("clock") = py::none(), py::keep_alive<1, 3>());
+  // Requires GIL.
+  core.def("now_ms", &Engine::now_ms);
+  // Releases GIL.
+  core.def("run_due", [](Engine& engine) { without_gil([&] { engine.run_due(); }); });
   // Requires GIL. For `_sender` and `_reader`, which keep the Core as long as they use it.
   core.def("_engine", [](Engine& engine) {
     return py::capsule(static_cast<void*>(&engine), dataplane::kEngineCapsule);
@@ -327,6 +363,7 @@ void bind_core(py::module_& module) {
   bind_topics(core);
   bind_partitions(core);
   bind_offsets(core);
+  bind_request_faults(module, core);
 }
 
 }  // namespace barnabas::bindings

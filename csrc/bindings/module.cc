@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("__version__") = BARNABAS_VERSION;
   register_core_error(module);
   bind_reports(module);
+  bind_clock(module);
   bind_core(module);
   bind_log(module);
   bind_record(module);

@@ -82,6 +82,7 @@ void bind_reports(py::module_& module) {
       .def_readonly("correlation_id", &ControlRequest::correlation_id)
       .def_property_readonly("client_id", &client_id_text)
       .def_readonly("peer_host", &ControlRequest::peer_host)
+      .def_readonly("fault", &ControlRequest::fault)
       .def_property_readonly("body", [](const ControlRequest& r) { return to_bytes(r.body); });
 }
 

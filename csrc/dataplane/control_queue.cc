@@ -14,19 +14,20 @@ Status ControlQueue::open() {
   return {};
 }
 
-net::Admission ControlQueue::offer(const net::Request& request) {
+net::Admission ControlQueue::offer(const net::Request& request, int16_t fault, Answer answer) {
   ControlRequest control;
+  control.fault = fault;
   control.api_key = request.api_key;
   control.api_version = request.api_version;
   control.correlation_id = request.correlation_id;
   if (request.client_id.has_value()) control.client_id = std::string(*request.client_id);
   control.peer_host = std::string(request.peer_host);
   control.body.assign(request.body.begin(), request.body.end());
-  return queue(std::move(control), {request.token, nullptr});
+  return queue(std::move(control), {request.token, nullptr, answer});
 }
 
 net::Admission ControlQueue::offer_own(ControlRequest request, OwnReply reply) {
-  return queue(std::move(request), {{}, std::move(reply)});
+  return queue(std::move(request), {{}, std::move(reply), Answer::kGiven});
 }
 
 net::Admission ControlQueue::queue(ControlRequest control, Asker asker) {

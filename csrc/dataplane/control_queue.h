@@ -36,7 +36,11 @@ class ControlQueue {
       : max_queued_(max_queued), max_queued_bytes_(max_queued_bytes) {}
   Status open();
 
-  net::Admission offer(const net::Request& request) EXCLUDES(mutex_);
+  /// What becomes of the answer, when a test wants it so.
+  enum class Answer : uint8_t { kGiven, kNone, kClose };
+  /// `fault`: the error that it is to be answered with, whatever it asks for; 0: none.
+  net::Admission offer(const net::Request& request, int16_t fault = 0,
+                       Answer answer = Answer::kGiven) EXCLUDES(mutex_);
   /// A request of the data plane's own. kBusy as for offer(): whoever waits for it is to be offered
   /// again.
   net::Admission offer_own(ControlRequest request, OwnReply reply) EXCLUDES(mutex_);
@@ -48,6 +52,7 @@ class ControlQueue {
   struct Asker {
     net::RequestToken request;
     OwnReply reply;  // not empty: it was a request of the data plane's own
+    Answer answer = Answer::kGiven;
   };
   /// Who asked, once.
   std::optional<Asker> redeem(uint64_t token) EXCLUDES(mutex_);

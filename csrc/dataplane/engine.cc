@@ -10,8 +10,6 @@
 namespace barnabas::dataplane {
 namespace {
 
-constexpr int16_t kProduceKey = 0;
-constexpr int16_t kFetchKey = 1;
 // Cold fetches that wait for a disk thread; beyond it they try again a little later.
 constexpr size_t kMaxQueuedDiskReads = 4096;
 
@@ -116,12 +114,20 @@ Status EngineImpl::start() {
   return {};
 }
 
+void EngineImpl::run_due() {
+  server_->run_due_timers();
+  upkeep_->run_due();
+}
+
 Status EngineImpl::stop(int64_t grace_ms) {
   if (stopped_.exchange(true)) return {};
   purgatory_.stop();
   // The broker loop has stopped before: its clients go elsewhere at once, not after the grace.
   for (const net::RequestToken& request : queue_.stop()) {
     server_->respond(request, net::Response::close());
+  }
+  for (const net::RequestToken& dropped : faults_.end_all()) {
+    server_->respond(dropped, net::Response::close());
   }
   server_->stop(grace_ms);
   if (upkeep_ != nullptr) upkeep_->stop();
@@ -145,7 +151,7 @@ Status EngineImpl::close_logs() {
   return directories_->close_all(table_, threads);
 }
 
-net::Admission EngineImpl::on_request(const net::Request& request) {
+net::Admission EngineImpl::serve(const net::Request& request) {
   if (request.api_key == kProduceKey) return produce_.handle(request);
   if (request.api_key == kFetchKey) return fetch_.handle(request);
   return queue_.offer(request);
@@ -162,7 +168,9 @@ void EngineImpl::respond(uint64_t token, std::vector<uint8_t> payload) {
   if (!asker) return;
   if (asker->reply != nullptr) {
     asker->reply(std::move(payload));
-  } else {
+  } else if (asker->answer == ControlQueue::Answer::kClose) {
+    server_->respond(asker->request, net::Response::close());
+  } else if (asker->answer == ControlQueue::Answer::kGiven) {
     server_->respond(asker->request, net::Response::of(std::move(payload)));
   }
 }

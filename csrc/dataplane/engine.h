@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/uuid.h"
+#include "dataplane/request_faults.h"
 #include "dataplane/settings.h"
 #include "storage/log.h"
 #include "storage/topic_partition.h"
@@ -40,6 +41,7 @@ struct ControlRequest {
   int32_t correlation_id = 0;
   std::optional<std::string> client_id;
   std::string peer_host;
+  int16_t fault = 0;          // the error that a test wants for an answer; else 0
   std::vector<uint8_t> body;  // header tagged fields (flexible versions), then the message
 };
 
@@ -209,6 +211,13 @@ class Engine {
   /// nothing. Not clean when a log could not be closed: the error says which.
   virtual Status stop(int64_t grace_ms) = 0;
 
+  // -- time -------------------------------------------------------------------------------------
+  /// The wall clock, ms.
+  [[nodiscard]] virtual int64_t now_ms() const = 0;
+  /// After a jump of the clock: what is due by it has been done when this returns, retention and
+  /// compaction without waiting for their intervals. Between start and stop.
+  virtual void run_due() = 0;
+
   // -- control requests -------------------------------------------------------------------------
   /// An eventfd, readable when take_requests() has something. Owned by the engine.
   [[nodiscard]] virtual int control_fd() const = 0;
@@ -282,12 +291,16 @@ class Engine {
                                 size_t max_bytes, bool read_committed) = 0;
   /// `read_committed`: of offsets that are decided.
   virtual Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) = 0;
-  /// The wall clock, ms.
-  [[nodiscard]] virtual int64_t now_ms() const = 0;
-
   /// Moves log start offsets, see delete_records.h; an answer for each, in the same order.
   virtual Result<std::vector<DeletedRecords>> delete_records(
       std::span<const RecordDeletion> asked) = 0;
+
+  // -- faults, see request_faults.h -------------------------------------------------------------
+  /// Returns a number for the other calls.
+  virtual uint64_t add_request_fault(RequestFault fault) = 0;
+  virtual void remove_request_fault(uint64_t id) = 0;
+  /// How many requests it concerned, and how many of them went wrong because of it.
+  virtual std::pair<uint64_t, uint64_t> count_request_fault(uint64_t id) = 0;
 
   // -- observability ----------------------------------------------------------------------------
   virtual std::vector<std::pair<std::string, int64_t>> stats() = 0;

@@ -24,6 +24,7 @@
 #include "dataplane/partition_table.h"
 #include "dataplane/produce_handler.h"
 #include "dataplane/purgatory.h"
+#include "dataplane/request_faults.h"
 #include "dataplane/upkeep.h"
 #include "net/log_limiter.h"
 #include "net/server.h"
@@ -107,12 +108,24 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                         bool read_committed) override;
   Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) override;
   int64_t now_ms() const override { return clock_.wall_ms(); }
+  void run_due() override;
+  uint64_t add_request_fault(RequestFault fault) override;
+  void remove_request_fault(uint64_t id) override;
+  std::pair<uint64_t, uint64_t> count_request_fault(uint64_t id) override;
   std::vector<std::pair<std::string, int64_t>> stats() override;
 
  private:
-  net::Admission on_request(const net::Request& request) override;
+  net::Admission on_request(const net::Request& request) override {
+    return faults_.any() ? on_struck_request(request) : serve(request);
+  }
+  net::Admission serve(const net::Request& request);
+  net::Admission on_struck_request(const net::Request& request);
+  net::Admission serve_unanswered(const net::Request& request, const RequestFaults::Strike& strike);
+  /// Of a request that is struck: one that was not taken does not count.
+  net::Admission counted(const RequestFaults::Strike& strike, net::Admission admission);
   void on_closed(const net::RequestToken& connection) override {
     purgatory_.drop_connection(connection);
+    if (faults_.any()) faults_.forget(connection);
   }
 
   [[nodiscard]] Status check_open() const {
@@ -134,7 +147,11 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Status begin() REQUIRES(topics_mutex_);
   Status close_logs();
 
+  static constexpr int16_t kProduceKey = 0;
+  static constexpr int16_t kFetchKey = 1;
+
   Clock& clock_;
+  RequestFaults faults_;
   Mutex config_mutex_;
   EngineConfig config_ GUARDED_BY(config_mutex_);
   /// Serialises changes of the table: each reads a topic, changes a copy and puts it back.

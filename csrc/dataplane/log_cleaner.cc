@@ -65,15 +65,30 @@ void LogCleaner::set_config(const CleanerConfig& config) {
 void LogCleaner::run() {
   pthread_setname_np(pthread_self(), "bnb-cleaner");
   while (true) {
+    uint64_t asked = 0;
+    {
+      MutexLock lock(mutex_);
+      asked = looks_asked_;
+    }
     const PartitionPtr filthiest = take_filthiest();
     const bool cleaned = filthiest != nullptr && clean(filthiest);
     MutexLock lock(mutex_);
     in_progress_.erase(filthiest);
-    if (!cleaned && !stopping_) {
+    if (!cleaned) looks_given_ = std::max(looks_given_, asked);
+    if (looks_asked_ > 0) changed_.notify_all();
+    if (!cleaned && !stopping_ && looks_given_ >= looks_asked_) {
       changed_.wait_for(mutex_, std::chrono::milliseconds(config_.backoff_ms));
     }
     if (stopping_) return;
   }
+}
+
+void LogCleaner::run_due() {
+  MutexLock lock(mutex_);
+  if (threads_.empty()) return;
+  const uint64_t look = ++looks_asked_;
+  changed_.notify_all();
+  while (!stopping_ && (looks_given_ < look || !in_progress_.empty())) changed_.wait(mutex_);
 }
 
 LogCleaner::PartitionPtr LogCleaner::take_filthiest() {

@@ -38,6 +38,8 @@ class LogCleaner {
   void start() EXCLUDES(mutex_);
   /// Gives up what is under way.
   void stop() EXCLUDES(mutex_);
+  /// Cleans what is due now and waits until that is done, or one of it could not be.
+  void run_due() EXCLUDES(mutex_);
   /// Of log.cleaner.threads only the start's counts.
   void set_config(const CleanerConfig& config) EXCLUDES(mutex_);
 
@@ -64,7 +66,9 @@ class LogCleaner {
   CleanerConfig config_ GUARDED_BY(mutex_);
   std::set<PartitionPtr> in_progress_ GUARDED_BY(mutex_);
   Partitions uncleanable_ GUARDED_BY(mutex_);
-  Partitions passed_over_ GUARDED_BY(mutex_);  // until no other is due
+  Partitions passed_over_ GUARDED_BY(mutex_);    // until no other is due
+  uint64_t looks_asked_ GUARDED_BY(mutex_) = 0;  // by run_due
+  uint64_t looks_given_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "base/fd.h"
 #include "base/logger.h"
 #include "dataplane/disk_pool.h"
 #include "storage/partition_metadata.h"

@@ -58,14 +58,9 @@ void Upkeep::run() {
   int64_t checkpointed_ms = clock_.monotonic_ms();
   int64_t maintained_ms = checkpointed_ms;
   int64_t aged_ms = checkpointed_ms;
-  for (;;) {
-    EngineConfig config;
-    {
-      MutexLock lock(mutex_);
-      if (!stopping_) changed_.wait_for(mutex_, std::chrono::milliseconds(kRoundMs));
-      if (stopping_) return;
-      config = config_;
-    }
+  uint64_t asked = 0;
+  uint64_t given = 0;
+  while (const auto config = wait_for_round(asked)) {
     const int64_t now_ms = clock_.monotonic_ms();
     flush_overdue();
     directories_.remove_due();
@@ -74,17 +69,41 @@ void Upkeep::run() {
       for (const auto& partition : table_.partitions()) partition->age_recent_tail();
       aged_ms = now_ms;
     }
-    if (now_ms - maintained_ms >= config.maintenance_interval_ms) {
+    if (asked > given || now_ms - maintained_ms >= config->maintenance_interval_ms) {
       maintain_logs();
       maintained_ms = now_ms;
     }
-    if (now_ms - checkpointed_ms >= config.checkpoint_interval_ms) {
+    if (now_ms - checkpointed_ms >= config->checkpoint_interval_ms) {
       if (const Status status = directories_.write_checkpoints(table_); !status.ok()) {
         log(LogLevel::kError, "upkeep", status.error().message);
       }
       checkpointed_ms = now_ms;
     }
+    given = asked;
+    MutexLock lock(mutex_);
+    rounds_given_ = given;
+    changed_.notify_all();
   }
+}
+
+std::optional<EngineConfig> Upkeep::wait_for_round(uint64_t& asked) {
+  MutexLock lock(mutex_);
+  if (!stopping_ && rounds_asked_ == rounds_given_) {
+    changed_.wait_for(mutex_, std::chrono::milliseconds(kRoundMs));
+  }
+  if (stopping_) return std::nullopt;
+  asked = rounds_asked_;
+  return config_;
+}
+
+void Upkeep::run_due() {
+  {
+    MutexLock lock(mutex_);
+    const uint64_t round = ++rounds_asked_;
+    changed_.notify_all();
+    while (!stopping_ && rounds_given_ < round) changed_.wait(mutex_);
+  }
+  cleaner_.run_due();
 }
 
 void Upkeep::flush_overdue() {

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 
@@ -39,6 +40,8 @@ class Upkeep {
 
   void start();
   void stop() EXCLUDES(mutex_);
+  /// Does at once what else the next rounds would do, and compacts what is due. Waits for it.
+  void run_due() EXCLUDES(mutex_);
   /// New intervals count from now on.
   void set_config(const EngineConfig& config) EXCLUDES(mutex_);
 
@@ -50,6 +53,8 @@ class Upkeep {
   };
 
   void run() EXCLUDES(mutex_);
+  /// Waits for the next round; the configuration for it, nothing at the end.
+  std::optional<EngineConfig> wait_for_round(uint64_t& asked) EXCLUDES(mutex_);
   void flush_overdue();
   void remove_due_files();
   void maintain_logs();
@@ -66,6 +71,8 @@ class Upkeep {
   Mutex mutex_;
   ConditionVariable changed_;
   EngineConfig config_ GUARDED_BY(mutex_);
+  uint64_t rounds_asked_ GUARDED_BY(mutex_) = 0;  // by run_due
+  uint64_t rounds_given_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;
 };
 

@@ -125,6 +125,8 @@ class Server {
   /// A timer on reactor `index`. Only on that reactor's thread.
   virtual TimerId add_timer(uint32_t index, int64_t deadline_monotonic_ns, Task task) = 0;
   virtual void cancel_timer(uint32_t index, TimerId id) = 0;
+  /// Runs the timers that are due and waits for that. While it runs; not from a reactor.
+  virtual void run_due_timers() = 0;
   /// Offers paused requests (Admission::kBusy) again. Any thread.
   virtual void resume_paused() = 0;
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from barnabas._core import CoreError, __version__
     from barnabas._records import Batch, CorruptBatch, Record
     from barnabas._sender import Delivery, RecordMetadata
+    from barnabas.clock import VirtualClock
     from barnabas.embed import Broker
     from barnabas.embedded.batch import ConsumedBatch
     from barnabas.embedded.consumer import Consumer
@@ -37,6 +38,7 @@ __all__ = [
     "Record",
     "RecordMetadata",
     "StartError",
+    "VirtualClock",
     "__version__",
     "scan",
 ]
@@ -60,6 +62,7 @@ _MODULES = {
     "Record": "barnabas._records",
     "RecordMetadata": "barnabas._sender",
     "StartError": "barnabas.errors",
+    "VirtualClock": "barnabas.clock",
     "__version__": "barnabas._core",
     "scan": "barnabas.query.scan",
 }

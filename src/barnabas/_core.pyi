@@ -24,7 +24,18 @@ class ControlRequest:
     correlation_id: int
     client_id: str | None
     peer_host: str
+    fault: int  # the error that a test wants for an answer; 0: none
     body: bytes  # after client_id: header tagged fields (flexible versions), then the message
+
+class RequestEffect:
+    """How a request goes wrong, and what `value` of add_request_fault is then."""
+
+    FAIL: RequestEffect  # Kafka's error code
+    DROP_BEFORE: RequestEffect
+    DROP_AFTER: RequestEffect
+    DISCONNECT_BEFORE: RequestEffect
+    DISCONNECT_AFTER: RequestEffect
+    DELAY: RequestEffect  # milliseconds
 
 class RecoveryReport:
     topic: str
@@ -71,6 +82,15 @@ class DirectoryIdentity:
     was_clean: bool
     error: str  # not empty: could not be opened, all in it is offline
 
+class VirtualClock:
+    """A calendar that moves by `advance` alone; timeouts pass in real time, too."""
+
+    def __init__(self, wall_ns: int) -> None: ...
+    def wall_ms(self) -> int: ...
+    def ahead_ns(self) -> int:
+        """How far timeouts are ahead of the system's monotonic clock."""
+    def advance(self, by_ns: int) -> None: ...
+
 class Core:
     """The data plane of one broker. Life: open_directories, load_partitions, listen, start, stop.
 
@@ -78,7 +98,15 @@ class Core:
     included (the Python registry is the only place that knows defaults).
     """
 
-    def __init__(self, settings: Mapping[str, int | str | bool]) -> None: ...
+    def __init__(
+        self, settings: Mapping[str, int | str | bool], clock: VirtualClock | None = None
+    ) -> None: ...
+    # -- time
+    def now_ms(self) -> int:
+        """The wall clock, ms since the epoch; virtual with a virtual clock."""
+    def run_due(self) -> None:
+        """After a jump of the clock: what is due by it has been done at return, retention and
+        compaction without waiting for their intervals. Between start and stop."""
     # -- log directories
     def open_directories(
         self, paths: Sequence[str], cluster_id: str, node_id: int
@@ -193,6 +221,20 @@ class Core:
         log starts are on disk at return: may wait for one."""
     def _engine(self) -> object:
         """A capsule of the Engine, for `_sender` and `_reader`; good as long as this object."""
+    # -- faults
+    def add_request_fault(
+        self,
+        api_key: int,
+        effect: RequestEffect,
+        value: int,
+        client_id: str | None,
+        peer_port: int | None,
+        times: int,
+    ) -> int:
+        """Returns a number for the other calls. See barnabas.testing.broker_faults."""
+    def remove_request_fault(self, fault_id: int, /) -> None: ...
+    def count_request_fault(self, fault_id: int, /) -> tuple[int, int]:
+        """(requests that matched, those that were struck)."""
     # -- observability
     def stats(self) -> dict[str, int]: ...
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DATA_PLANE = "barnabas.handlers.data_plane"
+"""Answers for what the data plane serves, when a test wants a request to fail."""
+
 # Requests taken in one pass: timers and finished tasks get their turn in between.
 BATCH_LIMIT = 256
 
@@ -82,6 +85,9 @@ class BrokerLoop:
 
     def _dispatch(self, request: "ControlRequest") -> None:
         version = request.api_version
+        if request.fault:
+            self._answer_fault(request, ErrorCode(request.fault))
+            return
         route = self._routes.get((request.api_key, version))
         if route is None:
             route = self._find_route(request)
@@ -99,14 +105,7 @@ class BrokerLoop:
             )
             self._core.close_connection(request.token)
             return
-        call = Call(
-            codec,
-            version,
-            entity,
-            client_id=request.client_id,
-            peer_host=request.peer_host,
-            services=self._services,
-        )
+        call = self._call(request, codec, entity)
         try:
             response = route.handle(call)
         except Exception as error:
@@ -118,6 +117,28 @@ class BrokerLoop:
         future = asyncio.ensure_future(response)  # type: ignore[arg-type]
         self._in_flight.add(future)
         future.add_done_callback(partial(self._finish, request, route, call))
+
+    def _call(self, request: "ControlRequest", codec: Codec, entity: Any) -> Call:
+        return Call(
+            codec,
+            request.api_version,
+            entity,
+            client_id=request.client_id,
+            peer_host=request.peer_host,
+            services=self._services,
+        )
+
+    def _answer_fault(self, request: "ControlRequest", error: ErrorCode) -> None:
+        """Does nothing but answer, with the error that a test wants."""
+        api = API_BY_KEY[request.api_key]
+        module = importlib.import_module(DATA_PLANE if api.is_native else api.handler)
+        codec = codec_for(api, request.api_version)
+        call = self._call(request, codec, codec.decode(request.body))
+        message = _error_message(module, call, error)
+        if message is None:
+            self._core.close_connection(request.token)
+        else:
+            self._answers.append((request.token, codec.frame(request.correlation_id, message)))
 
     def _find_route(self, request: "ControlRequest") -> _Route | None:
         """The route of a version not asked for before; None when the request is dealt with."""
@@ -171,7 +192,7 @@ class BrokerLoop:
     ) -> None:
         logger.error("%s (version %d) failed", route.api.name, call.version, exc_info=error)
         try:
-            message = _error_message(route, call)
+            message = _error_message(route.module, call, ErrorCode.unknown_server_error)
         except Exception:
             logger.exception("%s has no answer for its failure", route.api.name)
             message = None
@@ -188,12 +209,11 @@ class BrokerLoop:
             self._loop.call_soon(self._flush)
 
 
-def _error_message(route: _Route, call: Call) -> bytes | None:
-    """UNKNOWN_SERVER_ERROR as the API says it; None when it cannot."""
-    unknown = ErrorCode.unknown_server_error
-    if hasattr(route.module, "error_response"):
-        message: bytes = route.module.error_response(call, unknown)
+def _error_message(module: Any, call: Call, error: ErrorCode) -> bytes | None:
+    """An error of the whole request as the API says it; None when it cannot."""
+    if hasattr(module, "error_response"):
+        message: bytes | None = module.error_response(call, error)
         return message
     if hasattr(call.response_type, "error_code"):
-        return call.response(error_code=unknown)
+        return call.response(error_code=error)
     return None

@@ -33,14 +33,18 @@ from weakref import WeakSet
 from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
 
 if TYPE_CHECKING:
+    from barnabas.clock import VirtualClock
     from barnabas.config.start import StartConfig
+    from barnabas.embedded.append_hook import AppendHook
+    from barnabas.embedded.batch import ConsumedBatch
     from barnabas.embedded.consumer import Consumer
     from barnabas.embedded.producer import Producer
     from barnabas.handlers.services import Services
     from barnabas.node import Node
+    from barnabas.testing.broker_faults import BrokerFaults
 
 T = TypeVar("T")
-Client = TypeVar("Client", bound="Producer | Consumer")
+Client = TypeVar("Client", bound="Producer | Consumer | AppendHook")
 ConfigValue = str | int | float | bool
 
 _TEMPORARY_PREFIX: Final = "barnabas-"
@@ -59,7 +63,9 @@ class Broker:
     """An embedded broker, serving clients from when it is made until `close`.
 
     `data_dir` None is a temporary directory, removed on close, unless `config` has log.dirs; `port`
-    0 picks a free one. `config` has Kafka's broker keys, values as Python's or as texts.
+    0 picks a free one. `config` has Kafka's broker keys, values as Python's or as texts. `clock` is
+    a `barnabas.VirtualClock` that a test moves, None the system's time; with one, connections have
+    no time to be idle in, but for a connections.max.idle.ms that is given.
 
     Raises ConfigError for a key or value that cannot be used, StartError when the broker cannot
     start: its directory cannot be written or is in use, the port is taken.
@@ -72,28 +78,34 @@ class Broker:
         data_dir: str | Path | None = None,
         port: int = 0,
         config: Mapping[str, ConfigValue] | None = None,
+        clock: "VirtualClock | None" = None,
     ) -> None:
+        self._clock = clock
         self._closing = threading.RLock()  # closing clients call the loop
         self._closed = False
         self._pid = os.getpid()
         self._stop_error: Exception | None = None
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
-        self._clients: WeakSet[Producer | Consumer] = WeakSet()
+        self._clients: WeakSet[Producer | Consumer | AppendHook] = WeakSet()
         self._temporary: Path | None = None
         if data_dir is None and not {"log.dir", "log.dirs"} & {*(config or {})}:
             self._temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX))
             data_dir = self._temporary
         started: Future[Node] = Future()
+        from barnabas.clock import VirtualLoop
+
         try:
-            start = _start_config(data_dir, port, config or {})
+            start = _start_config(data_dir, port, config or {}, clock is not None)
             self._data_dir = start.data_dir
-            self._loop = asyncio.new_event_loop()
+            self._loop = asyncio.new_event_loop() if clock is None else VirtualLoop(clock)
             self._stopping = asyncio.Event()
             self._thread = threading.Thread(
                 target=self._run, args=(start, started), name="barnabas", daemon=True
             )
             self._thread.start()
             self._node = started.result()
+            if clock is not None:
+                clock.follow(self)
             _open_brokers.add(self)
         except BaseException:
             self._remove_temporary()
@@ -110,6 +122,13 @@ class Broker:
     def data_dir(self) -> Path:
         """Where the topics live; the first of several directories."""
         return self._data_dir
+
+    @property
+    def clock(self) -> "VirtualClock":
+        """The clock that it was made with. Raises BarnabasError when that is the system's."""
+        if self._clock is None:
+            raise BarnabasError("the broker goes by the system's clock")
+        return self._clock
 
     # -- topics
 
@@ -161,6 +180,22 @@ class Broker:
 
         return self._keep(Consumer(self, topics, **config))
 
+    def on_append(
+        self,
+        topic: str,
+        call: "Callable[[ConsumedBatch], object]",
+        *,
+        isolation_level: str = "read_uncommitted",
+    ) -> "AppendHook":
+        """Has `call` see what is appended to a topic from now on, batch by batch, on a thread of
+        its own, until the hook is removed: see `barnabas.embedded.append_hook.AppendHook`.
+
+        Raises ConfigError, TypeError.
+        """
+        from barnabas.embedded.append_hook import AppendHook
+
+        return self._keep(AppendHook(self, topic, call, isolation_level=isolation_level))
+
     def _keep(self, client: Client) -> Client:
         """Closes the client when the broker is closed."""
         with self._closing:
@@ -176,6 +211,17 @@ class Broker:
         self._check_open()
         return self._node.services
 
+    # -- faults
+
+    @property
+    def faults(self) -> "BrokerFaults":
+        """Makes requests to this broker, or its disk, go wrong: see
+        `barnabas.testing.broker_faults`. Raises BrokerClosed.
+        """
+        from barnabas.testing.broker_faults import BrokerFaults
+
+        return BrokerFaults(self.services.core, self._data_dir)
+
     # -- life
 
     def close(self) -> None:
@@ -188,6 +234,8 @@ class Broker:
             for client in list(self._clients):
                 client.close()
             self._closed = True
+            if self._clock is not None:
+                self._clock.unfollow(self)
             _open_brokers.discard(self)
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
@@ -227,7 +275,7 @@ class Broker:
         from barnabas.node import Node
 
         try:
-            node = Node(start)
+            node = Node(start, self._clock)
             await node.start()
         except BaseException as error:
             started.set_exception(error)
@@ -255,6 +303,10 @@ class Broker:
             self._check_open()
             return asyncio.run_coroutine_threadsafe(self._tracked(make()), self._loop)
 
+    async def run_due(self) -> None:
+        """For a virtual clock that has moved: does what is due by the calendar. On the loop."""
+        await self._node.run_due()
+
     def _check_open(self) -> None:
         if not self._is_ours():
             raise BrokerClosed("the broker runs in the process that this one was forked from")
@@ -281,9 +333,9 @@ class Broker:
 
 
 def _start_config(
-    data_dir: str | Path | None, port: int, config: Mapping[str, ConfigValue]
+    data_dir: str | Path | None, port: int, config: Mapping[str, ConfigValue], is_virtual: bool
 ) -> "StartConfig":
-    from barnabas.config.broker_keys import EMBEDDED_DEFAULTS
+    from barnabas.config.broker_keys import EMBEDDED_DEFAULTS, VIRTUAL_CLOCK_DEFAULTS
     from barnabas.config.start import make_start_config
 
     settings = _texts(config)
@@ -291,10 +343,11 @@ def _start_config(
         settings["listeners"] = f"PLAINTEXT://127.0.0.1:{port}"
     elif port:
         raise ConfigError(f"port={port} and listeners={settings['listeners']}: give one of them")
+    defaults = {**EMBEDDED_DEFAULTS, **(VIRTUAL_CLOCK_DEFAULTS if is_virtual else {})}
     return make_start_config(
         [("config", settings)],
         data_dir=None if data_dir is None else Path(data_dir),
-        defaults=EMBEDDED_DEFAULTS,
+        defaults=defaults,
     )
 
 

@@ -22,6 +22,7 @@ from typing import Final
 from barnabas._core import Core, CoreError, DirectoryIdentity, RecoveryReport
 from barnabas.adopt.adoption import Owner, adopt, check_may_open, stored_adoption
 from barnabas.broker import BrokerLoop
+from barnabas.clock import VirtualClock
 from barnabas.config.broker_config import Source
 from barnabas.config.listeners import EVERY_INTERFACE, Address
 from barnabas.config.start import StartConfig
@@ -59,10 +60,11 @@ BLOCKING_THREADS: Final = 4  # for metadata changes and look-ups in logs
 class Node:
     """A broker on the running loop. `start`, then `stop`, once each."""
 
-    def __init__(self, start: StartConfig) -> None:
+    def __init__(self, start: StartConfig, clock: VirtualClock | None = None) -> None:
         self._start_config = start
         self._config = start.config
-        self._core = Core(start.config.core_settings())
+        native_clock = None if clock is None else clock.native
+        self._core = Core(start.config.core_settings(), native_clock)
         self._executor = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="blocking")
         self._store: MetadataStore | None = None
         self._loop: BrokerLoop | None = None
@@ -121,6 +123,12 @@ class Node:
         self._core.start()
         assert self._loop is not None
         self._loop.start()
+
+    async def run_due(self) -> None:
+        """Does what is due by the calendar, after a jump of it."""
+        await asyncio.to_thread(self._core.run_due)
+        self.services.groups.run_due()
+        self.services.transactions.run_due()
 
     async def stop(self) -> None:
         """Stops serving and closes the logs. Raises CoreError when a log could not be closed."""

@@ -10,6 +10,9 @@
 `barnabas_topic`   the name of a topic that only this test has; it is deleted afterwards. It has one
                    partition, or what a marker says:
                    `@pytest.mark.barnabas_topic(partitions=3, config={"cleanup.policy": "compact"})`
+`barnabas_fresh`   a broker of the test's own, with what a marker says on top of that configuration:
+                   `@pytest.mark.barnabas(config={"num.partitions": 3})`
+`barnabas_clock`   the same with a `barnabas.VirtualClock`: `barnabas_clock.clock.advance(days=7)`
 
 Every pytest run of an environment with Barnabas installed imports this module, so it imports
 nothing but pytest, and nothing happens in a run that uses neither fixture.
@@ -19,13 +22,14 @@ import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
-    from barnabas.embed import Broker
+    from barnabas.embed import Broker, ConfigValue
 
+_BROKERS: Final = frozenset(("barnabas_broker", "barnabas_fresh", "barnabas_clock"))
 _NAME_CHARS_MAX: Final = 200  # of the test's name in its topic's; Kafka allows 249 in all
 _TOPIC_OPTIONS: Final = frozenset(("partitions", "config"))
 _NOT_ALLOWED: Final = re.compile(r"[^a-zA-Z0-9._-]+")
@@ -53,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     _settings(config)
     config.addinivalue_line(
         "markers",
+        "barnabas(config=None): how barnabas_fresh or barnabas_clock is configured",
+    )
+    config.addinivalue_line(
+        "markers",
         "barnabas_topic(partitions=1, config=None): what the barnabas_topic fixture makes",
     )
 
@@ -70,7 +78,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):  # of pytest-xdist
         return
     settings = _settings(session.config)
-    if settings and any("barnabas_broker" in _fixtures(item) for item in session.items):
+    if settings and any(_BROKERS & {*_fixtures(item)} for item in session.items):
         _check(settings)
 
 
@@ -80,6 +88,25 @@ def barnabas_broker(request: pytest.FixtureRequest) -> "Iterator[Broker]":
     from barnabas.embed import Broker
 
     with Broker(config=_settings(request.config)) as broker:
+        yield broker
+
+
+@pytest.fixture
+def barnabas_fresh(request: pytest.FixtureRequest) -> "Iterator[Broker]":
+    """A Kafka broker that only this test has."""
+    from barnabas.embed import Broker
+
+    with Broker(config=_own_settings(request)) as broker:
+        yield broker
+
+
+@pytest.fixture
+def barnabas_clock(request: pytest.FixtureRequest) -> "Iterator[Broker]":
+    """A Kafka broker that only this test has, whose time the test moves by `.clock.advance()`."""
+    from barnabas.clock import VirtualClock
+    from barnabas.embed import Broker
+
+    with Broker(config=_own_settings(request), clock=VirtualClock()) as broker:
         yield broker
 
 
@@ -108,14 +135,27 @@ def _settings(config: pytest.Config) -> dict[str, str]:
     return dict(map(_setting, lines))
 
 
+def _own_settings(request: pytest.FixtureRequest) -> "dict[str, ConfigValue]":
+    """The session's configuration, and what the test's markers add, the closest the strongest."""
+    settings: dict[str, ConfigValue] = {**_settings(request.config)}
+    for marker in reversed(list(request.node.iter_markers("barnabas"))):
+        if marker.args or not marker.kwargs.keys() <= {"config"}:
+            _refuse(marker, "config={…}")
+        settings |= marker.kwargs.get("config") or {}
+    return settings
+
+
+def _refuse(marker: pytest.Mark, wanted: str) -> NoReturn:
+    given = [*map(repr, marker.args), *(f"{name}=…" for name in marker.kwargs)]
+    pytest.fail(
+        f"@pytest.mark.{marker.name}({', '.join(given)}): it takes {wanted}, by name",
+        pytrace=False,
+    )
+
+
 def _topic_options(marker: pytest.Mark) -> dict[str, Any]:
     if marker.args or not marker.kwargs.keys() <= _TOPIC_OPTIONS:
-        given = [*map(repr, marker.args), *(f"{name}=…" for name in marker.kwargs)]
-        pytest.fail(
-            f"@pytest.mark.barnabas_topic({', '.join(given)}): it takes partitions=N and "
-            "config={…}, by name",
-            pytrace=False,
-        )
+        _refuse(marker, "partitions=N and config={…}")
     return dict(marker.kwargs)
 
 

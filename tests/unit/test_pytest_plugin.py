@@ -63,6 +63,37 @@ CONFIGURED = """
 """
 
 
+OWN = """
+    import pytest
+
+    seen = []
+
+    @pytest.mark.parametrize("number", range(2))
+    def test_fresh(barnabas_fresh, barnabas_broker, number):
+        barnabas_fresh.create_topic("t")
+        seen.append(barnabas_fresh.bootstrap_servers)
+        assert barnabas_broker.bootstrap_servers not in seen
+
+    @pytest.mark.barnabas(config={"num.partitions": 7})
+    class TestConfigured:
+        def test_by_class(self, barnabas_fresh):
+            assert barnabas_fresh.services.config.integer("num.partitions") == 7
+            assert barnabas_fresh.services.config.integer("log.retention.hours") == 5
+
+        @pytest.mark.barnabas(config={"num.partitions": 8})
+        def test_closer(self, barnabas_clock):
+            assert barnabas_clock.services.config.integer("num.partitions") == 8
+"""
+
+CLOCK = """
+    def test_retention(barnabas_clock):
+        barnabas_clock.create_topic("t", config={"retention.ms": 3_600_000})
+        barnabas_clock.producer().send("t", b"value").result(20)
+        barnabas_clock.clock.advance(hours=2)
+        assert barnabas_clock.services.core.partition_info("t", 0).log_start_offset == 1
+"""
+
+
 def test_a_test_gets_a_broker_that_clients_can_use(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(ROUND_TRIP)
     pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=1)
@@ -71,6 +102,38 @@ def test_a_test_gets_a_broker_that_clients_can_use(pytester: pytest.Pytester) ->
 def test_each_test_gets_its_own_topic_which_is_deleted(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TOPICS)
     pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=5)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "xdist"])
+def test_a_test_can_have_a_broker_of_its_own(
+    pytester: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    pytester.makeini("[pytest]\nbarnabas_config =\n  num.partitions=2\n  log.retention.hours = 5\n")
+    pytester.makepyfile(OWN)
+    pytester.runpytest_subprocess("--strict-markers", *workers).assert_outcomes(passed=4)
+
+
+def test_a_test_can_move_the_time(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(CLOCK)
+    pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("arguments", ["3", "settings={}"])
+def test_a_configuration_of_another_form_is_refused(
+    pytester: pytest.Pytester, arguments: str
+) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.barnabas({arguments})
+        def test_own(barnabas_fresh): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--strict-markers")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*barnabas(*): it takes config={*}, by name*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
 
 
 def test_the_command_line_is_stronger_than_the_ini_file(pytester: pytest.Pytester) -> None:

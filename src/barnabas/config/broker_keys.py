@@ -379,3 +379,8 @@ EMBEDDED_DEFAULTS: Final[Mapping[str, Value]] = {
     "group.initial.rebalance.delay.ms": 0,
 }
 """Where an embedded broker differs: tests and notebooks do not wait for more members."""
+
+VIRTUAL_CLOCK_DEFAULTS: Final[Mapping[str, Value]] = {
+    "connections.max.idle.ms": -1,
+}
+"""Where one with a virtual clock differs, too: its connections live in real time."""

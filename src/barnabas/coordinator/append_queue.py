@@ -49,6 +49,9 @@ class PartitionBounds(Protocol):
 class PartitionLog(Protocol):
     """The part of `barnabas._core.Core` that the coordinator needs of a partition."""
 
+    def now_ms(self) -> int:
+        """See `Core.now_ms`."""
+
     def append_records(
         self,
         topic: str,

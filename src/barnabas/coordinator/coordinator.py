@@ -259,7 +259,11 @@ class GroupCoordinator:
         self._expiry = self._loop.call_later(delay_s, self._expire)
 
     def _expire(self) -> None:
+        self.run_due()
+        self._schedule_expiry()
+
+    def run_due(self) -> None:
+        """Makes the periodic check: drops offsets that have expired."""
         for shard in self._shards:
             if shard.is_active:
                 shard.perform(shard.machine.expire(shard.now()))
-        self._schedule_expiry()

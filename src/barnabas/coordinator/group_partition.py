@@ -9,7 +9,7 @@ from kio.schema.errors import ErrorCode
 from barnabas.coordinator.append_queue import EncodedRecord, PartitionLog
 from barnabas.coordinator.records import decode, encode
 from barnabas.coordinator.shard import Shard, ShardStatus
-from barnabas.coordinator.timers import MS_PER_S, Timers, wall_clock_ms
+from barnabas.coordinator.timers import MS_PER_S, Timers
 from barnabas.state.effects import Append, Marker, Producer
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.effects import Effects, Instant, SetTimer, TimerKey
@@ -38,7 +38,7 @@ class GroupPartition(Shard[Record]):
 
     def now(self) -> Instant:
         """The time on both clocks."""
-        return Instant(int(self._loop.time() * MS_PER_S), wall_clock_ms())
+        return Instant(int(self._loop.time() * MS_PER_S), self._log.now_ms())
 
     def perform(self, effects: Effects) -> None:
         """Does what the state machine has asked for."""

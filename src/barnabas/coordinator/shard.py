@@ -15,7 +15,6 @@ from kio.schema.errors import ErrorCode
 from barnabas._records import Batch, Record, iter_batches
 from barnabas.coordinator.append_queue import AppendQueue, EncodedRecord, PartitionLog
 from barnabas.coordinator.errors import RecordError
-from barnabas.coordinator.timers import wall_clock_ms
 from barnabas.protocol.internal.control_record import decode_control_record
 from barnabas.state.effects import Append, Effects, Marker, Producer
 
@@ -52,7 +51,7 @@ class Shard(ABC, Generic[R]):
             log,
             self.TOPIC,
             partition,
-            wall_clock_ms=wall_clock_ms,
+            wall_clock_ms=log.now_ms,
             encode=self._encode,
             settle=self._settle,
         )

@@ -1,9 +1,8 @@
-"""The clock of coordinators; timers of a state machine on the broker loop's monotonic clock."""
+"""Timers of a state machine, on the broker loop's clock."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,6 @@ if TYPE_CHECKING:
     from barnabas.state.group.effects import TimerKey
 
 MS_PER_S = 1000
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Timers:

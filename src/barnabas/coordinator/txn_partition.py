@@ -9,7 +9,6 @@ from kio.schema.errors import ErrorCode
 from barnabas.coordinator.append_queue import EncodedRecord, PartitionLog
 from barnabas.coordinator.marker_writer import RETRY_S, MarkerWriter
 from barnabas.coordinator.shard import Shard, ShardStatus
-from barnabas.coordinator.timers import wall_clock_ms
 from barnabas.coordinator.txn_records import decode, encode
 from barnabas.state.effects import Append, Producer
 from barnabas.state.internal_topics import TRANSACTION_STATE
@@ -52,7 +51,7 @@ class TransactionPartition(Shard[TransactionRecord]):
 
     def _complete(self, markers: EndMarkers) -> None:
         if self.status is ShardStatus.ACTIVE:
-            self.perform(self.machine.complete(markers, wall_clock_ms()))
+            self.perform(self.machine.complete(markers, self._log.now_ms()))
 
     def close(self) -> None:
         """Writes no more markers: whoever loads the partition next does."""
@@ -80,6 +79,6 @@ class TransactionPartition(Shard[TransactionRecord]):
 
     def _settle(self, append: Append[TransactionRecord], error: ErrorCode) -> None:
         if error is ErrorCode.none:
-            self.perform(self.machine.appended(append.outcome, wall_clock_ms()))
+            self.perform(self.machine.appended(append.outcome, self._log.now_ms()))
         else:
             self.perform(self.machine.append_failed(append.outcome, error))

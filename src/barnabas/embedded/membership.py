@@ -8,6 +8,7 @@ protocol, in which any member may lead.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -161,13 +162,12 @@ class Membership:
     async def _beat(self) -> None:
         """Heartbeats until this member joins again, or is none any more."""
         config = self._config
-        loop = asyncio.get_running_loop()
         while self.member_id != NO_MEMBER:
             await asyncio.sleep(config.heartbeat_interval_ms / MS_PER_S)
             error = self._services.groups.heartbeat(
                 config.group_id, self.member_id, config.group_instance_id, self.generation
             )
-            is_stuck = loop.time() - self.polled_at > config.max_poll_interval_ms / MS_PER_S
+            is_stuck = time.monotonic() - self.polled_at > config.max_poll_interval_ms / MS_PER_S
             if error in _LOST:
                 self.member_id = NO_MEMBER
             elif is_stuck:

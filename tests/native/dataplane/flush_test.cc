@@ -225,6 +225,7 @@ class RecordingServer final : public net::Server {
   Status start() override { return {}; }
   void stop(int64_t) override {}
   void set_config(const net::ServerConfig&) override {}
+  void run_due_timers() override {}
   void resume_paused() override {}
   [[nodiscard]] net::ServerStats stats() const override { return {}; }
   [[nodiscard]] uint32_t reactor_count() const override { return 1; }

@@ -2,6 +2,7 @@
 
 import struct
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,9 @@ class FakeLog:
         self.held: list[Callable[[], None]] = []
         self.reads_allowed = threading.Event()
         self.reads_allowed.set()
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
 
     def append_records(
         self,

@@ -1,0 +1,137 @@
+"""`Broker.on_append()`: a callable, on a thread of its own, sees what is appended to a topic."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from barnabas.embedded.consumer import Consumer
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from barnabas.embedded.batch import ConsumedBatch
+    from barnabas.embedded.consumer_protocol import Partition
+    from barnabas.embedded.host import Host
+
+logger = logging.getLogger(__name__)
+
+ASK_AGAIN_S: Final = 0.02
+
+
+class AppendHook:
+    """Calls `call` with each batch of records that is appended to a topic from now on: in the order
+    of a partition's offsets, each once. New partitions count from their beginning, and so does a
+    topic that is made later.
+
+    A call that takes long lets the hook lag behind, and holds up nobody; one that raises is logged
+    and counted, and the next batch comes. `isolation_level` read_committed leaves out what is not
+    decided, and what was aborted. Ends with `remove`, the end of its `with` block, or its broker.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        topic: str,
+        call: Callable[[ConsumedBatch], object],
+        *,
+        isolation_level: str = "read_uncommitted",
+    ) -> None:
+        if not callable(call):
+            raise TypeError(f"{call!r} cannot be called")
+        self._consumer = Consumer(host, [topic], isolation_level=isolation_level)
+        self._consumer.poll(0)  # learns which partitions there are
+        self._consumer.seek_to_end()
+        self._host = host
+        self._topic = topic
+        self._call = call
+        self._is_closed = False
+        self._changed = threading.Condition()
+        self._seen = self._consumer.positions()  # up to where the calls have come
+        self._calls = 0
+        self._errors = 0
+        self._thread = threading.Thread(target=self._run, name=f"hook {topic}", daemon=True)
+        self._thread.start()
+
+    @property
+    def calls(self) -> int:
+        """How often it was called."""
+        return self._calls
+
+    @property
+    def errors(self) -> int:
+        """How many of the calls have raised."""
+        return self._errors
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until it has seen all that is appended now; False when that takes longer than
+        `timeout` seconds, or the hook has ended.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ends = self._ends()
+        with self._changed:
+            while any(self._seen.get(partition, 0) < end for partition, end in ends.items()):
+                if not self._thread.is_alive():
+                    return False
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+                self._consumer.wake_up()  # there may be nothing but markers of transactions
+                self._changed.wait(ASK_AGAIN_S)
+        return True
+
+    def remove(self) -> None:
+        """Ends it; a call that is under way comes to its end first. May be repeated."""
+        self.close()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def close(self) -> None:
+        """Ends it, without waiting for a call that is under way."""
+        self._is_closed = True
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+    # -- the thread
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            try:
+                batch = self._consumer.poll(None)
+            except Exception:
+                if not self._is_closed:
+                    logger.exception("the hook of %s ends: it cannot be read", self._topic)
+                return
+            if batch is not None:
+                self._show(batch)
+            with self._changed:
+                self._seen = self._consumer.positions()
+                self._changed.notify_all()
+
+    def _show(self, batch: ConsumedBatch) -> None:
+        self._calls += 1
+        try:
+            self._call(batch)
+        except Exception:
+            self._errors += 1
+            logger.exception("the hook of %s has raised, at %r", self._topic, batch)
+
+    def _ends(self) -> dict[Partition, int]:
+        core = self._host.services.core
+        infos = [info for info in core.partition_infos() if info.topic == self._topic]
+        return {(info.topic, info.partition): info.last_stable_offset for info in infos}

@@ -1,0 +1,236 @@
+"""`Broker.faults`: requests to an embedded broker that go wrong where a test says.
+
+    with broker.faults.fail("Produce", error="NOT_LEADER_OR_FOLLOWER", times=3) as fault:
+        ...                                # three requests are refused, then all is well again
+    assert fault.struck == 3
+
+A fault concerns the requests of one API, by Kafka's name for it; with `client_id` those of one
+client, with `connection` those of the connection from that port of the client's. It strikes the
+first `times` of them, or all. It lasts until `remove()`, or the end of its `with` block. Of several
+that match a request the one made first strikes. In-process producers and consumers send no
+requests, and are not struck.
+
+`Broker.faults.disk` has the faults of `barnabas.testing.faults`, for this broker's files.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal
+
+from kio.schema.errors import ErrorCode
+
+from barnabas._core import Core, RequestEffect
+from barnabas.protocol.apis import APIS
+from barnabas.testing import faults
+
+When = Literal["before", "after"]
+_ALWAYS: Final = 2**64 - 1
+_KEYS: Final = {api.name: api.key for api in APIS}
+_DROPS: Final = {"before": RequestEffect.DROP_BEFORE, "after": RequestEffect.DROP_AFTER}
+_DISCONNECTS: Final = {
+    "before": RequestEffect.DISCONNECT_BEFORE,
+    "after": RequestEffect.DISCONNECT_AFTER,
+}
+
+
+class RequestFault:
+    """One that is in force. `matched` and `struck` count requests, from when it was made on."""
+
+    def __init__(self, core: Core, fault_id: int) -> None:
+        self._core = core
+        self._id = fault_id
+        self._last: tuple[int, int] | None = None
+
+    @property
+    def matched(self) -> int:
+        """How many requests it concerned."""
+        return self._count()[0]
+
+    @property
+    def struck(self) -> int:
+        """How many of them went wrong because of it."""
+        return self._count()[1]
+
+    def remove(self) -> None:
+        """Lets all be well again: what is delayed is done, connections with a dropped request are
+        closed. The counts stay. A second time does nothing.
+        """
+        if self._last is None:
+            self._last = self._core.count_request_fault(self._id)
+            self._core.remove_request_fault(self._id)
+
+    def _count(self) -> tuple[int, int]:
+        return self._core.count_request_fault(self._id) if self._last is None else self._last
+
+    def __enter__(self) -> "RequestFault":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+class BrokerFaults:
+    """Makes faults of one broker. All raise ValueError for what is not there to be named.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, core: Core, data_dir: Path) -> None:
+        self._core = core
+        self.disk: Final = DiskFaults(data_dir)
+
+    def fail(
+        self,
+        api: str,
+        *,
+        error: str | ErrorCode,
+        times: int | None = None,
+        client_id: str | None = None,
+        connection: int | None = None,
+    ) -> RequestFault:
+        """The request does nothing and is answered with one of Kafka's errors, for each of the
+        partitions or resources in it where the API says errors so.
+        """
+        code = _error_code(error)
+        return self._add(
+            api,
+            RequestEffect.FAIL,
+            code.value,
+            times=times,
+            client_id=client_id,
+            connection=connection,
+        )
+
+    def drop(
+        self,
+        api: str,
+        *,
+        when: When = "before",
+        times: int | None = None,
+        client_id: str | None = None,
+        connection: int | None = None,
+    ) -> RequestFault:
+        """The request is never answered: "before" it has done anything, or "after" it has. Nothing
+        that its connection sends later is looked at; when the fault is removed it is closed.
+        """
+        return self._add(
+            api, _choose(_DROPS, when), 0, times=times, client_id=client_id, connection=connection
+        )
+
+    def delay(
+        self,
+        api: str,
+        *,
+        seconds: float,
+        times: int | None = None,
+        client_id: str | None = None,
+        connection: int | None = None,
+    ) -> RequestFault:
+        """The request waits so long before it takes effect, and with it what its connection sends
+        later. With a virtual clock an advance shortens that.
+        """
+        delay_ms = round(seconds * 1000)
+        if delay_ms < 0:
+            raise ValueError(f"seconds={seconds}: a delay is not negative")
+        return self._add(
+            api,
+            RequestEffect.DELAY,
+            delay_ms,
+            times=times,
+            client_id=client_id,
+            connection=connection,
+        )
+
+    def disconnect(
+        self,
+        api: str,
+        *,
+        when: When = "before",
+        times: int | None = None,
+        client_id: str | None = None,
+        connection: int | None = None,
+    ) -> RequestFault:
+        """The connection is closed instead of an answer: "before" the request has done anything, or
+        "after" it has.
+        """
+        return self._add(
+            api,
+            _choose(_DISCONNECTS, when),
+            0,
+            times=times,
+            client_id=client_id,
+            connection=connection,
+        )
+
+    def _add(
+        self,
+        api: str,
+        effect: RequestEffect,
+        value: int,
+        *,
+        times: int | None,
+        client_id: str | None,
+        connection: int | None,
+    ) -> RequestFault:
+        if api not in _KEYS:
+            raise ValueError(f"there is no API {api!r}; there are {', '.join(_KEYS)}")
+        if times is not None and times < 1:
+            raise ValueError(f"times={times}: it counts from 1")
+        if connection is not None and not 0 < connection < 1 << 16:
+            raise ValueError(f"connection={connection} is no port of a client")
+        count = _ALWAYS if times is None else times
+        key = _KEYS[api]
+        fault_id = self._core.add_request_fault(key, effect, value, client_id, connection, count)
+        return RequestFault(self._core, fault_id)
+
+
+class DiskFaults:
+    """`barnabas.testing.faults`, of the files below one directory: patterns are relative to it."""
+
+    def __init__(self, directory: Path) -> None:
+        escaped = str(directory).translate({ord(char): f"[{char}]" for char in "*?["})
+        self._prefix = f"{escaped}/"
+
+    def fail(self, call: faults.Call, pattern: str = "*", **options: int) -> faults.Fault:
+        """See `barnabas.testing.faults.fail`."""
+        return faults.fail(call, self._prefix + pattern, **options)
+
+    def short(
+        self,
+        call: Literal["write", "read", "send"],
+        pattern: str = "*",
+        *,
+        size: int,
+        **options: int,
+    ) -> faults.Fault:
+        """See `barnabas.testing.faults.short`."""
+        return faults.short(call, self._prefix + pattern, size=size, **options)
+
+    def tear(self, pattern: str = "*", *, size: int, **options: int) -> faults.Fault:
+        """See `barnabas.testing.faults.tear`."""
+        return faults.tear(self._prefix + pattern, size=size, **options)
+
+    def delay(
+        self, call: faults.Call, pattern: str = "*", *, seconds: float, **options: int
+    ) -> faults.Fault:
+        """See `barnabas.testing.faults.delay`."""
+        return faults.delay(call, self._prefix + pattern, seconds=seconds, **options)
+
+
+def _error_code(error: str | ErrorCode) -> ErrorCode:
+    names = {code.name.upper(): code for code in ErrorCode if code is not ErrorCode.none}
+    found = names.get(error.name.upper() if isinstance(error, ErrorCode) else error)
+    if found is None:
+        raise ValueError(f"there is no error {error!r}; there are {', '.join(names)}")
+    return found
+
+
+def _choose(effects: dict[str, RequestEffect], when: str) -> RequestEffect:
+    if when not in effects:
+        raise ValueError(f'when={when!r} is neither "before" nor "after"')
+    return effects[when]

@@ -1,0 +1,166 @@
+"""Broker.on_append: a callable in this process sees what clients of the network append."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+
+import barnabas
+from barnabas.embedded.batch import ConsumedBatch
+
+
+@pytest.fixture
+def broker() -> Iterator[barnabas.Broker]:
+    with barnabas.Broker() as broker:
+        broker.create_topic("t", partitions=2)
+        yield broker
+
+
+class Seen:
+    """Collects what a hook shows, by partition."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[int, list[int]] = {}
+        self.values: list[bytes | None] = []
+        self.threads: set[int] = set()
+
+    def __call__(self, batch: ConsumedBatch) -> None:
+        self.offsets.setdefault(batch.partition, []).extend(batch.offsets.tolist())
+        self.values.extend(batch.values)
+        self.threads.add(threading.get_ident())
+
+
+def make_producer(broker: barnabas.Broker, **config: str | int) -> Producer:
+    return Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0, **config})
+
+
+def produce(broker: barnabas.Broker, topic: str, values: list[str]) -> None:
+    producer = make_producer(broker)
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(20) == 0
+
+
+def test_each_record_is_seen_once_and_in_order(broker: barnabas.Broker) -> None:
+    produce(broker, "t", ["before"])
+    begins = {n: broker.services.core.partition_info("t", n).high_watermark for n in (0, 1)}
+    seen = Seen()
+    with broker.on_append("t", seen) as hook:
+        values = [str(number) for number in range(2000)]
+        for begin in range(0, len(values), 250):
+            produce(broker, "t", values[begin : begin + 250])
+        assert hook.wait(20)
+        assert sorted(map(str, seen.values)) == sorted(str(value.encode()) for value in values)
+        for partition, offsets in seen.offsets.items():
+            begin = begins[partition]
+            assert offsets == list(range(begin, begin + len(offsets)))
+        assert threading.get_ident() not in seen.threads
+        assert len(seen.threads) == 1
+    produce(broker, "t", ["after"])
+    assert b"after" not in seen.values
+    assert hook.calls > 0
+
+
+def test_a_hook_that_raises_is_counted_and_goes_on(
+    broker: barnabas.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = Seen()
+
+    def refuse_first(batch: ConsumedBatch) -> None:
+        seen(batch)
+        if len(seen.values) == 1:
+            raise RuntimeError("no")
+
+    with broker.on_append("t", refuse_first) as hook:
+        for value in ("1", "2"):
+            produce(broker, "t", [value])
+            assert hook.wait(20)
+        assert hook.errors == 1
+    assert seen.values == [b"1", b"2"]
+    assert "the hook of t has raised" in caplog.text
+
+
+def test_a_slow_hook_lags_behind_and_holds_up_nobody(broker: barnabas.Broker) -> None:
+    may_go_on = threading.Event()
+    seen = Seen()
+
+    def wait(batch: ConsumedBatch) -> None:
+        may_go_on.wait(60)
+        seen(batch)
+
+    quick = Seen()
+    with broker.on_append("t", wait) as slow, broker.on_append("t", quick) as other:
+        produce(broker, "t", [str(number) for number in range(100)])
+        assert other.wait(20)
+        assert len(quick.values) == 100
+        assert not slow.wait(0.1)
+        assert seen.values == []
+        may_go_on.set()
+        assert slow.wait(20)
+        assert sorted(map(str, seen.values)) == sorted(map(str, quick.values))
+
+
+def test_topics_and_partitions_that_come_later_are_seen_from_their_beginning(
+    broker: barnabas.Broker,
+) -> None:
+    seen = Seen()
+    with broker.on_append("later", seen) as hook:
+        broker.create_topic("later")
+        produce(broker, "later", ["first"])
+        assert hook.wait(20)
+    assert seen.values == [b"first"]
+
+
+def test_read_committed_leaves_out_what_is_aborted(broker: barnabas.Broker) -> None:
+    everything, decided = Seen(), Seen()
+    producer = make_producer(broker, **{"transactional.id": "x"})
+    producer.init_transactions(20)
+    with (
+        broker.on_append("t", everything) as hook,
+        broker.on_append("t", decided, isolation_level="read_committed") as committed_only,
+    ):
+        for value, is_kept in ((b"aborted", False), (b"kept", True)):
+            producer.begin_transaction()
+            producer.produce("t", value, partition=0)
+            assert producer.flush(20) == 0
+            if is_kept:
+                producer.commit_transaction(20)
+            else:
+                producer.abort_transaction(20)
+        assert hook.wait(20)
+        assert committed_only.wait(20)
+    assert everything.values == [b"aborted", b"kept"]
+    assert decided.values == [b"kept"]
+
+
+def test_a_hook_may_use_its_broker_and_ends_with_it(broker: barnabas.Broker) -> None:
+    producer = broker.producer()
+
+    def copy(batch: ConsumedBatch) -> None:
+        for value in batch.values:
+            producer.send("copy", value).result(20)
+
+    broker.create_topic("copy")
+    hook = broker.on_append("t", copy)
+    produce(broker, "t", ["value"])
+    assert hook.wait(20)
+    assert broker.services.core.partition_info("copy", 0).high_watermark == 1
+    threads = [thread for thread in threading.enumerate() if thread.name == "hook t"]
+    broker.close()
+    deadline = time.monotonic() + 20
+    while any(thread.is_alive() for thread in threads):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    hook.remove()
+
+
+def test_what_cannot_be_a_hook_is_refused(broker: barnabas.Broker) -> None:
+    with pytest.raises(TypeError, match="cannot be called"):
+        broker.on_append("t", "print")  # type: ignore[arg-type]
+    with pytest.raises(barnabas.ConfigError, match="isolation_level"):
+        broker.on_append("t", print, isolation_level="serializable")
+    broker.close()
+    with pytest.raises(barnabas.BrokerClosed):
+        broker.on_append("t", print)
