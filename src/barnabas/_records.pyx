@@ -393,7 +393,12 @@ cdef class Batch:
 
 cdef object _to_numpy(vector[int64_t]& column):
     # Imported where it is used: it takes a tenth of a second that a broker need not spend.
-    import numpy
+    try:
+        import numpy
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "columns of batches need numpy: pip install 'barnabas[numpy]'", name=error.name
+        ) from None
 
     out = numpy.empty(column.size(), dtype=numpy.int64)
     cdef int64_t[::1] view = out
