@@ -54,7 +54,7 @@ def work(args: argparse.Namespace) -> None:
         idle_s = 0.0
         check(message)
         run(message, producer, args)
-        consumer.commit(message, asynchronous=False)
+        consumer.commit(message=message, asynchronous=False)
     consumer.close()
 
 
@@ -90,10 +90,20 @@ def dead(args: argparse.Namespace) -> None:
     consumer.subscribe([f"{args.queue}.dead"])
     while (message := consumer.poll(args.wait)) is not None:
         check(message)
-        headers = {name: (value or b"").decode() for name, value in message.headers() or []}
-        value = (message.value() or b"").decode(errors="replace")
-        print(json.dumps({"job": (message.key() or b"").decode(), "command": value, **headers}))
+        headers = {name: text(value) for name, value in headers_of(message)}
+        letter = {"job": text(message.key()), "command": text(message.value()), **headers}
+        print(json.dumps(letter))
     consumer.close()
+
+
+def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+    """Those of a record, in its order."""
+    return list(message.headers() or [])  # type: ignore[arg-type]
+
+
+def text(data: bytes | None) -> str:
+    """Bytes for people to read."""
+    return (data or b"").decode(errors="replace")
 
 
 def make_producer(args: argparse.Namespace) -> Producer:

@@ -55,7 +55,13 @@ def check(version: Version, python: Path, options: Sequence[str] = ()) -> str:
             source = ROOT / name
             copy = shutil.copytree if source.is_dir() else shutil.copy
             copy(source, Path(elsewhere) / name)
-        pytest = [environment / "bin" / "pytest", "-q", f"--wheel={wheel}", *options, *_CORE_TESTS]
+        pytest = [
+            str(environment / "bin" / "pytest"),
+            "-q",
+            f"--wheel={wheel}",
+            *options,
+            *_CORE_TESTS,
+        ]
         # No conftest of ours, nor a path of the sources, decides which barnabas is imported.
         done = subprocess.run(pytest, cwd=elsewhere, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
@@ -82,6 +88,6 @@ def fresh_environment(python: Path, name: str) -> Path:
 
 def install(environment: Path, *what: str) -> None:
     """Installs it, from wheels only, and lets pip check that nothing is missing."""
-    pip = [environment / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
     run([*pip, "install", "-q", "--prefer-binary", *what])
     run([*pip, "check"])

@@ -55,7 +55,8 @@ def build(
     }
     folder = WORK / "raw" / version.tag
     raw = _compile(python, version.tag, folder, settings)
-    repair = ["auditwheel", "repair", "--plat", toolchain.PLATFORM, "-w", folder / "repaired", raw]
+    repaired_in = str(folder / "repaired")
+    repair = ["auditwheel", "repair", "--plat", toolchain.PLATFORM, "-w", repaired_in, str(raw)]
     run(repair)
     (repaired,) = (folder / "repaired").glob("*.whl")
     return _finish(repaired, folder, components)
@@ -77,7 +78,7 @@ def _compile(python: Path, name: str, folder: Path, settings: dict[str, str]) ->
         "CCACHE_NOHASHDIR": "1",
         "SOURCE_DATE_EPOCH": str(_EPOCH_S),
     }
-    command = [python, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
     run([*command, "--no-cache-dir", "-w", folder, source], env=env)
     (made,) = folder.glob("*.whl")
     return made

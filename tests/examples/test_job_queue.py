@@ -18,7 +18,8 @@ class Queue:
         self.name = name
 
     def run(self, action: str, *more: str) -> str:
-        command = [sys.executable, PROGRAM, "-b", self._broker.bootstrap_servers, action, self.name]
+        broker = ["-b", self._broker.bootstrap_servers]
+        command = [sys.executable, str(PROGRAM), *broker, action, self.name]
         done = subprocess.run(
             [*command, *more], capture_output=True, text=True, check=True, timeout=60
         )

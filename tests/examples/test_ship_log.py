@@ -14,8 +14,13 @@ PROGRAM = Path(__file__).parents[2] / "examples" / "ship_log.py"
 
 
 def ship(broker: barnabas.Broker, log: Path, topic: str) -> str:
-    command = [sys.executable, PROGRAM, log, topic, "-b", broker.bootstrap_servers, "--once"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    command = [*follow(broker, log, topic), "--once"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
+
+
+def follow(broker: barnabas.Broker, log: Path, topic: str) -> list[str]:
+    return [sys.executable, str(PROGRAM), str(log), topic, "-b", broker.bootstrap_servers]
 
 
 def read(broker: barnabas.Broker, topic: str, count: int) -> list[bytes]:
@@ -57,8 +62,7 @@ def test_a_rotated_log_is_followed(
 ) -> None:
     log = tmp_path / "app.log"
     log.write_text("old\n")
-    command = [sys.executable, PROGRAM, log, barnabas_topic]
-    command += ["-b", barnabas_broker.bootstrap_servers]
+    command = follow(barnabas_broker, log, barnabas_topic)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as shipper:
         shipped = tmp_path / "app.log.shipped"
         wait_until(shipped.exists, 30, "the first line to be shipped")
