@@ -27,7 +27,7 @@ DONE_BEFORE = re.compile(r"make (serve|test)$|source |pip install |barnabas serv
 _FENCED = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # The tools that know no other broker unless told; `serve` and `dump` ask none.
 _ASKS_A_BROKER = re.compile(
-    r"barnabas (topic [\w-]+|group \w+|transaction \w+|config \w+|bench [\w-]+|produce|consume)"
+    r"barnabas (topic [\w-]+|group [\w-]+|transaction \w+|config \w+|bench [\w-]+|produce|consume)"
 )
 _COMMENT = re.compile(r"\s+#.*$", re.MULTILINE)
 _SHELL = ("", "sh")

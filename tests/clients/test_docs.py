@@ -1,6 +1,7 @@
 """What the pages of docs/ show is run as it stands, each page from its beginning."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,25 +15,33 @@ PAGES = {
 
 
 @pytest.fixture(scope="module")
-def reader(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Reader]:
-    page: Path = request.param
-    with reader_of(page, tmp_path_factory.mktemp(page.stem)) as reader:
+def reader_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Reader]]:
+    """The reader of the page that is being read; one page's broker at a time."""
+    readers: dict[Path, Reader] = {}
+    with ExitStack() as stack:
+
+        def reader(page: Path) -> Reader:
+            if page not in readers:
+                stack.close()
+                directory = tmp_path_factory.mktemp(page.stem)
+                readers[page] = stack.enter_context(reader_of(page, directory))
+            return readers[page]
+
         yield reader
 
 
 @pytest.mark.parametrize(
-    ("reader", "block"),
+    ("page", "block"),
     [
         pytest.param(page, block, id=f"{page.stem}-{number}-{block}")
         for page, blocks in PAGES.items()
         for number, block in enumerate(blocks)
     ],
-    indirect=["reader"],
 )
-def test_what_the_page_shows_works(reader: Reader, block: Block) -> None:
-    reader.follow(block)
+def test_what_the_page_shows_works(
+    reader_at: Callable[[Path], Reader], page: Path, block: Block
+) -> None:
+    reader_at(page).follow(block)
 
 
 def test_the_tutorial_and_every_how_to_show_something() -> None:
