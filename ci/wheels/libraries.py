@@ -8,12 +8,7 @@ from wheels import toolchain
 from wheels.debian_source import fetch
 from wheels.places import JOBS, WORK, run
 
-# Symbols stay inside the extension modules: a libzstd that another package has loaded is not ours.
-_FLAGS: Final = (
-    "-fPIC -fvisibility=hidden -DNDEBUG "
-    "-DZSTDLIB_VISIBLE= -DZSTDERRORLIB_VISIBLE= -DLZ4LIB_VISIBILITY= "
-    "-Wno-error -Wno-sign-compare"
-)
+_FLAGS: Final = "-fPIC -fvisibility=hidden -DNDEBUG -Wno-error -Wno-sign-compare"
 
 
 @dataclass(frozen=True)

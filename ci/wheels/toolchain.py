@@ -58,6 +58,13 @@ def install() -> dict[str, str]:
     }
 
 
+def write_exports() -> Path:
+    """A linker script: of an extension module only its entry is visible, no library inside it."""
+    script = WORK / "toolchain" / "exports.map"
+    script.write_text("{ global: PyInit_*; local: *; };\n")
+    return script
+
+
 def cmake_options() -> list[str]:
     """What CMake does not take from the environment."""
     programs = WORK / "toolchain" / version()

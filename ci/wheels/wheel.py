@@ -52,12 +52,13 @@ def build(
             ]
         ),
         "CXXFLAGS": f"-isystem {prefix}/include",
+        "LDFLAGS": f"-Wl,--version-script={toolchain.write_exports()}",
     }
     folder = WORK / "raw" / version.tag
     raw = _compile(python, version.tag, folder, settings)
     repaired_in = str(folder / "repaired")
-    repair = ["auditwheel", "repair", "--plat", toolchain.PLATFORM, "-w", repaired_in, str(raw)]
-    run(repair)
+    repair = ["auditwheel", "repair", "--plat", toolchain.PLATFORM, "--strip"]
+    run([*repair, "-w", repaired_in, str(raw)])
     (repaired,) = (folder / "repaired").glob("*.whl")
     return _finish(repaired, folder, components)
 
