@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import barnabas
+import barnabas._core
 
 SIZE_MAX = 6_000_000
 GLIBC_MAX = (2, 28)
@@ -27,6 +28,7 @@ IMPORT_S = "import time; s = time.perf_counter(); import barnabas; print(time.pe
 BROKER = """
 import sys
 import barnabas
+import barnabas._core
 with barnabas.Broker() as broker:
     broker.create_topic("t")
 print(*sys.modules)
