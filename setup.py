@@ -93,6 +93,9 @@ class ReproducibleSdist(sdist):
 
 
 setup(
-    ext_modules=[Extension("barnabas._core", []), Extension("barnabas._records", [])],
+    ext_modules=[
+        Extension(f"barnabas.{module}", [])
+        for module in ("_core", "_columns", "_records", "_column_input", "_sender", "_reader")
+    ],
     cmdclass={"build_ext": CMakeBuild, "sdist": ReproducibleSdist},
 )

@@ -26,7 +26,7 @@ from bench.kernel import PROGRAM  # noqa: E402
 from bench.operation import BROKERS, Operation  # noqa: E402
 from bench.operations import all_operations  # noqa: E402
 from bench.report import write_markdown, write_report  # noqa: E402
-from bench.results import PEERS, Results  # noqa: E402
+from bench.results import PEERS, Results, Sample, load_results  # noqa: E402
 from bench.servers import description  # noqa: E402
 from bench.stalls import StallWatch  # noqa: E402
 from bench.suite import Suite, running_peers  # noqa: E402
@@ -45,6 +45,11 @@ def _arguments() -> argparse.Namespace:
         "--repetitions", type=int, help="of what has no number of its own (default: 3)"
     )
     parser.add_argument("--peers", default=",".join(BROKERS), help="brokers, comma-separated")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out that broke off: only what it has no sample of",
+    )
     parser.add_argument("--out", type=Path, default=Path("build/bench-report"), help="directory")
     parser.add_argument(
         "--markdown", type=Path, help="write the report there, too, with pictures/ beside it"
@@ -64,6 +69,24 @@ def _chosen(options: argparse.Namespace) -> list[Operation]:
     return [operation for operation in operations if operation.is_core or not options.quick]
 
 
+def _resumed(
+    path: Path, results: Results, operations: list[Operation]
+) -> tuple[list[Sample], list[Operation]]:
+    """The samples of the run before, and the operations that are left. The report says so."""
+    before = load_results(path)
+    if before.peers.keys() != results.peers.keys():
+        sys.exit(f"{path} is of other peers: it cannot be gone on with")
+    # The last operation may have been cut short: it is measured anew.
+    cut_short = before.samples[-1].operation if before.samples else ""
+    samples = [sample for sample in before.samples if sample.operation != cut_short]
+    done = {sample.operation for sample in samples}
+    results.machine["resumed"] = (
+        f"the run of {before.date}, commit {before.commit}, broke off after {len(done)} "
+        "operations; the others were measured later"
+    )
+    return samples, [operation for operation in operations if operation.info.id not in done]
+
+
 def main() -> None:
     options = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # brokers and files do not stay
@@ -80,6 +103,7 @@ def main() -> None:
     if not PROGRAM.exists() and any(operation.kernel for operation in operations):
         sys.exit(f"{PROGRAM} is not there: make build/bench/kernel_loop")
     options.out.mkdir(parents=True, exist_ok=True)
+    results_file = options.out / "results.json"
     results = Results(
         command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
         date=f"{datetime.now(UTC):%Y-%m-%dT%H:%M}",
@@ -92,6 +116,8 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with running_peers(names) as peers, StallWatch() as stalls:
         suite = Suite(peers, stalls, lambda line: print(line, flush=True))
+        if options.resume:
+            suite.samples, operations = _resumed(results_file, results, operations)
         if "kafka" in names:
             warm_up = WARM_UP[:1] if options.quick else WARM_UP
             suite.warm_up([o for o in all_operations() if o.info.id in warm_up])
@@ -99,12 +125,12 @@ def main() -> None:
             suite.run(operation, 1 if options.quick else options.repetitions or REPETITIONS)
             results.samples = suite.samples
             results.figures = figures(results)
-            results.save(options.out / "results.json")
+            results.save(results_file)
     wanted = set(names) & {name for operation in operations for name in operation.peers}
     if missing := wanted - {sample.peer for sample in results.samples if sample.metrics}:
         sys.exit(f"nothing was measured of {', '.join(sorted(missing))}")
     results.machine["duration"] = f"{(time.monotonic() - begin_s) / 60:.0f} minutes"
-    results.save(options.out / "results.json")
+    results.save(results_file)
     write_report(results, options.out)
     if options.markdown is not None:
         write_markdown(results, options.markdown, options.markdown.with_name("pictures"))

@@ -11,13 +11,15 @@ from peers.tansu import TANSU_VERSION, TansuServer
 
 KAFKA_HEAP = "1g"
 NO_JOIN_DELAY = {"group.initial.rebalance.delay.ms": "0"}  # KafkaServer has it, too
+# A minute of what is written at full speed does not fit on every disk.
+SOON_DELETED = {"log.segment.delete.delay.ms": "1000"}
 
 
 def new_server(name: str, directory: Path) -> Server:
     """A broker that has not been started. Raises KeyError for a name that is no broker's."""
     kinds: dict[str, Callable[[], Server]] = {
-        "barnabas": lambda: BarnabasServer(directory, NO_JOIN_DELAY),
-        "kafka": lambda: KafkaServer(directory, heap=KAFKA_HEAP),
+        "barnabas": lambda: BarnabasServer(directory, NO_JOIN_DELAY | SOON_DELETED),
+        "kafka": lambda: KafkaServer(directory, SOON_DELETED, heap=KAFKA_HEAP),
         "tansu": lambda: TansuServer(directory),
     }
     return kinds[name]()
@@ -29,12 +31,13 @@ def description(name: str) -> str:
         java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True)
         return (
             f"Apache Kafka {KAFKA_VERSION}, KRaft, one node, defaults but for replication factors "
-            f"of 1 and group.initial.rebalance.delay.ms=0; heap {KAFKA_HEAP}, "
+            "of 1, group.initial.rebalance.delay.ms=0 and log.segment.delete.delay.ms=1000; "
+            f"heap {KAFKA_HEAP}, "
             f"{' '.join(BROKER_JVM)}, {java.stderr.splitlines()[0]}"
         )
     return {
         "barnabas": f"Barnabas {version('barnabas')}, defaults but for "
-        "group.initial.rebalance.delay.ms=0",
+        "group.initial.rebalance.delay.ms=0 and log.segment.delete.delay.ms=1000",
         "tansu": f"Tansu {TANSU_VERSION}, memory engine: it persists nothing",
         "kernel": "a C++ loop of recv, crc32c, pwrite and send, or of sendfile, and nothing else",
     }[name]

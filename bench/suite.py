@@ -70,10 +70,11 @@ class Suite:
     def _once(
         self, operation: Operation, name: str, run: Callable[[], Measured], repetition: int
     ) -> Measured:
-        notes = self._revive(name)
+        notes: tuple[str, ...] = ()
         touch_memory(operation.writes_gb)
         begin = time.monotonic()
         try:
+            notes = self._revive(name)
             found = run()
         except Exception as error:  # one failure costs one sample, and is in the report
             found = Measured({}, notes=(f"failed: {type(error).__name__}: {error}",))

@@ -28,6 +28,7 @@ NATIVE_LAYERS = {
     "storage": ("base", "record"),
     "net": ("base",),
     "dataplane": ("base", "record", "storage", "net"),
+    "embedded": ("base", "record", "storage", "dataplane"),
     "loadgen": ("base", "record"),
     "bindings": ("base", "record", "storage", "net", "dataplane", "loadgen"),
 }
@@ -43,14 +44,17 @@ FILE_CALLS = re.compile(
 # The parts of src/barnabas, lowest first: a part imports only parts of lower tiers, or itself.
 PYTHON_TIERS = (
     ("errors",),
-    ("_core", "_records", "state"),
+    ("_core", "_columns", "state"),
+    ("_records", "_column_input", "_reader"),
+    ("_sender", "arrow"),
     ("config", "protocol", "logs"),
     ("log", "testing"),
+    ("query",),
     ("metadata", "dump"),
     ("adopt", "coordinator"),
     ("handlers",),
     ("broker",),
-    ("node",),
+    ("node", "embedded"),
     ("embed",),
     ("bench",),
     ("pytest_plugin", "cli"),
@@ -77,7 +81,7 @@ BANNED_TEXT = {
     re.compile(r"\b(?:[Ii]ssue|[Tt]icket|PR) ?#?\d"): "ticket talk",
     re.compile(r"[Cc]o-authored-by"): "a trailer",
 }
-SOURCE_SUFFIXES = {".py", ".pyi", ".pyx", ".cc", ".h", ".java", ".go", ".sh"}
+SOURCE_SUFFIXES = {".py", ".pyi", ".pyx", ".pxd", ".cc", ".h", ".java", ".go", ".sh"}
 CODE_DIRS = ("src", "csrc", "tests", "bench", "ci")
 
 

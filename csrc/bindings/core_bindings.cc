@@ -267,8 +267,9 @@ void bind_partitions(PyCore& core) {
       "read_batches",
       [](Engine& engine, const std::string& topic, int32_t partition, int64_t offset,
          size_t max_bytes) {
-        return to_bytes(check(
-            without_gil([&] { return engine.read_batches(topic, partition, offset, max_bytes); })));
+        const dataplane::Fetched fetched = check(
+            without_gil([&] { return engine.fetch(topic, partition, offset, max_bytes, false); }));
+        return to_bytes({fetched.bytes.get(), fetched.size});
       },
       py::arg("topic"), py::arg("partition"), py::arg("offset"), py::arg("max_bytes"));
   core.def("delete_records", &delete_records, py::arg("deletions"));
@@ -289,6 +290,10 @@ void bind_core(py::module_& module) {
              return EngineHolder(check(Engine::create(to_settings(settings))).release());
            }),
            py::arg("settings"));
+  // Requires GIL. For `_sender` and `_reader`, which keep the Core as long as they use it.
+  core.def("_engine", [](Engine& engine) {
+    return py::capsule(static_cast<void*>(&engine), dataplane::kEngineCapsule);
+  });
   bind_directory(core);
   bind_network(core);
   bind_control(core);

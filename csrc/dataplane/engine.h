@@ -7,7 +7,7 @@
 // the one before has returned, and nothing else runs while open_directory or start do. Every other
 // method may be called from any thread between open_directory and stop (listen and the control
 // requests from create on). The methods that wait for a disk or a thread (open_directory,
-// load_partitions, create_partitions, delete_*, stop, the offset look-ups, read_batches) must not
+// load_partitions, create_partitions, delete_*, stop, the offset look-ups, fetch) must not
 // be called from a reactor.
 //
 // Ownership: callbacks given to the engine are kept until they ran or stop() returned.
@@ -111,8 +111,55 @@ struct TransactionEnd {
   int16_t transaction_version = 0;
 };
 
+/// Where a batch that was produced in this process went.
+struct Produced {
+  int64_t base_offset = -1;
+  int64_t log_append_time_ms = record::kNoTimestamp;  // set for LogAppendTime
+};
+
+/// What a producer in this process needs to know of a topic.
+struct TopicShape {
+  int32_t partition_count = 0;
+  int32_t max_message_bytes = 0;
+};
+
+/// What a consumer in this process gets of a partition.
+struct Fetched {
+  std::unique_ptr<uint8_t[]> bytes;  // whole batches
+  size_t size = 0;
+  int64_t high_watermark = -1;
+  int64_t last_stable_offset = -1;
+  int64_t log_start_offset = -1;
+  std::vector<storage::AbortedTransaction> aborted;  // with read_committed: in these batches
+};
+
+/// A partition that a consumer has read up to `offset`.
+struct WatchedPartition {
+  std::string topic;
+  int32_t partition = 0;
+  int64_t offset = 0;
+};
+
+/// Tells, through a file descriptor, that there is something to read again.
+///
+/// Thread-safety: notify() from any thread; the rest from one thread at a time.
+class ReadySignal {
+ public:
+  virtual ~ReadySignal() = default;
+  /// An eventfd, readable from notify(), or a watched partition's news, to clear(). Owned.
+  [[nodiscard]] virtual int fd() const = 0;
+  /// From now on what comes behind these offsets counts, what is there already too; so does the end
+  /// of a partition. Takes the place of what was watched before.
+  virtual void watch(std::span<const WatchedPartition> partitions) = 0;
+  virtual void notify() = 0;
+  virtual void clear() = 0;
+};
+
 /// Told once an append is below the high watermark (kNone), or will never be.
 using DurableCallback = std::function<void(ErrorCode error, int64_t base_offset)>;
+
+/// The name of a Python capsule that holds an Engine.
+inline constexpr const char* kEngineCapsule = "barnabas.Engine";
 
 class Engine {
  public:
@@ -189,10 +236,29 @@ class Engine {
   /// The producers that the partition remembers, in no order.
   virtual Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
                                                                int32_t partition) = 0;
-  /// Whole batches from the one holding `offset` on, up to the high watermark; empty at the end,
-  /// else at least one.
-  virtual Result<std::vector<uint8_t>> read_batches(std::string_view topic, int32_t partition,
-                                                    int64_t offset, size_t max_bytes) = 0;
+  // -- producers and consumers in this process --------------------------------------------------
+  /// kUnknownTopicOrPartition when it is not there.
+  virtual Result<TopicShape> topic_shape(std::string_view topic) = 0;
+  /// Validates and appends one batch as Produce with acks=all does; `batch` may be patched.
+  /// `on_durable` as in append_records.
+  virtual Result<Produced> produce(std::string_view topic, int32_t partition, MutableBytes batch,
+                                   storage::VerificationGuard guard,
+                                   DurableCallback on_durable) = 0;
+  /// Before a producer's first batch of a transaction in a partition, and before the transaction
+  /// coordinator is asked to add it: what the batch is to bring with it. kNoGuard: the transaction
+  /// is open there.
+  virtual Result<storage::VerificationGuard> begin_transaction(
+      std::string_view topic, int32_t partition, const TransactionalProducer& producer,
+      int32_t base_sequence) = 0;
+  /// Whole batches from the one holding `offset` on, `max_bytes` at most but one at least; none at
+  /// the end: of what is committed, or with `read_committed` of what is decided. Blocks on the
+  /// disk.
+  virtual Result<Fetched> fetch(std::string_view topic, int32_t partition, int64_t offset,
+                                size_t max_bytes, bool read_committed) = 0;
+  /// `read_committed`: of offsets that are decided.
+  virtual Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) = 0;
+  /// The wall clock, ms.
+  [[nodiscard]] virtual int64_t now_ms() const = 0;
 
   /// Moves log start offsets, see delete_records.h; an answer for each, in the same order.
   virtual Result<std::vector<DeletedRecords>> delete_records(

@@ -86,13 +86,21 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                                 const TransactionEnd& end, DurableCallback on_durable) override;
   Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
                                                        int32_t partition) override;
-  Result<std::vector<uint8_t>> read_batches(std::string_view topic, int32_t partition,
-                                            int64_t offset, size_t max_bytes) override;
   Result<std::vector<DeletedRecords>> delete_records(
       std::span<const RecordDeletion> asked) override {
     BARNABAS_TRY(check_open());
     return dataplane::delete_records(table_, *store_, asked);
   }
+  Result<TopicShape> topic_shape(std::string_view topic) override;
+  Result<Produced> produce(std::string_view topic, int32_t partition, MutableBytes batch,
+                           storage::VerificationGuard guard, DurableCallback on_durable) override;
+  Result<storage::VerificationGuard> begin_transaction(std::string_view topic, int32_t partition,
+                                                       const TransactionalProducer& producer,
+                                                       int32_t base_sequence) override;
+  Result<Fetched> fetch(std::string_view topic, int32_t partition, int64_t offset, size_t max_bytes,
+                        bool read_committed) override;
+  Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) override;
+  int64_t now_ms() const override { return clock_.wall_ms(); }
   std::vector<std::pair<std::string, int64_t>> stats() override;
 
  private:

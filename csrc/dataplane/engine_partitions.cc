@@ -106,10 +106,4 @@ Result<std::vector<storage::ProducerInfo>> EngineImpl::producers(std::string_vie
   return found->log()->producers();
 }
 
-Result<std::vector<uint8_t>> EngineImpl::read_batches(std::string_view topic, int32_t partition,
-                                                      int64_t offset, size_t max_bytes) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  return dataplane::read_batches(*found, offset, max_bytes);
-}
-
 }  // namespace barnabas::dataplane

@@ -27,31 +27,34 @@ Result<std::vector<uint8_t>> encode_batch(std::span<const KeyValueView> records,
   return bytes;
 }
 
-Result<std::vector<uint8_t>> read_batches(const Partition& partition, int64_t offset,
-                                          size_t max_bytes) {
+Result<Fetched> fetch_batches(const Partition& partition, int64_t offset, size_t max_bytes,
+                              IsolationLevel isolation) {
   FetchParams params;
   params.fetch_offset = offset;
-  const PartitionRead read =
-      partition.read(params, max_bytes, true, IsolationLevel::kReadUncommitted);
+  PartitionRead read = partition.read(params, max_bytes, true, isolation);
   if (read.error != ErrorCode::kNone) {
     return Error{read.error,
                  "cannot read " + partition.to_string() + " at offset " + std::to_string(offset)};
   }
+  Fetched fetched;
+  fetched.high_watermark = read.high_watermark;
+  fetched.last_stable_offset = read.last_stable_offset;
+  fetched.log_start_offset = read.log_start_offset;
+  if (read.aborted != nullptr) fetched.aborted = *read.aborted;
   const FileSlice& file = read.slice.file;
-  std::vector<uint8_t> bytes(file.length);
-  if (bytes.empty()) return bytes;
+  if (file.length == 0) return fetched;
+  fetched.bytes = std::make_unique_for_overwrite<uint8_t[]>(file.length);
+  const MutableBytes bytes(fetched.bytes.get(), file.length);
   BARNABAS_ASSIGN(const size_t got,
                   read_at(file.file->get(), bytes, file.position, read.slice.path));
-  size_t whole = 0;
-  while (const auto batch = record::peek_batch(ByteView(bytes).subspan(whole, got - whole))) {
-    whole += batch->size_bytes();
+  while (const auto batch = record::peek_batch(bytes.subspan(fetched.size, got - fetched.size))) {
+    fetched.size += batch->size_bytes();
   }
-  if (whole == 0) {
+  if (fetched.size == 0) {
     return Error{ErrorCode::kCorruptMessage,
                  read.slice.path + ": no batch at position " + std::to_string(file.position)};
   }
-  bytes.resize(whole);
-  return bytes;
+  return fetched;
 }
 
 PartitionInfo info_of(const Partition& partition) {

@@ -1,5 +1,5 @@
-// Batches for and from the broker's own code (internal topics), in memory; what clients read and
-// write goes between file and socket.
+// Batches for and from this process (internal topics, producers and consumers without a socket), in
+// memory; what clients read and write goes between file and socket.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +18,9 @@ Result<std::vector<uint8_t>> encode_batch(std::span<const KeyValueView> records,
                                           int64_t timestamp_ms, int32_t max_message_bytes,
                                           const TransactionalProducer& producer);
 
-/// Whole batches from the one holding `offset` on, at most `max_bytes` but at least one batch, up
-/// to the high watermark; empty at the end. Blocks on the disk.
-Result<std::vector<uint8_t>> read_batches(const Partition& partition, int64_t offset,
-                                          size_t max_bytes);
+/// Engine::fetch.
+Result<Fetched> fetch_batches(const Partition& partition, int64_t offset, size_t max_bytes,
+                              IsolationLevel isolation);
 
 PartitionInfo info_of(const Partition& partition);
 

@@ -4,31 +4,10 @@
 #include <cassert>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
+
+#include "record/key_hash.h"
 
 namespace barnabas::loadgen {
-
-uint32_t key_hash(ByteView key) {
-  constexpr uint32_t kMultiplier = 0x5bd1e995;
-  constexpr uint32_t kSeed = 0x9747b28c;
-  uint32_t hash = kSeed ^ static_cast<uint32_t>(key.size());
-  const size_t whole = key.size() & ~size_t{3};
-  for (size_t at = 0; at < whole; at += 4) {
-    uint32_t word = 0;
-    std::memcpy(&word, key.data() + at, sizeof word);
-    word *= kMultiplier;
-    word ^= word >> 24;
-    hash = (hash * kMultiplier) ^ (word * kMultiplier);
-  }
-  if (whole < key.size()) {
-    uint32_t rest = 0;
-    std::memcpy(&rest, key.data() + whole, key.size() - whole);
-    hash = (hash ^ rest) * kMultiplier;
-  }
-  hash ^= hash >> 13;
-  hash *= kMultiplier;
-  return hash ^ (hash >> 15);
-}
 
 std::string key_name(int32_t index) {
   char text[16];
@@ -43,7 +22,7 @@ Keys::Keys(KeyDistribution distribution, int32_t count, int32_t partitions)
   double total = 0;
   for (int32_t index = 0; index < count; ++index) total += std::pow(index + 1, -exponent);
   for (int32_t index = 0; index < count; ++index) {
-    const uint32_t hash = key_hash(as_bytes(key_name(index))) & 0x7fffffff;
+    const uint32_t hash = record::key_hash(as_bytes(key_name(index))) & 0x7fffffff;
     Partition& partition = partitions_[hash % static_cast<uint32_t>(partitions)];
     const double before = partition.sums.empty() ? 0 : partition.sums.back();
     partition.keys.push_back(index);

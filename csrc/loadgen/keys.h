@@ -8,16 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "base/bytes.h"
 #include "loadgen/plan.h"
 #include "loadgen/random.h"
 
 namespace barnabas::loadgen {
 
 inline constexpr double kZipfExponent = 0.99;  // the k-th most frequent key: weight 1 / k^0.99
-
-/// Kafka's hash of a key (MurmurHash2 with Kafka's seed), whose sign bit the partitioner drops.
-[[nodiscard]] uint32_t key_hash(ByteView key);
 
 /// The name of key number `index`.
 [[nodiscard]] std::string key_name(int32_t index);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "base/crc32c.h"
 #include "base/varint.h"
@@ -57,7 +58,7 @@ void BatchBuilder::append_at(int32_t offset_delta, int64_t timestamp, std::optio
     p = write_nullable(p, header.key);
     p = write_nullable(p, header.value);
   }
-  assert(p == records_.data() + records_.size());
+  assert(p == plain_.data() + plain_.size());
 }
 
 void BatchBuilder::append_copy(const RecordView& record, int64_t timestamp) {
@@ -80,6 +81,7 @@ void BatchBuilder::append_copy(const RecordView& record, int64_t timestamp) {
 int64_t BatchBuilder::count_in(int32_t offset_delta, int64_t timestamp) {
   assert(offset_delta > last_offset_delta_);
   if (count_ == 0) {
+    plain_.resize(kBatchHeaderSize);
     base_timestamp_ = options_.delete_horizon_ms >= 0 ? options_.delete_horizon_ms : timestamp;
     max_timestamp_ = timestamp;
   }
@@ -92,26 +94,46 @@ int64_t BatchBuilder::count_in(int32_t offset_delta, int64_t timestamp) {
 }
 
 uint8_t* BatchBuilder::add_record(size_t body_size) {
-  const size_t start = records_.size();
+  const size_t start = plain_.size();
   const auto length = static_cast<int64_t>(body_size);
-  records_.resize(start + static_cast<size_t>(uvarint_size(zigzag_encode(length))) + body_size);
-  return write_length(records_.data() + start, length);
+  plain_.resize(start + static_cast<size_t>(uvarint_size(zigzag_encode(length))) + body_size);
+  return write_length(plain_.data() + start, length);
 }
 
 Result<std::vector<uint8_t>> BatchBuilder::build() {
+  BARNABAS_ASSIGN(std::vector<uint8_t>* const batch, encode());
+  write_header(*batch);
+  count_ = 0;
+  last_offset_delta_ = -1;
+  return std::exchange(*batch, {});
+}
+
+Result<MutableBytes> BatchBuilder::seal() {
+  BARNABAS_ASSIGN(std::vector<uint8_t>* const batch, encode());
+  write_header(*batch);
+  count_ = 0;
+  last_offset_delta_ = -1;
+  return MutableBytes(*batch);
+}
+
+Result<std::vector<uint8_t>*> BatchBuilder::encode() {
   assert(count_ > 0);
-  std::vector<uint8_t> batch(kBatchHeaderSize);
-  if (options_.codec == Codec::kNone) {
-    batch.insert(batch.end(), records_.begin(), records_.end());
-  } else {
-    BARNABAS_ASSIGN(const std::vector<uint8_t> block,
-                    compress(options_.codec, records_, options_.level));
-    batch.insert(batch.end(), block.begin(), block.end());
+  std::vector<uint8_t>* batch = &plain_;
+  if (options_.codec != Codec::kNone) {
+    BARNABAS_ASSIGN(
+        const std::vector<uint8_t> block,
+        compress(options_.codec, ByteView(plain_).subspan(kBatchHeaderSize), options_.level));
+    compressed_.resize(kBatchHeaderSize);
+    compressed_.insert(compressed_.end(), block.begin(), block.end());
+    batch = &compressed_;
   }
-  if (batch.size() - kBatchOverhead > INT32_MAX) {
+  if (batch->size() - kBatchOverhead > INT32_MAX) {
     return Error{ErrorCode::kRecordListTooLarge, "the batch would exceed 2^31-1 bytes"};
   }
+  return batch;
+}
 
+void BatchBuilder::write_header(MutableBytes batch) const {
   auto attributes = static_cast<int16_t>(options_.codec);
   if (options_.timestamp_type == TimestampType::kLogAppendTime) {
     attributes |= attribute::kTimestampTypeBit;
@@ -135,12 +157,6 @@ Result<std::vector<uint8_t>> BatchBuilder::build() {
   store_be<int32_t>(p + field::kBaseSequence, options_.base_sequence);
   store_be<int32_t>(p + field::kRecordCount, count_);
   store_be<uint32_t>(p + field::kCrc, crc32c(BatchView(batch).crc_payload()));
-
-  records_.clear();
-  count_ = 0;
-  last_offset_delta_ = -1;
-  max_timestamp_ = kNoTimestamp;
-  return batch;
 }
 
 }  // namespace barnabas::record

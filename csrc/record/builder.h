@@ -1,4 +1,4 @@
-// Builds one RecordBatch v2 from records: for internal topics, re-encoding and the in-process
+// Builds RecordBatches v2 from records: for internal topics, re-encoding and the in-process
 // producer.
 //
 // Thread-safety: a builder belongs to one thread.
@@ -46,21 +46,33 @@ class BatchBuilder {
   void append_copy(const RecordView& record, int64_t timestamp);
 
   [[nodiscard]] int32_t record_count() const { return count_; }
-  /// Upper bound of the encoded size so far, before compression.
-  [[nodiscard]] size_t size_bytes() const { return kBatchHeaderSize + records_.size(); }
+  /// The encoded size so far, before compression.
+  [[nodiscard]] size_t size_bytes() const { return count_ == 0 ? kBatchHeaderSize : plain_.size(); }
+  /// Of the next batch to be built: a sequence goes on from batch to batch.
+  void set_producer(int64_t id, int16_t epoch, int32_t base_sequence) {
+    options_.producer_id = id;
+    options_.producer_epoch = epoch;
+    options_.base_sequence = base_sequence;
+  }
 
   /// The encoded batch, CRC and all; the builder is empty afterwards.
   /// REQUIRES: record_count() > 0
   Result<std::vector<uint8_t>> build();
+  /// As build(), in the builder's own memory, which the next append or build uses again.
+  Result<MutableBytes> seal();
 
  private:
   /// Takes note of a record to come; returns its timestamp delta.
   int64_t count_in(int32_t offset_delta, int64_t timestamp);
   /// Room for a record's length and body; returns where the body begins.
   uint8_t* add_record(size_t body_size);
+  /// The batch so far, encoded, its header still empty.
+  Result<std::vector<uint8_t>*> encode();
+  void write_header(MutableBytes batch) const;
 
   BatchOptions options_;
-  std::vector<uint8_t> records_;
+  std::vector<uint8_t> plain_;       // room for a header, then the records
+  std::vector<uint8_t> compressed_;  // the same with the records as one block
   int32_t count_ = 0;
   int32_t last_offset_delta_ = -1;
   int64_t base_timestamp_ = 0;

@@ -1,71 +1,112 @@
 #include "record/columns.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "record/codec.h"
-#include "record/record.h"
+#include "record/record_parser.h"
 
 namespace barnabas::record {
 namespace {
 
 constexpr size_t kMinRecordBytes = 7;  // a null key, a null value, no header
 
-void reserve(RecordColumns& out, size_t records) {
-  out.offsets.reserve(records);
-  out.timestamps.reserve(records);
-  out.keys.reserve(records);
-  out.values.reserve(records);
-  out.header_ends.reserve(records);
-}
+Error invalid_record(const char* what) { return Error{ErrorCode::kInvalidRecord, what}; }
 
-ColumnSlice slice_of(const ByteView& all, const std::optional<ByteView>& part) {
-  if (!part) return {};
-  return {part->data() - all.data(), static_cast<int32_t>(part->size())};
-}
+/// Appends the records of one block of bytes.
+class BlockDecoder {
+ public:
+  BlockDecoder(RecordColumns& out, int32_t buffer)
+      : out_(out), buffer_(buffer), base_(out.buffers[static_cast<size_t>(buffer)].data()) {}
 
-Status append_headers(RecordColumns& out, const RecordView& record) {
-  HeaderReader reader(record);
-  while (true) {
-    BARNABAS_ASSIGN(const std::optional<HeaderView> header, reader.next());
-    if (!header) break;
-    out.header_keys.push_back(slice_of(out.bytes, header->key));
-    out.header_values.push_back(slice_of(out.bytes, header->value));
+  void push(BinaryColumn& column, const uint8_t* p, int32_t length) {
+    if (length < 0) {
+      column.push_null();
+    } else {
+      column.push(p, length, buffer_, static_cast<int32_t>(p - base_));
+    }
   }
-  out.header_ends.push_back(static_cast<int64_t>(out.header_keys.size()));
-  return {};
+
+  void push_headers(const RecordFields& record) {
+    if (record.header_count != 0) {
+      // The records before had none.
+      if (out_.header_ends.empty()) out_.header_ends.assign(out_.offsets.size() - 1, 0);
+      push_headers(record.headers, record.end, record.header_count);
+    } else if (out_.header_ends.empty()) {
+      return;
+    }
+    out_.header_ends.push_back(static_cast<int64_t>(out_.header_keys.size()));
+  }
+
+ private:
+  // REQUIRES: parse_record() has found them well-formed
+  void push_headers(const uint8_t* p, const uint8_t* end, int32_t count) {
+    for (; count > 0; --count) {
+      int32_t length = 0;
+      p = read_varint(p, end, length);
+      push(out_.header_keys, p, length);
+      p = read_varint(p + length, end, length);
+      push(out_.header_values, p, length);
+      p += std::max(length, 0);
+    }
+  }
+
+  RecordColumns& out_;
+  const int32_t buffer_;
+  const uint8_t* const base_;
+};
+
+void reserve(RecordColumns& out, size_t records) {
+  // As a vector grows by itself: many small batches must not copy all that came before each time.
+  if (out.offsets.capacity() - out.offsets.size() >= records) return;
+  const size_t more = std::max(records, out.offsets.size());
+  out.offsets.reserve(out.offsets.size() + more);
+  out.timestamps.reserve(out.timestamps.size() + more);
+  out.values.reserve_values(more);
 }
 
 }  // namespace
 
-Result<RecordColumns> decode_columns(const BatchView& batch, size_t limit) {
-  RecordColumns out;
-  out.bytes = batch.records();
+// Flattened: what a call costs here, every record pays.
+[[gnu::flatten]] Status append_columns(RecordColumns& out, const BatchView& batch, int32_t buffer,
+                                       const DecodeOptions& options) {
+  if (batch.record_count() < 0) return invalid_record("the record count is negative");
+  ByteView block = batch.records();
   if (batch.codec_id() != static_cast<uint8_t>(Codec::kNone) && batch.record_count() > 0) {
-    BARNABAS_ASSIGN(out.expansion,
-                    decompress(static_cast<Codec>(batch.codec_id()), batch.records(), limit));
-    out.bytes = out.expansion;
+    BARNABAS_ASSIGN(std::vector<uint8_t> expansion,
+                    decompress(static_cast<Codec>(batch.codec_id()), block,
+                               std::min<size_t>(options.expansion_limit, INT32_MAX)));
+    block = out.expansions.emplace_back(std::move(expansion));
+    buffer = static_cast<int32_t>(out.buffers.size());
+    out.buffers.push_back(block);
   }
-  const auto count = static_cast<size_t>(std::max(batch.record_count(), 0));
-  reserve(out, std::min(count, out.bytes.size() / kMinRecordBytes));
+  const auto count = static_cast<size_t>(batch.record_count());
+  reserve(out, std::min(count, block.size() / kMinRecordBytes));
   const bool log_append_time = batch.timestamp_type() == TimestampType::kLogAppendTime;
-  RecordReader reader(out.bytes, batch.record_count());
-  while (true) {
-    BARNABAS_ASSIGN(const std::optional<RecordView> record, reader.next());
-    if (!record) break;
+  const int64_t base_offset = batch.base_offset();
+  const auto base_timestamp = static_cast<uint64_t>(batch.base_timestamp());
+  BlockDecoder decoder(out, buffer);
+  const uint8_t* p = block.data();
+  const uint8_t* const end = p + block.size();
+  RecordFields record;
+  for (size_t i = 0; i < count; ++i) {
+    if (const ParseError error = parse_record(p, end, record)) return invalid_record(error);
     int64_t offset = 0;
-    if (__builtin_add_overflow(batch.base_offset(), int64_t{record->offset_delta}, &offset)) {
+    if (__builtin_add_overflow(base_offset, int64_t{record.offset_delta}, &offset)) {
       return Error{ErrorCode::kCorruptMessage, "a record's offset is beyond 64 bits", 0};
     }
+    if (offset < options.from_offset) continue;
     out.offsets.push_back(offset);
     out.timestamps.push_back(
-        log_append_time ? batch.max_timestamp()
-                        : static_cast<int64_t>(static_cast<uint64_t>(batch.base_timestamp()) +
-                                               static_cast<uint64_t>(record->timestamp_delta)));
-    out.keys.push_back(slice_of(out.bytes, record->key));
-    out.values.push_back(slice_of(out.bytes, record->value));
-    BARNABAS_TRY(append_headers(out, *record));
+        log_append_time
+            ? batch.max_timestamp()
+            : static_cast<int64_t>(base_timestamp + static_cast<uint64_t>(record.timestamp_delta)));
+    decoder.push(out.keys, record.key, record.key_length);
+    decoder.push(out.values, record.value, record.value_length);
+    decoder.push_headers(record);
   }
-  return out;
+  if (p != end) return invalid_record("bytes are left over after the last record");
+  return {};
 }
 
 }  // namespace barnabas::record

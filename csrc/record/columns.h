@@ -1,8 +1,8 @@
-// A batch taken apart into columns, for languages and formats that want arrays: offsets,
+// Batches taken apart into columns, for languages and formats that want arrays: offsets,
 // timestamps, and where each key, value and header lies.
 //
-// Ownership: columns borrow the batch's bytes when it is not compressed, and own the expansion when
-// it is. Thread-safety: pure functions.
+// Ownership: columns borrow the bytes of batches that are not compressed, and own the expansions of
+// those that are. Thread-safety: pure functions.
 #pragma once
 
 #include <cstdint>
@@ -10,31 +10,35 @@
 
 #include "base/result.h"
 #include "record/batch.h"
+#include "record/binary_column.h"
 
 namespace barnabas::record {
 
-/// A byte string within RecordColumns::bytes. Length -1 is null.
-struct ColumnSlice {
-  int64_t position = 0;
-  int32_t length = -1;
-};
-
 struct RecordColumns {
-  ByteView bytes;  // what the slices refer to
+  std::vector<ByteView> buffers;  // what the views refer to
   std::vector<int64_t> offsets;
   std::vector<int64_t> timestamps;  // ms; the batch's own for LogAppendTime
-  std::vector<ColumnSlice> keys;
-  std::vector<ColumnSlice> values;
+  BinaryColumn keys;
+  BinaryColumn values;
   /// The headers of record i are those from header_ends[i - 1] (0 for the first) to header_ends[i].
+  /// Empty when no record has any.
   std::vector<int64_t> header_ends;
-  std::vector<ColumnSlice> header_keys;
-  std::vector<ColumnSlice> header_values;
-  std::vector<uint8_t> expansion;
+  BinaryColumn header_keys;
+  BinaryColumn header_values;
+  std::vector<std::vector<uint8_t>> expansions;
 };
 
-/// Decodes the records of `batch`, which must be there whole. Checks every bound, not the CRC.
-/// `limit`: the most a compressed block may expand to, in bytes.
+struct DecodeOptions {
+  /// The most that one compressed block may expand to, in bytes.
+  size_t expansion_limit = 0;
+  /// Records before this offset are passed over.
+  int64_t from_offset = INT64_MIN;
+};
+
+/// Appends the records of `batch`, which must be there whole, within buffers[buffer], of less than
+/// 2 GiB. Checks every bound, not the CRC. After an error `out` holds some of the records.
 /// Errors: kInvalidRecord, kCorruptMessage, kMessageTooLarge, kUnsupportedCompressionType.
-Result<RecordColumns> decode_columns(const BatchView& batch, size_t limit);
+Status append_columns(RecordColumns& out, const BatchView& batch, int32_t buffer,
+                      const DecodeOptions& options);
 
 }  // namespace barnabas::record

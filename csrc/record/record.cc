@@ -33,23 +33,4 @@ Result<std::optional<RecordView>> RecordReader::next() {
       ByteView(fields.headers, static_cast<size_t>(fields.end - fields.headers))});
 }
 
-Result<std::optional<HeaderView>> HeaderReader::next() {
-  if (left_ <= 0) return std::optional<HeaderView>();
-  const uint8_t* const end = rest_.data() + rest_.size();
-  int32_t length = 0;
-  const uint8_t* p = read_varint(rest_.data(), end, length);
-  if (p == nullptr || length < 0 || end - p < length) {
-    return invalid_record(parse_error::kHeaderKey);
-  }
-  HeaderView header{ByteView(p, static_cast<size_t>(length)), std::nullopt};
-  p = read_varint(p + length, end, length);
-  if (p == nullptr) return invalid_record(parse_error::kHeaderValue);
-  header.value = nullable(p, length);
-  p = skip_nullable(p, end, length);
-  if (p == nullptr) return invalid_record(parse_error::kHeaderValue);
-  rest_ = ByteView(p, static_cast<size_t>(end - p));
-  --left_;
-  return std::optional<HeaderView>(header);
-}
-
 }  // namespace barnabas::record

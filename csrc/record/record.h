@@ -43,18 +43,4 @@ class RecordReader {
   int32_t left_;
 };
 
-/// Walks over the headers of one record. Borrows the bytes. Checks every bound.
-class HeaderReader {
- public:
-  explicit HeaderReader(const RecordView& record)
-      : rest_(record.headers), left_(record.header_count) {}
-
-  /// The next header, nullopt after the last; kInvalidRecord when it does not parse.
-  Result<std::optional<HeaderView>> next();
-
- private:
-  ByteView rest_;
-  int32_t left_;
-};
-
 }  // namespace barnabas::record

@@ -178,6 +178,8 @@ class Core:
         """deletions: (topic, partition, offset before which records go; -1: the high watermark).
         Answers, in the same order: (Kafka's error code, the new log start offset or -1). The new
         log starts are on disk at return: may wait for one."""
+    def _engine(self) -> object:
+        """A capsule of the Engine, for `_sender` and `_reader`; good as long as this object."""
     # -- observability
     def stats(self) -> dict[str, int]: ...
 

@@ -7,32 +7,20 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
+from barnabas._columns import Columns, CorruptBatch, Record
+
+__all__ = [
+    "CODEC_NAMES",
+    "Batch",
+    "CorruptBatch",
+    "Record",
+    "decode_records",
+    "encode_batch",
+    "iter_batches",
+]
+
 CODEC_NAMES: Final[tuple[str, ...]]
 DEFAULT_EXPANSION_LIMIT_BYTES: Final[int]
-
-class CorruptBatch(ValueError):
-    code: int
-    def __init__(self, message: str, code: int = 2) -> None: ...
-
-class Record:
-    def __init__(
-        self,
-        offset: int,
-        timestamp: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Iterable[tuple[str, bytes | None]] = (),
-    ) -> None: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> tuple[tuple[str, bytes | None], ...]: ...
 
 class Batch:
     @property
@@ -78,6 +66,8 @@ class Batch:
     @property
     def data(self) -> bytes: ...
     @property
+    def columns(self) -> Columns: ...
+    @property
     def keys(self) -> list[bytes | None]: ...
     @property
     def values(self) -> list[bytes | None]: ...
@@ -89,6 +79,9 @@ class Batch:
     def records(self) -> list[Record]: ...
     def __len__(self) -> int: ...
 
+def decode_records(
+    data: Buffer, *, from_offset: int, check_crcs: bool = True
+) -> tuple[Columns, int]: ...
 def iter_batches(data: Buffer, *, limit_bytes: int = ...) -> Iterator[Batch]: ...
 def encode_batch(
     records: Iterable[

@@ -1,4 +1,4 @@
-# cython: language_level=3, cpp_locals=True, boundscheck=False, wraparound=False
+# cython: language_level=3, boundscheck=False, wraparound=False
 # distutils: language = c++
 """Record batches (magic 2) to Python objects and numpy columns, and back.
 
@@ -21,43 +21,21 @@ bytes, value length and bytes.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t
 from libcpp cimport bool as cbool
-from libcpp.optional cimport nullopt, optional
-from libcpp.string cimport string
-from libcpp.utility cimport move
 from libcpp.vector cimport vector
+
+from barnabas._columns cimport ByteView, Columns, RecordColumns, Result, Status, corrupt, optional
+
+from barnabas._columns import CorruptBatch, Record
 
 
 cdef extern from "base/bytes.h" namespace "barnabas" nogil:
-    cdef cppclass ByteView:
-        ByteView()
-        ByteView(const uint8_t*, size_t)
-        const uint8_t* data()
-        size_t size()
-
     T load_be[T](const uint8_t*)
 
 
 cdef extern from "base/crc32c.h" namespace "barnabas" nogil:
     uint32_t crc32c(ByteView)
-
-
-cdef extern from "base/kafka_error.h" namespace "barnabas" nogil:
-    cdef enum class ErrorCode(int16_t):
-        kNone
-
-
-cdef extern from "base/result.h" namespace "barnabas" nogil:
-    cdef cppclass Error:
-        string message
-        ErrorCode code
-
-    cdef cppclass Result[T]:
-        cbool ok()
-        T& value()
-        const Error& error()
 
 
 cdef extern from "record/batch.h" namespace "barnabas::record" nogil:
@@ -99,22 +77,12 @@ cdef extern from "record/batch.h" namespace "barnabas::record" nogil:
 
 
 cdef extern from "record/columns.h" namespace "barnabas::record" nogil:
-    cdef struct ColumnSlice:
-        int64_t position
-        int32_t length
+    cdef cppclass DecodeOptions:
+        DecodeOptions()
+        size_t expansion_limit
+        int64_t from_offset
 
-    cdef cppclass RecordColumns:
-        RecordColumns()
-        ByteView bytes
-        vector[int64_t] offsets
-        vector[int64_t] timestamps
-        vector[ColumnSlice] keys
-        vector[ColumnSlice] values
-        vector[int64_t] header_ends
-        vector[ColumnSlice] header_keys
-        vector[ColumnSlice] header_values
-
-    Result[RecordColumns] decode_columns(const BatchView&, size_t)
+    Status append_columns(RecordColumns&, const BatchView&, int32_t, const DecodeOptions&)
 
 
 cdef extern from "record/codec.h" namespace "barnabas::record" nogil:
@@ -160,64 +128,11 @@ DEFAULT_EXPANSION_LIMIT_BYTES = 256 << 20
 cdef size_t NOGIL_THRESHOLD_BYTES = 64 << 10
 
 
-class CorruptBatch(ValueError):
-    """Bytes that are no record batch, or one that cannot be decoded.
+cdef class _Decoded:
+    """The decoded records of one batch, and the memory that they lie in."""
 
-    `code` is Kafka's error code: 2 CORRUPT_MESSAGE, 87 INVALID_RECORD, 10 MESSAGE_TOO_LARGE,
-    76 UNSUPPORTED_COMPRESSION_TYPE.
-    """
-
-    def __init__(self, message: str, code: int = 2):
-        super().__init__(message)
-        self.code = code
-
-
-cdef object _corrupt(const Error& error):
-    return CorruptBatch(error.message.decode("utf-8", "replace"), <int16_t>error.code)
-
-
-cdef class Record:
-    """One record. `key` and `value` may be None; header keys are str, header values may be None."""
-
-    cdef readonly int64_t offset
-    cdef readonly int64_t timestamp
-    cdef readonly object key
-    cdef readonly object value
-    cdef readonly tuple headers
-
-    def __init__(self, int64_t offset, int64_t timestamp, key, value, headers=()):
-        self.offset = offset
-        self.timestamp = timestamp
-        self.key = key
-        self.value = value
-        self.headers = tuple(headers)
-
-    def __eq__(self, other):
-        if not isinstance(other, Record):
-            return NotImplemented
-        cdef Record that = other
-        return (
-            self.offset == that.offset
-            and self.timestamp == that.timestamp
-            and self.key == that.key
-            and self.value == that.value
-            and self.headers == that.headers
-        )
-
-    def __hash__(self):
-        return hash((self.offset, self.timestamp, self.key, self.value, self.headers))
-
-    def __repr__(self):
-        return (
-            f"Record(offset={self.offset}, timestamp={self.timestamp}, key={self.key!r}, "
-            f"value={self.value!r}, headers={self.headers!r})"
-        )
-
-
-cdef object _nullable(const uint8_t* base, ColumnSlice part):
-    if part.length < 0:
-        return None
-    return PyBytes_FromStringAndSize(<const char*>base + part.position, part.length)
+    cdef RecordColumns columns
+    cdef const uint8_t[::1] source
 
 
 cdef class Batch:
@@ -229,38 +144,27 @@ cdef class Batch:
     cdef const uint8_t[::1] _source
     cdef BatchView _view  # of the source's memory
     cdef size_t _limit
-    cdef RecordColumns* _columns  # NULL until the records are asked for
+    cdef Columns _columns  # None until the records are asked for
 
-    def __cinit__(self):
-        self._columns = NULL
-
-    def __dealloc__(self):
-        del self._columns
-
-    cdef int _decode(self) except -1:
+    cdef Columns _decode(self):
         """Fills _columns once."""
-        if self._columns != NULL:
-            return 0
-        cdef RecordColumns* columns = new RecordColumns()
-        try:
-            self._decode_into(columns[0])
-        except BaseException:
-            del columns
-            raise
-        self._columns = columns
-        return 0
-
-    cdef int _decode_into(self, RecordColumns& out) except -1:
-        cdef Result[RecordColumns] result
+        if self._columns is not None:
+            return self._columns
+        cdef _Decoded decoded = _Decoded()
+        decoded.source = self._source
+        decoded.columns.buffers.push_back(self._view.bytes())
+        cdef DecodeOptions options = DecodeOptions()
+        options.expansion_limit = self._limit
+        cdef Status status
         if self._view.size_bytes() < NOGIL_THRESHOLD_BYTES:
-            result = decode_columns(self._view, self._limit)
+            status = append_columns(decoded.columns, self._view, 0, options)
         else:
             with nogil:
-                result = decode_columns(self._view, self._limit)
-        if not result.ok():
-            raise _corrupt(result.error())
-        (&out)[0] = move(result.value())
-        return 0
+                status = append_columns(decoded.columns, self._view, 0, options)
+        if not status.ok():
+            raise corrupt(status.error())
+        self._columns = Columns.over(&decoded.columns, decoded)
+        return self._columns
 
     @property
     def base_offset(self): return self._view.base_offset()
@@ -316,70 +220,34 @@ cdef class Batch:
         """Whether the bytes are those that were checksummed."""
         return crc32c(self._view.crc_payload()) == self._view.crc()
 
+    @property
+    def columns(self):
+        """All records, decoded."""
+        return self._decode()
+
     def records(self):
         """The records as a list."""
-        self._decode()
-        cdef RecordColumns* columns = self._columns
-        cdef const uint8_t* base = columns.bytes.data()
-        cdef size_t i
-        cdef int64_t header = 0
-        cdef Record record
-        out = []
-        for i in range(columns.offsets.size()):
-            record = Record.__new__(Record)
-            record.offset = columns.offsets[i]
-            record.timestamp = columns.timestamps[i]
-            record.key = _nullable(base, columns.keys[i])
-            record.value = _nullable(base, columns.values[i])
-            if header == columns.header_ends[i]:
-                record.headers = ()
-            else:
-                record.headers = self._headers(header, columns.header_ends[i])
-                header = columns.header_ends[i]
-            out.append(record)
-        return out
-
-    cdef tuple _headers(self, int64_t begin, int64_t end):
-        cdef RecordColumns* columns = self._columns
-        cdef const char* base = <const char*>columns.bytes.data()
-        cdef int64_t i
-        cdef ColumnSlice key
-        out = []
-        for i in range(begin, end):
-            key = columns.header_keys[i]
-            # Not every client keeps to UTF-8; encoding with the same handler gives the bytes back.
-            name = PyUnicode_DecodeUTF8(base + key.position, key.length, "surrogateescape")
-            out.append((name, _nullable(<const uint8_t*>base, columns.header_values[i])))
-        return tuple(out)
-
-    cdef list _byte_strings(self, vector[ColumnSlice]& column):
-        cdef const uint8_t* base = self._columns.bytes.data()
-        cdef size_t i
-        return [_nullable(base, column[i]) for i in range(column.size())]
+        return self._decode().records()
 
     @property
     def keys(self):
         """The keys as a list of bytes or None."""
-        self._decode()
-        return self._byte_strings(self._columns.keys)
+        return self._decode().keys
 
     @property
     def values(self):
         """The values as a list of bytes or None."""
-        self._decode()
-        return self._byte_strings(self._columns.values)
+        return self._decode().values
 
     @property
     def offsets(self):
         """The offsets as a numpy array of int64."""
-        self._decode()
-        return _to_numpy(self._columns.offsets)
+        return self._decode().offsets
 
     @property
     def timestamps(self):
         """The timestamps, ms since the epoch, as a numpy array of int64."""
-        self._decode()
-        return _to_numpy(self._columns.timestamps)
+        return self._decode().timestamps
 
     def __len__(self):
         return max(0, self._view.record_count())
@@ -391,21 +259,36 @@ cdef class Batch:
         )
 
 
-cdef object _to_numpy(vector[int64_t]& column):
-    # Imported where it is used: it takes a tenth of a second that a broker need not spend.
-    try:
-        import numpy
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "columns of batches need numpy: pip install 'barnabas[numpy]'", name=error.name
-        ) from None
+def decode_records(data, *, int64_t from_offset, bint check_crcs=True):
+    """(Columns, offset to go on from): the records of all whole batches in `data` from an offset
+    on, control records left out. The Columns keep `data` alive.
 
-    out = numpy.empty(column.size(), dtype=numpy.int64)
-    cdef int64_t[::1] view = out
-    cdef size_t i
-    for i in range(column.size()):
-        view[i] = column[i]
-    return out
+    Raises CorruptBatch as iter_batches does, and for a CRC that is wrong.
+    """
+    cdef _Decoded decoded = _Decoded()
+    cdef DecodeOptions options = DecodeOptions()
+    cdef Batch batch
+    cdef Status status
+    cdef int64_t next_offset = from_offset
+    decoded.source = data
+    options.expansion_limit = DEFAULT_EXPANSION_LIMIT_BYTES
+    options.from_offset = from_offset
+    if decoded.source.shape[0] > 0:
+        decoded.columns.buffers.push_back(
+            ByteView(&decoded.source[0], <size_t>decoded.source.shape[0])
+        )
+    for item in iter_batches(decoded.source):
+        batch = item
+        next_offset = batch._view.last_offset() + 1
+        if check_crcs and not batch.crc_valid():
+            raise CorruptBatch(f"the CRC of the batch at offset {batch.base_offset} is wrong")
+        if batch._view.is_control():
+            continue
+        with nogil:
+            status = append_columns(decoded.columns, batch._view, 0, options)
+        if not status.ok():
+            raise corrupt(status.error())
+    return Columns.over(&decoded.columns, decoded), next_offset
 
 
 cdef class _BatchIterator:
@@ -485,14 +368,12 @@ cdef int _append_all(BatchBuilder* builder, records, int64_t base_offset,
                      int64_t timestamp_ms) except -1:
     cdef int64_t next_delta = 0
     cdef int64_t delta
-    cdef Record record
     for item in records:
         if isinstance(item, Record):
-            record = item
-            delta = record.offset - base_offset
+            delta = <int64_t>item.offset - base_offset
             if delta < next_delta:
                 raise ValueError("offsets must ascend from base_offset, by less than 2^31")
-            _append(builder, delta, record.timestamp, record.key, record.value, record.headers)
+            _append(builder, delta, item.timestamp, item.key, item.value, item.headers)
         else:
             key, value, *more = item
             delta = next_delta
@@ -550,7 +431,9 @@ def encode_batch(
 
 
 cdef bytes _build(BatchBuilder* builder):
-    cdef Result[vector[uint8_t]] result = builder.build()
-    if not result.ok():
-        raise ValueError(result.error().message.decode("utf-8", "replace"))
-    return PyBytes_FromStringAndSize(<const char*>result.value().data(), result.value().size())
+    cdef optional[Result[vector[uint8_t]]] result
+    result.emplace(builder.build())
+    if not result.value().ok():
+        raise ValueError(result.value().error().message.decode("utf-8", "replace"))
+    cdef vector[uint8_t]* batch = &result.value().value()
+    return PyBytes_FromStringAndSize(<const char*>batch.data(), batch.size())

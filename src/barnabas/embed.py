@@ -3,6 +3,12 @@
     with barnabas.Broker() as broker:
         producer = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap_servers})
 
+and, without a socket, for producers and consumers in this process:
+
+        broker.producer().send("orders", b"one").result()
+        for batch in broker.consumer(["orders"], auto_offset_reset="earliest", timeout=1):
+            print(batch.offsets, batch.values)
+
 Its control plane runs on an asyncio loop in one thread; the data plane has native threads. Several
 brokers live in one process, each with its own directory. What it refuses is a `BarnabasError`, or
 a TypeError for an argument of a wrong type.
@@ -17,7 +23,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import TracebackType
@@ -28,9 +34,13 @@ from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
 
 if TYPE_CHECKING:
     from barnabas.config.start import StartConfig
+    from barnabas.embedded.consumer import Consumer
+    from barnabas.embedded.producer import Producer
+    from barnabas.handlers.services import Services
     from barnabas.node import Node
 
 T = TypeVar("T")
+Client = TypeVar("Client", bound="Producer | Consumer")
 ConfigValue = str | int | float | bool
 
 _TEMPORARY_PREFIX: Final = "barnabas-"
@@ -63,11 +73,12 @@ class Broker:
         port: int = 0,
         config: Mapping[str, ConfigValue] | None = None,
     ) -> None:
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()  # closing clients call the loop
         self._closed = False
         self._pid = os.getpid()
         self._stop_error: Exception | None = None
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
+        self._clients: WeakSet[Producer | Consumer] = WeakSet()
         self._temporary: Path | None = None
         if data_dir is None:
             self._temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX))
@@ -118,7 +129,7 @@ class Broker:
             if isinstance(result, KafkaError):
                 raise result
 
-        self._call(create)
+        self.call(create)
 
     def delete_topic(self, name: str) -> None:
         """Deletes a topic and its records. Raises KafkaError."""
@@ -127,7 +138,42 @@ class Broker:
             if error := (await self._node.topics.delete([name]))[name]:
                 raise error
 
-        self._call(delete)
+        self.call(delete)
+
+    # -- clients without a socket
+
+    def producer(self, **config: Any) -> "Producer":
+        """A producer in this process: `barnabas.embedded.producer.Producer` has its configuration.
+
+        Raises ConfigError, KafkaError.
+        """
+        from barnabas.embedded.producer import Producer
+
+        return self._keep(Producer(self, **config))
+
+    def consumer(self, topics: Iterable[str], **config: Any) -> "Consumer":
+        """A consumer in this process: `barnabas.embedded.consumer.Consumer` has its configuration.
+
+        Raises ConfigError.
+        """
+        from barnabas.embedded.consumer import Consumer
+
+        return self._keep(Consumer(self, topics, **config))
+
+    def _keep(self, client: Client) -> Client:
+        """Closes the client when the broker is closed."""
+        with self._closing:
+            if not self._closed:
+                self._clients.add(client)
+                return client
+        client.close()
+        raise BrokerClosed("the broker is closed")
+
+    @property
+    def services(self) -> "Services":
+        """The parts of the broker, for clients in this process."""
+        self._check_open()
+        return self._node.services
 
     # -- life
 
@@ -138,6 +184,8 @@ class Broker:
         with self._closing:
             if self._closed:
                 return
+            for client in list(self._clients):
+                client.close()
             self._closed = True
             _open_brokers.discard(self)
             self._loop.call_soon_threadsafe(self._stopping.set)
@@ -192,18 +240,25 @@ class Broker:
             await asyncio.wait(self._calls)
         await node.stop()
 
-    def _call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Runs a coroutine on the broker's loop and waits for it."""
-        if not self._is_ours():
-            raise BrokerClosed("the broker runs in the process that this one was forked from")
-        with self._closing:
-            if self._closed:
-                raise BrokerClosed("the broker is closed")
-            future = asyncio.run_coroutine_threadsafe(self._tracked(make()), self._loop)
+    def call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Runs a coroutine on the broker's loop and waits for it. Raises BrokerClosed."""
+        future = self.begin(make)
         try:
             return future.result()
         except CancelledError:
             raise BrokerClosed("the broker was closed meanwhile") from None
+
+    def begin(self, make: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
+        """Begins to run a coroutine on the broker's loop. Raises BrokerClosed."""
+        with self._closing:
+            self._check_open()
+            return asyncio.run_coroutine_threadsafe(self._tracked(make()), self._loop)
+
+    def _check_open(self) -> None:
+        if not self._is_ours():
+            raise BrokerClosed("the broker runs in the process that this one was forked from")
+        if self._closed:
+            raise BrokerClosed("the broker is closed")
 
     async def _tracked(self, call: Coroutine[Any, Any, T]) -> T:
         """Runs on the loop: a call that `close` can cancel."""

@@ -127,7 +127,11 @@ class Log:
 
         Empty at the end of the log. Kafka's OFFSET_OUT_OF_RANGE outside of it.
         """
-        return list(iter_batches(self._core.read_batches(offset, max_bytes)))
+        return list(iter_batches(self.read_bytes(offset, max_bytes=max_bytes)))
+
+    def read_bytes(self, offset: int, *, max_bytes: int = READ_CHUNK_BYTES) -> bytes:
+        """As `read`, in Kafka's format; may end in the middle of a batch."""
+        return self._core.read_batches(offset, max_bytes)
 
     def batches(self, start: int | None = None) -> Iterator[Batch]:
         """Every batch from the one that holds `start` on (default: all), up to the log's end."""

@@ -69,6 +69,7 @@ class Node:
         self._transactions: TransactionCoordinator | None = None
         self._adopted: AdoptedRecord | None = None  # how, when Kafka has made the directory
         self.identity: BrokerIdentity
+        self.services: Services
         self.topics: TopicService
         self.catalog = Catalog()
         self.directory: DirectoryIdentity
@@ -323,7 +324,7 @@ class Node:
             producer_ids=producer_ids,
             groups=self._groups,
         )
-        services = Services(
+        self.services = Services(
             core=self._core,
             identity=self.identity,
             catalog=self.catalog,
@@ -340,7 +341,7 @@ class Node:
             transactions=self._transactions,
             data_dir=str(self._start_config.data_dir.resolve()),
         )
-        self._loop = BrokerLoop(self._core, services)
+        self._loop = BrokerLoop(self._core, self.services)
 
     def _elsewhere(self) -> Container[str]:
         """Topics that exist, though not here: what groups have committed for them is kept."""

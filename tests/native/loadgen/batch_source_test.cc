@@ -10,6 +10,7 @@
 
 #include "base/crc32c.h"
 #include "record/codec.h"
+#include "record/key_hash.h"
 #include "record/record.h"
 
 namespace barnabas::loadgen {
@@ -116,7 +117,7 @@ TEST(KeysTest, TheHashIsKafkas) {  // the values of Kafka's own test of its part
       {"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971},
       {"abc", 479470107}};
   for (const auto& [text, hash] : known) {
-    EXPECT_EQ(static_cast<int32_t>(key_hash(as_bytes(text))), hash) << text;
+    EXPECT_EQ(static_cast<int32_t>(record::key_hash(as_bytes(text))), hash) << text;
   }
 }
 
@@ -134,7 +135,7 @@ TEST(KeysTest, EveryKeyGoesToThePartitionOfItsHash) {
     const auto batch = source.take(partition, templates->full_count());
     ASSERT_TRUE(batch.ok());
     for (const ReadRecord& record : read_all(*batch)) {
-      EXPECT_EQ((key_hash(as_bytes(record.key)) & 0x7fffffff) % 4,
+      EXPECT_EQ((record::key_hash(as_bytes(record.key)) & 0x7fffffff) % 4,
                 static_cast<uint32_t>(partition));
       seen.insert(record.key);
     }

@@ -30,7 +30,9 @@ ErrorCode verdict(Bytes batch, const ValidationPolicy& policy = {}) {
 
 TEST(Hostile, AnOffsetBeyond64BitsIsCorrupt) {
   const Bytes batch = make_batch(2, {.base_offset = INT64_MAX});
-  const auto decoded = decode_columns(BatchView(batch), batch.size());
+  RecordColumns columns;
+  columns.buffers.push_back(batch);
+  const Status decoded = append_columns(columns, BatchView(batch), 0, {batch.size()});
   ASSERT_FALSE(decoded.ok());
   EXPECT_EQ(decoded.error().code, ErrorCode::kCorruptMessage);
 }

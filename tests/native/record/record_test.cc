@@ -46,14 +46,6 @@ TEST(Record, ReadsBackWhatTheBuilderWrote) {
   EXPECT_EQ(as_text(*first->key), "k");
   EXPECT_FALSE(first->value.has_value());
   ASSERT_EQ(first->header_count, 2);
-  HeaderReader header_reader(*first);
-  auto header = *header_reader.next();
-  EXPECT_EQ(as_text(header->key), "trace");
-  EXPECT_EQ(as_text(*header->value), "abc");
-  header = *header_reader.next();
-  EXPECT_EQ(as_text(header->key), "");
-  EXPECT_FALSE(header->value.has_value());
-  EXPECT_FALSE(header_reader.next()->has_value());
 
   auto second = *reader.next();
   EXPECT_EQ(second->timestamp_delta, -5);

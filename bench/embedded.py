@@ -1,0 +1,254 @@
+"""Clients in the broker's process beside confluent-kafka on the network, on one broker, in one run.
+
+    python -m bench.embedded [--records N] [--repetitions N] [--markdown FILE]
+
+Records of 100 B, no compression, one partition; the best of the repetitions counts for both sides,
+which take turns. Prints a table of what was measured beside what was aimed at.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import barnabas  # noqa: E402
+from bench import machine  # noqa: E402
+
+VALUE: Final = b"0123456789" * 10
+ROUND_TRIPS: Final = 20_000
+LIVES: Final = 10
+BROKERS: Final = 100
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    what: str
+    wanted: str
+    measured: str
+    is_reached: bool
+
+
+class Sides:
+    """The same work, done in the process and by confluent-kafka."""
+
+    def __init__(self, broker: barnabas.Broker, records: int) -> None:
+        self._broker = broker
+        self._records = records
+        self._topics = 0
+        self.full = self.topic()
+        broker.producer().send_many(self.full, [VALUE] * records).result()
+
+    def topic(self) -> str:
+        """A new one."""
+        self._topics += 1
+        name = f"bench-{self._topics}"
+        self._broker.create_topic(name)
+        return name
+
+    def send_many(self) -> float:
+        """Records a second."""
+        values, topic, producer = [VALUE] * self._records, self.topic(), self._broker.producer()
+        return self._rate(lambda: producer.send_many(topic, values).result())
+
+    def send(self) -> float:
+        """Records a second, from the first call until all are in the log."""
+        topic, producer = self.topic(), self._broker.producer()
+
+        def run() -> None:
+            for _ in range(self._records):
+                producer.send(topic, VALUE)
+            producer.flush()
+
+        return self._rate(run)
+
+    def read_columns(self) -> float:
+        """Records a second as numpy columns and Arrow's."""
+        consumer = self._broker.consumer([self.full], auto_offset_reset="earliest", timeout=0)
+
+        import pyarrow  # noqa: F401  # not on the clock
+
+        def run() -> None:
+            count = 0
+            for batch in consumer:
+                batch.to_arrow()
+                count += len(batch.offsets)
+            assert count == self._records
+
+        return self._rate(run)
+
+    def read_objects(self) -> float:
+        """Records a second as Python objects."""
+        consumer = self._broker.consumer([self.full], auto_offset_reset="earliest", timeout=0)
+
+        def run() -> None:
+            assert sum(record.value is not None for b in consumer for record in b) == self._records
+
+        return self._rate(run)
+
+    def network_send(self) -> float:
+        """Records a second of confluent-kafka's produce(), until all are acknowledged."""
+        from confluent_kafka import Producer
+
+        topic = self.topic()
+        producer = Producer(
+            {
+                "bootstrap.servers": self._broker.bootstrap_servers,
+                "queue.buffering.max.messages": 10_000_000,
+                "queue.buffering.max.kbytes": 2_000_000,
+                "acks": 1,
+            }
+        )
+
+        def run() -> None:
+            for _ in range(self._records):
+                producer.produce(topic, VALUE)
+            assert producer.flush(120) == 0
+
+        return self._rate(run)
+
+    def network_read(self) -> float:
+        """Records a second of confluent-kafka's consume(), 10,000 at a time."""
+        from confluent_kafka import Consumer, TopicPartition
+
+        consumer = Consumer(
+            {"bootstrap.servers": self._broker.bootstrap_servers, "group.id": "bench"}
+        )
+        consumer.assign([TopicPartition(self.full, 0, 0)])
+
+        def run() -> None:
+            count = 0
+            while count < self._records:
+                messages = consumer.consume(10_000, 10)
+                assert messages
+                count += sum(message.value() is not None for message in messages)
+
+        try:
+            return self._rate(run)
+        finally:
+            consumer.close()
+
+    def round_trip_us(self) -> float:
+        """The median of send(…).result()."""
+        topic, producer = self.topic(), self._broker.producer()
+        took = []
+        for _ in range(ROUND_TRIPS):
+            begin = time.perf_counter_ns()
+            producer.send(topic, VALUE).result()
+            took.append(time.perf_counter_ns() - begin)
+        return statistics.median(took) / 1000
+
+    def _rate(self, run: Callable[[], object]) -> float:
+        begin = time.perf_counter()
+        run()
+        return self._records / (time.perf_counter() - begin)
+
+
+def _life_ms() -> float:
+    """A broker from its making to its first record read back, and its end."""
+    begin = time.perf_counter()
+    with barnabas.Broker() as broker:
+        broker.producer().send("t", VALUE).result()
+        batch = broker.consumer(["t"], auto_offset_reset="earliest").poll(5)
+        assert batch is not None
+    return (time.perf_counter() - begin) * 1000
+
+
+def _many_brokers_s() -> float:
+    """As many brokers at once, each with a record."""
+    begin = time.perf_counter()
+    brokers = [barnabas.Broker() for _ in range(BROKERS)]
+    for broker in brokers:
+        broker.producer().send("t", VALUE).result()
+    for broker in brokers:
+        broker.close()
+    return time.perf_counter() - begin
+
+
+def _import_ms() -> float:
+    code = "import time; b = time.perf_counter(); import barnabas; print(time.perf_counter() - b)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout) * 1000
+
+
+def _rows(sides: Sides, repetitions: int) -> list[Row]:
+    def best(*measures: Callable[[], float]) -> list[float]:
+        found = [[measure() for measure in measures] for _ in range(repetitions)]
+        return [max(values) for values in zip(*found, strict=True)]
+
+    def rate(what: str, least: float, ratio: float, ours: float, theirs: float) -> Row:
+        return Row(
+            what,
+            f"≥ {least / 1e6:g} M/s; ≥ {ratio:g} x",
+            f"{ours / 1e6:.2f} M/s; {ours / theirs:.1f} x ({theirs / 1e6:.3f} M/s)",
+            ours >= least and ours >= ratio * theirs,
+        )
+
+    many, single, network = best(sides.send_many, sides.send, sides.network_send)
+    columns, objects, consumed = best(sides.read_columns, sides.read_objects, sides.network_read)
+    trip_us = min(sides.round_trip_us() for _ in range(repetitions))
+    _life_ms()
+    life_ms = statistics.median(_life_ms() for _ in range(LIVES))
+    import_ms = min(_import_ms() for _ in range(5))
+    return [
+        rate("send_many, against produce()", 5e6, 10, many, network),
+        rate("send one by one, against produce()", 6e5, 2, single, network),
+        rate("read as numpy and Arrow columns, against consume()", 20e6, 15, columns, consumed),
+        rate("read as Python objects, against consume()", 1.5e6, 2, objects, consumed),
+        Row("send(…).result(), median", "≤ 30 µs", f"{trip_us:.1f} µs", trip_us <= 30),
+        Row(
+            "Broker() to the first record, and close()",
+            "≤ 100 ms",
+            f"{life_ms:.0f} ms",
+            life_ms <= 100,
+        ),
+        Row(f"{BROKERS} brokers in one process", "work", f"{_many_brokers_s():.1f} s in all", True),
+        Row("import barnabas", "≤ 40 ms", f"{import_ms:.1f} ms", import_ms <= 40),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.embedded", description=__doc__)
+    parser.add_argument("--records", type=int, default=2_000_000)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--markdown", type=Path, help="write the table there")
+    options = parser.parse_args()
+    assert len(VALUE) == 100
+    with barnabas.Broker() as broker:
+        rows = _rows(Sides(broker, options.records), options.repetitions)
+    facts = machine.facts()
+    lines = [
+        "# Clients in the broker's process",
+        "",
+        "```",
+        "python -m bench.embedded --markdown bench/EMBEDDED.md",
+        "```",
+        "",
+        f"On {datetime.now(UTC):%Y-%m-%d}, commit {machine.commit()}: {facts['processor']}, "
+        f"{facts['load']}. Records of 100 B, one partition, no compression; the best of "
+        f"{options.repetitions}; confluent-kafka over loopback to the same broker, in turn.",
+        "",
+        "| operation | aimed at | measured | |",
+        "|---|---|---|---|",
+        *(
+            f"| {r.what} | {r.wanted} | {r.measured} | {'✓' if r.is_reached else '✗'} |"
+            for r in rows
+        ),
+    ]
+    print("\n".join(lines))
+    if options.markdown is not None:
+        options.markdown.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

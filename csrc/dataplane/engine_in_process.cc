@@ -1,0 +1,64 @@
+// What producers and consumers in this process ask of the engine.
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "dataplane/engine_impl.h"
+#include "dataplane/in_process.h"
+#include "dataplane/ready_signal.h"
+#include "record/validate.h"
+
+namespace barnabas::dataplane {
+
+Result<TopicShape> EngineImpl::topic_shape(std::string_view topic) {
+  const TopicPtr found = table_.find(topic);
+  if (found == nullptr) {
+    return Error{ErrorCode::kUnknownTopicOrPartition, "there is no topic " + std::string(topic)};
+  }
+  return TopicShape{static_cast<int32_t>(found->partitions.size()),
+                    found->config.max_message_bytes};
+}
+
+Result<Produced> EngineImpl::produce(std::string_view topic, int32_t partition, MutableBytes batch,
+                                     storage::VerificationGuard guard, DurableCallback on_durable) {
+  BARNABAS_ASSIGN(const auto found, find(topic, partition));
+  const TopicPtr owner = table_.find(topic);
+  if (owner == nullptr) {
+    return Error{ErrorCode::kUnknownTopicOrPartition, found->to_string() + " was deleted"};
+  }
+  record::ValidationPolicy policy = owner->validation;
+  policy.partition = partition;
+  auto checked = record::validate_batch(batch, policy, clock_.wall_ms());
+  if (auto* failure = std::get_if<record::ValidationFailure>(&checked)) {
+    return std::move(failure->error);
+  }
+  storage::AppendBatch append{std::get<record::ValidatedBatch>(checked).bytes};
+  append.producer.guard = guard;
+  BARNABAS_ASSIGN(const auto appended, found->append(append, flusher_));
+  if (on_durable != nullptr) {
+    durable_waiters_.add(found, appended.last_offset + 1, appended.base_offset,
+                         std::move(on_durable));
+  }
+  return Produced{appended.base_offset, appended.log_append_time_ms};
+}
+
+Result<storage::VerificationGuard> EngineImpl::begin_transaction(
+    std::string_view topic, int32_t partition, const TransactionalProducer& producer,
+    int32_t base_sequence) {
+  BARNABAS_ASSIGN(const auto found, find(topic, partition));
+  return found->log()->begin_verification(producer.id, producer.epoch, base_sequence, true);
+}
+
+Result<Fetched> EngineImpl::fetch(std::string_view topic, int32_t partition, int64_t offset,
+                                  size_t max_bytes, bool read_committed) {
+  BARNABAS_ASSIGN(const auto found, find(topic, partition));
+  return fetch_batches(
+      *found, offset, max_bytes,
+      read_committed ? IsolationLevel::kReadCommitted : IsolationLevel::kReadUncommitted);
+}
+
+Result<std::unique_ptr<ReadySignal>> EngineImpl::make_ready_signal(bool read_committed) {
+  return dataplane::make_ready_signal(table_, read_committed);
+}
+
+}  // namespace barnabas::dataplane

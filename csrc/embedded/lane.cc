@@ -1,0 +1,127 @@
+#include "embedded/lane.h"
+
+#include <utility>
+
+#include "base/varint.h"
+
+namespace barnabas::embedded {
+namespace {
+
+// Length, attributes, timestamp delta, offset delta, key length, value length, header count.
+constexpr size_t kRecordOverheadLimit =
+    kMaxVarint32Bytes + 1 + kMaxVarint64Bytes + kMaxVarint32Bytes + 3 * size_t{kMaxVarint32Bytes};
+
+size_t size_of(const std::optional<ByteView>& bytes) { return bytes ? bytes->size() : 0; }
+
+}  // namespace
+
+size_t encoded_size_limit(const OutgoingRecord& record) {
+  size_t size = kRecordOverheadLimit + size_of(record.key) + size_of(record.value);
+  for (const record::HeaderView& header : record.headers) {
+    size += 2 * size_t{kMaxVarint32Bytes} + header.key.size() + size_of(header.value);
+  }
+  return size;
+}
+
+Lane::Lane(dataplane::Engine& engine, const std::string& topic, int32_t partition,
+           const record::BatchOptions& options)
+    : engine_(engine), topic_(topic), partition_(partition), draining_(options), open_(options) {}
+
+Lane::Place Lane::add(const OutgoingRecord& record, size_t limit_bytes) {
+  const size_t size = encoded_size_limit(record);
+  MutexLock lock(open_mutex_);
+  const bool first = open_.record_count() == 0;
+  if (!first && open_.size_bytes() + size > limit_bytes) return {};
+  if (first) open_outcome_ = std::make_shared<Outcome>();
+  open_.append(record.timestamp_ms, record.key, record.value, record.headers);
+  Place place{first ? Added::kFirst : Added::kMore, open_outcome_, open_.record_count() - 1};
+  if (open_.size_bytes() >= limit_bytes) place.added = Added::kFull;
+  return place;
+}
+
+bool Lane::drain(const Outcome* only) {
+  std::optional<Appended> appended;
+  {
+    MutexLock lock(order_);
+    appended = drain_in_order(only);
+  }
+  if (appended) tell(*appended);
+  return appended.has_value();
+}
+
+Lane::Appended Lane::append(record::BatchBuilder& builder) {
+  std::optional<Appended> before;
+  std::optional<Appended> appended;
+  {
+    MutexLock lock(order_);
+    before = drain_in_order(nullptr);
+    appended = append_in_order(builder, std::make_shared<Outcome>());
+  }
+  if (before) tell(*before);
+  tell(*appended);
+  return *std::move(appended);
+}
+
+std::shared_ptr<Outcome> Lane::last_outcome() {
+  MutexLock lock(order_);
+  return last_outcome_;
+}
+
+void Lane::join(const dataplane::TransactionalProducer& producer,
+                storage::VerificationGuard guard) {
+  MutexLock lock(order_);
+  if (producer.id != producer_.id || producer.epoch != producer_.epoch) next_sequence_ = 0;
+  producer_ = producer;
+  guard_ = guard;
+  joined_.store(true, std::memory_order_release);
+}
+
+std::optional<Error> Lane::transaction_error() {
+  MutexLock lock(order_);
+  return transaction_error_;
+}
+
+void Lane::leave() {
+  MutexLock lock(order_);
+  transaction_error_.reset();
+  joined_.store(false, std::memory_order_release);
+}
+
+int32_t Lane::next_sequence(const dataplane::TransactionalProducer& producer) {
+  MutexLock lock(order_);
+  const bool same = producer.id == producer_.id && producer.epoch == producer_.epoch;
+  return same ? next_sequence_ : 0;
+}
+
+std::optional<Lane::Appended> Lane::drain_in_order(const Outcome* only) {
+  std::shared_ptr<Outcome> outcome;
+  {
+    MutexLock lock(open_mutex_);
+    if (open_.record_count() == 0) return std::nullopt;
+    if (only != nullptr && only != open_outcome_.get()) return std::nullopt;
+    std::swap(open_, draining_);
+    outcome = std::move(open_outcome_);
+  }
+  return append_in_order(draining_, std::move(outcome));
+}
+
+Lane::Appended Lane::append_in_order(record::BatchBuilder& builder,
+                                     std::shared_ptr<Outcome> outcome) {
+  const int32_t count = builder.record_count();
+  if (producer_.id >= 0) builder.set_producer(producer_.id, producer_.epoch, next_sequence_);
+  last_outcome_ = outcome;
+  auto sealed = builder.seal();
+  if (!sealed.ok()) return {std::move(outcome), std::move(sealed).error()};
+  auto produced =
+      engine_.produce(topic_, partition_, *sealed, guard_,
+                      [outcome](ErrorCode error, int64_t) { outcome->set_durable(error); });
+  if (producer_.id >= 0 && produced.ok()) {
+    guard_ = storage::kNoGuard;
+    next_sequence_ = record::BatchView::increment_sequence(next_sequence_, count);
+  } else if (producer_.id >= 0 && !transaction_error_) {
+    transaction_error_ = produced.error();
+  }
+  return {std::move(outcome), std::move(produced)};
+}
+
+}  // namespace barnabas::embedded

@@ -1,0 +1,109 @@
+// One partition as a producer in this process sees it: the batch that records are added to, and the
+// order in which batches go into the log.
+//
+// Thread-safety: every method may be called from any thread. Adding a record never waits for an
+// append: that holds `order_` alone while it encodes and writes.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/thread_annotations.h"
+#include "dataplane/engine.h"
+#include "embedded/outcome.h"
+#include "record/builder.h"
+
+namespace barnabas::embedded {
+
+/// A record to be sent. Borrows its bytes for the length of a call.
+struct OutgoingRecord {
+  int64_t timestamp_ms = 0;
+  std::optional<ByteView> key;
+  std::optional<ByteView> value;
+  std::span<const record::HeaderView> headers;
+};
+
+/// The most bytes that a record takes in a batch, before compression.
+[[nodiscard]] size_t encoded_size_limit(const OutgoingRecord& record);
+
+class Lane {
+ public:
+  enum class Added : uint8_t {
+    kNo,     // it does not fit any more: drain() first
+    kFirst,  // and begins a batch
+    kMore,
+    kFull,  // and the batch is full: drain() now
+  };
+  struct Place {
+    Added added = Added::kNo;
+    std::shared_ptr<Outcome> outcome;
+    int32_t index = 0;  // in the batch
+  };
+
+  /// The topic's name outlives the lane.
+  Lane(dataplane::Engine& engine, const std::string& topic, int32_t partition,
+       const record::BatchOptions& options);
+
+  [[nodiscard]] int32_t partition() const { return partition_; }
+
+  /// Adds to the open batch, which takes `limit_bytes` at most unless the record is alone in it.
+  Place add(const OutgoingRecord& record, size_t limit_bytes) EXCLUDES(open_mutex_);
+  /// Appends the open batch to the log; with `only`, if it is still that one. May wait for a disk.
+  /// Whether there was one.
+  bool drain(const Outcome* only = nullptr) EXCLUDES(order_, open_mutex_);
+  /// A batch that went to the log: where it lies, and the outcome that its records' futures share.
+  struct Appended {
+    std::shared_ptr<Outcome> outcome;
+    Result<dataplane::Produced> result;
+  };
+  /// Appends a batch of somebody else's making behind all that was added before. Its producer is
+  /// set here. May wait for a disk.
+  Appended append(record::BatchBuilder& builder) EXCLUDES(order_, open_mutex_);
+  /// Of the last batch that went to the log: batches are done in the order of their making.
+  [[nodiscard]] std::shared_ptr<Outcome> last_outcome() EXCLUDES(order_);
+
+  // -- transactions: between two of them nothing may be open
+  /// Whether the producer's transaction has this partition.
+  [[nodiscard]] bool joined() const { return joined_.load(std::memory_order_acquire); }
+  /// The coordinator knows of it; `guard` is that of Engine::begin_transaction.
+  void join(const dataplane::TransactionalProducer& producer, storage::VerificationGuard guard)
+      EXCLUDES(order_);
+  /// Why a batch of the transaction was refused, the first that was.
+  [[nodiscard]] std::optional<Error> transaction_error() EXCLUDES(order_);
+  /// The transaction is over.
+  void leave() EXCLUDES(order_);
+  /// The sequence of the next batch of a producer.
+  [[nodiscard]] int32_t next_sequence(const dataplane::TransactionalProducer& producer)
+      EXCLUDES(order_);
+
+ private:
+  // Outcomes are told once the order's lock is free again: their callbacks may send.
+  [[nodiscard]] std::optional<Appended> drain_in_order(const Outcome* only) REQUIRES(order_)
+      EXCLUDES(open_mutex_);
+  [[nodiscard]] Appended append_in_order(record::BatchBuilder& builder,
+                                         std::shared_ptr<Outcome> outcome) REQUIRES(order_);
+  static void tell(const Appended& appended) { appended.outcome->set_produced(appended.result); }
+
+  dataplane::Engine& engine_;
+  const std::string& topic_;
+  const int32_t partition_;
+  std::atomic<bool> joined_{false};
+
+  Mutex order_;  // taken before open_mutex_
+  record::BatchBuilder draining_ GUARDED_BY(order_);
+  std::shared_ptr<Outcome> last_outcome_ GUARDED_BY(order_);
+  dataplane::TransactionalProducer producer_ GUARDED_BY(order_);
+  storage::VerificationGuard guard_ GUARDED_BY(order_) = storage::kNoGuard;
+  int32_t next_sequence_ GUARDED_BY(order_) = 0;
+  std::optional<Error> transaction_error_ GUARDED_BY(order_);
+
+  Mutex open_mutex_;
+  record::BatchBuilder open_ GUARDED_BY(open_mutex_);
+  std::shared_ptr<Outcome> open_outcome_ GUARDED_BY(open_mutex_);
+};
+
+}  // namespace barnabas::embedded

@@ -1,0 +1,38 @@
+# What `_sender` takes of `_column_input`.
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libcpp cimport bool as cbool
+from libcpp.vector cimport vector
+
+from barnabas._columns cimport BinaryView, ByteView, optional
+
+
+cdef extern from "embedded/byte_column.h" namespace "barnabas::embedded" nogil:
+    cdef cppclass ByteColumn:
+        ByteColumn()
+        size_t size()
+        const char* check()
+        void set_validity(const uint8_t*, size_t)
+
+        @staticmethod
+        ByteColumn nulls(size_t)
+        @staticmethod
+        ByteColumn of_parts(vector[ByteView])
+        @staticmethod
+        ByteColumn of_fixed(const uint8_t*, size_t, size_t, cbool)
+        @staticmethod
+        ByteColumn of_offsets(const void*, cbool, ByteView, size_t, size_t, const uint8_t*)
+        @staticmethod
+        ByteColumn of_views(const BinaryView*, vector[ByteView], size_t, size_t, const uint8_t*)
+
+
+cdef class ColumnInput:
+    cdef ByteColumn _column
+    cdef list _kept
+
+    cdef ByteView _keep(self, data)
+    cdef ColumnInput _checked(self)
+    cdef const uint8_t* _bitmap(self, validity, size_t bits) except? NULL
+
+
+cdef int read_bytes(object data, optional[ByteView]& out, str what) except -1

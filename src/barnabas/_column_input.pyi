@@ -1,0 +1,29 @@
+"""Columns of byte strings as their owners have them, read in place by the native producer."""
+
+from collections.abc import Iterable
+
+from typing_extensions import Buffer
+
+class ColumnInput:
+    def __len__(self) -> int: ...
+    @staticmethod
+    def of_nulls(size: int) -> ColumnInput: ...
+    @staticmethod
+    def of_objects(objects: Iterable[bytes | str | None], what: str) -> ColumnInput: ...
+    @staticmethod
+    def of_fixed(
+        data: Buffer, width: int, first: int, size: int, validity: Buffer | None, padded: bool
+    ) -> ColumnInput: ...
+    @staticmethod
+    def of_offsets(
+        offsets: Buffer,
+        data: Buffer | None,
+        wide: bool,
+        first: int,
+        size: int,
+        validity: Buffer | None,
+    ) -> ColumnInput: ...
+    @staticmethod
+    def of_views(
+        views: Buffer, buffers: Iterable[Buffer], first: int, size: int, validity: Buffer | None
+    ) -> ColumnInput: ...

@@ -1,0 +1,120 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+# distutils: language = c++
+"""The consumer in the broker's own process, as far as every record comes through it."""
+
+from libc.stdint cimport int32_t, int64_t
+from libcpp cimport bool as cbool
+from libcpp.memory cimport unique_ptr
+from libcpp.string cimport string
+from libcpp.utility cimport move
+from libcpp.vector cimport vector
+
+from barnabas._columns cimport Columns, RecordColumns, Result, optional
+from barnabas._engine cimport (
+    Engine,
+    Fetched,
+    ReadySignal,
+    TopicShape,
+    WatchedPartition,
+    WatchedSpan,
+    engine_of,
+    kafka_error,
+)
+
+
+cdef extern from "embedded/fetcher.h" namespace "barnabas::embedded" nogil:
+    cdef cppclass FetchOptions:
+        FetchOptions()
+        size_t max_bytes
+        cbool read_committed
+        cbool check_crcs
+
+    cdef cppclass FetchedColumns:
+        Fetched fetched
+        RecordColumns columns
+        int64_t next_offset
+
+    Result[unique_ptr[FetchedColumns]] fetch_columns(
+        Engine&, const string&, int32_t, int64_t, const FetchOptions&
+    )
+
+
+cdef class _FetchedMemory:
+    """Keeps what was fetched."""
+
+    cdef unique_ptr[FetchedColumns] fetched
+
+
+cdef class NativeReader:
+    """The part of `barnabas.embedded.consumer.Consumer` that every record comes through."""
+
+    cdef Engine* _engine
+    cdef object _core
+    cdef unique_ptr[ReadySignal] _signal
+    cdef FetchOptions _options
+
+    def __init__(self, core, *, size_t max_bytes, bint read_committed, bint check_crcs):
+        self._core = core
+        self._engine = engine_of(core)
+        self._options.max_bytes = max_bytes
+        self._options.read_committed = read_committed
+        self._options.check_crcs = check_crcs
+        cdef optional[Result[unique_ptr[ReadySignal]]] made
+        made.emplace(self._engine.make_ready_signal(read_committed))
+        if not made.value().ok():
+            raise kafka_error(made.value().error().code, made.value().error().message)
+        self._signal = move(made.value().value())
+
+    def fetch(self, str topic, int32_t partition, int64_t offset):
+        """(columns or None at the end, offset to go on from, end offset, log start offset): the end
+        is the high watermark, or the last stable offset with read_committed. Raises KafkaError.
+        """
+        cdef string name = topic.encode()
+        cdef optional[Result[unique_ptr[FetchedColumns]]] result
+        with nogil:
+            result.emplace(
+                fetch_columns(self._engine[0], name, partition, offset, self._options)
+            )
+        if not result.value().ok():
+            raise kafka_error(result.value().error().code, result.value().error().message)
+        cdef _FetchedMemory memory = _FetchedMemory()
+        memory.fetched = move(result.value().value())
+        cdef FetchedColumns* fetched = memory.fetched.get()
+        columns = None
+        if not fetched.columns.offsets.empty():
+            columns = Columns.over(&fetched.columns, memory)
+        end = fetched.fetched.high_watermark
+        if self._options.read_committed:
+            end = fetched.fetched.last_stable_offset
+        return columns, fetched.next_offset, end, fetched.fetched.log_start_offset
+
+    def partition_count(self, str topic):
+        """How many partitions a topic has; 0 when it is not there."""
+        cdef optional[Result[TopicShape]] shape
+        shape.emplace(self._engine.topic_shape(<string>topic.encode()))
+        return shape.value().value().partition_count if shape.value().ok() else 0
+
+    # -- waiting
+
+    def fileno(self):
+        """An eventfd: readable from `notify`, or news of what is watched, to `clear`."""
+        return self._signal.get().fd()
+
+    def watch(self, positions):
+        """Watches partitions, (topic, partition, offset to be read next), in the place of others."""
+        cdef vector[WatchedPartition] watched
+        cdef WatchedPartition one
+        for topic, partition, offset in positions:
+            one.topic = topic.encode()
+            one.partition = partition
+            one.offset = offset
+            watched.push_back(one)
+        self._signal.get().watch(WatchedSpan(watched.data(), watched.size()))
+
+    def notify(self):
+        """Wakes whoever waits. Any thread."""
+        self._signal.get().notify()
+
+    def clear(self):
+        """From here on `fileno` waits again."""
+        self._signal.get().clear()

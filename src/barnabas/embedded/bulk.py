@@ -1,0 +1,128 @@
+"""Columns of byte strings from whatever a caller has: lists, numpy arrays, Arrow arrays.
+
+Nothing is copied that lies in one piece already, and no object is made a record. What is taken:
+
+    a list, a tuple or any other iterable of bytes, str or None
+    numpy arrays: S (without the zero bytes at the end, as numpy reads them), V, uint8 of two
+        dimensions (a row a record), object
+    a pair (offsets, data): numpy int32 or int64 of n + 1 entries, and bytes-like data
+    pyarrow's Binary, String, their Large and View kinds, FixedSizeBinary, ChunkedArrays of them
+    what has `to_arrow()` (polars), and pandas' Series
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from barnabas._column_input import ColumnInput
+
+_WIDE: Final = {"i4": False, "i8": True}
+_OFFSET_TYPES: Final = {
+    "binary": False,
+    "string": False,
+    "large_binary": True,
+    "large_string": True,
+}
+_VIEW_TYPES: Final = frozenset({"binary_view", "string_view"})
+
+
+def column_input(data: Any, what: str) -> ColumnInput:
+    """`data` as the native core reads it. Raises TypeError for what is none of the above."""
+    module = type(data).__module__.partition(".")[0]
+    if module == "numpy":
+        return _of_numpy(data, what)
+    if module == "pyarrow":
+        return _of_arrow(data, what)
+    if module == "polars":
+        return _of_arrow(data.to_arrow(), what)
+    if module == "pandas":
+        return _of_pandas(data, what)
+    if _is_offsets_and_data(data):
+        offsets, bytes_ = data
+        return _of_offsets_and_data(offsets, bytes_, what)
+    if isinstance(data, bytes | str | bytearray | memoryview):
+        raise TypeError(f"{what}s are a sequence, not one {type(data).__name__}")
+    return ColumnInput.of_objects(data, what)
+
+
+def timestamps_input(data: Any) -> Any:
+    """Timestamps, ms since the epoch, as a contiguous numpy array of int64: of integers, of numpy's
+    datetime64, of Arrow's integers and timestamps.
+    """
+    import numpy
+
+    if type(data).__module__.partition(".")[0] == "pyarrow":
+        import pyarrow
+
+        if pyarrow.types.is_timestamp(data.type):
+            data = data.cast(pyarrow.timestamp("ms", tz=data.type.tz))
+        data = data.cast(pyarrow.int64()).to_numpy(zero_copy_only=False)
+    array = numpy.asarray(data)
+    if array.dtype.kind == "M":
+        array = array.astype("datetime64[ms]").astype(numpy.int64)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise TypeError("timestamps are integers (ms since the epoch) or datetime64, in a row")
+    return numpy.ascontiguousarray(array, dtype=numpy.int64)
+
+
+def _of_numpy(array: Any, what: str) -> ColumnInput:
+    import numpy
+
+    kind, size = array.dtype.kind, len(array)
+    if kind == "O" and array.ndim == 1:
+        return ColumnInput.of_objects(array.tolist(), what)
+    rows = array.ndim == 2 and array.dtype == numpy.uint8
+    if not rows and not (kind in "SV" and array.ndim == 1 and array.dtype.fields is None):
+        hint = "; numpy.char.encode() makes S of U" if kind == "U" else ""
+        raise TypeError(
+            f"{what}s of dtype {array.dtype} in {array.ndim} dimensions: S, V, object, or uint8 of "
+            f"two dimensions can be sent{hint}"
+        )
+    width = array.shape[1] if rows else array.dtype.itemsize
+    data: Any = numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8) if width else b""
+    return ColumnInput.of_fixed(data, width, 0, size, None, padded=kind == "S")
+
+
+def _is_offsets_and_data(data: Any) -> bool:
+    return (
+        isinstance(data, tuple)
+        and len(data) == 2
+        and type(data[0]).__module__.partition(".")[0] == "numpy"
+    )
+
+
+def _of_offsets_and_data(offsets: Any, data: Any, what: str) -> ColumnInput:
+    import numpy
+
+    code = offsets.dtype.str[1:]
+    if code not in _WIDE or offsets.ndim != 1 or len(offsets) == 0:
+        raise TypeError(f"offsets of {what}s are int32 or int64, one more than there are {what}s")
+    data = memoryview(data).cast("B")
+    native = offsets.astype(offsets.dtype.newbyteorder("="), copy=False)
+    ends: Any = numpy.ascontiguousarray(native).view(numpy.uint8)
+    return ColumnInput.of_offsets(ends, data, _WIDE[code], 0, len(offsets) - 1, None)
+
+
+def _of_arrow(array: Any, what: str) -> ColumnInput:
+    if hasattr(array, "combine_chunks"):
+        array = array.combine_chunks()
+    name = str(array.type)
+    buffers = array.buffers()
+    first, size, validity = array.offset, len(array), buffers[0]
+    if name in _OFFSET_TYPES:
+        wide = _OFFSET_TYPES[name]
+        return ColumnInput.of_offsets(buffers[1] or b"", buffers[2], wide, first, size, validity)
+    if name in _VIEW_TYPES:
+        return ColumnInput.of_views(buffers[1] or b"", buffers[2:], first, size, validity)
+    if name.startswith("fixed_size_binary"):
+        width = array.type.byte_width
+        return ColumnInput.of_fixed(buffers[1] or b"", width, first, size, validity, padded=False)
+    if name == "null":
+        return ColumnInput.of_nulls(size)
+    raise TypeError(f"{what}s of Arrow's type {name}: binary and string types can be sent")
+
+
+def _of_pandas(series: Any, what: str) -> ColumnInput:
+    import pyarrow
+
+    return _of_arrow(pyarrow.array(series, from_pandas=True), what)

@@ -1,0 +1,60 @@
+"""What producers and consumers in this process need of their broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.errors import KafkaError
+
+if TYPE_CHECKING:
+    from barnabas.handlers.services import Services
+
+T = TypeVar("T")
+
+RETRY_S = 0.01
+"""How long to wait for a coordinator that asks for it."""
+RETRIED = frozenset(
+    {
+        ErrorCode.concurrent_transactions,
+        ErrorCode.coordinator_load_in_progress,
+        ErrorCode.coordinator_not_available,
+        ErrorCode.unstable_offset_commit,
+    }
+)
+
+
+class Host(Protocol):
+    """The broker, as `embed.Broker` is one. Coroutines run on its loop."""
+
+    @property
+    def services(self) -> Services:
+        """Its parts."""
+
+    def call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Runs a coroutine and waits for it. Raises BrokerClosed."""
+
+    def begin(self, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Begins to run a coroutine. Raises BrokerClosed."""
+
+
+async def answer(ask: Callable[[Callable[[T], None]], object]) -> T:
+    """What a coordinator answers: `ask` hands it the callback for that."""
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def reply(response: T) -> None:
+        if not future.done():
+            future.set_result(response)
+
+    ask(reply)
+    return await future
+
+
+def check(error: ErrorCode, what: str) -> None:
+    """Raises KafkaError for an error."""
+    if error is not ErrorCode.none:
+        raise KafkaError(error, f"{what}: {error.name.upper()}")

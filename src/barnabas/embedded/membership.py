@@ -1,0 +1,190 @@
+"""A consumer's place in its group: joins, takes its assignment, heartbeats, leaves.
+
+Everything here runs on the broker's loop; `notify` tells the consumer, whatever its thread, that
+there is news. The group is the one of network clients: a classic group with Kafka's own embedded
+protocol, in which any member may lead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.embedded.consumer_protocol import (
+    ASSIGNORS,
+    Partition,
+    decode_assignment,
+    encode_assignment,
+    encode_subscription,
+)
+from barnabas.embedded.host import RETRIED, RETRY_S, answer, check
+from barnabas.state.group.join import JoinRequest
+from barnabas.state.group.liveness import Leaver
+from barnabas.state.group.member import Protocol
+from barnabas.state.group.subscription import CONSUMER_PROTOCOL_TYPE, subscribed_topics
+from barnabas.state.group.sync import SyncRequest
+
+if TYPE_CHECKING:
+    from barnabas.handlers.services import Services
+    from barnabas.state.group.responses import JoinResponse
+
+NO_MEMBER: Final = ""
+NO_GENERATION: Final = -1
+CLIENT_ID: Final = "barnabas-embedded"
+MS_PER_S: Final = 1_000
+_LOST: Final = frozenset({ErrorCode.unknown_member_id, ErrorCode.illegal_generation})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberConfig:
+    """How a consumer is a member. Times in ms."""
+
+    group_id: str
+    topics: frozenset[str]
+    group_instance_id: str | None
+    session_timeout_ms: int
+    heartbeat_interval_ms: int
+    max_poll_interval_ms: int
+
+
+class Membership:
+    """One member. To be used on the broker loop's thread, but for what is said to be read."""
+
+    def __init__(
+        self, services: Services, config: MemberConfig, notify: Callable[[], None]
+    ) -> None:
+        self._services = services
+        self._config = config
+        self._notify = notify
+        self._heartbeats: asyncio.Task[None] | None = None
+        self._topic_sizes: dict[str, int] = {}  # what the assignment was made for, by the leader
+        # Of the consumer's thread, too.
+        self.polled_at = 0.0  # when the consumer last asked for records, of the monotonic clock
+        self.member_id = NO_MEMBER
+        self.generation = NO_GENERATION
+        self.needs_join = True
+
+    async def join(self) -> list[Partition]:
+        """Joins, or joins again: the partitions to read from now on. Raises KafkaError."""
+        self._stop_heartbeats()
+        groups = self._services.groups
+        await groups.ensure_topic()
+        while True:
+            joined = await answer(partial(groups.join, self._join_request()))
+            if joined.error in _LOST:
+                self.member_id = NO_MEMBER
+            elif joined.error in RETRIED:
+                await asyncio.sleep(RETRY_S)
+            else:
+                check(joined.error, f"group {self._config.group_id}")
+                self.member_id, self.generation = joined.member_id, joined.generation_id
+                partitions = await self._sync(joined)
+                if partitions is not None:
+                    self.needs_join = False
+                    self._heartbeats = asyncio.create_task(self._beat())
+                    return partitions
+
+    @property
+    def group_instance_id(self) -> str | None:
+        """The name of a static member."""
+        return self._config.group_instance_id
+
+    async def leave(self) -> None:
+        """Leaves, so that others need not wait for the session timeout. A static member stays."""
+        self._stop_heartbeats()
+        member_id, self.member_id = self.member_id, NO_MEMBER
+        if member_id != NO_MEMBER and self._config.group_instance_id is None:
+            leavers = (Leaver(member_id, None),)
+            await answer(partial(self._services.groups.leave, self._config.group_id, leavers))
+
+    def _join_request(self) -> JoinRequest:
+        metadata = encode_subscription(self._config.topics)
+        return JoinRequest(
+            group_id=self._config.group_id,
+            member_id=self.member_id,
+            group_instance_id=self._config.group_instance_id,
+            client_id=CLIENT_ID,
+            client_host="/127.0.0.1",
+            session_timeout_ms=self._config.session_timeout_ms,
+            rebalance_timeout_ms=self._config.max_poll_interval_ms,
+            protocol_type=CONSUMER_PROTOCOL_TYPE,
+            protocols=tuple(Protocol(name, metadata) for name in ASSIGNORS),
+            requires_known_member_id=False,  # an answer cannot get lost on its way here
+            supports_skip_assignment=True,
+        )
+
+    async def _sync(self, joined: JoinResponse) -> list[Partition] | None:
+        """The assignment; None when the group has gone on meanwhile."""
+        assignments: dict[str, bytes] = {}
+        is_leader = joined.leader_id == joined.member_id
+        if is_leader and not joined.skip_assignment:
+            assignments = self._assign(joined)
+        request = SyncRequest(
+            group_id=self._config.group_id,
+            generation_id=joined.generation_id,
+            member_id=joined.member_id,
+            group_instance_id=self._config.group_instance_id,
+            protocol_type=joined.protocol_type,
+            protocol_name=joined.protocol_name,
+            assignments=assignments,
+        )
+        synced = await answer(partial(self._services.groups.sync, request))
+        if synced.error in _LOST:
+            self.member_id = NO_MEMBER
+        elif synced.error is not ErrorCode.rebalance_in_progress and synced.error not in RETRIED:
+            check(synced.error, f"group {self._config.group_id}")
+            return decode_assignment(synced.assignment)
+        return None
+
+    def _assign(self, joined: JoinResponse) -> dict[str, bytes]:
+        members = {
+            member.member_id: subscribed_topics(member.metadata) or frozenset()
+            for member in joined.members
+        }
+        self._topic_sizes = self._sizes(frozenset().union(*members.values()))
+        assignment = ASSIGNORS[joined.protocol_name or ""](members, self._topic_sizes)
+        return {member: encode_assignment(parts) for member, parts in assignment.items()}
+
+    def _sizes(self, topics: frozenset[str]) -> dict[str, int]:
+        catalog = self._services.catalog
+        records = {topic: catalog.topic(topic) for topic in topics}
+        return {
+            topic: 0 if record is None else len(record.partitions)
+            for topic, record in records.items()
+        }
+
+    async def _beat(self) -> None:
+        """Heartbeats until this member joins again, or is none any more."""
+        config = self._config
+        loop = asyncio.get_running_loop()
+        while self.member_id != NO_MEMBER:
+            await asyncio.sleep(config.heartbeat_interval_ms / MS_PER_S)
+            error = self._services.groups.heartbeat(
+                config.group_id, self.member_id, config.group_instance_id, self.generation
+            )
+            is_stuck = loop.time() - self.polled_at > config.max_poll_interval_ms / MS_PER_S
+            if error in _LOST:
+                self.member_id = NO_MEMBER
+            elif is_stuck:
+                await self._leave_stuck()
+            has_news = error is not ErrorCode.none and error not in RETRIED
+            has_grown = self._sizes(frozenset(self._topic_sizes)) != self._topic_sizes
+            if not self.needs_join and (has_news or is_stuck or has_grown):
+                self.needs_join = True
+                self._notify()
+
+    async def _leave_stuck(self) -> None:
+        """A consumer that asks for nothing must not keep its partitions from the others."""
+        member_id, self.member_id = self.member_id, NO_MEMBER
+        leavers = (Leaver(member_id, None),)
+        await answer(partial(self._services.groups.leave, self._config.group_id, leavers))
+
+    def _stop_heartbeats(self) -> None:
+        if self._heartbeats is not None:
+            self._heartbeats.cancel()
+            self._heartbeats = None

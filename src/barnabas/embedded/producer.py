@@ -1,0 +1,231 @@
+"""`Broker.producer()`: a producer in the broker's own process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kio.schema.errors import ErrorCode
+
+from barnabas._column_input import ColumnInput
+from barnabas._records import CODEC_NAMES
+from barnabas._sender import NativeProducer, Unfinished
+from barnabas.embedded.bulk import column_input, timestamps_input
+from barnabas.errors import ConfigError, KafkaError
+from barnabas.metadata.catalog import is_internal
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from barnabas.embedded.host import Host
+    from barnabas.embedded.transaction import Transaction, TransactionalId
+
+LINGER_MS: Final = 5
+BATCH_SIZE: Final = 128 << 10
+BATCH_SIZE_MAX: Final = 1 << 30
+TRANSACTION_TIMEOUT_MS: Final = 60_000
+NS_PER_MS: Final = 1_000_000
+
+
+class BulkDelivery:
+    """What became of a `send_many`: all its records are in the log already.
+
+    `spans` are (partition, base offset, count), in the order of writing: where the records went.
+    """
+
+    __slots__ = ("_error", "_unfinished", "spans")
+
+    def __init__(
+        self,
+        spans: list[tuple[int, int, int]],
+        unfinished: Unfinished,
+        error: KafkaError | None,
+    ) -> None:
+        self.spans = spans
+        self._unfinished = unfinished
+        self._error = error
+
+    def __len__(self) -> int:
+        """How many records were written."""
+        return sum(count for _, _, count in self.spans)
+
+    def done(self) -> bool:
+        """Whether all is as durable as the topic wants it."""
+        return self._error is not None or self._unfinished.done()
+
+    def result(self, timeout: float | None = None) -> list[tuple[int, int, int]]:
+        """The spans, once all is durable. Raises KafkaError when a batch was refused: `spans` has
+        what was written before it; TimeoutError after `timeout` seconds.
+        """
+        if self._error is not None:
+            raise self._error
+        self._unfinished.wait(timeout)
+        return self.spans
+
+
+class Producer(NativeProducer):
+    """Sends records to the topics of its broker. Safe to use from several threads.
+
+    `linger_ms`: how long a batch that is not full waits for more records, unless somebody waits for
+    one of them. `batch_size`: bytes of a batch at most, before compression.
+    `compression_type`: none, gzip, snappy, lz4 or zstd. With a `transactional_id` records are sent
+    within `transaction()` only.
+
+    There is no idempotence to be switched on: nothing is sent twice where nothing can get lost.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        linger_ms: float = LINGER_MS,
+        batch_size: int = BATCH_SIZE,
+        compression_type: str = "none",
+        compression_level: int | None = None,
+        transactional_id: str | None = None,
+        transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS,
+    ) -> None:
+        if compression_type not in CODEC_NAMES:
+            raise ConfigError(
+                f"compression_type {compression_type!r} is not one of {', '.join(CODEC_NAMES)}"
+            )
+        if linger_ms < 0:
+            raise ConfigError(f"linger_ms {linger_ms} is below zero")
+        if not 0 <= batch_size <= BATCH_SIZE_MAX:
+            raise ConfigError(f"batch_size {batch_size} is not within 0 and {BATCH_SIZE_MAX}")
+        if transactional_id == "":
+            raise ConfigError("transactional_id is empty")
+        super().__init__(
+            host.services.core,
+            codec=CODEC_NAMES.index(compression_type),
+            level=compression_level,
+            batch_size=batch_size,
+            linger_ns=int(linger_ms * NS_PER_MS),
+            transactional=transactional_id is not None,
+        )
+        self._host = host
+        self._transaction: Transaction | None = None
+        self._transactional_id: TransactionalId | None = None
+        if transactional_id is not None:
+            from barnabas.embedded.transaction import TransactionalId
+
+            self._transactional_id = TransactionalId(host, transactional_id, transaction_timeout_ms)
+
+    def send_many(
+        self,
+        topic: str,
+        values: Any,
+        keys: Any = None,
+        *,
+        timestamps: Any = None,
+        timestamp: int | None = None,
+        partition: int | None = None,
+    ) -> BulkDelivery:
+        """Sends a column of records, and writes them before it returns.
+
+        `values` and `keys` are what `barnabas.embedded.bulk` lists: lists of bytes or str, numpy
+        and Arrow arrays, (offsets, data) pairs; a pyarrow RecordBatch or Table as `values` has
+        columns of the names value, key and timestamp. `timestamps` are one a record, `timestamp` is
+        one for all, in ms since the epoch; now by default. Raises TypeError and ValueError before
+        anything is written; what a batch is refused for is the BulkDelivery's.
+        """
+        if hasattr(values, "column_names") or hasattr(values, "schema"):
+            values, keys, timestamps = _columns_of(values, keys, timestamps)
+        value_column = column_input(values, "value")
+        count = len(value_column)
+        key_column = ColumnInput.of_nulls(count) if keys is None else column_input(keys, "key")
+        if len(key_column) != count:
+            raise ValueError(f"there are {count} values, and {len(key_column)} keys")
+        if timestamps is not None:
+            timestamps = timestamps_input(timestamps)
+            if len(timestamps) != count:
+                raise ValueError(f"there are {count} values, and {len(timestamps)} timestamps")
+        return BulkDelivery(
+            *self._send_columns(topic, value_column, key_column, timestamps, timestamp, partition)
+        )
+
+    # -- transactions
+
+    def transaction(self) -> Transaction:
+        """Begins a transaction: a context that commits, or aborts when an exception leaves it."""
+        from barnabas.embedded.transaction import Transaction
+
+        if self._transactional_id is None:
+            raise ValueError("a producer without transactional_id has no transactions")
+        if self._transaction is not None:
+            raise ValueError("the transaction before is still open")
+        self._transaction = Transaction(self, self._transactional_id)
+        return self._transaction
+
+    def _is_in(self, transaction: Transaction) -> bool:
+        return self._transaction is transaction
+
+    def _end_transaction(self, transaction: Transaction) -> None:
+        self._leave()
+        if self._transaction is transaction:
+            self._transaction = None
+
+    def _join(self, topic: str, partition: int) -> None:
+        from barnabas.state.txn.records import TopicPartition
+
+        transactional_id = self._transactional_id
+        if self._transaction is None or transactional_id is None:
+            raise KafkaError(
+                ErrorCode.invalid_txn_state, "a transactional producer sends within transaction()"
+            )
+        identity = transactional_id.identity
+        guard = self._begin(topic, partition, identity.producer_id, identity.producer_epoch)
+        transactional_id.add(TopicPartition(topic, partition))
+        self._joined(topic, partition, identity.producer_id, identity.producer_epoch, guard)
+
+    # -- topics
+
+    def _admit(self, topic: str) -> None:
+        if is_internal(topic):
+            raise KafkaError(ErrorCode.invalid_topic_exception, f"{topic} is the broker's own")
+
+    def _missing_topic(self, topic: str) -> None:
+        """Makes the topic, if `auto.create.topics.enable` allows it."""
+        services = self._host.services
+
+        async def create() -> None:
+            if not services.config.boolean("auto.create.topics.enable"):
+                return
+            error = (await services.topics.auto_create([topic]))[topic]
+            if error is not None and error.code is not ErrorCode.topic_already_exists:
+                raise error
+
+        self._host.call(create)
+
+    # -- life
+
+    def close(self) -> None:
+        """Writes what was sent, aborts an open transaction. May be repeated."""
+        if self._transaction is not None:
+            self._transaction.abort()
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _columns_of(table: Any, keys: Any, timestamps: Any) -> tuple[Any, Any, Any]:
+    """value, key and timestamp of a RecordBatch or Table."""
+    names = list(getattr(table, "column_names", None) or table.schema.names)
+    if keys is not None or timestamps is not None:
+        raise TypeError("a RecordBatch has its keys and timestamps itself")
+    if "value" not in names:
+        raise ValueError(f"there is no column value among {', '.join(names)}")
+
+    def column(name: str) -> Any:
+        return table.column(names.index(name)) if name in names else None
+
+    return column("value"), column("key"), column("timestamp")

@@ -1,0 +1,203 @@
+"""Transactions of a producer in this process (KIP-98, with KIP-890's epochs).
+
+with producer.transaction() as transaction:
+    producer.send("out", value)
+    transaction.commit_offsets(consumer)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer, check
+from barnabas.errors import KafkaError
+from barnabas.state.effects import Producer as ProducerIdentity
+from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
+from barnabas.state.txn.records import EPOCH_BUMP, TopicPartition
+from barnabas.state.txn.requests import AddRequest, EndRequest, InitRequest, ProducerResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from barnabas.embedded.consumer import Consumer
+    from barnabas.embedded.producer import Producer
+
+NO_GENERATION = -1
+NO_LEADER_EPOCH = -1
+
+
+class TransactionalId:
+    """A producer as the transaction coordinator knows it."""
+
+    def __init__(self, host: Host, transactional_id: str, timeout_ms: int) -> None:
+        self._host = host
+        self._id = transactional_id
+        self._has_begun = False  # the coordinator knows of the transaction
+        self.identity = host.call(partial(self._init, timeout_ms))
+
+    async def _init(self, timeout_ms: int) -> ProducerIdentity:
+        """Fences all earlier producers of this transactional id."""
+        transactions = self._host.services.transactions
+        await transactions.ensure_topic()
+        request = InitRequest(transactional_id=self._id, timeout_ms=timeout_ms)
+        while True:
+            response: ProducerResponse = await answer(partial(transactions.init, request))
+            if response.error not in RETRIED:
+                check(response.error, f"transactional id {self._id}")
+                return response.producer
+            await asyncio.sleep(RETRY_S)
+
+    def add(self, partition: TopicPartition) -> None:
+        """Adds a partition to the transaction."""
+
+        async def add() -> None:
+            check(await self._add(partition), f"transactional id {self._id}")
+
+        self._host.call(add)
+        self._has_begun = True
+
+    async def _add(self, partition: TopicPartition) -> ErrorCode:
+        request = AddRequest(
+            transactional_id=self._id,
+            producer=self.identity,
+            partitions=frozenset({partition}),
+            client_transaction_version=EPOCH_BUMP,
+        )
+        while True:
+            transactions = self._host.services.transactions
+            error: ErrorCode = await answer(partial(transactions.add_partitions, request))
+            if error not in RETRIED:
+                return error
+            await asyncio.sleep(RETRY_S)
+
+    def end(self, is_commit: bool) -> None:
+        """Commits or aborts, and goes on with the next epoch."""
+        if not self._has_begun:
+            return
+
+        async def end() -> None:
+            request = EndRequest(
+                transactional_id=self._id,
+                producer=self.identity,
+                is_commit=is_commit,
+                client_transaction_version=EPOCH_BUMP,
+            )
+            while True:
+                response = await answer(partial(self._host.services.transactions.end, request))
+                if response.error not in RETRIED:
+                    break
+                await asyncio.sleep(RETRY_S)
+            check(response.error, f"transactional id {self._id}")
+            self.identity = response.producer
+
+        self._host.call(end)
+        self._has_begun = False
+
+    def commit_offsets(
+        self,
+        group: str,
+        member: tuple[str, int, str | None],
+        offsets: Mapping[tuple[str, int], int],
+    ) -> None:
+        """Makes a group's offsets part of the transaction (TxnOffsetCommit). `member`: member id,
+        generation, group instance id.
+        """
+
+        async def commit() -> None:
+            groups = self._host.services.groups
+            await groups.ensure_topic()
+            check(await self._add(groups.partition_of(group)), f"transactional id {self._id}")
+            self._has_begun = True
+            member_id, generation, instance_id = member
+            request = CommitRequest(
+                group_id=group,
+                generation_id=generation,
+                member_id=member_id,
+                group_instance_id=instance_id,
+                retention_ms=DEFAULT_RETENTION,
+                knows_group_id_not_found=False,
+                offsets=[
+                    OffsetToCommit(topic, partition, offset, NO_LEADER_EPOCH, "")
+                    for (topic, partition), offset in offsets.items()
+                ],
+                producer=self.identity,
+            )
+            response = await answer(partial(groups.commit, request))
+            check(response.error, f"group {group}")
+
+        self._host.call(commit)
+
+
+class Transaction:
+    """One transaction, as a context: committed at its end, aborted when an exception leaves it.
+
+    At commit all records are waited for; if one was refused the transaction is aborted, and the
+    error raised.
+    """
+
+    def __init__(self, producer: Producer, transactional_id: TransactionalId) -> None:
+        self._producer = producer
+        self._transactional_id = transactional_id
+
+    def commit_offsets(self, consumer: Consumer) -> None:
+        """What the consumer has handed out counts as read if, and only if, the transaction is
+        committed. The consumer has a group, and does not commit by itself
+        (`enable_auto_commit=False`).
+        """
+        group = consumer.group
+        if group is None:
+            raise ValueError("the consumer has no group, and so no offsets to commit")
+        if consumer.commits_by_itself:
+            raise ValueError("the consumer commits by itself: it needs enable_auto_commit=False")
+        offsets = consumer.positions()
+        if offsets:
+            self._transactional_id.commit_offsets(group, consumer.membership(), offsets)
+
+    def commit(self) -> None:
+        """Commits. Raises KafkaError, after which the transaction is aborted."""
+        try:
+            self._producer.flush()
+            error = self._producer._transaction_error()
+            if error is not None:
+                raise error
+        except KafkaError:
+            self._end(is_commit=False)
+            raise
+        self._end(is_commit=True)
+
+    def abort(self) -> None:
+        """Aborts: no read_committed consumer sees its records."""
+        with suppress(KafkaError):  # what was refused is aborted with the rest
+            self._producer.flush()
+        self._end(is_commit=False)
+
+    def _end(self, *, is_commit: bool) -> None:
+        try:
+            self._transactional_id.end(is_commit)
+        finally:
+            self._producer._end_transaction(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._producer._is_in(self):
+            return  # ended by hand
+        if exc is None:
+            self.commit()
+            return
+        try:
+            self.abort()
+        except KafkaError as error:
+            exc.add_note(f"the transaction could not be aborted either: {error}")

@@ -1,0 +1,69 @@
+"""The part of `barnabas.scan` that reads a data directory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from barnabas._records import decode_records
+from barnabas.log import Log
+from barnabas.query.bounds import Bound, bound_of, to_ms
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CHUNK_BYTES: Final = 4 << 20  # read at a time: what a batch of the table is made of
+_TOPIC_DIRECTORY: Final = re.compile(r"(.+)-(\d+)")
+
+
+def partition_directories(
+    data_dir: Path, topic: str, wanted: frozenset[int] | None
+) -> list[tuple[int, Path]]:
+    """(partition, directory). Raises FileNotFoundError."""
+    found = []
+    for path in sorted(data_dir.iterdir()):
+        match = _TOPIC_DIRECTORY.fullmatch(path.name)
+        if match and match[1] == topic and (wanted is None or int(match[2]) in wanted):
+            found.append((int(match[2]), path))
+    if not found:
+        raise FileNotFoundError(f"{data_dir} has no partition of topic {topic}")
+    return sorted(found)
+
+
+def file_batches(
+    directories: list[tuple[int, Path]], bounds: tuple[Bound, Bound], binary: str
+) -> Iterator[pa.RecordBatch]:
+    """The records that are there now."""
+    from barnabas.arrow import record_batch
+
+    for partition, path in directories:
+        topic = path.name.rpartition("-")[0]
+        with Log(path, read_only=True) as log:
+            start = _offset_of(log, bound_of(bounds[0], partition), log.start_offset)
+            end = _offset_of(log, bound_of(bounds[1], partition), log.end_offset)
+            offset = max(start, log.start_offset)
+            end = min(end, log.end_offset)
+            while offset < end:
+                columns, next_offset = decode_records(
+                    log.read_bytes(offset, max_bytes=CHUNK_BYTES), from_offset=offset
+                )
+                batch = record_batch(columns, topic, partition, binary=binary)
+                if next_offset > end:
+                    import numpy
+
+                    batch = batch.slice(0, int(numpy.searchsorted(columns.offsets, end)))
+                if batch.num_rows:
+                    yield batch.replace_schema_metadata(None)
+                offset = max(next_offset, offset + 1)
+
+
+def _offset_of(log: Log, bound: int | datetime | None, default: int) -> int:
+    if bound is None:
+        return default
+    if isinstance(bound, datetime):
+        found = log.offset_for_timestamp(to_ms(bound))
+        return log.end_offset if found is None else found
+    return bound

@@ -1,0 +1,65 @@
+"""`barnabas.scan`: a topic as a table, for DuckDB, polars and whatever else reads Arrow.
+
+    reader = barnabas.scan("./barnabas-data", "orders", start=datetime(2026, 1, 1, tzinfo=UTC))
+    duckdb.sql("SELECT count(*), max(offset) FROM reader")
+
+A data directory is read as files, whether a broker runs on it or not; of a cluster the records are
+fetched. Either way only what lies within `start` and `end` is read: offsets and times are looked up
+in the indexes. Needs pyarrow (`pip install barnabas[arrow]`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from barnabas.query.bounds import Bound
+from barnabas.query.files import file_batches, partition_directories
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ADDRESS: Final = re.compile(r"[^/\\]+:\d+(,[^/\\]+:\d+)*")
+
+
+def scan(
+    source: str | os.PathLike[str],
+    topic: str,
+    *,
+    start: Bound = None,
+    end: Bound = None,
+    partitions: Iterable[int] | None = None,
+    binary: str = "plain",
+) -> pa.RecordBatchReader:
+    """The records of a topic, partition by partition, as a pyarrow.RecordBatchReader.
+
+    `source` is a data directory or the address of a cluster, HOST:PORT. Columns: partition, offset,
+    timestamp, key, value, headers (see `barnabas.arrow.schema`, also for `binary`). `start` is
+    inclusive, `end` exclusive; by default all that there is now. From files, the records of
+    transactions are read whether they were committed or not; from a cluster, those committed.
+
+    Raises FileNotFoundError when the directory has no such topic, ValueError for a bound that is
+    none; reading raises CoreError and CorruptBatch, with file or offset, and ConnectionError.
+    """
+    import pyarrow
+
+    from barnabas.arrow import schema
+
+    fields = schema(binary)
+    wanted = None if partitions is None else frozenset(partitions)
+    for bound in (start, end):
+        if isinstance(bound, datetime) and bound.tzinfo is None:
+            raise ValueError(f"{bound} has no time zone: a record's timestamp is a point in time")
+    address = os.fspath(source)
+    if _ADDRESS.fullmatch(address) and not Path(address).exists():
+        from barnabas.query.cluster import cluster_batches
+
+        batches = cluster_batches(address, topic, wanted, (start, end), binary)
+    else:
+        directories = partition_directories(Path(address), topic, wanted)
+        batches = file_batches(directories, (start, end), binary)
+    return pyarrow.RecordBatchReader.from_batches(fields, batches)

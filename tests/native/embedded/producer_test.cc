@@ -1,0 +1,180 @@
+// Producers and consumers in the process: threads that send, drain and read at once, and columns
+// that lie.
+#include "embedded/producer.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <atomic>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "dataplane/broker_fixture.h"
+#include "embedded/fetcher.h"
+
+namespace barnabas::embedded {
+namespace {
+
+class EmbeddedTest : public dataplane::BrokerTest {
+ protected:
+  /// All values of a partition, and how many fetches they took.
+  std::vector<std::string> read(int32_t partition) {
+    std::vector<std::string> values;
+    for (int64_t offset = 0;;) {
+      auto fetched = fetch_columns(*engine_, "t", partition, offset, {.max_bytes = 4096});
+      EXPECT_TRUE(fetched.ok());
+      if (!fetched.ok() || (*fetched)->columns.offsets.empty()) return values;
+      const record::RecordColumns& columns = (*fetched)->columns;
+      EXPECT_EQ(columns.offsets.front(), offset);
+      for (const record::BinaryView& view : columns.values.views()) {
+        values.emplace_back(
+            as_text({view.data(columns.buffers), static_cast<size_t>(view.length)}));
+      }
+      offset = (*fetched)->next_offset;
+    }
+  }
+};
+
+OutgoingRecord record_of(const std::string& value) {
+  OutgoingRecord record;
+  record.timestamp_ms = 1'700'000'000'000;
+  record.value = as_bytes(value);
+  return record;
+}
+
+TEST_F(EmbeddedTest, threads_that_send_drain_and_read_lose_nothing) {
+  constexpr int kThreads = 3;
+  constexpr int kRecords = 3000;
+  create("t", 2);
+  Producer producer(*engine_, {.batch_bytes = 500, .linger_ns = 100'000});
+  auto topic = producer.topic("t");
+  ASSERT_TRUE(topic.ok());
+  std::atomic<int> told{0};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int i = 0; i < kRecords; ++i) {
+        const std::string value = std::to_string(thread) + " " + std::to_string(i);
+        const int32_t partition = i % 2;
+        Lane::Place place = producer.add(**topic, partition, record_of(value));
+        while (place.added == Lane::Added::kNo) {
+          producer.drain(**topic, partition);
+          place = producer.add(**topic, partition, record_of(value));
+        }
+        if (place.added == Lane::Added::kFull) producer.drain(**topic, partition);
+        if (i % 100 == 0) producer.hurry(**topic, partition, place.outcome);
+        place.outcome->when_done([&told] { ++told; });
+        if (i % 500 == 0) EXPECT_TRUE(place.outcome->wait(10'000'000'000));
+      }
+    });
+  }
+  std::atomic<bool> over{false};
+  std::thread reader([&] {
+    while (!over) (void)read(0);
+  });
+  for (std::thread& thread : threads) thread.join();
+  over = true;
+  reader.join();
+  EXPECT_TRUE(producer.drain_all().empty());
+  EXPECT_EQ(told, kThreads * kRecords);
+  for (int32_t partition = 0; partition < 2; ++partition) {
+    std::map<std::string, int> last;
+    const auto values = read(partition);
+    EXPECT_EQ(values.size(), size_t{kThreads * kRecords / 2});
+    for (const std::string& value : values) {
+      const std::string thread = value.substr(0, 1);
+      const int number = std::stoi(value.substr(2));
+      if (last.contains(thread)) EXPECT_EQ(number, last[thread] + 2);
+      last[thread] = number;
+    }
+  }
+}
+
+TEST_F(EmbeddedTest, a_batch_is_not_larger_than_it_may_be) {
+  create("t", 1);
+  Producer producer(*engine_, {.batch_bytes = 1000, .linger_ns = 3'600'000'000'000});
+  auto topic = producer.topic("t");
+  ASSERT_TRUE(topic.ok());
+  const std::string value(300, 'v');
+  int refused = 0;
+  for (int i = 0; i < 30; ++i) {
+    const Lane::Place place = producer.add(**topic, 0, record_of(value));
+    if (place.added == Lane::Added::kNo) {
+      ++refused;
+      producer.drain(**topic, 0);
+    }
+  }
+  producer.close();
+  EXPECT_GT(refused, 5);
+  auto fetched = engine_->fetch("t", 0, 0, 1 << 20, false);
+  ASSERT_TRUE(fetched.ok());
+  for (size_t at = 0; at < fetched->size;) {
+    const auto batch = record::peek_batch({fetched->bytes.get() + at, fetched->size - at});
+    ASSERT_TRUE(batch.has_value());
+    EXPECT_LE(batch->size_bytes(), 1000U);
+    at += batch->size_bytes();
+  }
+}
+
+TEST_F(EmbeddedTest, a_signal_rings_for_what_comes_and_for_what_is_there) {
+  create("t", 1);
+  auto signal = engine_->make_ready_signal(false);
+  ASSERT_TRUE(signal.ok());
+  const auto rings = [&] {
+    pollfd waiting{(*signal)->fd(), POLLIN, 0};
+    return ::poll(&waiting, 1, 0) == 1;
+  };
+  const std::vector<dataplane::WatchedPartition> from_start{{"t", 0, 0}};
+  (*signal)->watch(from_start);
+  EXPECT_FALSE(rings());
+  Producer producer(*engine_, {});
+  auto topic = producer.topic("t");
+  (void)producer.add(**topic, 0, record_of("a"));
+  producer.drain(**topic, 0);
+  EXPECT_TRUE(rings());
+  (*signal)->clear();
+  EXPECT_FALSE(rings());
+  (*signal)->watch(from_start);
+  EXPECT_TRUE(rings()) << "there is something already";
+  (*signal)->clear();
+  const std::vector<dataplane::WatchedPartition> from_end{{"t", 0, 1}};
+  (*signal)->watch(from_end);
+  EXPECT_FALSE(rings());
+  ASSERT_TRUE(engine_->delete_topic("t").ok());
+  EXPECT_TRUE(rings()) << "whoever waits for a deleted topic has to hear of it";
+}
+
+TEST(ByteColumnTest, what_reaches_beyond_its_data_is_found) {
+  const std::vector<uint8_t> data(10);
+  const auto offsets = [&](std::vector<int32_t> ends) {
+    return std::string(
+        ByteColumn::of_offsets(ends.data(), false, data, 0, ends.size() - 1, nullptr).check() ==
+                nullptr
+            ? "good"
+            : "bad");
+  };
+  EXPECT_EQ(offsets({0, 5, 10}), "good");
+  EXPECT_EQ(offsets({0, 5, 11}), "bad");
+  EXPECT_EQ(offsets({0, 5, 4}), "bad");
+  EXPECT_EQ(offsets({-1, 5, 6}), "bad");
+  const auto view = [&](int32_t length, int32_t buffer, int32_t offset) {
+    record::BinaryView one;
+    one.length = length;
+    one.buffer = buffer;
+    one.offset = offset;
+    const std::vector<uint8_t> bytes(20);
+    return ByteColumn::of_views(&one, {ByteView(bytes)}, 0, 1, nullptr).check() == nullptr;
+  };
+  EXPECT_TRUE(view(12, 99, 99)) << "it lies in the view";
+  EXPECT_TRUE(view(20, 0, 0));
+  EXPECT_FALSE(view(20, 0, 1));
+  EXPECT_FALSE(view(20, 1, 0));
+  EXPECT_FALSE(view(20, -1, 0));
+  EXPECT_FALSE(view(20, 0, -1));
+  EXPECT_FALSE(view(-1, 0, 0));
+}
+
+}  // namespace
+}  // namespace barnabas::embedded

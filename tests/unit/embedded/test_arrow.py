@@ -1,0 +1,71 @@
+"""Records as Arrow: what the columns hold, whose memory they share, and who can use them."""
+
+import gc
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+
+import barnabas
+from barnabas.embedded.batch import ConsumedBatch
+
+LONG = b"longer than a view holds"
+
+
+@pytest.fixture(scope="module")
+def batch() -> Iterator[ConsumedBatch]:
+    with barnabas.Broker() as broker:
+        broker.create_topic("t")
+        producer = broker.producer()
+        producer.send("t", LONG, key=b"k", headers={"h": LONG, "n": None}, timestamp=5)
+        producer.send("t", None, timestamp=6)
+        producer.send("t", b"short", headers=[("again", b"1")], timestamp=7)
+        producer.flush()
+        (batch,) = broker.consumer(["t"], auto_offset_reset="earliest", timeout=0)
+        yield batch
+
+
+@pytest.mark.parametrize("binary", ["view", "plain"])
+def test_every_column(batch: ConsumedBatch, binary: str) -> None:
+    table = batch.to_arrow(binary=binary)
+    table.validate(full=True)
+    assert table.schema.metadata == {b"topic": b"t"}
+    assert table.column("partition").to_pylist() == [0, 0, 0]
+    assert table.column("offset").to_pylist() == [0, 1, 2]
+    assert table.column("timestamp").cast(pa.int64()).to_pylist() == [5, 6, 7]
+    assert table.column("key").to_pylist() == [b"k", None, None]
+    assert table.column("value").to_pylist() == [LONG, None, b"short"]
+    assert table.column("headers").to_pylist() == [
+        [{"key": b"h", "value": LONG}, {"key": b"n", "value": None}],
+        [],
+        [{"key": b"again", "value": b"1"}],
+    ]
+    kind = pa.binary_view() if binary == "view" else pa.binary()
+    assert table.schema.field("value").type == kind
+
+
+def test_views_share_the_memory_of_the_records(batch: ConsumedBatch) -> None:
+    before = pa.total_allocated_bytes()
+    table = batch.to_arrow()
+    data = table.column("value").buffers()[2]
+    assert LONG in data.to_pybytes()
+    assert data.address == pa.py_buffer(batch.columns.arrow_buffers()[0]).address
+    assert pa.total_allocated_bytes() - before < 4096
+
+
+def test_arrow_keeps_what_it_needs(batch: ConsumedBatch) -> None:
+    values = batch.to_arrow().column("value")
+    del batch
+    gc.collect()
+    assert values.to_pylist() == [LONG, None, b"short"]
+
+
+def test_pandas_takes_it(batch: ConsumedBatch) -> None:
+    pytest.importorskip("pandas")
+    frame = batch.to_arrow(binary="plain").to_pandas()
+    assert frame["value"].tolist() == [LONG, None, b"short"]
+
+
+def test_a_kind_that_is_none_is_named(batch: ConsumedBatch) -> None:
+    with pytest.raises(ValueError, match="'utf8' is not one of view, plain"):
+        batch.to_arrow(binary="utf8")

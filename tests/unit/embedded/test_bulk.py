@@ -1,0 +1,216 @@
+"""Producer.send_many: every kind of column that it takes, and what it refuses."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from kio.schema.errors import ErrorCode
+
+import barnabas
+from barnabas.errors import KafkaError
+
+WORDS = ["", "a", "twelve bytes", "thirteen byte", "a rather longer text" * 5]
+AS_BYTES = [word.encode() for word in WORDS]
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[barnabas.Broker]:
+    with barnabas.Broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def topic(broker: barnabas.Broker, request: pytest.FixtureRequest) -> str:
+    name = f"t{abs(hash(request.node.name))}"
+    broker.create_topic(name)
+    return name
+
+
+def read(broker: barnabas.Broker, topic: str) -> tuple[list[bytes | None], list[bytes | None]]:
+    """Values and keys."""
+    values: list[bytes | None] = []
+    keys: list[bytes | None] = []
+    for batch in broker.consumer([topic], auto_offset_reset="earliest", timeout=0):
+        values += batch.values
+        keys += batch.keys
+    return values, keys
+
+
+def offsets_and_data(offset_type: type) -> tuple[Any, bytes]:
+    ends: Any = np.cumsum([0, *map(len, AS_BYTES)]).astype(offset_type)
+    return ends, b"".join(AS_BYTES)
+
+
+COLUMNS: dict[str, Any] = {
+    "list of bytes": AS_BYTES,
+    "list of str": WORDS,
+    "iterator": iter(AS_BYTES),
+    "numpy object": np.array(AS_BYTES, dtype=object),
+    "numpy S": np.array(AS_BYTES, dtype="S100"),
+    "numpy S, every second": np.array([w for word in AS_BYTES for w in (word, b"no")])[::2],
+    "numpy offsets of int32": offsets_and_data(np.int32),
+    "numpy offsets of int64": offsets_and_data(np.int64),
+    "arrow binary": pa.array(AS_BYTES, pa.binary()),
+    "arrow string": pa.array(WORDS, pa.string()),
+    "arrow large binary": pa.array(AS_BYTES, pa.large_binary()),
+    "arrow large string": pa.array(WORDS, pa.large_string()),
+    "arrow binary view": pa.array(AS_BYTES, pa.binary_view()),
+    "arrow string view": pa.array(WORDS, pa.string_view()),
+    "arrow slice": pa.array(["x" * 20, *WORDS, "y"], pa.string()).slice(1, 5),
+    "arrow view slice": pa.array(["x" * 20, *WORDS, "y"], pa.string_view()).slice(1, 5),
+    "arrow chunks": pa.chunked_array([pa.array(WORDS[:2]), pa.array(WORDS[2:])]),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS.keys())
+def test_every_kind_of_column(broker: barnabas.Broker, topic: str, column: Any) -> None:
+    sent = broker.producer().send_many(topic, column)
+    assert sent.result(5) == [(0, 0, 5)]
+    assert len(sent) == 5
+    assert read(broker, topic)[0] == AS_BYTES
+
+
+NULLS = [b"first", None, b"third, which is longer", None]
+NULLABLE: dict[str, Any] = {
+    "list": NULLS,
+    "binary": pa.array(NULLS, pa.binary()),
+    "large binary": pa.array(NULLS, pa.large_binary()),
+    "view": pa.array(NULLS, pa.binary_view()),
+    "slice": pa.array([b"x", *NULLS], pa.binary()).slice(1),
+    "view slice": pa.array([b"x", None, *NULLS], pa.binary_view()).slice(2),
+}
+
+
+@pytest.mark.parametrize("column", NULLABLE.values(), ids=NULLABLE.keys())
+def test_nulls_are_tombstones(broker: barnabas.Broker, topic: str, column: Any) -> None:
+    broker.producer().send_many(topic, column, keys=column).result(5)
+    assert read(broker, topic) == (NULLS, NULLS)
+
+
+def test_fixed_widths(broker: barnabas.Broker, topic: str) -> None:
+    rows = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    producer = broker.producer()
+    producer.send_many(topic, rows)
+    producer.send_many(topic, rows.view("V4").reshape(-1))
+    producer.send_many(topic, pa.array([bytes(row) for row in rows], pa.binary(4)))
+    producer.send_many(topic, pa.array([b"abcd", None], pa.binary(4)).slice(1))
+    assert read(broker, topic)[0] == [bytes(row) for row in rows] * 3 + [None]
+
+
+def test_a_record_batch_has_values_keys_and_timestamps(broker: barnabas.Broker, topic: str) -> None:
+    table = pa.table(
+        {
+            "key": ["a", "b", None],
+            "timestamp": pa.array([1, 2, 3], pa.timestamp("s", tz="UTC")),
+            "value": ["x", None, "z"],
+        }
+    )
+    producer = broker.producer()
+    producer.send_many(topic, table).result(5)
+    producer.send_many(topic, table.to_batches()[0]).result(5)
+    assert read(broker, topic) == ([b"x", None, b"z"] * 2, [b"a", b"b", None] * 2)
+    (batch,) = broker.consumer([topic], auto_offset_reset="earliest", timeout=0)
+    assert batch.timestamps.tolist() == [1000, 2000, 3000] * 2
+
+
+def test_what_was_read_can_be_sent_again(broker: barnabas.Broker, topic: str) -> None:
+    producer = broker.producer()
+    producer.send_many(topic, WORDS, keys=[*NULLS, b"k"], timestamps=[5, 6, 7, 8, 9])
+    for binary in ("view", "plain"):
+        (batch,) = broker.consumer([topic], auto_offset_reset="earliest", timeout=0)
+        broker.create_topic(f"{topic}-{binary}")
+        producer.send_many(f"{topic}-{binary}", batch.to_arrow(binary=binary)).result(5)
+        (again,) = broker.consumer([f"{topic}-{binary}"], auto_offset_reset="earliest", timeout=0)
+        assert again.values == batch.values
+        assert again.keys == batch.keys
+        assert again.timestamps.tolist() == [5, 6, 7, 8, 9]
+
+
+def test_keys_decide_and_records_without_fill_batches_in_turn(broker: barnabas.Broker) -> None:
+    broker.create_topic("spread", partitions=4)
+    producer = broker.producer(batch_size=1000)
+    keys = [b"%d" % (number % 50) for number in range(1000)]
+    producer.send_many("spread", [b"v"] * 1000, keys=keys).result(5)
+    one_by_one = {key: producer.send("spread", b"v", key=key).result(5).partition for key in keys}
+    for batch in broker.consumer(["spread"], auto_offset_reset="earliest", timeout=0):
+        assert {one_by_one[key or b""] for key in batch.keys} == {batch.partition}
+    spans = producer.send_many("spread", [b"v" * 50] * 1000).result(5)
+    assert {partition for partition, _, _ in spans} == {0, 1, 2, 3}
+    assert sum(count for _, _, count in spans) == 1000
+    (span,) = producer.send_many("spread", [b"v"] * 10, partition=2).result(5)
+    assert span[0] == 2
+
+
+def test_single_records_and_many_keep_their_order(broker: barnabas.Broker, topic: str) -> None:
+    producer = broker.producer(linger_ms=60_000)
+    for number in range(3):
+        producer.send(topic, b"single %d" % number)
+        producer.send_many(topic, [b"many %d" % number] * 2)
+    producer.flush()
+    assert read(broker, topic)[0] == [
+        value
+        for number in range(3)
+        for value in (b"single %d" % number, b"many %d" % number, b"many %d" % number)
+    ]
+
+
+def test_a_batch_that_is_refused_tells_what_was_written(
+    broker: barnabas.Broker, topic: str
+) -> None:
+    sent = broker.producer(batch_size=0).send_many(topic, [b"a", b"x" * 2_000_000, b"b"])
+    with pytest.raises(KafkaError) as refused:
+        sent.result(5)
+    assert refused.value.code is ErrorCode.message_too_large
+    assert sent.spans == [(0, 0, 1)]
+    assert read(broker, topic)[0] == [b"a"]
+
+
+def test_a_compacted_topic_wants_keys(broker: barnabas.Broker) -> None:
+    broker.create_topic("compacted", config={"cleanup.policy": "compact"})
+    sent = broker.producer().send_many("compacted", [b"a"])
+    with pytest.raises(KafkaError) as refused:
+        sent.result(5)
+    assert refused.value.code is ErrorCode.invalid_record
+
+
+REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
+    "one bytes": (b"abc", {}, TypeError, "a sequence, not one bytes"),
+    "one str": ("abc", {}, TypeError, "a sequence, not one str"),
+    "numbers": ([1, 2], {}, TypeError, "a value is bytes, str or None, not int"),
+    "numpy U": (np.array(["a"]), {}, TypeError, "numpy.char.encode"),
+    "numpy int": (np.array([1]), {}, TypeError, "int64"),
+    "arrow int": (pa.array([1]), {}, TypeError, "Arrow's type int64"),
+    "offsets beyond": ((np.array([0, 9], np.int32), b"abc"), {}, ValueError, "beyond the end"),
+    "offsets fall": ((np.array([0, 3, 1], np.int32), b"abc"), {}, ValueError, "below the one"),
+    "offsets below zero": ((np.array([-5, 3], np.int32), b"abc"), {}, ValueError, "below"),
+    "offsets of int16": ((np.array([0, 1], np.int16), b"abc"), {}, TypeError, "int32 or int64"),
+    "too few keys": ([b"a", b"b"], {"keys": [b"k"]}, ValueError, "2 values, and 1 keys"),
+    "too few timestamps": ([b"a", b"b"], {"timestamps": [1]}, ValueError, "1 timestamps"),
+    "timestamps of text": ([b"a"], {"timestamps": ["x"]}, TypeError, "timestamps are integers"),
+    "no value column": (pa.table({"v": ["a"]}), {}, ValueError, "no column value among v"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_sent_is_refused_before_anything_is(
+    broker: barnabas.Broker, topic: str, case: tuple[Any, dict[str, Any], type[Exception], str]
+) -> None:
+    values, options, error, text = case
+    with pytest.raises(error, match=text):
+        broker.producer().send_many(topic, values, **options)
+    assert read(broker, topic) == ([], [])
+
+
+EMPTY: list[Any] = [
+    [],
+    np.array([], "S5"),
+    pa.array([], pa.binary()),
+    pa.chunked_array([], "string"),
+]
+
+
+@pytest.mark.parametrize("empty", EMPTY, ids=lambda empty: type(empty).__name__)
+def test_nothing_is_nothing(broker: barnabas.Broker, topic: str, empty: Any) -> None:
+    assert broker.producer().send_many(topic, empty).result(5) == []

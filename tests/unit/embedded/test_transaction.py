@@ -1,0 +1,164 @@
+"""Transactions of producers in the broker's process, beside those of network clients."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer as NetworkConsumer
+from confluent_kafka import TopicPartition
+from kio.schema.errors import ErrorCode
+
+import barnabas
+from barnabas.errors import KafkaError
+
+
+@pytest.fixture
+def broker() -> Iterator[barnabas.Broker]:
+    with barnabas.Broker() as broker:
+        broker.create_topic("in")
+        broker.create_topic("out", partitions=3)
+        yield broker
+
+
+def read(broker: barnabas.Broker, isolation_level: str, topic: str = "out") -> list[bytes | None]:
+    consumer = broker.consumer(
+        [topic], isolation_level=isolation_level, auto_offset_reset="earliest", timeout=0.2
+    )
+    return [value for batch in consumer for value in batch.values]
+
+
+def network_read(broker: barnabas.Broker, count: int) -> list[bytes | None]:
+    """What a read_committed client on the network sees of three partitions."""
+    consumer = NetworkConsumer(
+        {
+            "bootstrap.servers": broker.bootstrap_servers,
+            "group.id": "n",
+            "isolation.level": "read_committed",
+        }
+    )
+    consumer.assign([TopicPartition("out", partition, 0) for partition in range(3)])
+    try:
+        return [message.value() for message in consumer.consume(count, 3)]
+    finally:
+        consumer.close()
+
+
+def test_committed_and_aborted(broker: barnabas.Broker) -> None:
+    producer = broker.producer(transactional_id="x")
+    with producer.transaction():
+        for partition in range(3):
+            producer.send("out", b"one", partition=partition)
+    with pytest.raises(ZeroDivisionError), producer.transaction():
+        _ = producer.send_many("out", [b"aborted"] * 10), 1 // 0
+    with producer.transaction():
+        producer.send("out", b"two")
+    assert sorted(v or b"" for v in read(broker, "read_committed")) == [b"one"] * 3 + [b"two"]
+    assert read(broker, "read_uncommitted").count(b"aborted") == 10
+    assert sorted(v or b"" for v in network_read(broker, 5)) == [b"one"] * 3 + [b"two"]
+
+
+def test_an_open_transaction_is_not_seen(broker: barnabas.Broker) -> None:
+    producer = broker.producer(transactional_id="x")
+    transaction = producer.transaction()
+    producer.send("out", b"open").result(5)
+    assert read(broker, "read_committed") == []
+    assert read(broker, "read_uncommitted") == [b"open"]
+    transaction.commit()
+    assert read(broker, "read_committed") == [b"open"]
+
+
+def test_offsets_are_committed_with_the_records(broker: barnabas.Broker) -> None:
+    broker.producer().send_many("in", [b"%d" % number for number in range(10)])
+    producer = broker.producer(transactional_id="x")
+    config = {
+        "group": "g",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
+        "timeout": 10,
+    }
+    with broker.consumer(["in"], **config) as consumer:
+        batch = next(consumer)
+        transaction = producer.transaction()
+        producer.send_many("out", batch.values, partition=0)
+        transaction.commit_offsets(consumer)
+        transaction.abort()
+        assert consumer.committed() == {}
+        with producer.transaction() as transaction:
+            producer.send_many("out", batch.values, partition=0)
+            transaction.commit_offsets(consumer)
+        assert consumer.committed() == {("in", 0): 10}
+    assert read(broker, "read_committed") == [b"%d" % number for number in range(10)]
+
+
+def test_a_second_producer_fences_the_first(broker: barnabas.Broker) -> None:
+    zombie = broker.producer(transactional_id="x")
+    transaction = zombie.transaction()
+    zombie.send("out", b"zombie").result(5)
+    with broker.producer(transactional_id="x") as producer, producer.transaction():
+        producer.send("out", b"new")
+    with pytest.raises(KafkaError) as fenced:
+        transaction.commit()
+    assert fenced.value.code in (ErrorCode.producer_fenced, ErrorCode.invalid_producer_epoch)
+    assert read(broker, "read_committed") == [b"new"]
+
+
+def test_a_record_that_is_refused_aborts(broker: barnabas.Broker) -> None:
+    producer = broker.producer(transactional_id="x")
+    transaction = producer.transaction()
+    producer.send("out", b"fine", partition=0)
+    producer.send("out", b"x" * 2_000_000, partition=0)
+    with pytest.raises(KafkaError) as refused:
+        transaction.commit()
+    assert refused.value.code is ErrorCode.message_too_large
+    assert read(broker, "read_committed") == []
+    with producer.transaction():
+        producer.send("out", b"next", partition=0)
+    assert read(broker, "read_committed") == [b"next"]
+
+
+def test_a_transaction_takes_too_long(broker: barnabas.Broker) -> None:
+    with barnabas.Broker(
+        config={"transaction.abort.timed.out.transaction.cleanup.interval.ms": 100}
+    ) as other:
+        other.create_topic("out")
+        producer = other.producer(transactional_id="x", transaction_timeout_ms=200)
+        transaction = producer.transaction()
+        producer.send("out", b"slow").result(5)
+        reader = other.consumer(
+            ["out"], isolation_level="read_committed", auto_offset_reset="earliest"
+        )
+        time.sleep(1.5)
+        with pytest.raises(KafkaError):
+            transaction.commit()
+        other.producer().send("out", b"after").result(5)
+        batch = reader.poll(10)
+        assert batch is not None
+        assert batch.values == [b"after"]
+
+
+def test_misuse_is_said(broker: barnabas.Broker) -> None:
+    with pytest.raises(ValueError, match="without transactional_id"):
+        broker.producer().transaction()
+    producer = broker.producer(transactional_id="x")
+    with pytest.raises(KafkaError, match="within transaction"):
+        producer.send("out", b"outside")
+    with producer.transaction() as transaction:
+        with pytest.raises(ValueError, match="still open"):
+            producer.transaction()
+        with pytest.raises(ValueError, match="no group"):
+            transaction.commit_offsets(broker.consumer(["in"]))
+        with pytest.raises(ValueError, match="commits by itself"):
+            transaction.commit_offsets(broker.consumer(["in"], group="g"))
+
+
+def test_a_restart_aborts_what_was_open(broker: barnabas.Broker) -> None:
+    producer = broker.producer(transactional_id="x")
+    producer.transaction()
+    producer.send("out", b"open").result(5)
+    producer.close()
+    assert read(broker, "read_committed") == []
+    again = broker.producer(transactional_id="x")
+    with again.transaction():
+        again.send("out", b"committed")
+    assert read(broker, "read_committed") == [b"committed"]
