@@ -13,10 +13,11 @@ MICRO_ARGS ?= --benchmark-max-time=0.3 --benchmark-sort=fullname --benchmark-col
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o -name '*.h' 2>/dev/null)
-PYTHON_CODE := src tests bench ci setup.py
+PYTHON_CODE := src tests bench ci examples setup.py
 
 .PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
-.PHONY: lint-python lint-native lint-tools peers planted soak bench bench-quick bench-native bench-micro bench-tools instructions
+.PHONY: docs wheels test-wheels test-wheel wheel-tools lint-python lint-native lint-tools peers planted soak
+.PHONY: bench bench-quick bench-native bench-micro bench-tools instructions
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -129,6 +130,24 @@ bench-micro: build  ## what the parts of src/ cost
 instructions: build/bench/.configured  ## counts the instructions of the data path, with valgrind
 	@cmake --build build/bench -j $(JOBS) --target instructions
 	$(BIN)/python ci/instructions.py build/bench/instructions $(if $(UPDATE),--update)
+
+WHEELS ?=
+wheel-tools: $(VENV)/.ready
+	@$(BIN)/pip install -q --disable-pip-version-check $$($(BIN)/python ci/extra.py wheels)
+
+# WHEELS="cp311 cp312" makes and tests only those.
+wheels: wheel-tools  ## dist/: the sdist, and a manylinux wheel of each version of Python there is
+	@PYTHONPATH=ci JOBS=$(JOBS) CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python -m wheels build $(WHEELS:%=--only %)
+
+test-wheels: wheel-tools  ## each wheel of dist/ in clean environments, with the core of the tests
+	@PYTHONPATH=ci $(BIN)/python -m wheels test $(WHEELS:%=--only %)
+
+test-wheel: build  ## the sdist, compiled as pip does and installed in a clean environment
+	@PYTHONPATH=ci CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python -m wheels smoke
+
+docs: build  ## the documentation site, into build/site; a warning fails
+	@$(BIN)/pip install -q --disable-pip-version-check $$($(BIN)/python ci/extra.py docs)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 
 clean:  ## removes what was built, not the environment
 	rm -rf build src/barnabas/*.so

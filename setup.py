@@ -1,19 +1,25 @@
 """Drives CMake for the extension modules; everything else is in pyproject.toml.
 
 Environment: BARNABAS_SANITIZE=address|thread|coverage, BARNABAS_BUILD_TYPE=Release|Debug,
-BARNABAS_BUILD_DIR (default build/native, and build/wheel for pip).
+BARNABAS_BUILD_DIR (default build/native, and build/wheel for pip), CMAKE_ARGS, and for an sdist
+SOURCE_DATE_EPOCH.
 """
 
+import gzip
 import os
+import shlex
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).parent.resolve()
+FIRST_ZIP_DATE = 315_532_800  # 1980-01-01, the earliest time that a zip file can tell
 
 
 class CMakeBuild(build_ext):
@@ -41,6 +47,7 @@ class CMakeBuild(build_ext):
                 f"-DBARNABAS_VERSION={version}",
                 f"-DBARNABAS_MODULE_DIR={module_dir}",
                 f"-DPython_EXECUTABLE={sys.executable}",
+                *shlex.split(os.environ.get("CMAKE_ARGS", "")),
             ],
             check=True,
         )
@@ -50,10 +57,45 @@ class CMakeBuild(build_ext):
         return []
 
 
+class ReproducibleSdist(sdist):
+    """The same bytes for the same sources, whoever makes it, when and where."""
+
+    def make_archive(
+        self,
+        base_name: str,
+        format: str,
+        root_dir: str | None = None,
+        base_dir: str | None = None,
+        **_: object,  # owner and group are nobody's
+    ) -> str:
+        assert format == "gztar", "only .tar.gz can be made"
+        assert base_dir is not None
+        epoch_s = int(os.environ.get("SOURCE_DATE_EPOCH", FIRST_ZIP_DATE))
+
+        def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+            member.uid = member.gid = 0
+            member.uname = member.gname = ""
+            member.mtime = epoch_s
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        path = Path(f"{base_name}.tar.gz")
+        top = Path(root_dir or ".")
+        with (
+            path.open("wb") as file,
+            gzip.GzipFile("", "wb", mtime=epoch_s, fileobj=file) as zipped,
+            tarfile.open(mode="w", fileobj=zipped, format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for found in sorted((top / base_dir).rglob("*")):
+                if not found.is_dir():
+                    tar.add(found, str(found.relative_to(top)), filter=anonymous)
+        return str(path)
+
+
 setup(
     ext_modules=[
         Extension(f"barnabas.{module}", [])
         for module in ("_core", "_columns", "_records", "_column_input", "_sender", "_reader")
     ],
-    cmdclass={"build_ext": CMakeBuild},
+    cmdclass={"build_ext": CMakeBuild, "sdist": ReproducibleSdist},
 )

@@ -17,6 +17,8 @@ bash "$here/apt-install.sh" "${packages[@]}"
 "$venv/bin/python" - <<'PY' >"$venv/requirements.txt"
 import tomllib
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
-print("\n".join(project["dependencies"] + project["optional-dependencies"]["dev"]))
+extras = project["optional-dependencies"]
+needs = (need for extra in extras.keys() - {"wheels", "docs"} for need in extras[extra])
+print("\n".join(sorted({*project["dependencies"], *needs})))
 PY
 "$venv/bin/pip" install -q --disable-pip-version-check -r "$venv/requirements.txt"

@@ -29,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many times tests/faults/test_exactly_once.py kills the broker",
     )
     parser.addoption(
+        "--wheel",
+        default=None,
+        help="the file that the barnabas under test was installed from, for tests/packaging",
+    )
+    parser.addoption(
         "--seed",
         type=int,
         default=None,

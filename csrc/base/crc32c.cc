@@ -3,7 +3,7 @@
 #include <array>
 #include <cstring>
 
-#if defined(__x86_64__)
+#if defined(__SSE4_2__)  // the baseline of x86-64 builds has it, see CMakeLists.txt
 #include <nmmintrin.h>
 #endif
 
@@ -50,7 +50,7 @@ uint32_t extend_with_tables(uint32_t crc, const uint8_t* p, size_t size) {
   return crc;
 }
 
-#if defined(__x86_64__)
+#if defined(__SSE4_2__)
 
 // -- SSE4.2: three streams -----------------------------------------------------------------------
 //
@@ -66,7 +66,7 @@ using ShiftTable = std::array<std::array<uint32_t, 256>, 4>;
 // Row i is the image of the CRC register whose only set bit is i.
 using BitMatrix = std::array<uint32_t, 32>;
 
-constexpr uint32_t apply(const BitMatrix& matrix, uint32_t crc) {
+constexpr uint32_t times(const BitMatrix& matrix, uint32_t crc) {
   uint32_t out = 0;
   for (size_t i = 0; crc != 0; ++i, crc >>= 1) {
     if ((crc & 1) != 0) out ^= matrix[i];
@@ -76,7 +76,7 @@ constexpr uint32_t apply(const BitMatrix& matrix, uint32_t crc) {
 
 constexpr BitMatrix squared(const BitMatrix& matrix) {
   BitMatrix out{};
-  for (size_t i = 0; i < out.size(); ++i) out[i] = apply(matrix, matrix[i]);
+  for (size_t i = 0; i < out.size(); ++i) out[i] = times(matrix, matrix[i]);
   return out;
 }
 
@@ -89,7 +89,7 @@ constexpr ShiftTable make_shift_table(size_t zero_bytes) {
   ShiftTable table{};
   for (uint32_t byte = 0; byte < 256; ++byte) {
     for (size_t i = 0; i < table.size(); ++i) {
-      table[i][byte] = apply(matrix, byte << (8 * i));
+      table[i][byte] = times(matrix, byte << (8 * i));
     }
   }
   return table;
@@ -111,8 +111,7 @@ uint64_t load_word(const uint8_t* p) {
 
 // REQUIRES: three times kStream bytes readable at p.
 template <size_t kStream>
-__attribute__((target("sse4.2"))) uint64_t extend_three_streams(const ShiftTable& table,
-                                                                uint64_t crc, const uint8_t* p) {
+uint64_t extend_three_streams(const ShiftTable& table, uint64_t crc, const uint8_t* p) {
   uint64_t second = 0;
   uint64_t third = 0;
   for (size_t i = 0; i < kStream; i += 8) {
@@ -124,8 +123,7 @@ __attribute__((target("sse4.2"))) uint64_t extend_three_streams(const ShiftTable
   return shift(table, crc) ^ third;
 }
 
-__attribute__((target("sse4.2"))) uint32_t extend_with_sse42(uint32_t initial, const uint8_t* p,
-                                                             size_t size) {
+uint32_t extend(uint32_t initial, const uint8_t* p, size_t size) {
   uint64_t crc = initial;
   for (; size >= 3 * kLongStream; p += 3 * kLongStream, size -= 3 * kLongStream) {
     crc = extend_three_streams<kLongStream>(kLongShift, crc, p);
@@ -139,21 +137,17 @@ __attribute__((target("sse4.2"))) uint32_t extend_with_sse42(uint32_t initial, c
   return narrow;
 }
 
-#endif
+#else
 
-using ExtendFunction = uint32_t (*)(uint32_t, const uint8_t*, size_t);
-
-ExtendFunction choose() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("sse4.2")) return extend_with_sse42;
-#endif
-  return extend_with_tables;
+uint32_t extend(uint32_t crc, const uint8_t* p, size_t size) {
+  return extend_with_tables(crc, p, size);
 }
+
+#endif
 
 }  // namespace
 
 uint32_t crc32c_extend(uint32_t crc, ByteView bytes) {
-  static const ExtendFunction extend = choose();
   return ~extend(~crc, bytes.data(), bytes.size());
 }
 

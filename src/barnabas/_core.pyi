@@ -363,6 +363,9 @@ def shape_mismatch(shape: bytes, message: bytes) -> str | None:
     """Why `message` is not what the shape (`protocol.shape`) describes; None when it is."""
 
 def crc32c(data: bytes) -> int: ...
+def java_hash(utf16_be: bytes) -> int:
+    """`String.hashCode()` of a text's UTF-16 code units, two bytes each, big-endian."""
+
 def decompress(codec: int, data: bytes, limit: int) -> bytes:
     """codec: 0 none, 1 gzip, 2 snappy (both framings), 3 lz4, 4 zstd."""
 

@@ -25,6 +25,14 @@ _COMMANDS: Final = (
     "dump",
 )
 
+# What commands import that not every installation has, and the extra that brings it.
+_EXTRAS: Final = {
+    "confluent_kafka": "cli",
+    "rich": "cli",
+    "numpy": "bench",
+    "hdrh": "bench",
+}
+
 
 class _VersionAction(argparse.Action):
     """Looks the version up only when it is asked for."""
@@ -80,6 +88,13 @@ def _run(argv: Sequence[str] | None) -> int:
         reason = error.strerror or error
         what = error.filename or "cannot write to stdout"
         print(f"barnabas: {what}: {reason}", file=sys.stderr)
+        return EXIT_FAILURE
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        need = f"pip install 'barnabas[{_EXTRAS[package]}]'"
+        print(f"barnabas: this needs more than a broker does: {need}", file=sys.stderr)
         return EXIT_FAILURE
     except Exception as error:
         if not _is_kafka_exception(error):

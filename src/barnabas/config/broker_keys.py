@@ -112,7 +112,7 @@ _NETWORK = (
         "num.network.threads",
         _INT,
         min(REACTORS_DEFAULT_MAX, os.cpu_count() or 1),
-        "Threads that serve connections.",
+        "Threads that serve connections; by default one a processor, 4 at most.",
         check=between(1, REACTORS_MAX),
     ),
     _key(

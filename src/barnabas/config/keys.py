@@ -70,6 +70,7 @@ class Key:
     nullable: bool = False
     internal: bool = False  # for tests: not described
     used: bool = True  # False: kept and shown, of no effect
+    since: str = "0.1.0"  # the first release that has it
 
     def parse(self, text: str) -> Value:
         """The value of a text. Raises ConfigError with Kafka's message."""

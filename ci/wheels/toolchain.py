@@ -1,0 +1,71 @@
+"""The compiler of wheels: clang, as PyPI's `ziglang` brings it, for an old glibc.
+
+Everything that it builds runs with the glibc of TARGET, and libc++ is inside.
+"""
+
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+from typing import Final
+
+from wheels.places import WORK
+
+GLIBC: Final = "2.28"
+TARGET: Final = f"x86_64-linux-gnu.{GLIBC}"
+PLATFORM: Final = f"manylinux_{GLIBC.replace('.', '_')}_x86_64"
+
+# Always the same: zig compiles libc++ anew, for a minute, for each combination that it meets.
+_FLAGS: Final = f" -target {TARGET} -mcpu=x86_64_v2 -O2 -s"
+
+_PROGRAMS: Final = {
+    "clang": "cc",
+    "clang++": "c++",
+    "ar": "ar",
+    "ranlib": "ranlib",
+}
+
+
+def home() -> Path:
+    """The folder of the installed `ziglang`."""
+    spec = importlib.util.find_spec("ziglang")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def version() -> str:
+    """That of `ziglang`; its libc++ and compiler-rt have no other."""
+    return importlib.metadata.version("ziglang")
+
+
+def install() -> dict[str, str]:
+    """Writes the programs that CMake wants; returns the environment that makes it use them."""
+    programs = WORK / "toolchain" / version()
+    programs.mkdir(parents=True, exist_ok=True)
+    for name, zig_name in _PROGRAMS.items():
+        flags = _FLAGS if name.startswith("clang") else ""
+        program = programs / name
+        text = f'#!/bin/sh\nexec {home()}/zig {zig_name}{flags} "$@"\n'
+        if not program.exists() or program.read_text() != text:
+            program.write_text(text)
+            program.chmod(0o755)
+    return {
+        "CC": str(programs / "clang"),
+        "CXX": str(programs / "clang++"),
+        "AR": str(programs / "ar"),
+        "RANLIB": str(programs / "ranlib"),
+        "CCACHE_COMPILERCHECK": "content",
+    }
+
+
+def write_exports() -> Path:
+    """A linker script: of an extension module only its entry is visible, no library inside it."""
+    script = WORK / "toolchain" / "exports.map"
+    script.write_text("{ global: PyInit_*; local: *; };\n")
+    return script
+
+
+def cmake_options() -> list[str]:
+    """What CMake does not take from the environment."""
+    programs = WORK / "toolchain" / version()
+    return [f"-DCMAKE_AR={programs / 'ar'}", f"-DCMAKE_RANLIB={programs / 'ranlib'}"]

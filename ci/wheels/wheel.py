@@ -1,0 +1,98 @@
+"""From the sources to dist/*.whl."""
+
+import os
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Final
+
+from wheels import toolchain
+from wheels.describe import describe
+from wheels.interpreters import Version
+from wheels.libraries import Component
+from wheels.places import DIST, ROOT, WORK, run
+
+_EPOCH_S: Final = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))  # as setup.py's
+_SOURCE: Final = WORK / "source"
+
+
+def make_sdist(python: Path) -> Path:
+    """dist/barnabas-VERSION.tar.gz."""
+    DIST.mkdir(exist_ok=True)
+    for old in DIST.glob("*.tar.gz"):
+        old.unlink()
+    run([python, "setup.py", "-q", "sdist", "-d", DIST], cwd=ROOT)
+    (archive,) = DIST.glob("*.tar.gz")
+    return archive
+
+
+def unpack(sdist: Path) -> None:
+    """Where wheels are built. What was compiled of the same text before comes from ccache."""
+    shutil.rmtree(_SOURCE, ignore_errors=True)
+    with tarfile.open(sdist) as tar:
+        tar.extractall(_SOURCE, filter="data")
+
+
+def build(
+    version: Version,
+    python: Path,
+    prefix: Path,
+    environment: dict[str, str],
+    components: list[Component],
+) -> Path:
+    """The wheel of that interpreter, checked by auditwheel, in dist/."""
+    settings = {
+        **environment,
+        "CMAKE_ARGS": " ".join(
+            [
+                f"-DCMAKE_PREFIX_PATH={prefix}",
+                "-DBARNABAS_CPU=",  # the toolchain's
+                "-DCMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF",
+                *toolchain.cmake_options(),
+            ]
+        ),
+        "CXXFLAGS": f"-isystem {prefix}/include",
+        "LDFLAGS": f"-Wl,--version-script={toolchain.write_exports()}",
+    }
+    folder = WORK / "raw" / version.tag
+    raw = _compile(python, version.tag, folder, settings)
+    repaired_in = str(folder / "repaired")
+    repair = ["auditwheel", "repair", "--plat", toolchain.PLATFORM, "--strip"]
+    run([*repair, "-w", repaired_in, str(raw)])
+    (repaired,) = (folder / "repaired").glob("*.whl")
+    return _finish(repaired, folder, components)
+
+
+def build_here(python: Path) -> Path:
+    """A wheel of this machine's own compiler and libraries, as `pip install` of the sdist makes."""
+    return _compile(python, "native", WORK / "raw" / "here", {})
+
+
+def _compile(python: Path, name: str, folder: Path, settings: dict[str, str]) -> Path:
+    """`name` tells build trees apart; paths are such that ccache knows `make build`'s results."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (source,) = _SOURCE.iterdir()
+    env = {
+        **settings,
+        "BARNABAS_BUILD_DIR": str(source / "build" / name),
+        "CCACHE_BASEDIR": str(source),
+        "CCACHE_NOHASHDIR": "1",
+        "SOURCE_DATE_EPOCH": str(_EPOCH_S),
+    }
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
+    run([*command, "--no-cache-dir", "-w", folder, source], env=env)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+def _finish(wheel: Path, folder: Path, components: list[Component]) -> Path:
+    """Adds what the wheel says of itself, and packs it anew."""
+    run(["wheel", "unpack", "-d", folder / "unpacked", wheel])
+    (tree,) = (folder / "unpacked").iterdir()
+    (dist_info,) = tree.glob("*.dist-info")
+    describe(dist_info, components, _EPOCH_S)
+    for old in DIST.glob(wheel.name):
+        old.unlink()
+    run(["wheel", "pack", "-d", DIST, tree], env={"SOURCE_DATE_EPOCH": str(_EPOCH_S)})
+    (packed,) = DIST.glob(wheel.name)
+    return packed

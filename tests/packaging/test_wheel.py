@@ -1,0 +1,111 @@
+"""What a wheel holds: code for every machine that its name promises, and all that it needs."""
+
+import email
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import barnabas
+import barnabas._core
+
+SIZE_MAX = 6_000_000
+GLIBC_MAX = (2, 28)
+# The C library's own, which every Linux of that age has.
+SYSTEM_LIBRARIES = {
+    "libc.so.6",
+    "libm.so.6",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "librt.so.1",
+    "ld-linux-x86-64.so.2",
+}
+BUNDLED = {"zlib", "lz4", "zstd", "snappy", "llvm-libcxx"}
+MODULES = ("_core", "_columns", "_records", "_column_input", "_sender", "_reader")
+IMPORT_MAX_S = 0.040
+IMPORT_S = "import time; s = time.perf_counter(); import barnabas; print(time.perf_counter() - s)"
+BROKER = """
+import sys
+import barnabas
+import barnabas._core
+with barnabas.Broker() as broker:
+    broker.create_topic("t")
+print(*sys.modules)
+"""
+
+
+def tool(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_the_package_under_test_is_the_installed_wheel(wheel: Path) -> None:
+    files = {info.filename: info.file_size for info in zipfile.ZipFile(wheel).infolist()}
+    installed = Path(barnabas.__file__).parent
+    assert Path(sys.prefix) in installed.parents
+    module = Path(barnabas._core.__file__)
+    assert module.stat().st_size == files[f"barnabas/{module.name}"]
+
+
+def test_it_is_small_and_has_no_debug_information(wheel: Path, modules: list[Path]) -> None:
+    assert wheel.stat().st_size <= SIZE_MAX
+    assert len(modules) == len(MODULES)
+    for module in modules:
+        assert ".debug_info" not in tool("readelf", "-S", "-W", module)
+
+
+def test_it_needs_nothing_but_an_old_c_library(wheel: Path, modules: list[Path]) -> None:
+    assert "manylinux_2_28_x86_64" in wheel.name
+    for module in modules:
+        needed = re.findall(r"\(NEEDED\).*\[(.+)\]", tool("readelf", "-d", "-W", module))
+        assert set(needed) <= SYSTEM_LIBRARIES
+        versions = re.findall(r"GLIBC_(\d+)\.(\d+)", tool("objdump", "-T", module))
+        assert max((int(major), int(minor)) for major, minor in versions) <= GLIBC_MAX
+
+
+def test_it_runs_on_every_x86_64_v2_processor(modules: list[Path]) -> None:
+    """No AVX. zstd looks for BMI2 itself before it calls what is compiled for that."""
+    for module in modules:
+        code = tool("objdump", "-d", "--no-show-raw-insn", "-M", "intel", module)
+        beyond = re.findall(r"^ *[0-9a-f]+:\s+(.*\b[yz]mm\d+.*|v[a-z]+\w* .*mm\d.*)$", code, re.M)
+        assert beyond == []
+        if "_core" in module.name:
+            assert re.search(r"\scrc32 ", code)  # the check sees code, and the checksum is fast
+
+
+def test_its_libraries_stay_inside(modules: list[Path]) -> None:
+    for module in modules:
+        defined = tool("nm", "-D", "--defined-only", module).split()[2::3]
+        assert [name for name in defined if not name.startswith("PyInit_")] == []
+
+
+def test_it_needs_one_package(dist_info: Path) -> None:
+    metadata = email.message_from_string((dist_info / "METADATA").read_text())
+    needs = [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
+    assert [re.split(r"[<>=]", need)[0] for need in needs] == ["kio"]
+
+
+def test_it_names_what_is_inside_and_under_which_licence(dist_info: Path) -> None:
+    bill = json.loads((dist_info / "sboms" / "barnabas.cdx.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert {part["name"] for part in bill["components"]} == BUNDLED
+    metadata = email.message_from_string((dist_info / "METADATA").read_text())
+    files = metadata.get_all("License-File", [])
+    assert {*files} == {"LICENSE", *(f"{name}-LICENSE.txt" for name in BUNDLED)}
+    for name in files:
+        assert len((dist_info / "licenses" / name).read_text()) > 500
+    assert metadata["License-Expression"].startswith("Apache-2.0 AND ")
+    for spdx in ("BSD-2-Clause", "BSD-3-Clause", "Zlib", "Apache-2.0 WITH LLVM-exception"):
+        assert spdx in metadata["License-Expression"]
+
+
+def test_importing_it_takes_less_than_forty_milliseconds() -> None:
+    seconds = [float(tool(sys.executable, "-c", IMPORT_S)) for _ in range(5)]
+    assert min(seconds) <= IMPORT_MAX_S
+
+
+def test_a_broker_never_imports_what_is_an_extra() -> None:
+    modules = {name.partition(".")[0] for name in tool(sys.executable, "-c", BROKER).split()}
+    assert not {"numpy", "rich", "confluent_kafka", "hdrh", "pyarrow", "kazoo"} & modules
