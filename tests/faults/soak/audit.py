@@ -14,7 +14,7 @@ from faults.soak.history import ID_HEADER, History, Partition
 
 TIMEOUT_S = 30.0
 STABLE_TIMEOUT_S = 10.0
-LOOK_UPS = 8  # by time and by offset, in each partition
+LOOK_UPS = 25  # by time and by offset, in each partition
 
 
 def new_consumer(bootstrap: str, *, committed: bool = False, group: str = "unused") -> Consumer:
@@ -89,8 +89,9 @@ class Auditor:
         else:
             content.committed = content.all
             content.stable = high
-        files = (self.data_dir / str(partition)).glob("*.log")
-        content.bytes_on_disk = sum(path.stat().st_size for path in files)
+        if partition.retention_bytes is not None:
+            files = (self.data_dir / str(partition)).glob("*.log")
+            content.bytes_on_disk = sum(path.stat().st_size for path in files)
         return content
 
     def _await_stable(
