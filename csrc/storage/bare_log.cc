@@ -50,9 +50,10 @@ BareLog::BareLog(TopicPartition name, std::string directory, bool read_only)
       read_only_(read_only),
       fds_(kMaxOpenFiles) {}
 
-Result<std::unique_ptr<BareLog>> BareLog::open(const std::string& directory,
-                                               const LogConfig& config, bool read_only,
-                                               Clock& clock) {
+Result<std::unique_ptr<BareLog>> BareLog::open(const std::string& path, const LogConfig& config,
+                                               bool read_only, Clock& clock) {
+  std::string directory = path;
+  while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
   std::unique_ptr<BareLog> bare(new BareLog(name_of(directory), directory, read_only));
   LogOpenOptions options;
   options.read_only = read_only;

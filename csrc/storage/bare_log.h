@@ -21,11 +21,10 @@ namespace barnabas::storage {
 
 class BareLog {
  public:
-  /// Opens `directory`, which a writer creates when it is missing. `<topic>-<n>` names the
+  /// Opens the directory `path`, which a writer creates when it is missing. `<topic>-<n>` names the
   /// partition; any other directory name is taken as topic with partition 0.
-  static Result<std::unique_ptr<BareLog>> open(const std::string& directory,
-                                               const LogConfig& config, bool read_only,
-                                               Clock& clock = system_clock());
+  static Result<std::unique_ptr<BareLog>> open(const std::string& path, const LogConfig& config,
+                                               bool read_only, Clock& clock = system_clock());
   ~BareLog();
   BareLog(const BareLog&) = delete;
   BareLog& operator=(const BareLog&) = delete;

@@ -107,7 +107,12 @@ cdef list _byte_strings(const BinaryColumn& column, const vector[ByteView]& buff
 
 cdef object _to_numpy(const vector[int64_t]& column, object owner):
     # Imported where it is used: it takes a tenth of a second that a broker need not spend.
-    import numpy
+    try:
+        import numpy
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "columns as arrays need numpy: pip install barnabas[numpy]", name=error.name
+        ) from error
 
     return numpy.frombuffer(
         _memory(column.data(), column.size() * sizeof(int64_t), owner), dtype=numpy.int64

@@ -336,3 +336,14 @@ def test_a_log_that_a_broker_writes_to_is_read_without_a_warning(
         with Log(tmp_path / "d" / "t-0", read_only=True) as log:
             assert values(log) == [b"v"]
         assert [r.getMessage() for r in caplog.records if r.levelname != "INFO"] == []
+
+
+@pytest.mark.parametrize("name", ["events", "events/", "./events//"])
+def test_a_log_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for offset in range(2):
+        with Log(name) as log:
+            assert log.append([(None, b"x")]) == offset
+    assert (tmp_path / "events" / f"{0:020}.log").exists()
