@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--wheel",
         default=None,
-        help="the file that the barnabas under test was installed from, for tests/packaging",
+        help="the file that the barnabas under test was installed from, for tests/installed",
     )
     parser.addoption(
         "--seed",

@@ -24,7 +24,7 @@ _TEST_NEEDS: Final = (
     "hypothesis",
 )
 _CORE_TESTS: Final = (
-    "tests/packaging",
+    "tests/installed",
     "tests/unit/test_package.py",
     "tests/unit/test_embed.py",
     "tests/unit/test_log.py",
