@@ -161,8 +161,7 @@ Status LogImpl::complete(LogImpl& copy) {
                      ", the log at " + std::to_string(log_end_offset_.load()),
                  0};
   }
-  // A new segment, so that what the snapshot says of producers whose records are gone is believed
-  // after a crash, too.
+  // A new segment: a snapshot in the middle of one would be that of a clean stop.
   BARNABAS_TRY(copy.roll());
   const int64_t end_offset = log_end_offset_.load();
   std::vector<uint8_t> producers;
