@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
 from kafka.admin import KafkaAdminClient
 
 from peers.java import LOG_DIRS_COMMAND, run_tool
+from peers.processes import wait_until
 from peers.servers import BarnabasServer, KafkaServer, Server
 from unit.handlers.test_log_dirs import RATE, TIMEOUT_S
 
@@ -163,7 +164,8 @@ def test_moves_that_cannot_be_are_refused_and_a_topic_to_come_is_remembered(
     assert partitions(admin).keys() == {dirs[0].name}
     client = AdminClient({"bootstrap.servers": server.bootstrap})
     client.create_topics([NewTopic("second", 1, 1)])["second"].result(TIMEOUT_S)
-    assert (dirs[1] / "second-0").exists()
+    # Kafka makes the directory after it has answered.
+    wait_until((dirs[1] / "second-0").exists, TIMEOUT_S, "the directory of second-0")
 
 
 @pytest.mark.oracle
@@ -173,6 +175,7 @@ def test_what_is_written_during_moves_is_read_once_in_order(
 ) -> None:
     config = {"internal.segment.bytes": "300000", "flush.messages": flush_messages}
     create(server, config)
+    wait_until(lambda: partitions(admin), TIMEOUT_S, "the topic's directory")
     (home,) = partitions(admin)
     sender, reader = Sender(server.bootstrap), Reader(server.bootstrap)
     sender.start()
