@@ -97,7 +97,7 @@ Status sync_file(int fd, const std::string& path) {
 }
 
 Status sync_directory(const std::string& path) {
-  BARNABAS_ASSIGN(UniqueFd fd, open_file(path.empty() ? "." : path, O_RDONLY | O_DIRECTORY));
+  BARNABAS_ASSIGN(UniqueFd fd, open_file(path, O_RDONLY | O_DIRECTORY));
   return sync_file(fd.get(), path);
 }
 

@@ -71,8 +71,7 @@ Status remove_tree(const std::string& path);
 /// fdatasync(2) / fsync(2). Never retried: after a failure the page may already be marked clean.
 Status sync_data(int fd, const std::string& path);
 Status sync_file(int fd, const std::string& path);
-/// fsyncs a directory, which makes the names in it durable. An empty path, as the parent of a plain
-/// name, is the working directory.
+/// fsyncs a directory, which makes the names in it durable.
 Status sync_directory(const std::string& path);
 /// syncfs(2) of what a directory lies on.
 Status sync_everything(const std::string& path);

@@ -52,7 +52,8 @@ BareLog::BareLog(TopicPartition name, std::string directory, bool read_only)
 
 Result<std::unique_ptr<BareLog>> BareLog::open(const std::string& path, const LogConfig& config,
                                                bool read_only, Clock& clock) {
-  std::string directory = path;
+  // Absolute and without a slash at its end, so that it has a parent.
+  std::string directory = std::filesystem::absolute(path).string();
   while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
   std::unique_ptr<BareLog> bare(new BareLog(name_of(directory), directory, read_only));
   LogOpenOptions options;
