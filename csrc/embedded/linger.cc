@@ -28,6 +28,11 @@ void Linger::start() {
   if (!thread_.joinable() && !stopping_) thread_ = std::thread([this] { run(); });
 }
 
+bool Linger::is_this_thread() {
+  MutexLock lock(mutex_);
+  return thread_.get_id() == std::this_thread::get_id();
+}
+
 void Linger::stop() {
   std::thread thread;
   {

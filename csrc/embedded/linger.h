@@ -25,6 +25,8 @@ class Linger {
   void watch(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome> batch) EXCLUDES(mutex_);
   /// The batch is waited for: it is sent now, by this thread.
   void hurry(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome> batch) EXCLUDES(mutex_);
+  /// Whether this thread is the one that sends: then it cannot be waited for.
+  [[nodiscard]] bool is_this_thread() EXCLUDES(mutex_);
   /// Sends no more.
   void stop() EXCLUDES(mutex_);
 

@@ -89,6 +89,8 @@ class Producer {
   /// The transaction is over: partitions have to join the next one. REQUIRES: nothing is open
   void leave_transaction() EXCLUDES(mutex_);
 
+  /// Whether this is its own thread, in a callback: on that it cannot be destroyed.
+  [[nodiscard]] bool is_own_thread() { return linger_.is_this_thread(); }
   /// Appends what is open, and stops the thread. May be repeated.
   void close();
 

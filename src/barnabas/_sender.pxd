@@ -123,4 +123,5 @@ cdef extern from "embedded/producer.h" namespace "barnabas::embedded" nogil:
         Result[uint64_t] begin_transaction(TopicLanes&, int32_t, const TransactionalProducer&)
         optional[Error] transaction_error()
         void leave_transaction()
+        cbool is_own_thread()
         void close()

@@ -28,6 +28,9 @@ from barnabas.errors import BrokerClosed, KafkaError
 cdef extern from *:
     """
     #include <functional>
+    #include <thread>
+
+    #include "embedded/producer.h"
 
     // Calls `callable` with the GIL held, on whatever thread; to be called once.
     static std::function<void()> python_call(PyObject* callable) {
@@ -41,8 +44,21 @@ cdef extern from *:
         PyGILState_Release(state);
       };
     }
+
+    // A producer whose last reference goes in a callback of its own thread; `core` outlives it.
+    static void delete_elsewhere(barnabas::embedded::Producer* producer, PyObject* core) {
+      Py_INCREF(core);
+      std::thread([producer, core] {
+        delete producer;
+        if (!Py_IsInitialized()) return;
+        const PyGILState_STATE state = PyGILState_Ensure();
+        Py_DECREF(core);
+        PyGILState_Release(state);
+      }).detach();
+    }
     """
     Function python_call(object)
+    void delete_elsewhere(Producer*, object)
 
 
 # How long a thread waits before it looks whether Python has a signal for it.
@@ -199,6 +215,9 @@ cdef class NativeProducer:
 
     def __dealloc__(self):
         cdef Producer* producer = self._producer
+        if producer != NULL and producer.is_own_thread():
+            delete_elsewhere(producer, self._core)
+            return
         with nogil:  # its thread may want the GIL to come to an end
             del producer
 

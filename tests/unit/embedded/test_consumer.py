@@ -206,8 +206,14 @@ def test_a_group_shares_partitions_and_goes_on_where_it_stopped(broker: barnabas
         seen = [next(first).values[0] for _ in range(3)]
         assert sorted(v or b"" for v in seen) == [b"0", b"1", b"2"]
         with from_start(broker, "t", group="g") as second:
-            wait_for(lambda: bool(poll_both(first, second)) and len(second.assignment()) > 0)
-            assert sorted(first.assignment() + second.assignment()) == [("t", p) for p in range(3)]
+            everything = [("t", p) for p in range(3)]
+            wait_for(
+                lambda: (
+                    poll_both(first, second)
+                    and second.assignment()
+                    and sorted(first.assignment() + second.assignment()) == everything
+                )
+            )
             assert first.poll() is None  # what was read before the rebalance is committed
             assert second.poll() is None
         wait_for(lambda: bool(poll_both(first)) and len(first.assignment()) == 3)

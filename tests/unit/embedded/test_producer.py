@@ -253,3 +253,12 @@ def test_deliveries_come_from_a_producer_only() -> None:
 
     with pytest.raises(TypeError):
         Delivery()
+
+
+def test_a_producer_may_be_forgotten_while_its_records_linger(broker: barnabas.Broker) -> None:
+    """The last reference goes in a callback, on the thread that the producer waits for."""
+
+    async def send() -> int:
+        return (await broker.producer().send("one", b"x")).offset
+
+    assert [asyncio.run(send()) for _ in range(200)] == list(range(200))
