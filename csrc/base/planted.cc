@@ -9,10 +9,9 @@ namespace barnabas {
 namespace {
 
 constexpr std::string_view kNames[] = {
-    "kUnwrittenAck",         "kDuplicatedBatch",  "kUnwrittenCommit", "kEarlyStable",
-    "kEarlyHighWatermark",   "kAbortedOneShort",  "kIndexEntryOff",   "kTimestampOff",
-    "kLastValueDropped",     "kTombstoneDropped", "kSnapshotBehind",  "kRecoveryCutsOneMore",
-    "kRetentionTakesOneMore"};
+    "kUnwrittenAck",       "kDuplicatedBatch", "kUnwrittenCommit",     "kEarlyStable",
+    "kEarlyHighWatermark", "kAbortedOneShort", "kTimestampOff",        "kLastValueDropped",
+    "kTombstoneDropped",   "kSnapshotBehind",  "kRecoveryCutsOneMore", "kRetentionTakesOneMore"};
 
 }  // namespace
 

@@ -17,7 +17,6 @@ enum class Bug : uint8_t {
   kEarlyStable,           // the last stable offset is one too high
   kEarlyHighWatermark,    // the high watermark is beyond the end
   kAbortedOneShort,       // of the aborted transactions of a fetch the last is missing
-  kIndexEntryOff,         // entries of the offset index are one offset too low
   kTimestampOff,          // a look-up by time finds what comes after
   kLastValueDropped,      // compaction drops a key's last value
   kTombstoneDropped,      // compaction drops tombstones at once

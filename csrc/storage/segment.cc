@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <random>
 
-#include "base/planted.h"
 #include "storage/batch_cursor.h"
 #include "storage/fd_cache.h"
 #include "storage/index_file_search.h"
@@ -35,8 +34,7 @@ void Segment::add_batch(const record::BatchView& batch, int32_t index_interval_b
     max_timestamp = {batch.max_timestamp(), batch.last_offset()};
   }
   if (bytes_since_index_entry > static_cast<uint64_t>(index_interval_bytes)) {
-    const bool off = strikes<Bug::kIndexEntryOff>() && batch.last_offset() > base_offset;
-    offset_index.append(batch.last_offset() - (off ? 1 : 0), static_cast<uint32_t>(size));
+    offset_index.append(batch.last_offset(), static_cast<uint32_t>(size));
     time_index.maybe_append(max_timestamp);
     bytes_since_index_entry = 0;
   }

@@ -18,7 +18,6 @@ FOUND_AS = {
     "kEarlyStable": {Kind.UNDECIDED_SEEN},
     "kEarlyHighWatermark": {Kind.WATERMARK},
     "kAbortedOneShort": {Kind.ABORTED_SEEN},
-    "kIndexEntryOff": {Kind.GAP, Kind.ABORTED_SEEN},
     "kTimestampOff": {Kind.TIMESTAMP},
     "kLastValueDropped": {Kind.VALUE_LOST},
     "kTombstoneDropped": {Kind.TOMBSTONE_LOST},
