@@ -30,7 +30,7 @@ NATIVE_LAYERS = {
     "dataplane": ("base", "record", "storage", "net"),
     "embedded": ("base", "record", "storage", "dataplane"),
     "loadgen": ("base", "record"),
-    "bindings": ("base", "record", "storage", "net", "dataplane", "loadgen"),
+    "bindings": ("base", "record", "storage", "net", "dataplane", "embedded", "loadgen"),
 }
 
 # Calls of files' contents and names, which are made through base/file_system.h so that tests can

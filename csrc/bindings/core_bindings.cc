@@ -11,6 +11,7 @@
 #include "base/virtual_clock.h"
 #include "bindings/bindings.h"
 #include "bindings/convert.h"
+#include "bindings/engine_capsule.h"
 #include "bindings/gil.h"
 #include "dataplane/engine.h"
 
@@ -354,9 +355,8 @@ void bind_core(py::module_& module) {
   // Releases GIL.
   core.def("run_due", [](Engine& engine) { without_gil([&] { engine.run_due(); }); });
   // Requires GIL. For `_sender` and `_reader`, which keep the Core as long as they use it.
-  core.def("_engine", [](Engine& engine) {
-    return py::capsule(static_cast<void*>(&engine), dataplane::kEngineCapsule);
-  });
+  core.def("_engine",
+           [](Engine& engine) { return py::capsule(static_cast<void*>(&engine), kEngineCapsule); });
   bind_directories(core);
   bind_network(core);
   bind_control(core);

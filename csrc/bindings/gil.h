@@ -10,6 +10,8 @@
 #include <memory>
 #include <utility>
 
+#include "bindings/python_gate.h"
+
 namespace barnabas::bindings {
 
 namespace py = pybind11;
@@ -32,7 +34,7 @@ struct DeleteWithoutGil {
 };
 
 /// A Python callable that native threads may copy, call and drop: the reference is given back with
-/// the GIL held, or leaked when the interpreter is already going down.
+/// the GIL held, or leaked when the interpreter ends (PythonGate).
 class SharedCallable {
  public:
   // Requires GIL.
@@ -43,7 +45,8 @@ class SharedCallable {
   /// alone. Any thread.
   template <class... Args>
   void operator()(Args&&... args) const {
-    if (interpreter_gone()) return;
+    const PythonGate::Pass pass;
+    if (!pass) return;
     py::gil_scoped_acquire acquire;
     try {
       (*callable_)(std::forward<Args>(args)...);
@@ -53,17 +56,10 @@ class SharedCallable {
   }
 
  private:
-  static bool interpreter_gone() {
-#if PY_VERSION_HEX >= 0x030d0000
-    return Py_IsInitialized() == 0 || Py_IsFinalizing() != 0;
-#else
-    return Py_IsInitialized() == 0 || _Py_IsFinalizing() != 0;
-#endif
-  }
-
   struct Release {
     void operator()(py::function* callable) const {
-      if (interpreter_gone()) return;
+      const PythonGate::Pass pass;
+      if (!pass) return;
       py::gil_scoped_acquire acquire;
       delete callable;
     }

@@ -178,9 +178,6 @@ class ReadySignal {
 /// Told once an append is below the high watermark (kNone), or will never be.
 using DurableCallback = std::function<void(ErrorCode error, int64_t base_offset)>;
 
-/// The name of a Python capsule that holds an Engine.
-inline constexpr const char* kEngineCapsule = "barnabas.Engine";
-
 class Engine {
  public:
   /// The clock outlives the engine.

@@ -9,9 +9,11 @@ from libcpp.string cimport string
 from barnabas._columns cimport ErrorCode, Result
 
 
-cdef extern from "dataplane/engine.h" namespace "barnabas::dataplane" nogil:
+cdef extern from "bindings/engine_capsule.h" namespace "barnabas::bindings" nogil:
     const char* kEngineCapsule
 
+
+cdef extern from "dataplane/engine.h" namespace "barnabas::dataplane" nogil:
     cdef cppclass TransactionalProducer:
         int64_t id
         int16_t epoch

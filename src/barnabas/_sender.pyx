@@ -18,6 +18,7 @@ from barnabas._columns cimport ByteView, Error, ErrorCode, Result, Status, optio
 from barnabas._engine cimport Engine, TransactionalProducer, engine_of, kafka_error
 
 import asyncio
+import atexit
 import time
 
 from kio.schema.errors import ErrorCode as ErrorCodes
@@ -25,40 +26,22 @@ from kio.schema.errors import ErrorCode as ErrorCodes
 from barnabas.errors import BrokerClosed, KafkaError
 
 
-cdef extern from *:
-    """
-    #include <functional>
-    #include <thread>
-
-    #include "embedded/producer.h"
-
-    // Calls `callable` with the GIL held, on whatever thread; to be called once.
-    static std::function<void()> python_call(PyObject* callable) {
-      Py_INCREF(callable);
-      return [callable] {
-        const PyGILState_STATE state = PyGILState_Ensure();
-        PyObject* const result = PyObject_CallNoArgs(callable);
-        if (result == nullptr) PyErr_WriteUnraisable(callable);
-        Py_XDECREF(result);
-        Py_DECREF(callable);
-        PyGILState_Release(state);
-      };
-    }
-
-    // A producer whose last reference goes in a callback of its own thread; `core` outlives it.
-    static void delete_elsewhere(barnabas::embedded::Producer* producer, PyObject* core) {
-      Py_INCREF(core);
-      std::thread([producer, core] {
-        delete producer;
-        if (!Py_IsInitialized()) return;
-        const PyGILState_STATE state = PyGILState_Ensure();
-        Py_DECREF(core);
-        PyGILState_Release(state);
-      }).detach();
-    }
-    """
+cdef extern from "bindings/sender_callbacks.h" namespace "barnabas::bindings":
     Function python_call(object)
     void delete_elsewhere(Producer*, object)
+
+
+cdef extern from "bindings/python_gate.h" namespace "barnabas::bindings":
+    cdef cppclass PythonGate:
+        @staticmethod
+        PythonGate& of_module()
+        void close()
+
+
+@atexit.register
+def _close_gate():
+    """Native threads call Python no more."""
+    PythonGate.of_module().close()
 
 
 # How long a thread waits before it looks whether Python has a signal for it.

@@ -19,6 +19,7 @@ there `close` does nothing, and all else raises BrokerClosed.
 
 import asyncio
 import atexit
+import functools
 import os
 import shutil
 import tempfile
@@ -52,11 +53,16 @@ _TEMPORARY_PREFIX: Final = "barnabas-"
 _open_brokers: "WeakSet[Broker]" = WeakSet()
 
 
-@atexit.register
 def _close_open_brokers() -> None:
     """Whoever forgets to close a broker gets its logs closed and its directory removed even so."""
     for broker in list(_open_brokers):
         broker.close()
+
+
+@functools.cache
+def _close_brokers_at_exit() -> None:
+    """Before the core, which has registered what it does at the exit, calls Python no more."""
+    atexit.register(_close_open_brokers)
 
 
 class Broker:
@@ -106,6 +112,7 @@ class Broker:
             self._node = started.result()
             if clock is not None:
                 clock.follow(self)
+            _close_brokers_at_exit()
             _open_brokers.add(self)
         except BaseException:
             self._remove_temporary()
