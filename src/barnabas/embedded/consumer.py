@@ -17,7 +17,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas._reader import NativeReader
 from barnabas.embedded.batch import ConsumedBatch
-from barnabas.embedded.offsets import GroupOffsets
+from barnabas.embedded.offsets import GroupOffsets, Member
 from barnabas.errors import BrokerClosed, ConfigError, KafkaError
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ class _Position:
 
     offset: int | None = None
     is_paused: bool = False
+    gone_until: float = 0.0  # of the monotonic clock: it is not there, and is not asked for before
+
+    def is_readable(self) -> bool:
+        """Whether there may be something to be read."""
+        return not self.is_paused and self.gone_until <= time.monotonic()
 
 
 class Consumer(NativeReader):
@@ -148,14 +153,10 @@ class Consumer(NativeReader):
             self.clear()
             if self._is_upkeep_due():
                 self._do_upkeep()
-            batch = self._take()
-            if batch is not None or self._take_wake_up():
+            is_over, batch = self._look(deadline)
+            if is_over:
                 return batch
-            wait_s = self._wait_s(deadline)
-            if wait_s <= 0 and deadline is not None and time.monotonic() >= deadline:
-                return None
-            self._watch()
-            poller.poll(wait_s * MS_PER_S)
+            poller.poll(self._wait_s(deadline) * MS_PER_S)
 
     async def poll_async(self, timeout: float | None = 0) -> ConsumedBatch | None:
         """As `poll`, without keeping the event loop from anything else."""
@@ -169,15 +170,11 @@ class Consumer(NativeReader):
                 ready.clear()
                 if self._is_upkeep_due():
                     await asyncio.to_thread(self._do_upkeep)
-                batch = self._take()
-                if batch is not None or self._take_wake_up():
+                is_over, batch = self._look(deadline)
+                if is_over:
                     return batch
-                wait_s = self._wait_s(deadline)
-                if wait_s <= 0 and deadline is not None and time.monotonic() >= deadline:
-                    return None
-                self._watch()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(ready.wait(), wait_s)
+                    await asyncio.wait_for(ready.wait(), self._wait_s(deadline))
         finally:
             loop.remove_reader(self.fileno())
 
@@ -285,8 +282,8 @@ class Consumer(NativeReader):
         committed = self._need_group().committed(self._is_committed_only)
         return {p: committed[p] for p in self._positions if p in committed}
 
-    def membership(self) -> tuple[str, int, str | None]:
-        """Member id, generation and group instance id, for a transaction's offsets."""
+    def membership(self) -> Member:
+        """Who commits, for a transaction's offsets."""
         return self._need_group().membership()
 
     # -- life
@@ -319,11 +316,21 @@ class Consumer(NativeReader):
 
     # -- one step of reading
 
+    def _look(self, deadline: float | None) -> tuple[bool, ConsumedBatch | None]:
+        """Whether a poll is over, and with what. If it is not, news wakes it from here on."""
+        batch = self._take()
+        if batch is not None or self._take_wake_up():
+            return True, batch
+        if deadline is not None and time.monotonic() >= deadline:
+            return True, None
+        self._watch()
+        return False, None
+
     def _take(self) -> ConsumedBatch | None:
         """The next records of the partition whose turn it is."""
         for index, partition in enumerate(self._turn):
             position = self._positions[partition]
-            if position.is_paused:
+            if not position.is_readable():
                 continue
             batch = self._fetch(partition, position)
             if batch is not None:
@@ -337,8 +344,9 @@ class Consumer(NativeReader):
             columns, next_offset, _, _ = self.fetch(*partition, offset)
         except KafkaError as error:
             if error.code is ErrorCode.unknown_topic_or_partition:
-                self._topics_checked_at = float("-inf")
-                return None  # deleted: the group will see, or the next look at the topics
+                # Deleted: the group will see, or the next look at the topics.
+                position.gone_until = time.monotonic() + TOPIC_CHECK_S
+                return None
             if error.code is not ErrorCode.offset_out_of_range:
                 raise
             position.offset = self._reset_of(partition)
@@ -352,7 +360,7 @@ class Consumer(NativeReader):
         self.watch(
             (*partition, position.offset)
             for partition, position in self._positions.items()
-            if not position.is_paused and position.offset is not None
+            if position.is_readable() and position.offset is not None
         )
 
     def _wait_s(self, deadline: float | None) -> float:
@@ -361,7 +369,7 @@ class Consumer(NativeReader):
         until = [now + TOPIC_CHECK_S]
         if deadline is not None:
             until.append(deadline)
-        if self._commit_interval_s is not None:
+        if self._joining is None:
             until.append(self._next_commit_at)
         return max(0.0, min(until) - now)
 
@@ -458,11 +466,10 @@ class Consumer(NativeReader):
         self._turn = []
 
     def _commit_if_due(self, *, at_once: bool = False) -> None:
-        if self._commit_interval_s is None or not self._positions:
-            return
         if at_once or time.monotonic() >= self._next_commit_at:
             self._next_commit_at = self._commit_time()
-            self.commit()
+            if self.commits_by_itself:
+                self.commit()
 
     def _commit_time(self) -> float:
         interval_s = self._commit_interval_s

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from barnabas.embedded.host import RETRY_S, Host, answer, check
+from barnabas.state.effects import Producer as ProducerIdentity
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
 
 if TYPE_CHECKING:
@@ -15,6 +16,31 @@ if TYPE_CHECKING:
     from barnabas.embedded.membership import Membership
 
 NO_LEADER_EPOCH = -1
+Member = tuple[str, int, str | None]
+"""Member id, generation, group instance id."""
+
+
+def commit_request(
+    group: str,
+    member: Member,
+    offsets: Mapping[Partition, int],
+    producer: ProducerIdentity | None = None,
+) -> CommitRequest:
+    """OffsetCommit, or as part of a producer's transaction TxnOffsetCommit."""
+    member_id, generation, instance_id = member
+    return CommitRequest(
+        group_id=group,
+        generation_id=generation,
+        member_id=member_id,
+        group_instance_id=instance_id,
+        retention_ms=DEFAULT_RETENTION,
+        knows_group_id_not_found=producer is None,
+        offsets=[
+            OffsetToCommit(topic, number, offset, NO_LEADER_EPOCH, "")
+            for (topic, number), offset in offsets.items()
+        ],
+        producer=producer,
+    )
 
 
 class GroupOffsets:
@@ -25,27 +51,15 @@ class GroupOffsets:
         self._host = host
         self._member = member
 
-    def membership(self) -> tuple[str, int, str | None]:
-        """Member id, generation, group instance id."""
+    def membership(self) -> Member:
+        """Who commits."""
         return self._member.member_id, self._member.generation, self._member.group_instance_id
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Stores offsets. Raises KafkaError."""
         if not offsets:
             return
-        member_id, generation, instance_id = self.membership()
-        request = CommitRequest(
-            group_id=self.group,
-            generation_id=generation,
-            member_id=member_id,
-            group_instance_id=instance_id,
-            retention_ms=DEFAULT_RETENTION,
-            knows_group_id_not_found=True,
-            offsets=[
-                OffsetToCommit(topic, number, offset, NO_LEADER_EPOCH, "")
-                for (topic, number), offset in offsets.items()
-            ],
-        )
+        request = commit_request(self.group, self.membership(), offsets)
 
         async def commit() -> None:
             response = await answer(partial(self._host.services.groups.commit, request))

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Self
 from kio.schema.errors import ErrorCode
 
 from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer, check
+from barnabas.embedded.offsets import Member, commit_request
 from barnabas.errors import KafkaError
 from barnabas.state.effects import Producer as ProducerIdentity
-from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
 from barnabas.state.txn.records import EPOCH_BUMP, TopicPartition
 from barnabas.state.txn.requests import AddRequest, EndRequest, InitRequest, ProducerResponse
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from barnabas.embedded.consumer import Consumer
     from barnabas.embedded.producer import Producer
-
-NO_GENERATION = -1
-NO_LEADER_EPOCH = -1
 
 
 class TransactionalId:
@@ -102,32 +99,17 @@ class TransactionalId:
     def commit_offsets(
         self,
         group: str,
-        member: tuple[str, int, str | None],
+        member: Member,
         offsets: Mapping[tuple[str, int], int],
     ) -> None:
-        """Makes a group's offsets part of the transaction (TxnOffsetCommit). `member`: member id,
-        generation, group instance id.
-        """
+        """Makes a group's offsets part of the transaction (TxnOffsetCommit)."""
 
         async def commit() -> None:
             groups = self._host.services.groups
             await groups.ensure_topic()
             check(await self._add(groups.partition_of(group)), f"transactional id {self._id}")
             self._has_begun = True
-            member_id, generation, instance_id = member
-            request = CommitRequest(
-                group_id=group,
-                generation_id=generation,
-                member_id=member_id,
-                group_instance_id=instance_id,
-                retention_ms=DEFAULT_RETENTION,
-                knows_group_id_not_found=False,
-                offsets=[
-                    OffsetToCommit(topic, partition, offset, NO_LEADER_EPOCH, "")
-                    for (topic, partition), offset in offsets.items()
-                ],
-                producer=self.identity,
-            )
+            request = commit_request(group, member, offsets, self.identity)
             response = await answer(partial(groups.commit, request))
             check(response.error, f"group {group}")
 

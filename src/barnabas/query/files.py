@@ -37,6 +37,8 @@ def file_batches(
     directories: list[tuple[int, Path]], bounds: tuple[Bound, Bound], binary: str
 ) -> Iterator[pa.RecordBatch]:
     """The records that are there now."""
+    from pyarrow import compute
+
     from barnabas.arrow import record_batch
 
     for partition, path in directories:
@@ -50,14 +52,14 @@ def file_batches(
                 columns, next_offset = decode_records(
                     log.read_bytes(offset, max_bytes=CHUNK_BYTES), from_offset=offset
                 )
+                if next_offset == offset:
+                    break  # cut off by a truncation meanwhile
                 batch = record_batch(columns, topic, partition, binary=binary)
                 if next_offset > end:
-                    import numpy
-
-                    batch = batch.slice(0, int(numpy.searchsorted(columns.offsets, end)))
+                    batch = batch.filter(compute.less(batch.column("offset"), end))
                 if batch.num_rows:
                     yield batch.replace_schema_metadata(None)
-                offset = max(next_offset, offset + 1)
+                offset = next_offset
 
 
 def _offset_of(log: Log, bound: int | datetime | None, default: int) -> int:

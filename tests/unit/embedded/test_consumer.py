@@ -343,3 +343,28 @@ def test_a_damaged_batch_is_an_error_and_not_a_record(broker: barnabas.Broker) -
         from_start(broker, "one").poll()
     assert refused.value.code is ErrorCode.corrupt_message
     assert from_start(broker, "one", check_crcs=False).poll() is not None
+
+
+def busy_share(consumer: Consumer) -> float:
+    """Of a second that a consumer waits, how much this thread works."""
+    begin = time.thread_time()
+    assert consumer.poll(1) is None
+    return time.thread_time() - begin
+
+
+def test_who_waits_does_not_work(broker: barnabas.Broker) -> None:
+    """Without partitions, with commits due, with a topic that is gone, while others rejoin."""
+    config = {"group": "g", "auto_commit_interval_ms": 10}
+    first = from_start(broker, "one", **config)
+    wait_for(lambda: poll_both(first) and first.assignment())
+    assert busy_share(first) < 0.3
+    second = from_start(broker, "one", **config)
+    second.poll(0)  # joins, and has to wait for the other
+    assert busy_share(second) < 0.3
+    wait_for(lambda: poll_both(first, second) and first.assignment() + second.assignment())
+    (idle,) = (member for member in (first, second) if not member.assignment())
+    assert busy_share(idle) < 0.3
+    without_group = from_start(broker, "t")
+    assert without_group.poll(0) is None
+    broker.delete_topic("t")
+    assert busy_share(without_group) < 0.3
