@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -60,8 +61,13 @@ def test_arrow_keeps_what_it_needs(batch: ConsumedBatch) -> None:
     assert values.to_pylist() == [LONG, None, b"short"]
 
 
+def test_polars_takes_it(batch: ConsumedBatch) -> None:
+    frame = pl.from_arrow(batch.to_arrow())
+    assert isinstance(frame, pl.DataFrame)
+    assert frame["value"].to_list() == [LONG, None, b"short"]
+
+
 def test_pandas_takes_it(batch: ConsumedBatch) -> None:
-    pytest.importorskip("pandas")
     frame = batch.to_arrow(binary="plain").to_pandas()
     assert frame["value"].tolist() == [LONG, None, b"short"]
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from kio.schema.errors import ErrorCode
@@ -60,6 +62,10 @@ COLUMNS: dict[str, Any] = {
     "arrow string view": pa.array(WORDS, pa.string_view()),
     "arrow slice": pa.array(["x" * 20, *WORDS, "y"], pa.string()).slice(1, 5),
     "arrow view slice": pa.array(["x" * 20, *WORDS, "y"], pa.string_view()).slice(1, 5),
+    "pandas of bytes": pd.Series(AS_BYTES),
+    "pandas of str": pd.Series(WORDS),
+    "polars binary": pl.Series(AS_BYTES),
+    "polars string": pl.Series(WORDS),
     "arrow chunks": pa.chunked_array([pa.array(WORDS[:2]), pa.array(WORDS[2:])]),
 }
 
@@ -79,6 +85,8 @@ NULLABLE: dict[str, Any] = {
     "large binary": pa.array(NULLS, pa.large_binary()),
     "view": pa.array(NULLS, pa.binary_view()),
     "slice": pa.array([b"x", *NULLS], pa.binary()).slice(1),
+    "pandas": pd.Series(NULLS),
+    "polars": pl.Series(NULLS),
     "view slice": pa.array([b"x", None, *NULLS], pa.binary_view()).slice(2),
 }
 
