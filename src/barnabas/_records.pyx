@@ -26,6 +26,7 @@ from libcpp cimport bool as cbool
 from libcpp.vector cimport vector
 
 from barnabas._columns cimport ByteView, Columns, RecordColumns, Result, Status, corrupt, optional
+from barnabas._record cimport Codec, HeaderSpan, HeaderView, kDefaultLevel
 
 from barnabas._columns import CorruptBatch, Record
 
@@ -64,9 +65,6 @@ cdef extern from "record/batch.h" namespace "barnabas::record" nogil:
         cbool has_delete_horizon()
         ByteView crc_payload()
 
-    cdef enum class Codec(uint8_t):
-        kNone
-
     cdef enum class TimestampType(uint8_t):
         kCreateTime
         kLogAppendTime
@@ -83,21 +81,6 @@ cdef extern from "record/columns.h" namespace "barnabas::record" nogil:
         int64_t from_offset
 
     Status append_columns(RecordColumns&, const BatchView&, int32_t, const DecodeOptions&)
-
-
-cdef extern from "record/codec.h" namespace "barnabas::record" nogil:
-    const int kDefaultLevel
-
-
-cdef extern from "record/record.h" namespace "barnabas::record" nogil:
-    cdef cppclass HeaderView:
-        HeaderView()
-        ByteView key
-        optional[ByteView] value
-
-    cdef cppclass HeaderSpan "std::span<const barnabas::record::HeaderView>":
-        HeaderSpan()
-        HeaderSpan(const HeaderView*, size_t)
 
 
 cdef extern from "record/builder.h" namespace "barnabas::record" nogil:

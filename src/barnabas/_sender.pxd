@@ -9,31 +9,12 @@ from libcpp.vector cimport vector
 from barnabas._column_input cimport ByteColumn
 from barnabas._columns cimport ByteView, Error, ErrorCode, Result, Status, optional
 from barnabas._engine cimport Engine, TransactionalProducer
+from barnabas._record cimport Codec, HeaderSpan
 
 
 cdef extern from "<functional>" namespace "std" nogil:
     cdef cppclass Function "std::function<void()>":
         pass
-
-
-cdef extern from "record/batch.h" namespace "barnabas::record" nogil:
-    cdef enum class Codec(uint8_t):
-        kNone
-
-
-cdef extern from "record/codec.h" namespace "barnabas::record" nogil:
-    const int kDefaultLevel
-
-
-cdef extern from "record/record.h" namespace "barnabas::record" nogil:
-    cdef cppclass HeaderView:
-        HeaderView()
-        ByteView key
-        optional[ByteView] value
-
-    cdef cppclass HeaderSpan "std::span<const barnabas::record::HeaderView>":
-        HeaderSpan()
-        HeaderSpan(const HeaderView*, size_t)
 
 
 cdef extern from "embedded/outcome.h" namespace "barnabas::embedded" nogil:

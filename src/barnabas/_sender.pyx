@@ -16,6 +16,7 @@ from libcpp.vector cimport vector
 from barnabas._column_input cimport ColumnInput, read_bytes
 from barnabas._columns cimport ByteView, Error, ErrorCode, Result, Status, optional
 from barnabas._engine cimport Engine, TransactionalProducer, engine_of, kafka_error
+from barnabas._record cimport Codec, HeaderSpan, HeaderView, kDefaultLevel
 
 import asyncio
 import atexit

@@ -6,16 +6,17 @@
 
 A fault concerns the requests of one API, by Kafka's name for it; with `client_id` those of one
 client, with `connection` those of the connection from that port of the client's. It strikes the
-first `times` of them, or all. It lasts until `remove()`, or the end of its `with` block. Of several
+first `times` of them, or all. It lasts until `remove()`, or the end of its `with` block: then what
+is delayed is done, and connections with a dropped request are closed. Of several
 that match a request the one made first strikes. In-process producers and consumers send no
 requests, and are not struck.
 
 `Broker.faults.disk` has the faults of `barnabas.testing.faults`, for this broker's files.
 """
 
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict, Unpack
 
 from kio.schema.errors import ErrorCode
 
@@ -33,45 +34,12 @@ _DISCONNECTS: Final = {
 }
 
 
-class RequestFault:
-    """One that is in force. `matched` and `struck` count requests, from when it was made on."""
+class Which(TypedDict, total=False):
+    """Of the requests of an API those that a fault strikes: see the module."""
 
-    def __init__(self, core: Core, fault_id: int) -> None:
-        self._core = core
-        self._id = fault_id
-        self._last: tuple[int, int] | None = None
-
-    @property
-    def matched(self) -> int:
-        """How many requests it concerned."""
-        return self._count()[0]
-
-    @property
-    def struck(self) -> int:
-        """How many of them went wrong because of it."""
-        return self._count()[1]
-
-    def remove(self) -> None:
-        """Lets all be well again: what is delayed is done, connections with a dropped request are
-        closed. The counts stay. A second time does nothing.
-        """
-        if self._last is None:
-            self._last = self._core.count_request_fault(self._id)
-            self._core.remove_request_fault(self._id)
-
-    def _count(self) -> tuple[int, int]:
-        return self._core.count_request_fault(self._id) if self._last is None else self._last
-
-    def __enter__(self) -> "RequestFault":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.remove()
+    times: int | None
+    client_id: str | None
+    connection: int | None
 
 
 class BrokerFaults:
@@ -89,83 +57,51 @@ class BrokerFaults:
         api: str,
         *,
         error: str | ErrorCode,
-        times: int | None = None,
-        client_id: str | None = None,
-        connection: int | None = None,
-    ) -> RequestFault:
+        **which: Unpack[Which],
+    ) -> faults.Fault:
         """The request does nothing and is answered with one of Kafka's errors, for each of the
         partitions or resources in it where the API says errors so.
         """
-        code = _error_code(error)
-        return self._add(
-            api,
-            RequestEffect.FAIL,
-            code.value,
-            times=times,
-            client_id=client_id,
-            connection=connection,
-        )
+        return self._add(api, RequestEffect.FAIL, _error_code(error).value, **which)
 
     def drop(
         self,
         api: str,
         *,
         when: When = "before",
-        times: int | None = None,
-        client_id: str | None = None,
-        connection: int | None = None,
-    ) -> RequestFault:
+        **which: Unpack[Which],
+    ) -> faults.Fault:
         """The request is never answered: "before" it has done anything, or "after" it has. Nothing
         that its connection sends later is looked at; when the fault is removed it is closed.
         """
-        return self._add(
-            api, _choose(_DROPS, when), 0, times=times, client_id=client_id, connection=connection
-        )
+        return self._add(api, _choose(_DROPS, when), 0, **which)
 
     def delay(
         self,
         api: str,
         *,
         seconds: float,
-        times: int | None = None,
-        client_id: str | None = None,
-        connection: int | None = None,
-    ) -> RequestFault:
+        **which: Unpack[Which],
+    ) -> faults.Fault:
         """The request waits so long before it takes effect, and with it what its connection sends
         later. With a virtual clock an advance shortens that.
         """
         delay_ms = round(seconds * 1000)
         if delay_ms < 0:
             raise ValueError(f"seconds={seconds}: a delay is not negative")
-        return self._add(
-            api,
-            RequestEffect.DELAY,
-            delay_ms,
-            times=times,
-            client_id=client_id,
-            connection=connection,
-        )
+        return self._add(api, RequestEffect.DELAY, delay_ms, **which)
 
     def disconnect(
         self,
         api: str,
         *,
         when: When = "before",
-        times: int | None = None,
-        client_id: str | None = None,
-        connection: int | None = None,
-    ) -> RequestFault:
+        **which: Unpack[Which],
+    ) -> faults.Fault:
         """The connection is closed instead of an answer: "before" the request has done anything, or
         "after" it has.
         """
-        return self._add(
-            api,
-            _choose(_DISCONNECTS, when),
-            0,
-            times=times,
-            client_id=client_id,
-            connection=connection,
-        )
+        return self._add(api, _choose(_DISCONNECTS, when), 0, **which)
 
     def _add(
         self,
@@ -173,10 +109,10 @@ class BrokerFaults:
         effect: RequestEffect,
         value: int,
         *,
-        times: int | None,
-        client_id: str | None,
-        connection: int | None,
-    ) -> RequestFault:
+        times: int | None = None,
+        client_id: str | None = None,
+        connection: int | None = None,
+    ) -> faults.Fault:
         if api not in _KEYS:
             raise ValueError(f"there is no API {api!r}; there are {', '.join(_KEYS)}")
         if times is not None and times < 1:
@@ -185,8 +121,11 @@ class BrokerFaults:
             raise ValueError(f"connection={connection} is no port of a client")
         count = _ALWAYS if times is None else times
         key = _KEYS[api]
-        fault_id = self._core.add_request_fault(key, effect, value, client_id, connection, count)
-        return RequestFault(self._core, fault_id)
+        core = self._core
+        fault = core.add_request_fault(key, effect, value, client_id, connection, count)
+        return faults.Fault(
+            partial(core.count_request_fault, fault), partial(core.remove_request_fault, fault)
+        )
 
 
 class DiskFaults:

@@ -11,6 +11,8 @@ its `with` block.
 """
 
 import errno
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Literal
 
@@ -24,16 +26,18 @@ _ALWAYS = 2**64 - 1
 
 
 class Fault:
-    """One that is in force. `matched` and `struck` count calls, from when it was made on."""
+    """One that is in force. `matched` and `struck` count calls, or requests, from when it was made
+    on.
+    """
 
-    def __init__(self, call: Call, pattern: str, effect: FaultEffect, value: int, **when: int):
-        kind = getattr(FileCall, call.upper())
-        self._id = _core.add_fault(kind, pattern, effect, value, **when)
+    def __init__(self, count: Callable[[], tuple[int, int]], remove: Callable[[], None]) -> None:
+        self._count_now = count
+        self._remove = remove
         self._last: tuple[int, int] | None = None
 
     @property
     def matched(self) -> int:
-        """How many calls it concerned."""
+        """How many it concerned."""
         return self._count()[0]
 
     @property
@@ -44,11 +48,11 @@ class Fault:
     def remove(self) -> None:
         """Lets all be well again. The counts stay. A second time does nothing."""
         if self._last is None:
-            self._last = _core.count_fault(self._id)
-            _core.remove_fault(self._id)
+            self._last = self._count_now()
+            self._remove()
 
     def _count(self) -> tuple[int, int]:
-        return _core.count_fault(self._id) if self._last is None else self._last
+        return self._count_now() if self._last is None else self._last
 
     def __enter__(self) -> "Fault":
         return self
@@ -60,6 +64,11 @@ class Fault:
         traceback: TracebackType | None,
     ) -> None:
         self.remove()
+
+
+def _add(call: Call, pattern: str, effect: FaultEffect, value: int, **when: int) -> Fault:
+    fault = _core.add_fault(getattr(FileCall, call.upper()), pattern, effect, value, **when)
+    return Fault(partial(_core.count_fault, fault), partial(_core.remove_fault, fault))
 
 
 def _when(nth: int, times: int | None) -> dict[str, int]:
@@ -77,7 +86,7 @@ def fail(
     times: int | None = None,
 ) -> Fault:
     """The call does nothing and fails with an errno."""
-    return Fault(call, pattern, FaultEffect.FAIL, error, **_when(nth, times))
+    return _add(call, pattern, FaultEffect.FAIL, error, **_when(nth, times))
 
 
 def short(
@@ -89,22 +98,22 @@ def short(
     times: int | None = None,
 ) -> Fault:
     """The call does `size` bytes of what it was to, and says so."""
-    return Fault(call, pattern, FaultEffect.SHORT, size, **_when(nth, times))
+    return _add(call, pattern, FaultEffect.SHORT, size, **_when(nth, times))
 
 
 def tear(pattern: str = "*", *, size: int, nth: int = 1, times: int | None = None) -> Fault:
     """A write puts `size` bytes there and fails with EIO."""
-    return Fault("write", pattern, FaultEffect.TEAR, size, **_when(nth, times))
+    return _add("write", pattern, FaultEffect.TEAR, size, **_when(nth, times))
 
 
 def delay(
     call: Call, pattern: str = "*", *, seconds: float, nth: int = 1, times: int | None = None
 ) -> Fault:
     """The call takes so long."""
-    return Fault(call, pattern, FaultEffect.DELAY, round(seconds * 1000), **_when(nth, times))
+    return _add(call, pattern, FaultEffect.DELAY, round(seconds * 1000), **_when(nth, times))
 
 
 def kill(call: Call, pattern: str = "*", *, is_done: bool, nth: int = 1) -> Fault:
     """The process gets SIGKILL, once the call is done or instead of it."""
     effect = FaultEffect.KILL_AFTER if is_done else FaultEffect.KILL_BEFORE
-    return Fault(call, pattern, effect, 0, **_when(nth, 1))
+    return _add(call, pattern, effect, 0, **_when(nth, 1))

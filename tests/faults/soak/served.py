@@ -16,14 +16,13 @@ from pathlib import Path
 
 def serve_faults(path: str) -> None:
     """A thread that puts faults into force as it is told."""
-    from barnabas._core import FaultEffect, FileCall
-    from barnabas.testing.faults import Fault
+    from barnabas.testing import faults
 
     Path(path).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
-    faults: list[Fault] = []
+    in_force: list[faults.Fault] = []
 
     def work() -> None:
         while True:
@@ -32,13 +31,19 @@ def serve_faults(path: str) -> None:
                 what, *arguments = json.loads(lines.readline())
                 if what == "fault":
                     call, pattern, effect, value, times = arguments
-                    assert hasattr(FileCall, call.upper())
-                    kind = getattr(FaultEffect, effect.upper())
-                    faults.append(Fault(call, pattern, kind, value, nth=1, times=times))
+                    if effect == "fail":
+                        made = faults.fail(call, pattern, error=value, times=times)
+                    elif effect == "short":
+                        made = faults.short(call, pattern, size=value, times=times)
+                    elif effect == "tear":
+                        made = faults.tear(pattern, size=value, times=times)
+                    else:
+                        made = faults.delay(call, pattern, seconds=value / 1000, times=times)
+                    in_force.append(made)
                 elif what == "heal":
-                    for fault in faults:
+                    for fault in in_force:
                         fault.remove()
-                control.sendall(str(sum(fault.struck for fault in faults)).encode())
+                control.sendall(str(sum(fault.struck for fault in in_force)).encode())
 
     threading.Thread(target=work, daemon=True).start()
 
