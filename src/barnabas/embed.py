@@ -27,10 +27,10 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from weakref import WeakSet
 
+from barnabas.closing import Closing
 from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _close_brokers_at_exit() -> None:
     atexit.register(_close_open_brokers)
 
 
-class Broker:
+class Broker(Closing):
     """An embedded broker, serving clients from when it is made until `close`.
 
     `data_dir` None is a temporary directory, removed on close, unless `config` has log.dirs; `port`
@@ -258,14 +258,6 @@ class Broker:
     def __repr__(self) -> str:
         state = ", closed" if self._closed else ""
         return f"<barnabas.Broker at {self.bootstrap_servers}, {self._data_dir}{state}>"
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # -- the thread
 

@@ -14,11 +14,11 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 from barnabas import _core
 from barnabas._records import CODEC_NAMES, Batch, CorruptBatch, Record, encode_batch, iter_batches
+from barnabas.closing import Closing
 
 __all__ = ["Log", "LogStat"]
 
@@ -44,7 +44,7 @@ class LogStat:
     segment_count: int
 
 
-class Log:
+class Log(Closing):
     """The segment log of one directory.
 
     `config` takes Kafka's topic keys (`segment.bytes`, `compression.type`, `max.message.bytes`, …).
@@ -199,17 +199,6 @@ class Log:
 
     def __repr__(self) -> str:
         return f"<barnabas.Log at {self._path}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _refuse_foreign_files(path: str | os.PathLike[str]) -> None:

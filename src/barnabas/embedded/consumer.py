@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 from kio.schema.errors import ErrorCode
 
 from barnabas._reader import NativeReader
+from barnabas.closing import Closing
 from barnabas.embedded.batch import ConsumedBatch
 from barnabas.embedded.offsets import GroupOffsets, Member
 from barnabas.errors import BrokerClosed, ConfigError, KafkaError
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from barnabas.embedded.consumer_protocol import Partition
@@ -57,7 +57,7 @@ class _Position:
         return not self.is_paused and self.gone_until <= time.monotonic()
 
 
-class Consumer(NativeReader):
+class Consumer(NativeReader, Closing):
     """Reads topics of its broker, as a member of a group or, without one, all their partitions.
 
     Iterating gives `ConsumedBatch`es as they come; it ends when there was none for `timeout`
@@ -302,17 +302,6 @@ class Consumer(NativeReader):
                 self._joining.cancel()
             self._revoke()
             self._host.call(self._membership.leave)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # -- one step of reading
 

@@ -9,14 +9,12 @@ from kio.schema.errors import ErrorCode
 from barnabas._column_input import ColumnInput
 from barnabas._records import CODEC_NAMES
 from barnabas._sender import NativeProducer, Unfinished
+from barnabas.closing import Closing
 from barnabas.embedded.bulk import column_input, timestamps_input
 from barnabas.errors import ConfigError, KafkaError
 from barnabas.metadata.catalog import is_internal
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from barnabas.embedded.host import Host
     from barnabas.embedded.transaction import Transaction, TransactionalId
 
@@ -63,7 +61,7 @@ class BulkDelivery:
         return self.spans
 
 
-class Producer(NativeProducer):
+class Producer(NativeProducer, Closing):
     """Sends records to the topics of its broker. Safe to use from several threads.
 
     `linger_ms`: how long a batch that is not full waits for more records, unless somebody waits for
@@ -204,17 +202,6 @@ class Producer(NativeProducer):
         if self._transaction is not None:
             self._transaction.abort()
         self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _columns_of(table: Any, keys: Any, timestamps: Any) -> tuple[Any, Any, Any]:
