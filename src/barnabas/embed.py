@@ -20,6 +20,7 @@ there `close` does nothing, and all else raises BrokerClosed.
 import asyncio
 import atexit
 import functools
+import logging
 import os
 import shutil
 import tempfile
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Client = TypeVar("Client", bound="Producer | Consumer | AppendHook")
 ConfigValue = str | int | float | bool
+
+logger = logging.getLogger(__name__)
 
 _TEMPORARY_PREFIX: Final = "barnabas-"
 
@@ -239,7 +242,10 @@ class Broker(Closing):
             if self._closed:
                 return
             for client in list(self._clients):
-                client.close()
+                try:
+                    client.close()
+                except Exception:  # of a listener of the user's; the logs are to be closed
+                    logger.exception("%r could not be closed", client)
             self._closed = True
             if self._clock is not None:
                 self._clock.unfollow(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from kio.schema.errors import ErrorCode
@@ -17,6 +18,8 @@ from barnabas.metadata.catalog import is_internal
 if TYPE_CHECKING:
     from barnabas.embedded.host import Host
     from barnabas.embedded.transaction import Transaction, TransactionalId
+
+logger = logging.getLogger(__name__)
 
 LINGER_MS: Final = 5
 BATCH_SIZE: Final = 128 << 10
@@ -199,9 +202,13 @@ class Producer(NativeProducer, Closing):
 
     def close(self) -> None:
         """Writes what was sent, aborts an open transaction. May be repeated."""
-        if self._transaction is not None:
-            self._transaction.abort()
-        self._close()
+        try:
+            if self._transaction is not None:
+                self._transaction.abort()
+        except KafkaError as error:
+            logger.warning("a transaction is left to its timeout: %s", error)
+        finally:
+            self._close()
 
 
 def _columns_of(table: Any, keys: Any, timestamps: Any) -> tuple[Any, Any, Any]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer as NetworkConsumer
@@ -162,3 +163,23 @@ def test_a_restart_aborts_what_was_open(broker: barnabas.Broker) -> None:
     with again.transaction():
         again.send("out", b"committed")
     assert read(broker, "read_committed") == [b"committed"]
+
+
+def test_closing_gives_up_what_cannot_be_ended(tmp_path: Path) -> None:
+    """A fenced producer's transaction, a listener that raises: the logs are closed even so."""
+
+    def refuse(_partitions: object) -> None:
+        raise RuntimeError("from a listener")
+
+    with barnabas.Broker(tmp_path) as broker:
+        broker.create_topic("out")
+        zombie = broker.producer(transactional_id="x")
+        zombie.transaction()
+        zombie.send("out", b"zombie").result(5)
+        broker.producer(transactional_id="x")
+        consumer = broker.consumer(["out"], group="g", on_revoked=refuse)
+        deadline = time.monotonic() + 20
+        while not consumer.assignment():
+            assert time.monotonic() < deadline
+            consumer.poll(0.02)
+    assert (tmp_path / ".kafka_cleanshutdown").exists()
