@@ -98,6 +98,7 @@ def dead(args: argparse.Namespace) -> None:
 
 def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
     """Those of a record, in its order."""
+    # The stubs allow a dict as well, which only a producer may give.
     return list(message.headers() or [])  # type: ignore[arg-type]
 
 
