@@ -14,7 +14,7 @@ from typing import Final
 from wheels.interpreters import Version
 from wheels.places import DIST, ROOT, WORK, run
 
-EXTRAS: Final = "cli,bench,numpy"
+EXTRAS: Final = "cli,bench,numpy,arrow"
 # What tests import besides; clients of other languages and the codecs of Python's are left out.
 _TEST_NEEDS: Final = (
     "pytest>=8",
@@ -22,11 +22,14 @@ _TEST_NEEDS: Final = (
     "pytest-xdist",
     "pytest-benchmark",
     "hypothesis",
+    "pandas",
+    "polars",
 )
 _CORE_TESTS: Final = (
     "tests/installed",
     "tests/unit/test_package.py",
     "tests/unit/test_embed.py",
+    "tests/unit/embedded",
     "tests/unit/test_log.py",
     "tests/unit/test_records.py",
     "tests/unit/test_pytest_plugin.py",
