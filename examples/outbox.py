@@ -127,9 +127,9 @@ def open_database(args: argparse.Namespace) -> sqlite3.Connection:
 
 def make_topic(servers: str, name: str) -> None:
     """Makes a topic of one partition, unless it is there."""
-    made = AdminClient({"bootstrap.servers": servers}).create_topics([NewTopic(name, 1)])
+    admin = AdminClient({"bootstrap.servers": servers})
     try:
-        made[name].result(TIMEOUT_S)
+        admin.create_topics([NewTopic(name, 1)])[name].result(TIMEOUT_S)
     except KafkaException as failure:
         if failure.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
