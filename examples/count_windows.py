@@ -93,9 +93,7 @@ def run(broker: barnabas.Broker, args: argparse.Namespace) -> None:
             continue
         with producer.transaction() as transaction:
             for (start_ms, key), count in counts.add(records).items():
-                producer.send(
-                    args.results, str(count), key=f"{start_ms}/{key}", timestamp=start_ms
-                )
+                producer.send(args.results, str(count), key=f"{start_ms}/{key}", timestamp=start_ms)
             transaction.commit_offsets(consumer)
     print(f"{counts.late} records came too late")
 

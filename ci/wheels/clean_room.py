@@ -84,8 +84,8 @@ def smoke(python: Path, wheel: Path, name: str, another: Sequence[str] = ()) -> 
     script = ROOT / "ci" / "wheels" / "smoke.py"
     with tempfile.TemporaryDirectory(prefix="barnabas-wheel-") as elsewhere:
         home = {"PIPX_HOME": f"{elsewhere}/pipx", "PIPX_BIN_DIR": f"{elsewhere}/bin"}
-        command = [environment / "bin" / "python", "-I", script, *another]
-        run(command, cwd=Path(elsewhere), env=home)
+        python_there = environment / "bin" / "python"
+        run([python_there, "-I", script, *another], cwd=Path(elsewhere), env=home)
 
 
 def fresh_environment(python: Path, name: str) -> Path:

@@ -93,7 +93,15 @@ def test_the_breakpoint_finds_the_payment_that_was_too_much(
 def test_it_goes_to_a_time_and_to_an_offset(source: str, payments: str, tmp_path: Path) -> None:
     between = (BEGIN + timedelta(minutes=3, seconds=30)).isoformat()
     said = replay(
-        source, payments, tmp_path, f"seek {between}", "step", "print state", "seek 1", "step", "back"
+        source,
+        payments,
+        tmp_path,
+        f"seek {between}",
+        "step",
+        "print state",
+        "seek 1",
+        "step",
+        "back",
     )
     assert said == [line(4), "{'boris': 9}", line(1), "before the first record"]
 
