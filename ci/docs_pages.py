@@ -1,7 +1,7 @@
 """The pages of the site that are made of the sources: an mkdocs hook.
 
 The configuration comes from the registry of keys, the APIs from the table that drives dispatch, the
-design and the changes from the files of the repository.
+examples, the design and the changes from the files of the repository.
 """
 
 import re
@@ -25,6 +25,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "reference/configuration.md": configuration_page(),
         "reference/apis.md": apis_page(),
+        "examples.md": examples_page(),
         "design.md": repository_page("ARCHITECTURE.md"),
         "changes.md": repository_page("CHANGELOG.md"),
     }
@@ -58,6 +59,15 @@ def apis_page() -> str:
         _table(("key", "API", "versions"), rows),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def examples_page() -> str:
+    """What examples/README.md says, and the programs as they are."""
+    folder = ROOT / "examples"
+    names = re.findall(r"\]\((\w+\.py)\)", (folder / "README.md").read_text())
+    assert {*names} == {path.name for path in folder.glob("*.py")}, "README lists all examples"
+    programs = [f"## {name}\n\n```python\n{(folder / name).read_text()}```" for name in names]
+    return "\n\n".join([repository_page("examples/README.md"), *programs]) + "\n"
 
 
 def repository_page(name: str) -> str:

@@ -6,6 +6,7 @@ other has the extras and pytest too: the tests run there, from a copy outside th
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +51,9 @@ def find_wheel(tag: str, folder: Path = DIST) -> Path:
 def check(version: Version, python: Path, options: Sequence[str] = ()) -> str:
     """Installs and tests the wheel of that interpreter; what was shown."""
     wheel = find_wheel(version.tag)
-    smoke(python, wheel, version.tag)
+    pipx = str(Path(sys.executable).with_name("pipx"))
+    run_it = [pipx, "run", "--python", str(python), "--spec", str(wheel), "barnabas"]
+    smoke(python, wheel, version.tag, run_it)
     environment = fresh_environment(python, f"{version.tag}-tests")
     install(environment, f"{wheel}[{EXTRAS}]", *_TEST_NEEDS)
     with tempfile.TemporaryDirectory(prefix="barnabas-wheel-") as elsewhere:
@@ -72,13 +75,17 @@ def check(version: Version, python: Path, options: Sequence[str] = ()) -> str:
     return "installed, tested"
 
 
-def smoke(python: Path, wheel: Path, name: str) -> None:
-    """The wheel alone: dependencies are complete, and a broker starts and stops."""
+def smoke(python: Path, wheel: Path, name: str, another: Sequence[str] = ()) -> None:
+    """The wheel alone: dependencies are complete, and a broker starts and stops; so it does by
+    `another` command that is `barnabas`.
+    """
     environment = fresh_environment(python, name)
     install(environment, str(wheel))
     script = ROOT / "ci" / "wheels" / "smoke.py"
     with tempfile.TemporaryDirectory(prefix="barnabas-wheel-") as elsewhere:
-        run([environment / "bin" / "python", "-I", script], cwd=Path(elsewhere))
+        home = {"PIPX_HOME": f"{elsewhere}/pipx", "PIPX_BIN_DIR": f"{elsewhere}/bin"}
+        python_there = environment / "bin" / "python"
+        run([python_there, "-I", script, *another], cwd=Path(elsewhere), env=home)
 
 
 def fresh_environment(python: Path, name: str) -> Path:

@@ -1,4 +1,7 @@
-"""Run by the interpreter of an environment that has Barnabas and what it needs, nothing else."""
+"""Run by the interpreter of an environment that has Barnabas and what it needs, nothing else.
+
+Arguments are one more command that is `barnabas`, of another environment.
+"""
 
 import importlib.util
 import os
@@ -25,8 +28,9 @@ def main() -> None:
         broker.create_topic("smoke", partitions=2)
         ask(broker.bootstrap_servers)
     command = Path(sys.executable).with_name("barnabas")
-    for start in ([str(command)], [sys.executable, "-m", "barnabas"]):
-        serve(start)
+    for start in ([str(command)], [sys.executable, "-m", "barnabas"], sys.argv[1:]):
+        if start:
+            serve(start)
     tool = subprocess.run([command, "topic", "list"], capture_output=True, text=True, check=False)
     assert tool.returncode == 1, tool
     assert "pip install 'barnabas[cli]'" in tool.stderr, tool.stderr

@@ -1,21 +1,25 @@
 """The compiler of wheels: clang, as PyPI's `ziglang` brings it, for an old glibc.
 
-Everything that it builds runs with the glibc of TARGET, and libc++ is inside.
+Everything that it builds runs with the glibc of TARGET, and libc++ is inside. The processor is that
+of this machine, in its least form that a wheel's name promises.
 """
 
 import importlib.metadata
 import importlib.util
+import platform
 from pathlib import Path
 from typing import Final
 
 from wheels.places import WORK
 
 GLIBC: Final = "2.28"
-TARGET: Final = f"x86_64-linux-gnu.{GLIBC}"
-PLATFORM: Final = f"manylinux_{GLIBC.replace('.', '_')}_x86_64"
+MACHINE: Final = platform.machine()
+TARGET: Final = f"{MACHINE}-linux-gnu.{GLIBC}"
+PLATFORM: Final = f"manylinux_{GLIBC.replace('.', '_')}_{MACHINE}"
+_CPU: Final = {"x86_64": "x86_64_v2", "aarch64": "generic"}[MACHINE]
 
 # Always the same: zig compiles libc++ anew, for a minute, for each combination that it meets.
-_FLAGS: Final = f" -target {TARGET} -mcpu=x86_64_v2 -O2 -s"
+_FLAGS: Final = f" -target {TARGET} -mcpu={_CPU} -O2 -s"
 
 _PROGRAMS: Final = {
     "clang": "cc",

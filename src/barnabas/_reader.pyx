@@ -2,6 +2,7 @@
 # distutils: language = c++
 """The consumer in the broker's own process, as far as every record comes through it."""
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport unique_ptr
@@ -45,6 +46,8 @@ cdef class _FetchedMemory:
     cdef unique_ptr[FetchedColumns] fetched
 
 
+# A collector that cleared _core would let the engine go before what hangs in it.
+@cython.no_gc_clear
 cdef class NativeReader:
     """The part of `barnabas.embedded.consumer.Consumer` that every record comes through."""
 

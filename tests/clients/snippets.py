@@ -49,6 +49,9 @@ _ASKS_A_BROKER = re.compile(
 _COMMENT = re.compile(r"\s+#.*$", re.MULTILINE)
 _SHELL = ("", "sh")
 _SHOWN_ONLY = ("text", "ini", "toml")
+_OF_PYTEST = "[pytest]\n"  # settings for the tests that the page shows later
+# Code in no fence, or in one within a list: it would be neither run nor missed.
+_UNFENCED = re.compile(r"```|~~~|\n\n(?: {4}|\t)\S")
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,21 @@ class Block:
     def is_shell(self) -> bool:
         return self.language in _SHELL
 
+    @property
+    def is_shown_only(self) -> bool:
+        return self.language in _SHOWN_ONLY and not self.text.startswith(_OF_PYTEST)
+
     def __str__(self) -> str:
         return re.sub(r"\W+", "-", self.text.splitlines()[0]).strip("-")
 
 
 def blocks_of(page: str) -> list[Block]:
     """Those that can be run, in the page's order."""
+    prose = _FENCED.sub("", page)
+    unfenced = _UNFENCED.search(prose)
+    assert unfenced is None, f"nobody runs what comes after {prose[: unfenced.start()][-80:]!r}"
     blocks = [Block(*found) for found in _FENCED.findall(page)]
-    return [block for block in blocks if block.language not in _SHOWN_ONLY]
+    return [block for block in blocks if not block.is_shown_only]
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,8 @@ class Reader:
         elif block.language == "python":
             shown = self.run(sys.executable, "-c", self.here(block.text))
             assert shown or "print" not in block.text
+        elif block.text.startswith(_OF_PYTEST):
+            (self.directory / "pytest.ini").write_text(block.text)
         else:
             assert block.is_shell, f"nobody runs {block.language}"
             for command in block.commands:
