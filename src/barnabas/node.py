@@ -85,6 +85,11 @@ class Node:
         return self.directories[0]
 
     @property
+    def data_dirs(self) -> Sequence[Path]:
+        """The log directories; the metadata is in the first."""
+        return self._start_config.data_dirs
+
+    @property
     def listen_host(self) -> str:
         """Where it listens, as configured."""
         return self._start_config.listen.host
