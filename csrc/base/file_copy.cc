@@ -20,8 +20,8 @@ Status carry_bytes(int from, int to, uint64_t position, uint64_t end, const std:
     const MutableBytes wanted = MutableBytes(chunk).first(std::min(kChunkBytes, end - position));
     BARNABAS_ASSIGN(const size_t got, read_at(from, wanted, position, path));
     if (got == 0) {
-      return Error{ErrorCode::kKafkaStorageError, path + ": ends before byte " +
-                                                      std::to_string(end), 0};
+      return Error{ErrorCode::kKafkaStorageError,
+                   path + ": ends before byte " + std::to_string(end), 0};
     }
     BARNABAS_TRY(write_all_at(to, wanted.first(got), position, path));
     position += got;

@@ -3,8 +3,9 @@
 // The moment lies between the stop of the appends of the last log and their going on in the first:
 // what one partition says of another (an offset committed, a transaction decided) is then true in
 // the fork as well. No file is touched in that time. Files are linked and copied afterwards, while
-// flushes, retention and compaction wait; the table does not change meanwhile, nor does another fork
-// begin. Locks of several logs are held together by forks alone, which topics_mutex_ keeps apart.
+// flushes, retention and compaction wait; the table does not change meanwhile, nor does another
+// fork begin. Locks of several logs are held together by forks alone, which topics_mutex_ keeps
+// apart.
 #include <filesystem>
 #include <utility>
 

@@ -91,10 +91,9 @@ Status LogImpl::Fork::cut() {
   BARNABAS_TRY(log_.check_writable());
   for (const SegmentPtr& segment : log_.segments_) {
     if (segment->transactions_damaged) {
-      return Error{ErrorCode::kKafkaStorageError,
-                   log_.path_of(*segment, suffix::kTransactionIndex) +
-                       ": damaged, and not rebuilt yet",
-                   0};
+      return Error{
+          ErrorCode::kKafkaStorageError,
+          log_.path_of(*segment, suffix::kTransactionIndex) + ": damaged, and not rebuilt yet", 0};
     }
     segments_.push_back({segment->base_offset, segment->size, !segment->index_damaged,
                          pending_entries(segment->transaction_index.entries, "")});
@@ -123,9 +122,8 @@ Status LogImpl::Fork::write(const std::string& directory) const {
                                log_file_path(directory, offset, suffix::kSnapshot)));
   }
   if (producers_) {
-    BARNABAS_TRY(
-        replace_file(log_file_path(directory, offsets_.log_end_offset, suffix::kSnapshot),
-                     *producers_, Durability::kLater));
+    BARNABAS_TRY(replace_file(log_file_path(directory, offsets_.log_end_offset, suffix::kSnapshot),
+                              *producers_, Durability::kLater));
   }
   if (!epoch_lines_.empty()) {
     BARNABAS_TRY(write_checkpoint_lines(directory + "/" + std::string(kLeaderEpochCheckpointName),

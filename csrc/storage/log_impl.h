@@ -1,7 +1,7 @@
 // The one implementation of Log. Spread over log.cc (opening, appending), log_roll.cc, log_read.cc,
 // log_time.cc, log_transactions.cc, log_flush.cc, log_upkeep.cc (truncation, deletion, retention),
-// log_clean.cc (compaction), log_scrub.cc, log_move.cc (to another log directory) and log_fork.cc (a
-// second log with the same content).
+// log_clean.cc (compaction), log_scrub.cc, log_move.cc (to another log directory) and log_fork.cc
+// (to a second log).
 //
 // Locks, in the order they are taken:
 //   clean_mutex_   one compaction at a time; held for all of it

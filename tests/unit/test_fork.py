@@ -4,6 +4,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -166,9 +167,9 @@ def test_an_open_transaction_is_ended_in_each_by_itself(
 ) -> None:
     fill(parent, "t", [b"before"])
     producer = parent.producer(transactional_id="x")
-    with pytest.raises(ZeroDivisionError), producer.transaction():
+    with suppress(InterruptedError), producer.transaction():
         producer.send("t", b"aborted").result(20)
-        1 / 0  # noqa: B018
+        raise InterruptedError
     with producer.transaction():
         producer.send("t", b"committed").result(20)
     transaction = producer.transaction()
@@ -184,7 +185,7 @@ def test_an_open_transaction_is_ended_in_each_by_itself(
         if is_commit:
             transaction.__exit__(None, None, None)
         else:
-            transaction.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
+            transaction.__exit__(InterruptedError, InterruptedError(), None)
         expected = [*kept, b"open"] if is_commit else kept
         assert read(parent, "t", isolation_level="read_committed") == expected
         assert read(fork, "t", isolation_level="read_committed") == [*kept, b"fork"]

@@ -1,6 +1,6 @@
 """A network client: sends numbered records for so many seconds and reads them back.
 
-    client.py SERVERS TOPIC FIRST_NUMBER SECONDS        prints the number after the last one
+client.py SERVERS TOPIC FIRST_NUMBER SECONDS        prints the number after the last one
 """
 
 import sys
