@@ -46,7 +46,7 @@ def test_a_fork_has_everything_and_then_goes_its_own_way(parent: barnabas.Broker
     with parent.fork() as fork:
         assert fork.bootstrap_servers != parent.bootstrap_servers
         assert fork.services.identity.cluster_id == parent.services.identity.cluster_id
-        assert fork.services.catalog["t"] == parent.services.catalog["t"]
+        assert fork.services.catalog.topic("t") == parent.services.catalog.topic("t")
         assert read(fork, "t") == BIG_BATCH
         fill(fork, "t", [b"fork"])
         fill(parent, "t", [b"parent", b"again"])
@@ -102,6 +102,7 @@ def test_compaction_of_either_leaves_the_other_alone(parent: barnabas.Broker) ->
         **SMALL,
         "cleanup.policy": "compact",
         "min.cleanable.dirty.ratio": 0.01,
+        "min.compaction.lag.ms": 60_000,
     }
     with barnabas.Broker(
         config={"log.cleaner.backoff.ms": 60_000}, clock=barnabas.VirtualClock()
@@ -141,7 +142,7 @@ def test_settings_of_topics_and_brokers_are_in_the_fork(tmp_path: Path) -> None:
         parent.create_topic("t", partitions=2, config={"retention.ms": 5_000})
         with parent.fork(config={"log.retention.hours": 7}) as fork:
             assert fork.bootstrap_servers.startswith("[::1]:")
-            assert fork.services.catalog["t"].config == {"retention.ms": "5000"}
+            assert fork.services.catalog.topic("t").config == {"retention.ms": "5000"}
             assert fork.services.config.integer("num.partitions") == 3
             assert fork.services.config.integer("log.retention.hours") == 7
             assert parent.services.config.integer("log.retention.hours") != 7
@@ -317,7 +318,9 @@ def test_a_fork_that_fails_leaves_nothing_behind(
 def test_a_broker_with_an_offline_directory_is_not_forked(tmp_path: Path) -> None:
     dirs = ",".join(str(tmp_path / name) for name in "ab")
     config = {"log.dirs": dirs, "log.flush.interval.messages": 1}
-    with barnabas.Broker(config=config) as parent:
+    with pytest.raises(barnabas.BarnabasError, match="not stopped"), barnabas.Broker(
+        config=config
+    ) as parent:
         parent.create_topic("t", partitions=2)
         with parent.producer() as producer, faults.fail("sync", f"{tmp_path}/b/*"):
             for partition in range(2):
