@@ -50,8 +50,7 @@ soak: build  ## everything at once against one broker for SOAK_SECONDS, from SOA
 	  $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 build/mixed/.configured: CMakeLists.txt | $(VENV)/.ready
-	@cmake -S . -B $(@D) -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE="-O1 -g1" \
-	  -DCMAKE_CXX_FLAGS="-fsanitize=address -fno-omit-frame-pointer" \
+	@cmake -S . -B $(@D) -G Ninja -DCMAKE_CXX_FLAGS="-fsanitize=address -fno-omit-frame-pointer" \
 	  -DPython_EXECUTABLE=$(abspath $(BIN))/python -DBARNABAS_MODULE_DIR=$(abspath $(@D))/package/barnabas >/dev/null
 	@touch $@
 

@@ -18,16 +18,16 @@ import barnabas
 
 FORKS = 12
 PARTITIONS = 3
-SMALL = {"internal.segment.bytes": 50_000}
+SMALL = {"internal.segment.bytes": 200_000}
 
 KILLED = """
 import os, signal, sys
 import barnabas
 
 parent = barnabas.Broker(sys.argv[1])
-parent.create_topic("t", config={"internal.segment.bytes": 20_000})
+parent.create_topic("t", config={"internal.segment.bytes": 200_000})
 with parent.producer() as producer:
-    producer.send_many("t", [b"%06d" % n for n in range(5_000)]).result()
+    producer.send_many("t", [b"%06d" % n for n in range(50_000)]).result()
     producer.send("t", b"last").result()
 producer = parent.producer(transactional_id="x")
 transaction = producer.transaction()
@@ -160,7 +160,7 @@ def test_a_kill_right_after_a_fork_leaves_two_whole_brokers(tmp_path: Path) -> N
     command = [sys.executable, "-c", KILLED, str(tmp_path / "parent"), str(tmp_path / "fork")]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == -signal.SIGKILL, run.stderr
-    expected = [*(b"%06d" % n for n in range(5_000)), b"last"]
+    expected = [*(b"%06d" % n for n in range(50_000)), b"last"]
     for name, more in (("fork", [b"fork"]), ("parent", [])):
         with barnabas.Broker(tmp_path / name) as broker:
             settings = {"auto_offset_reset": "earliest", "timeout": 0}

@@ -12,6 +12,7 @@ import statistics
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,28 +58,30 @@ class Report:
     threads: list[int] = field(default_factory=list)
     fork_s: list[float] = field(default_factory=list)
 
-    def _halves(self, samples: list[int]) -> tuple[float, float]:
-        """The medians of the third after the warm-up, and of the last third."""
+    @staticmethod
+    def _ends(samples: list[int], of: Callable[[list[int]], float]) -> tuple[float, float]:
+        """Of the third after the warm-up, and of the last third."""
         warm = samples[int(len(samples) * WARM_UP) :] or samples
         third = max(1, len(warm) // 3)
-        return statistics.median(warm[:third]), statistics.median(warm[-third:])
+        return of(warm[:third]), of(warm[-third:])
 
     def check(self) -> None:
         """Nothing that is counted grows."""
-        early, late = self._halves(self.rss_bytes)
+        early, late = self._ends(self.rss_bytes, statistics.median)
         assert late <= early * GROWTH + GROWTH_BYTES, str(self)
         for samples in (self.fds, self.threads):
-            early, late = self._halves(samples)
+            early, late = self._ends(samples, max)  # there are more while there is a fork
             assert late <= early + 20, str(self)
 
     def __str__(self) -> str:
-        early, late = self._halves(self.rss_bytes)
+        early, late = self._ends(self.rss_bytes, statistics.median)
         counts = ", ".join(f"{name} {count:,}" for name, count in self.counts.items())
         forks = sorted(self.fork_s) or [0.0]
         return (
             f"{self.seconds:.0f} s: {counts}; memory {early / 1e6:.0f} MB after the warm-up, "
             f"{late / 1e6:.0f} MB in the last third (at most {max(self.rss_bytes) / 1e6:.0f}); "
-            f"descriptors {self._halves(self.fds)}, threads {self._halves(self.threads)}; "
+            f"at most {self._ends(self.fds, max)} descriptors, {self._ends(self.threads, max)} "
+            "threads; "
             f"a fork in {forks[len(forks) // 2] * 1e3:.0f} ms (at most {forks[-1] * 1e3:.0f})"
         )
 
