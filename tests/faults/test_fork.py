@@ -102,7 +102,7 @@ def values_of(broker: barnabas.Broker) -> list[list[bytes]]:
     with broker.consumer(["t"], auto_offset_reset="earliest", timeout=0) as consumer:
         for batch in consumer:
             assert batch.offsets[0] == len(values[batch.partition])
-            values[batch.partition] += [bytes(value) for value in batch.values]
+            values[batch.partition] += [value or b"" for value in batch.values]
     return values
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import barnabas
+from barnabas.embed import ConfigValue
 from barnabas.testing import faults
 
 SMALL = {"internal.segment.bytes": 4_000, "file.delete.delay.ms": 0}
@@ -98,7 +99,7 @@ def test_a_small_active_segment_stays_the_parents_active_one(parent: barnabas.Br
 
 
 def test_compaction_of_either_leaves_the_other_alone(parent: barnabas.Broker) -> None:
-    compacted = {
+    compacted: dict[str, ConfigValue] = {
         **SMALL,
         "cleanup.policy": "compact",
         "min.cleanable.dirty.ratio": 0.01,
@@ -137,12 +138,14 @@ def test_deleted_records_stay_deleted(parent: barnabas.Broker) -> None:
 
 
 def test_settings_of_topics_and_brokers_are_in_the_fork(tmp_path: Path) -> None:
-    config = {"num.partitions": 3, "listeners": "PLAINTEXT://[::1]:0"}
+    config: dict[str, ConfigValue] = {"num.partitions": 3, "listeners": "PLAINTEXT://[::1]:0"}
     with barnabas.Broker(tmp_path / "d", config=config) as parent:
         parent.create_topic("t", partitions=2, config={"retention.ms": 5_000})
         with parent.fork(config={"log.retention.hours": 7}) as fork:
             assert fork.bootstrap_servers.startswith("[::1]:")
-            assert fork.services.catalog.topic("t").config == {"retention.ms": "5000"}
+            topic = fork.services.catalog.topic("t")
+            assert topic is not None
+            assert topic.config == {"retention.ms": "5000"}
             assert fork.services.config.integer("num.partitions") == 3
             assert fork.services.config.integer("log.retention.hours") == 7
             assert parent.services.config.integer("log.retention.hours") != 7
@@ -317,22 +320,22 @@ def test_a_fork_that_fails_leaves_nothing_behind(
 
 def test_a_broker_with_an_offline_directory_is_not_forked(tmp_path: Path) -> None:
     dirs = ",".join(str(tmp_path / name) for name in "ab")
-    config = {"log.dirs": dirs, "log.flush.interval.messages": 1}
-    with pytest.raises(barnabas.BarnabasError, match="not stopped"), barnabas.Broker(
-        config=config
-    ) as parent:
-        parent.create_topic("t", partitions=2)
-        with parent.producer() as producer, faults.fail("sync", f"{tmp_path}/b/*"):
-            for partition in range(2):
-                sent = producer.send("t", b"x", partition=partition)
-                try:
-                    sent.result(20)
-                except barnabas.KafkaError:
-                    failed = partition
-        assert failed in (0, 1)
-        with pytest.raises(barnabas.StartError, match=rf"{tmp_path}/b is offline"):
-            parent.fork()
-        with pytest.raises(barnabas.StartError):
-            parent.fork(config={"log.dirs": f"{tmp_path}/c,{tmp_path}/d"})
-        assert not (tmp_path / "c").exists()
-        assert not (tmp_path / "d").exists()
+    config: dict[str, ConfigValue] = {"log.dirs": dirs, "log.flush.interval.messages": 1}
+    parent = barnabas.Broker(config=config)
+    parent.create_topic("t", partitions=2)
+    with parent.producer() as producer, faults.fail("sync", f"{tmp_path}/b/*"):
+        for partition in range(2):
+            sent = producer.send("t", b"x", partition=partition)
+            try:
+                sent.result(20)
+            except barnabas.KafkaError:
+                failed = partition
+    assert failed in (0, 1)
+    with pytest.raises(barnabas.StartError, match=rf"{tmp_path}/b is offline"):
+        parent.fork()
+    with pytest.raises(barnabas.StartError):
+        parent.fork(config={"log.dirs": f"{tmp_path}/c,{tmp_path}/d"})
+    assert not (tmp_path / "c").exists()
+    assert not (tmp_path / "d").exists()
+    with pytest.raises(barnabas.BarnabasError, match="not stopped"):
+        parent.close()

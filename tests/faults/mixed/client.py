@@ -37,7 +37,9 @@ def main(servers: str, topic: str, first: int, seconds: float) -> int:
         assert time.monotonic() < deadline + TIMEOUT_S, (read, number)
         for message in consumer.consume(500, timeout=0.05):
             assert message.error() is None, message.error()
-            assert int(message.value()[:16]) == read, (message.value()[:16], read)
+            value = message.value()
+            assert value is not None
+            assert int(value[:16]) == read, (value[:16], read)
             read += 1
     consumer.close()
     return number

@@ -9,7 +9,6 @@ import argparse
 import gc
 import os
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -162,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
