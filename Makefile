@@ -7,6 +7,9 @@ PYTEST_ARGS ?= -n $(JOBS) --dist loadfile --no-loadscope-reorder
 KILLS ?= 25
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 1800
+MIXED_SECONDS ?= 1800
+# CPython keeps memory on purpose; a small quarantine fills during the warm-up.
+MIXED_ASAN_OPTIONS := detect_leaks=0:quarantine_size_mb=32:malloc_context_size=15:abort_on_error=1
 BENCH_ARGS ?= --benchmark_min_time=0.1
 MICRO_ARGS ?= --benchmark-max-time=0.3 --benchmark-sort=fullname --benchmark-columns=min,median,ops,rounds
 # What was compiled in one checkout is not compiled again in another.
@@ -16,7 +19,7 @@ NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o
 PYTHON_CODE := src tests bench ci examples setup.py
 
 .PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
-.PHONY: docs wheels test-wheels test-wheel wheel-tools lint-python lint-native lint-tools peers planted soak
+.PHONY: docs wheels test-wheels test-wheel wheel-tools lint-python lint-native lint-tools peers planted soak mixed-asan
 .PHONY: bench bench-quick bench-native bench-micro bench-tools instructions
 
 help:  ## what there is to make
@@ -45,6 +48,19 @@ planted: build  # the core with bugs in it that tests/faults must find
 soak: build  ## everything at once against one broker for SOAK_SECONDS, from SOAK_SEED, checked
 	cd tests && $(abspath $(BIN))/python -m faults.soak.run --seconds $(SOAK_SECONDS) \
 	  $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+
+build/mixed/.configured: CMakeLists.txt | $(VENV)/.ready
+	@cmake -S . -B $(@D) -G Ninja -DCMAKE_CXX_FLAGS="-fsanitize=address -fno-omit-frame-pointer" \
+	  -DPython_EXECUTABLE=$(abspath $(BIN))/python -DBARNABAS_MODULE_DIR=$(abspath $(@D))/package/barnabas >/dev/null
+	@touch $@
+
+# The package beside the one that is in use, with modules that AddressSanitizer watches.
+mixed-asan: build/mixed/.configured  ## all there is in one process under AddressSanitizer, for MIXED_SECONDS; memory must not grow
+	@cmake --build build/mixed -j $(JOBS)
+	@cd src && find barnabas -name '*.py' -exec cp -u --parents -t ../build/mixed/package {} +
+	cd tests && PYTHONPATH=$(abspath build/mixed/package) ASAN_OPTIONS=$(MIXED_ASAN_OPTIONS) \
+	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+	  $(abspath $(BIN))/python -m faults.mixed.run --seconds $(MIXED_SECONDS)
 
 test-quick: build planted  ## pytest without the slow tests and those of the Java and Go clients
 	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow and not java and not go'

@@ -42,6 +42,13 @@ int FileSystem::fsync(int fd) { return ::fsync(fd); }
 int FileSystem::syncfs(int fd) { return ::syncfs(fd); }
 int FileSystem::rename(const char* from, const char* to) { return ::rename(from, to); }
 int FileSystem::unlink(const char* path) { return ::unlink(path); }
+int FileSystem::link(const char* from, const char* to) { return ::link(from, to); }
+
+ssize_t FileSystem::copy_file_range(int from, int to, off_t offset, size_t count) {
+  off_t to_offset = offset;
+  return ::copy_file_range(from, &offset, to, &to_offset, count, 0);
+}
+
 int FileSystem::mkdir(const char* path, unsigned mode) { return ::mkdir(path, mode); }
 int FileSystem::rmdir(const char* path) { return ::rmdir(path); }
 

@@ -28,6 +28,9 @@ class FileSystem {
   virtual int syncfs(int fd);
   virtual int rename(const char* from, const char* to);
   virtual int unlink(const char* path);
+  virtual int link(const char* from, const char* to);
+  /// From and to the same offset of both.
+  virtual ssize_t copy_file_range(int from, int to, off_t offset, size_t count);
   virtual int mkdir(const char* path, unsigned mode);
   virtual int rmdir(const char* path);
 };

@@ -166,6 +166,12 @@ void bind_directories(PyCore& core) {
         check(without_gil([&] { return engine.delete_directory({topic, partition}); }));
       },
       py::arg("topic"), py::arg("partition"));
+  core.def(
+      "fork",
+      [](Engine& engine, const std::vector<std::string>& paths, bool durable) {
+        check(without_gil([&] { return engine.fork(paths, durable); }));
+      },
+      py::arg("paths"), py::arg("durable"));
   core.def("alter_replica_log_dirs", &alter_replica_log_dirs, py::arg("assignments"));
   core.def("load_partitions", &load_partitions, py::arg("partitions"), py::arg("configs"));
 }
@@ -181,12 +187,14 @@ void bind_network(PyCore& core) {
   core.def("start", [](Engine& engine) { check(without_gil([&] { return engine.start(); })); });
   core.def(
       "stop",
-      [](Engine& engine, int64_t grace_ms) {
-        const Status stopped = without_gil([&] { return engine.stop(grace_ms); });
+      [](Engine& engine, int64_t grace_ms, bool close_logs) {
+        using dataplane::LogsAtStop;
+        const LogsAtStop logs = close_logs ? LogsAtStop::kClosed : LogsAtStop::kLeft;
+        const Status stopped = without_gil([&] { return engine.stop(grace_ms, logs); });
         flush_log_lines();
         check(stopped);
       },
-      py::arg("grace_ms"));
+      py::arg("grace_ms"), py::arg("close_logs") = true);
 }
 
 void bind_control(PyCore& core) {

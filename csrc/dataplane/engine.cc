@@ -119,7 +119,7 @@ void EngineImpl::run_due() {
   upkeep_->run_due();
 }
 
-Status EngineImpl::stop(int64_t grace_ms) {
+Status EngineImpl::stop(int64_t grace_ms, LogsAtStop logs) {
   if (stopped_.exchange(true)) return {};
   purgatory_.stop();
   // The broker loop has stopped before: its clients go elsewhere at once, not after the grace.
@@ -136,7 +136,7 @@ Status EngineImpl::stop(int64_t grace_ms) {
   flusher_.stop();
   durable_waiters_.fail_all(ErrorCode::kNotLeaderOrFollower);
   if (directories_ == nullptr) return {};
-  Status closed = close_logs();
+  Status closed = logs == LogsAtStop::kClosed ? close_logs() : Status();
   directories_->release();
   return closed;
 }

@@ -7,8 +7,8 @@
 // the one before has returned, and nothing else runs while open_directories or start do. Every
 // other method may be called from any thread between open_directories and stop (listen and the
 // control requests from create on). The methods that wait for a disk or a thread (open_directories,
-// load_partitions, create_partitions, delete_*, alter_replica_log_dirs, stop, the offset look-ups,
-// fetch) must not be called from a reactor.
+// load_partitions, create_partitions, delete_*, alter_replica_log_dirs, fork, stop, the offset
+// look-ups, fetch) must not be called from a reactor.
 //
 // Ownership: callbacks given to the engine are kept until they ran or stop() returned.
 #pragma once
@@ -175,6 +175,9 @@ class ReadySignal {
   virtual void clear() = 0;
 };
 
+/// What becomes of the logs when an engine stops.
+enum class LogsAtStop : uint8_t { kClosed, kLeft };
+
 /// Told once an append is below the high watermark (kNone), or will never be.
 using DurableCallback = std::function<void(ErrorCode error, int64_t base_offset)>;
 
@@ -201,12 +204,21 @@ class Engine {
       std::span<const PartitionSpec> partitions,
       const std::map<std::string, SettingMap>& configs) = 0;
 
+  // -- forks ------------------------------------------------------------------------------------
+  /// Puts the partitions, as they are at one moment, into the directories at `paths`, which are
+  /// there and have no partitions: one for each log directory, in their order. Files are linked
+  /// where both lie on one file system, otherwise copied. The fork looks like what a clean stop
+  /// leaves, with the identities of the directories that it comes from; `durable`: and stays so
+  /// after a power cut. An error leaves there what there is, and says what is offline.
+  virtual Status fork(const std::vector<std::string>& paths, bool durable) = 0;
+
   // -- network ----------------------------------------------------------------------------------
   virtual Result<uint16_t> listen(const std::string& host, uint16_t port) = 0;
   virtual Status start() = 0;
   /// Closes connections, flushes and closes every log, marks the clean stop. A second call does
-  /// nothing. Not clean when a log could not be closed: the error says which.
-  virtual Status stop(int64_t grace_ms) = 0;
+  /// nothing. Not clean when a log could not be closed: the error says which. Logs that are left
+  /// are neither flushed nor closed: they are going to be removed.
+  virtual Status stop(int64_t grace_ms, LogsAtStop logs = LogsAtStop::kClosed) = 0;
 
   // -- time -------------------------------------------------------------------------------------
   /// The wall clock, ms.

@@ -1,6 +1,6 @@
 // The one implementation of Engine. Spread over engine.cc (life, network, topics),
-// engine_directories.cc (log directories) and engine_partitions.cc (what is asked of one
-// partition).
+// engine_directories.cc (log directories), engine_fork.cc (forks) and engine_partitions.cc (what is
+// asked of one partition).
 #pragma once
 
 #include <atomic>
@@ -34,7 +34,7 @@ namespace barnabas::dataplane {
 class EngineImpl final : public Engine, private net::RequestHandler {
  public:
   EngineImpl(EngineConfig config, Clock& clock);
-  ~EngineImpl() override { (void)stop(0); }
+  ~EngineImpl() override { (void)stop(0, LogsAtStop::kClosed); }
 
   Status open_queue() { return queue_.open(); }
 
@@ -55,11 +55,13 @@ class EngineImpl final : public Engine, private net::RequestHandler {
       std::span<const PartitionSpec> partitions,
       const std::map<std::string, SettingMap>& configs) override;
 
+  Status fork(const std::vector<std::string>& paths, bool durable) override;
+
   Result<uint16_t> listen(const std::string& host, uint16_t port) override {
     return server_->listen(host, port);
   }
   Status start() override;
-  Status stop(int64_t grace_ms) override;
+  Status stop(int64_t grace_ms, LogsAtStop logs) override;
 
   int control_fd() const override { return queue_.fd(); }
   std::vector<ControlRequest> take_requests(size_t limit) override;
@@ -145,6 +147,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   /// What became of moves that were under way at the last stop.
   void resume_moves() REQUIRES(topics_mutex_);
   Status begin() REQUIRES(topics_mutex_);
+  [[nodiscard]] Status check_forkable(const std::vector<std::string>& paths) const
+      REQUIRES(topics_mutex_);
   Status close_logs();
 
   static constexpr int16_t kProduceKey = 0;

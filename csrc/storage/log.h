@@ -35,6 +35,7 @@
 namespace barnabas::storage {
 
 class FdCache;
+class LogFork;
 struct CleanSettings;
 struct CleanStats;
 
@@ -168,6 +169,10 @@ class Log {
   /// for nothing then but to be destroyed. Appends wait meanwhile. After an error the log is where
   /// it was, or offline. REQUIRES: nobody else uses `copy`.
   virtual Result<std::string> move_to(Log& copy, const std::function<Status()>& about_to) = 0;
+
+  // -- forking (log_fork.h) -----------------------------------------------------------------------
+  /// Leaves the active segment if it is larger than this, and holds the log's files.
+  virtual Result<std::unique_ptr<LogFork>> begin_fork(uint64_t roll_above_bytes) = 0;
 
   // -- reading ----------------------------------------------------------------------------------
   /// The bytes from the batch that contains `offset` on, at most `max_bytes`, no offset >=

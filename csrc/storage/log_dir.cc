@@ -95,11 +95,12 @@ Result<LogDirIdentity> parse_identity(const std::string& path, std::string_view 
   return identity;
 }
 
-Status write_identity(const std::string& path, const LogDirIdentity& identity) {
+Status write_identity(const std::string& path, const LogDirIdentity& identity,
+                      Durability durability) {
   const std::string text = "#\ncluster.id=" + identity.cluster_id +
                            "\ndirectory.id=" + identity.directory_id +
                            "\nnode.id=" + std::to_string(identity.node_id) + "\nversion=1\n";
-  return replace_file(path, as_bytes(text), Durability::kNow);
+  return replace_file(path, as_bytes(text), durability);
 }
 
 std::string random_directory_id() {
@@ -164,14 +165,15 @@ Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path) {
   return offsets;
 }
 
-Status write_offset_checkpoint(const std::string& path, const OffsetCheckpoint& offsets) {
+Status write_offset_checkpoint(const std::string& path, const OffsetCheckpoint& offsets,
+                               Durability durability) {
   std::vector<std::string> lines;
   lines.reserve(offsets.size());
   for (const auto& [partition, offset] : offsets) {
     lines.push_back(partition.topic + " " + std::to_string(partition.partition) + " " +
                     std::to_string(offset));
   }
-  return write_checkpoint_lines(path, lines, Durability::kNow);
+  return write_checkpoint_lines(path, lines, durability);
 }
 
 struct LogDir::State {
@@ -208,7 +210,7 @@ Result<std::unique_ptr<LogDir>> LogDir::open(const std::string& path,
   if (is_new) {
     state->identity = identity_if_new;
     if (state->identity.directory_id.empty()) state->identity.directory_id = random_directory_id();
-    BARNABAS_TRY(write_identity(meta_path, state->identity));
+    BARNABAS_TRY(write_identity(meta_path, state->identity, Durability::kNow));
   } else {
     BARNABAS_ASSIGN(const std::vector<uint8_t> content, read_small_file(meta_path));
     BARNABAS_ASSIGN(state->identity, parse_identity(meta_path, as_text(content)));
@@ -228,6 +230,22 @@ std::optional<LogDirIdentity> LogDir::identity_of(const std::string& path) {
   auto identity = parse_identity(meta_path, as_text(*content));
   if (!identity.ok()) return std::nullopt;
   return std::move(identity).value();
+}
+
+Status LogDir::complete(const std::string& path, const LogDirIdentity& identity,
+                        const LogDirOffsets& offsets, Durability durability) {
+  const auto file = [&path](std::string_view name) { return path + "/" + std::string(name); };
+  const std::pair<std::string_view, const OffsetCheckpoint*> checkpoints[] = {
+      {kRecoveryPointName, &offsets.recovery_points},
+      {kLogStartName, &offsets.log_start_offsets},
+      {kHighWatermarkName, &offsets.high_watermarks},
+      {kCleanedName, &offsets.cleaned_offsets}};
+  for (const auto& [name, checkpoint] : checkpoints) {
+    BARNABAS_TRY(write_offset_checkpoint(file(name), *checkpoint, Durability::kLater));
+  }
+  BARNABAS_TRY(write_identity(file(kMetaPropertiesName), identity, Durability::kLater));
+  if (durability == Durability::kNow) BARNABAS_TRY(sync_everything(path));
+  return replace_file(file(kCleanShutdownName), as_bytes(kCleanShutdownContent), durability);
 }
 
 const std::string& LogDir::path() const { return state_->path; }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "storage/checkpoint_file.h"
 #include "storage/topic_partition.h"
 
 namespace barnabas::storage {
@@ -26,12 +27,21 @@ using OffsetCheckpoint = std::map<TopicPartition, int64_t>;
 /// Reads and writes Kafka's offset checkpoint format (version 0: version, count, `topic partition
 /// offset` lines). A missing file is empty; a damaged one is an error that names the line.
 Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path);
-Status write_offset_checkpoint(const std::string& path, const OffsetCheckpoint& offsets);
+Status write_offset_checkpoint(const std::string& path, const OffsetCheckpoint& offsets,
+                               Durability durability = Durability::kNow);
 
 struct LogDirIdentity {
   std::string cluster_id;
   int32_t node_id = 0;
   std::string directory_id;
+};
+
+/// What the checkpoints of a directory say.
+struct LogDirOffsets {
+  OffsetCheckpoint recovery_points;
+  OffsetCheckpoint log_start_offsets;
+  OffsetCheckpoint high_watermarks;
+  OffsetCheckpoint cleaned_offsets;  // up to where logs are compacted
 };
 
 class LogDir {
@@ -43,6 +53,10 @@ class LogDir {
                                               const LogDirIdentity& identity_if_new);
   /// What the meta.properties of `path` say; nullopt when there are none, or they cannot be read.
   static std::optional<LogDirIdentity> identity_of(const std::string& path);
+  /// Makes `path`, in which the logs are already, a directory that was stopped cleanly. With kNow
+  /// all that is in it is durable at return.
+  static Status complete(const std::string& path, const LogDirIdentity& identity,
+                         const LogDirOffsets& offsets, Durability durability);
   ~LogDir();
   LogDir(const LogDir&) = delete;
   LogDir& operator=(const LogDir&) = delete;

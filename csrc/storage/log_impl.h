@@ -1,6 +1,7 @@
 // The one implementation of Log. Spread over log.cc (opening, appending), log_roll.cc, log_read.cc,
 // log_time.cc, log_transactions.cc, log_flush.cc, log_upkeep.cc (truncation, deletion, retention),
-// log_clean.cc (compaction), log_scrub.cc and log_move.cc (to another log directory).
+// log_clean.cc (compaction), log_scrub.cc, log_move.cc (to another log directory) and log_fork.cc
+// (to a second log).
 //
 // Locks, in the order they are taken:
 //   clean_mutex_   one compaction at a time; held for all of it
@@ -53,6 +54,7 @@ class LogImpl final : public Log {
   Result<ReadSlice> read_to_copy(int64_t offset, uint64_t max_bytes) override;
   void pause_cleaning(bool paused) override;
   Result<std::string> move_to(Log& copy, const std::function<Status()>& about_to) override;
+  Result<std::unique_ptr<LogFork>> begin_fork(uint64_t roll_above_bytes) override;
 
   Result<ReadSlice> read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
                          bool at_least_one) override;
@@ -97,6 +99,7 @@ class LogImpl final : public Log {
   [[nodiscard]] int64_t cleaned_offset() const override { return cleaned_offset_.load(); }
 
  private:
+  class Fork;
   using SegmentPtr = std::shared_ptr<Segment>;
 
   /// What is needed, beside the file itself, to find a batch without the lock.
@@ -267,6 +270,10 @@ class LogImpl final : public Log {
       EXCLUDES(mutex_, other.write_mutex_, other.mutex_);
   /// Renames the directory that the log has got by an exchange to the partition's name.
   Status take_name() REQUIRES(write_mutex_) EXCLUDES(mutex_);
+
+  // -- forking (log_fork.cc)
+  /// A segment that is to be written to again gets a .log of its own.
+  Status leave_forks(const SegmentPtr& segment) REQUIRES(write_mutex_) EXCLUDES(mutex_);
 
   const TopicPartition name_;
   const Uuid topic_id_;

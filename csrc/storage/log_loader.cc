@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/file_copy.h"
 #include "base/logger.h"
 #include "storage/batch_cursor.h"
 #include "storage/checkpoint_file.h"
@@ -114,9 +115,20 @@ Result<LoadedLog> LogLoader::load() {
       options_.cleaned_offset <= log_.log_end_offset ? options_.cleaned_offset : 0;
   log_.producers.remove_expired(clock_.wall_ms(), config_.producer_id_expiration_ms);
   BARNABAS_TRY(drop_snapshots());
+  if (!options_.read_only) BARNABAS_TRY(leave_forks(*log_.segments.back()));
   log_.report.log_end_offset = log_.log_end_offset;
   for (const auto& segment : log_.segments) segment->created_ms = clock_.wall_ms();
   return std::move(log_);
+}
+
+Status LogLoader::leave_forks(const Segment& active) {
+  for (const std::string_view file_suffix :
+       {suffix::kLog, suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTransactionIndex}) {
+    const std::string path = path_of(active.base_offset, file_suffix);
+    BARNABAS_ASSIGN(const bool left, leave_other_names(path));
+    if (left) fds_.forget(path);
+  }
+  return {};
 }
 
 Status LogLoader::open_segments() {

@@ -47,6 +47,8 @@ class LogLoader {
 
  private:
   Status open_segments();
+  /// What is going to be written to must not be a fork's, or whose fork this is, as well.
+  Status leave_forks(const Segment& active);
   Status add_empty_segment(int64_t base_offset);
   /// Index of the first segment whose batches must be checked; segments.size() for none.
   [[nodiscard]] size_t first_unchecked() const;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/file_copy.h"
 #include "base/logger.h"
 #include "base/planted.h"
 #include "storage/fd_cache.h"
@@ -147,9 +148,11 @@ Status LogLoader::cut(Segment& segment, const std::string& path, int fd, uint64_
     log_.report.bytes_cut += bytes;
     warn(what + "a torn tail, cut off " + std::to_string(bytes) + " bytes");
   }
-  BARNABAS_TRY(truncate_file(fd, position, path));
+  BARNABAS_TRY(leave_other_names(path));  // a fork's file stays as it is
+  BARNABAS_ASSIGN(const UniqueFd own, open_file(path, O_RDWR));
+  BARNABAS_TRY(truncate_file(own.get(), position, path));
   // Other batches will take this place, and what was there must not come back behind them.
-  return sync_data(fd, path);
+  return sync_data(own.get(), path);
 }
 
 }  // namespace barnabas::storage

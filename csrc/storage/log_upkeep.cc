@@ -64,6 +64,7 @@ Status LogImpl::truncate_to(int64_t offset) {
   // All durable before other batches take these offsets: after a power cut neither a segment nor a
   // snapshot nor batches of what was cut must be found behind them.
   BARNABAS_TRY(remove_snapshots_above(end_offset));
+  BARNABAS_TRY(leave_forks(holder));
   std::string path;
   BARNABAS_ASSIGN(const SharedFd file, open_log_file(holder, &path));
   if (const Status cut = truncate_file(file->get(), end_position, path); !cut.ok()) {
@@ -113,6 +114,9 @@ Status LogImpl::install_indexes(const SegmentPtr& segment, Segment rebuilt) {
     directory = directory_;
   }
   BARNABAS_TRY(persist_indexes(rebuilt, directory));
+  for (const std::string_view file_suffix : {suffix::kOffsetIndex, suffix::kTimeIndex}) {
+    fds_.forget(log_file_path(directory, segment->base_offset, file_suffix));  // may be new files
+  }
   MutexLock lock(mutex_);
   segment->offset_index.take_entries(std::move(rebuilt.offset_index));
   segment->time_index.take_entries(std::move(rebuilt.time_index));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 
+#include "base/file_copy.h"
 #include "storage/batch_cursor.h"
 #include "storage/fd_cache.h"
 #include "storage/index_file_search.h"
@@ -17,6 +18,12 @@ namespace {
 double random_share() {
   thread_local std::mt19937_64 random{std::random_device{}()};
   return std::uniform_real_distribution<double>(0, 1)(random);
+}
+
+/// Of a file that is to be written from its beginning.
+Status begin_anew_if_shared(const std::string& path) {
+  BARNABAS_ASSIGN(const bool shared, has_other_name(path));
+  return shared ? remove_file(path) : Status();
 }
 
 }  // namespace
@@ -77,6 +84,7 @@ Status persist_indexes(Segment& segment, const std::string& directory) {
   const auto persist = [&](IndexEntries& entries, std::string_view file_suffix) -> Status {
     const auto pending =
         pending_entries(entries, log_file_path(directory, segment.base_offset, file_suffix));
+    BARNABAS_TRY(begin_anew_if_shared(pending.path));
     BARNABAS_TRY(write_pending(pending));
     entries.reset(entries.count());
     return {};
@@ -90,6 +98,7 @@ Status persist_transaction_index(TransactionIndex& index, const std::string& pat
     return remove_file(path);
   }
   const auto pending = pending_entries(index.entries, path);
+  BARNABAS_TRY(begin_anew_if_shared(path));
   BARNABAS_TRY(write_pending(pending));
   index.entries.mark_persisted(pending.count);
   return {};

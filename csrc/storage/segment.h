@@ -60,7 +60,8 @@ PendingIndex pending_entries(const IndexEntries& entries, std::string path);
 /// pwrite(2) at the position; the file is created when missing and ends after what is written.
 Status write_pending(const PendingIndex& pending);
 
-/// Writes offset and time index out, empty ones too. REQUIRES: nobody else uses the segment.
+/// Writes offset and time index out, empty ones too: to new files where a fork has the old ones.
+/// REQUIRES: nobody else uses the segment.
 Status persist_indexes(Segment& segment, const std::string& directory);
 /// Writes the transaction index out; an empty one is no file. REQUIRES: as above.
 Status persist_transaction_index(TransactionIndex& index, const std::string& path);

@@ -120,6 +120,10 @@ class Core:
     def alter_replica_log_dirs(self, assignments: Sequence[tuple[str, int, str]]) -> list[int]:
         """assignments: (topic, partition, path of the directory that it is to move to). Answers
         Kafka's error codes, in the same order; a move goes on after that. May wait for a disk."""
+    def fork(self, paths: Sequence[str], durable: bool) -> None:
+        """Puts what the log directories hold at one moment into the directories at `paths`, one for
+        each, in their order; they look like cleanly stopped ones. Waits for a disk; appends wait
+        for no file of it. Raises CoreError, and leaves there what there is."""
     def set_aside_directory(self, topic: str, partition: int) -> str:
         """Renames an unknown partition directory to `…-stray`; returns the new path."""
     def delete_directory(self, topic: str, partition: int) -> None:
@@ -135,8 +139,9 @@ class Core:
     def listen(self, host: str, port: int) -> int:
         """Binds and returns the port."""
     def start(self) -> None: ...
-    def stop(self, grace_ms: int) -> None:
-        """Closes connections, flushes and closes every log, marks the clean stop."""
+    def stop(self, grace_ms: int, close_logs: bool = True) -> None:
+        """Closes connections, flushes and closes every log, marks the clean stop. Logs that are
+        going to be removed need not be closed."""
     # -- control requests
     def control_fd(self) -> int:
         """An eventfd, readable when take_requests has something."""

@@ -28,11 +28,12 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
 from barnabas.closing import Closing
 from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
+from barnabas.forking import DIRECTORY_KEYS, TEMPORARY_PREFIX
 
 if TYPE_CHECKING:
     from barnabas.clock import VirtualClock
@@ -50,8 +51,6 @@ Client = TypeVar("Client", bound="Producer | Consumer | AppendHook")
 ConfigValue = str | int | float | bool
 
 logger = logging.getLogger(__name__)
-
-_TEMPORARY_PREFIX: Final = "barnabas-"
 
 _open_brokers: "WeakSet[Broker]" = WeakSet()
 
@@ -96,15 +95,16 @@ class Broker(Closing):
         self._stop_error: Exception | None = None
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
         self._clients: WeakSet[Producer | Consumer | AppendHook] = WeakSet()
-        self._temporary: Path | None = None
-        if data_dir is None and not {"log.dir", "log.dirs"} & {*(config or {})}:
-            self._temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX))
-            data_dir = self._temporary
+        self._config = dict(config or {})
+        self._temporary: list[Path] = []
+        if data_dir is None and not DIRECTORY_KEYS & self._config.keys():
+            data_dir = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
+            self._temporary.append(data_dir)
         started: Future[Node] = Future()
         from barnabas.clock import VirtualLoop
 
         try:
-            start = _start_config(data_dir, port, config or {}, clock is not None)
+            start = _start_config(data_dir, port, self._config, clock is not None)
             self._data_dir = start.data_dir
             self._loop = asyncio.new_event_loop() if clock is None else VirtualLoop(clock)
             self._stopping = asyncio.Event()
@@ -169,6 +169,59 @@ class Broker(Closing):
                 raise error
 
         self.call(delete)
+
+    # -- forks
+
+    def fork(
+        self,
+        data_dir: str | Path | None = None,
+        port: int = 0,
+        config: Mapping[str, ConfigValue] | None = None,
+    ) -> "Broker":
+        """Another broker, which begins with everything that this one has now: topics, records,
+        settings, what groups have committed, producers and their transactions. From then on each
+        goes its own way, and may be closed or forked in turn. Members of groups are not in it, as
+        after a restart, nor are clients, hooks and faults.
+
+        All partitions are taken at one moment: producers may be at work. Of records only the newest
+        of a partition are copied (up to 1 MiB; if there is more, this broker begins a new segment):
+        both have the same files, as hard links, for as long as neither changes them. A directory on
+        another file system is filled by copying.
+
+        `data_dir` None is a temporary directory, removed on close; else one that is empty or not
+        there yet, and that is on the disk at return. A broker with several log.dirs needs as many:
+        `config={"log.dirs": …}`. `config` is on top of this broker's configuration; addresses are
+        not taken over: the fork listens on `port` (0: a free one) of the same host. In the place of
+        a virtual clock it has one of its own, which begins with the same time.
+
+        Raises BrokerClosed; ConfigError; StartError, with nothing left behind: the directory is not
+        empty or cannot be written, one of this broker's is offline, the fork cannot start.
+        """
+        from barnabas.clock import VirtualClock
+        from barnabas.config.listeners import Address
+        from barnabas.forking import ForkDirectories, fork_config, wanted_directories
+
+        own = dict(config or {})
+        wanted = wanted_directories(data_dir, own)
+        with self._closing:  # it stays open until all is there
+            self._check_open()
+            directories = ForkDirectories(self._node.data_dirs, wanted)
+            try:
+                self.call(
+                    lambda: self._node.fork(
+                        directories.paths, is_durable=not directories.are_temporary
+                    )
+                )
+                listen = Address(self._node.listen_host, port)
+                settings = fork_config(self._config, own, listen, directories.paths)
+                clock = None if self._clock is None else VirtualClock(self._clock.now())
+                forked = Broker(config=settings, clock=clock)
+            except BaseException:
+                directories.discard()
+                raise
+        if directories.are_temporary:
+            forked._temporary = directories.paths
+        return forked
 
     # -- clients without a socket
 
@@ -292,7 +345,7 @@ class Broker(Closing):
             call.cancel()
         if self._calls:
             await asyncio.wait(self._calls)
-        await node.stop()
+        await node.stop(close_logs=not self._temporary)
 
     def call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Runs a coroutine on the broker's loop and waits for it. Raises BrokerClosed."""
@@ -333,8 +386,8 @@ class Broker(Closing):
         return os.getpid() == self._pid
 
     def _remove_temporary(self) -> None:
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        for path in self._temporary:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _start_config(

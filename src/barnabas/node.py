@@ -13,7 +13,7 @@ import errno
 import logging
 import os
 import uuid
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -85,6 +85,16 @@ class Node:
         return self.directories[0]
 
     @property
+    def data_dirs(self) -> Sequence[Path]:
+        """The log directories; the metadata is in the first."""
+        return self._start_config.data_dirs
+
+    @property
+    def listen_host(self) -> str:
+        """Where it listens, as configured."""
+        return self._start_config.listen.host
+
+    @property
     def advertised_address(self) -> str:
         """HOST:PORT, as clients are told."""
         return str(Address(self.identity.host, self.identity.port))
@@ -130,8 +140,28 @@ class Node:
         self.services.groups.run_due()
         self.services.transactions.run_due()
 
-    async def stop(self) -> None:
-        """Stops serving and closes the logs. Raises CoreError when a log could not be closed."""
+    async def fork(self, directories: Sequence[Path], *, is_durable: bool) -> None:
+        """Puts what there is at this moment into empty directories, one for each log directory, in
+        their order. Raises StartError, and leaves there what there is.
+        """
+        await asyncio.to_thread(self._fork, directories, is_durable)
+
+    def _fork(self, directories: Sequence[Path], is_durable: bool) -> None:
+        store = self._store
+        assert isinstance(store, SqliteStore)
+        if self._adopted is not None and not self._adopted.for_good:
+            raise StartError(f"{self._start_config.data_dir} is Apache Kafka's: it is not forked")
+        paths = [os.path.abspath(path) for path in directories]
+        try:
+            # No topic comes or goes between the two.
+            store.copy_to(directories[0] / FILE_NAME, lambda: self._core.fork(paths, is_durable))
+        except (CoreError, StoreError) as error:
+            raise StartError(str(error)) from error
+
+    async def stop(self, *, close_logs: bool = True) -> None:
+        """Stops serving and closes the logs, or leaves them to be removed. Raises CoreError when a
+        log could not be closed.
+        """
         self.watch.stop()
         if self._loop is not None:
             self._loop.stop()
@@ -148,7 +178,7 @@ class Node:
         try:
             # On the loop's thread: it has nothing left to do, and at the exit of the interpreter
             # an executor would not take the call any more.
-            self._core.stop(STOP_GRACE_MS)
+            self._core.stop(STOP_GRACE_MS, close_logs)
         finally:
             if self._store is not None:
                 self._store.close()

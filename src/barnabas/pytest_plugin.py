@@ -13,6 +13,15 @@
 `barnabas_fresh`   a broker of the test's own, with what a marker says on top of that configuration:
                    `@pytest.mark.barnabas(config={"num.partitions": 3})`
 `barnabas_clock`   the same with a `barnabas.VirtualClock`: `barnabas_clock.clock.advance(days=7)`
+`barnabas_fork`    a fork of `barnabas_template` that only this test has, however much that holds:
+                   one expensive set-up, many tests. A marker configures it like `barnabas_fresh`.
+`barnabas_template`  a broker for the session (with pytest-xdist, for each worker), empty until a
+                   fixture of your own with the same name and scope has filled it:
+
+    @pytest.fixture(scope="session")
+    def barnabas_template(barnabas_template):
+        load_a_million_orders(barnabas_template)
+        return barnabas_template
 
 Every pytest run of an environment with Barnabas installed imports this module, so it imports
 nothing but pytest, and nothing happens in a run that uses neither fixture.
@@ -29,7 +38,9 @@ import pytest
 if TYPE_CHECKING:
     from barnabas.embed import Broker, ConfigValue
 
-_BROKERS: Final = frozenset(("barnabas_broker", "barnabas_fresh", "barnabas_clock"))
+_BROKERS: Final = frozenset(
+    ("barnabas_broker", "barnabas_fresh", "barnabas_clock", "barnabas_template")
+)
 _NAME_CHARS_MAX: Final = 200  # of the test's name in its topic's; Kafka allows 249 in all
 _TOPIC_OPTIONS: Final = frozenset(("partitions", "config"))
 _NOT_ALLOWED: Final = re.compile(r"[^a-zA-Z0-9._-]+")
@@ -57,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _settings(config)
     config.addinivalue_line(
         "markers",
-        "barnabas(config=None): how barnabas_fresh or barnabas_clock is configured",
+        "barnabas(config=None): how barnabas_fresh, barnabas_clock or barnabas_fork is configured",
     )
     config.addinivalue_line(
         "markers",
@@ -110,6 +121,24 @@ def barnabas_clock(request: pytest.FixtureRequest) -> "Iterator[Broker]":
         yield broker
 
 
+@pytest.fixture(scope="session")
+def barnabas_template(request: pytest.FixtureRequest) -> "Iterator[Broker]":
+    """The broker that `barnabas_fork` is a fork of: no test's, but for a fixture to set up."""
+    from barnabas.embed import Broker
+
+    with Broker(config=_settings(request.config)) as broker:
+        yield broker
+
+
+@pytest.fixture
+def barnabas_fork(
+    request: pytest.FixtureRequest, barnabas_template: "Broker"
+) -> "Iterator[Broker]":
+    """A Kafka broker that only this test has, with all that is in `barnabas_template`."""
+    with barnabas_template.fork(config=_marked_settings(request)) as broker:
+        yield broker
+
+
 @pytest.fixture
 def barnabas_topic(request: pytest.FixtureRequest, barnabas_broker: "Broker") -> Iterator[str]:
     """The name of a new topic on `barnabas_broker`; the topic goes when the test is over."""
@@ -137,7 +166,11 @@ def _settings(config: pytest.Config) -> dict[str, str]:
 
 def _own_settings(request: pytest.FixtureRequest) -> "dict[str, ConfigValue]":
     """The session's configuration, and what the test's markers add, the closest the strongest."""
-    settings: dict[str, ConfigValue] = {**_settings(request.config)}
+    return {**_settings(request.config), **_marked_settings(request)}
+
+
+def _marked_settings(request: pytest.FixtureRequest) -> "dict[str, ConfigValue]":
+    settings: dict[str, ConfigValue] = {}
     for marker in reversed(list(request.node.iter_markers("barnabas"))):
         if marker.args or not marker.kwargs.keys() <= {"config"}:
             _refuse(marker, "config={…}")

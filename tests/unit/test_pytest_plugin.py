@@ -94,6 +94,54 @@ CLOCK = """
 """
 
 
+FORKED = """
+    import barnabas
+    import pytest
+
+    made = []
+
+    @pytest.fixture(scope="session")
+    def barnabas_template(barnabas_template):
+        made.append(barnabas_template)
+        producer = barnabas_template.producer()
+        producer.send_many("orders", [b"apples", b"pears"]).result()
+        return barnabas_template
+
+    @pytest.mark.parametrize("number", range(4))
+    def test_each_has_all_and_none_has_another_ones(barnabas_fork, number):
+        assert len(made) == 1
+        assert barnabas_fork is not made[0]
+        barnabas_fork.producer().send("orders", b"%d" % number).result()
+        consumer = barnabas_fork.consumer(["orders"], auto_offset_reset="earliest", timeout=0)
+        assert [value for batch in consumer for value in batch.values] == [
+            b"apples", b"pears", b"%d" % number
+        ]
+
+    @pytest.mark.barnabas(config={"num.partitions": 7})
+    def test_configured(barnabas_fork):
+        assert barnabas_fork.services.config.integer("num.partitions") == 7
+        assert barnabas_fork.services.config.integer("log.retention.hours") == 5
+"""
+
+OWN_TEMPLATE = """
+    import barnabas
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def barnabas_template():
+        with barnabas.Broker(clock=barnabas.VirtualClock()) as broker:
+            broker.create_topic("t", config={"retention.ms": 3_600_000})
+            broker.producer().send("t", b"value").result()
+            yield broker
+
+    @pytest.mark.parametrize("number", range(2))
+    def test_time(barnabas_fork, number):
+        assert barnabas_fork.services.core.partition_info("t", 0).log_start_offset == 0
+        barnabas_fork.clock.advance(hours=2)
+        assert barnabas_fork.services.core.partition_info("t", 0).log_start_offset == 1
+"""
+
+
 def test_a_test_gets_a_broker_that_clients_can_use(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(ROUND_TRIP)
     pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=1)
@@ -111,6 +159,20 @@ def test_a_test_can_have_a_broker_of_its_own(
     pytester.makeini("[pytest]\nbarnabas_config =\n  num.partitions=2\n  log.retention.hours = 5\n")
     pytester.makepyfile(OWN)
     pytester.runpytest_subprocess("--strict-markers", *workers).assert_outcomes(passed=4)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "xdist"])
+def test_a_test_can_have_a_fork_of_what_was_set_up_once(
+    pytester: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    pytester.makeini("[pytest]\nbarnabas_config =\n  log.retention.hours = 5\n")
+    pytester.makepyfile(FORKED)
+    pytester.runpytest_subprocess("--strict-markers", *workers).assert_outcomes(passed=5)
+
+
+def test_the_template_can_be_a_broker_of_the_users_own(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(OWN_TEMPLATE)
+    pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=2)
 
 
 def test_a_test_can_move_the_time(pytester: pytest.Pytester) -> None:

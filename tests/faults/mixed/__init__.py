@@ -1,0 +1,1 @@
+"""Network clients, embedded clients, hooks, transactions and forks of one broker at once."""
