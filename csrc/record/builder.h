@@ -4,10 +4,12 @@
 // Thread-safety: a builder belongs to one thread.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "base/raw_array.h"
 #include "base/result.h"
 #include "record/batch.h"
 #include "record/codec.h"
@@ -29,6 +31,15 @@ struct BatchOptions {
   // For compaction: what it leaves of a batch ends where the batch ended.
   int32_t last_offset_delta = -1;            // -1: the last record's
   int64_t delete_horizon_ms = kNoTimestamp;  // KIP-534: becomes the base timestamp, and bit 6
+};
+
+/// A batch, and what its builder knows of its records.
+struct BuiltBatch {
+  MutableBytes bytes;
+  size_t expanded_bytes = 0;  // before compression
+  int64_t min_timestamp = kNoTimestamp;
+  int64_t max_timestamp = kNoTimestamp;
+  bool has_null_keys = false;
 };
 
 class BatchBuilder {
@@ -59,24 +70,56 @@ class BatchBuilder {
   /// REQUIRES: record_count() > 0
   Result<std::vector<uint8_t>> build();
   /// As build(), in the builder's own memory, which the next append or build uses again.
-  Result<MutableBytes> seal();
+  Result<BuiltBatch> seal();
 
  private:
+  /// What records of the same sizes and timestamp have in common: all but offset, key and value.
+  struct Mould {
+    static constexpr int64_t kNone = -2;
+
+    // -1: null
+    int64_t key_size = kNone;
+    int64_t value_size = kNone;
+    int64_t timestamp_delta = 0;
+    int32_t offsets_end = 0;          // offset deltas below it, and
+    int32_t offsets_begin = 0;        // from here on, are as long as one another
+    size_t record_size = 0;           // length and all
+    size_t offset_at = 0;             // in `head`
+    size_t head_size = 0;             // up to the key's length; 0: nothing is known but the sizes
+    size_t tail_size = 0;
+    std::array<uint8_t, 16> head{};
+    std::array<uint8_t, 8> tail{};  // the value's length
+
+    [[nodiscard]] bool fits(int32_t offset_delta, int64_t delta, int64_t key, int64_t value) const {
+      return key == key_size && value == value_size && delta == timestamp_delta &&
+             offset_delta >= offsets_begin && offset_delta < offsets_end;
+    }
+  };
+
   /// Takes note of a record to come; returns its timestamp delta.
-  int64_t count_in(int32_t offset_delta, int64_t timestamp);
+  int64_t count_in(int32_t offset_delta, int64_t timestamp, bool has_key);
   /// Room for a record's length and body; returns where the body begins.
   uint8_t* add_record(size_t body_size);
+  /// Adds a record that the mould fits.
+  void cast(int32_t offset_delta, const std::optional<ByteView>& key,
+            const std::optional<ByteView>& value);
+  /// Makes the mould fit records like the last one, if the one before was such a one.
+  void mould(int32_t offset_delta, int64_t timestamp_delta, const std::optional<ByteView>& key,
+             const std::optional<ByteView>& value, size_t start);
   /// The batch so far, encoded, its header still empty.
-  Result<std::vector<uint8_t>*> encode();
+  Result<RawArray<uint8_t>*> encode();
   void write_header(MutableBytes batch) const;
 
   BatchOptions options_;
-  std::vector<uint8_t> plain_;       // room for a header, then the records
-  std::vector<uint8_t> compressed_;  // the same with the records as one block
+  RawArray<uint8_t> plain_;       // room for a header, then the records
+  RawArray<uint8_t> compressed_;  // the same with the records as one block
+  Mould mould_;
   int32_t count_ = 0;
   int32_t last_offset_delta_ = -1;
   int64_t base_timestamp_ = 0;
+  int64_t min_timestamp_ = kNoTimestamp;
   int64_t max_timestamp_ = kNoTimestamp;
+  bool has_null_keys_ = false;
 };
 
 }  // namespace barnabas::record

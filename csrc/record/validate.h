@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "record/batch.h"
+#include "record/builder.h"
 
 namespace barnabas::record {
 
@@ -77,5 +78,10 @@ struct ValidatedBatch {
 std::variant<ValidatedBatch, ValidationFailure> validate_batch(MutableBytes records,
                                                                const ValidationPolicy& policy,
                                                                int64_t now_ms);
+
+/// Whether validate_batch would find nothing wrong with a batch of a builder's, and nothing to
+/// change, as far as that can be told without a look at its records. False: it may all the same.
+[[nodiscard]] bool is_good_as_built(const BuiltBatch& batch, const ValidationPolicy& policy,
+                                    int64_t now_ms);
 
 }  // namespace barnabas::record
