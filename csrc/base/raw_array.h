@@ -67,6 +67,11 @@ class RawArray {
     reserve_more(1);
     data_[size_++] = value;
   }
+  /// Another element, which is whatever was there.
+  T& append() {
+    reserve_more(1);
+    return data_[size_++];
+  }
   /// As many elements of `value`.
   void assign(size_t size, const T& value) {
     resize(size);

@@ -29,9 +29,12 @@
 #include "base/uuid.h"
 #include "dataplane/request_faults.h"
 #include "dataplane/settings.h"
-#include "record/builder.h"
 #include "storage/log.h"
 #include "storage/topic_partition.h"
+
+namespace barnabas::record {
+struct BuiltBatch;
+}  // namespace barnabas::record
 
 namespace barnabas::dataplane {
 

@@ -6,6 +6,7 @@
 #include "dataplane/engine_impl.h"
 #include "dataplane/in_process.h"
 #include "dataplane/ready_signal.h"
+#include "record/builder.h"
 #include "record/validate.h"
 
 namespace barnabas::dataplane {
@@ -57,8 +58,7 @@ Result<storage::VerificationGuard> EngineImpl::begin_transaction(
 }
 
 Result<Fetched> EngineImpl::fetch(std::string_view topic, int32_t partition, int64_t offset,
-                                  size_t max_bytes, bool read_committed,
-                                  RawArray<uint8_t> memory) {
+                                  size_t max_bytes, bool read_committed, RawArray<uint8_t> memory) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
   return fetch_batches(
       *found, offset, max_bytes,

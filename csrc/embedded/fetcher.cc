@@ -67,9 +67,9 @@ Result<std::shared_ptr<FetchedColumns>> fetch_columns(dataplane::Engine& engine,
   auto out = pool.take();
   out->next_offset = offset;
   while (true) {
-    BARNABAS_ASSIGN(out->fetched, engine.fetch(topic, partition, out->next_offset,
-                                               options.max_bytes, options.read_committed,
-                                               std::move(out->fetched.bytes)));
+    BARNABAS_ASSIGN(out->fetched,
+                    engine.fetch(topic, partition, out->next_offset, options.max_bytes,
+                                 options.read_committed, std::move(out->fetched.bytes)));
     if (out->fetched.bytes.empty()) return out;
     if (Status status = decode(options, offset, *out); !status.ok()) {
       Error error = std::move(status).error();

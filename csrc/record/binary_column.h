@@ -69,9 +69,13 @@ class BinaryColumn {
   /// A string that lies at `offset` of buffer number `buffer`.
   void push(const uint8_t* p, int32_t length, int32_t buffer, int32_t offset) {
     if (views_.size() != size_) fill_with_nulls();
-    BinaryView view;
+    // Field by field where it is to lie: to make one and copy it would have the processor wait for
+    // its own stores.
+    BinaryView& view = views_.append();
     view.length = length;
     if (length <= BinaryView::kInlineBytes) {
+      view.buffer = view.offset = 0;
+      std::memset(view.head, 0, sizeof view.head);
       // From `head` to the end of the view: one object's bytes.
       std::memcpy(reinterpret_cast<uint8_t*>(&view) + sizeof(int32_t), p,
                   static_cast<size_t>(length));
@@ -80,7 +84,6 @@ class BinaryColumn {
       view.buffer = buffer;
       view.offset = offset;
     }
-    views_.push_back(view);
     if (!validity_.empty()) {
       if (size_ % 8 == 0) validity_.push_back(0);
       validity_.back() |= static_cast<uint8_t>(1 << (size_ % 8));

@@ -26,26 +26,14 @@ uint8_t* write_nullable(uint8_t* p, const std::optional<ByteView>& bytes) {
   return std::copy(bytes->begin(), bytes->end(), p);
 }
 
-int64_t size_or_null(const std::optional<ByteView>& bytes) {
-  return bytes ? static_cast<int64_t>(bytes->size()) : -1;
-}
-
 }  // namespace
 
 BatchBuilder::BatchBuilder(BatchOptions options) : options_(options) {}
 
-void BatchBuilder::append(int64_t timestamp, std::optional<ByteView> key,
-                          std::optional<ByteView> value, std::span<const HeaderView> headers) {
-  append_at(last_offset_delta_ + 1, timestamp, key, value, headers);
-}
-
-void BatchBuilder::append_at(int32_t offset_delta, int64_t timestamp, std::optional<ByteView> key,
-                             std::optional<ByteView> value, std::span<const HeaderView> headers) {
-  const int64_t timestamp_delta = count_in(offset_delta, timestamp, key.has_value());
-  if (mould_.fits(offset_delta, timestamp_delta, size_or_null(key), size_or_null(value)) &&
-      headers.empty()) {
-    return cast(offset_delta, key, value);
-  }
+void BatchBuilder::append_unlike(int32_t offset_delta, int64_t timestamp_delta,
+                                 const std::optional<ByteView>& key,
+                                 const std::optional<ByteView>& value,
+                                 std::span<const HeaderView> headers) {
   const size_t start = plain_.size();
   size_t body_size = 1 + static_cast<size_t>(uvarint_size(zigzag_encode(timestamp_delta))) +
                      static_cast<size_t>(uvarint_size(zigzag_encode(offset_delta))) +
@@ -71,30 +59,6 @@ void BatchBuilder::append_at(int32_t offset_delta, int64_t timestamp, std::optio
   if (headers.empty()) mould(offset_delta, timestamp_delta, key, value, start);
 }
 
-void BatchBuilder::cast(int32_t offset_delta, const std::optional<ByteView>& key,
-                        const std::optional<ByteView>& value) {
-  // Head and tail are written whole, and what is too much of them is written over.
-  constexpr size_t kSlack = sizeof mould_.head + sizeof mould_.tail;
-  plain_.reserve_more(mould_.record_size + kSlack);
-  uint8_t* p = plain_.end();
-  plain_.resize(plain_.size() + mould_.record_size);
-  std::memcpy(p, mould_.head.data(), sizeof mould_.head);
-  (void)write_uvarint(p + mould_.offset_at, zigzag_encode(offset_delta));
-  p += mould_.head_size;
-  if (mould_.key_size > 0) {
-    std::memcpy(p, key->data(), key->size());
-    p += key->size();
-  }
-  std::memcpy(p, mould_.tail.data(), sizeof mould_.tail);
-  p += mould_.tail_size;
-  if (mould_.value_size > 0) {
-    std::memcpy(p, value->data(), value->size());
-    p += value->size();
-  }
-  *p++ = 0;  // headers
-  assert(p == plain_.end());
-}
-
 void BatchBuilder::mould(int32_t offset_delta, int64_t timestamp_delta,
                          const std::optional<ByteView>& key, const std::optional<ByteView>& value,
                          size_t start) {
@@ -112,8 +76,8 @@ void BatchBuilder::mould(int32_t offset_delta, int64_t timestamp_delta,
   };
   const uint8_t* const record = plain_.data() + start;
   const size_t record_size = plain_.size() - start;
-  const size_t tail_at = record_size - 1 - static_cast<size_t>(std::max<int64_t>(value_size, 0)) -
-                         size_of(value_size);
+  const size_t tail_at =
+      record_size - 1 - static_cast<size_t>(std::max<int64_t>(value_size, 0)) - size_of(value_size);
   const size_t head_size = tail_at - static_cast<size_t>(std::max<int64_t>(key_size, 0));
   const size_t offset_size = size_of(offset_delta);
   // The largest ones do not fit the bits of an int32.
@@ -145,22 +109,11 @@ void BatchBuilder::append_copy(const RecordView& record, int64_t timestamp) {
   std::copy(record.headers.begin(), record.headers.end(), p);
 }
 
-int64_t BatchBuilder::count_in(int32_t offset_delta, int64_t timestamp, bool has_key) {
-  assert(offset_delta > last_offset_delta_);
-  if (count_ == 0) {
-    plain_.resize(kBatchHeaderSize);
-    base_timestamp_ = options_.delete_horizon_ms >= 0 ? options_.delete_horizon_ms : timestamp;
-    min_timestamp_ = max_timestamp_ = timestamp;
-    has_null_keys_ = false;
-  }
-  ++count_;
-  last_offset_delta_ = offset_delta;
-  min_timestamp_ = std::min(min_timestamp_, timestamp);
-  max_timestamp_ = std::max(max_timestamp_, timestamp);
-  has_null_keys_ |= !has_key;
-  // Wraps like Java's long: a reader adds the delta back the same way.
-  return static_cast<int64_t>(static_cast<uint64_t>(timestamp) -
-                              static_cast<uint64_t>(base_timestamp_));
+void BatchBuilder::begin(int64_t timestamp) {
+  plain_.resize(kBatchHeaderSize);
+  base_timestamp_ = options_.delete_horizon_ms >= 0 ? options_.delete_horizon_ms : timestamp;
+  min_timestamp_ = max_timestamp_ = timestamp;
+  has_null_keys_ = false;
 }
 
 uint8_t* BatchBuilder::add_record(size_t body_size) {

@@ -4,13 +4,16 @@
 // Thread-safety: a builder belongs to one thread.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cassert>
+#include <cstring>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "base/raw_array.h"
 #include "base/result.h"
+#include "base/varint.h"
 #include "record/batch.h"
 #include "record/codec.h"
 #include "record/record.h"
@@ -47,11 +50,21 @@ class BatchBuilder {
   explicit BatchBuilder(BatchOptions options);
 
   /// Copies the record in. `timestamp` in ms since the epoch.
-  void append(int64_t timestamp, std::optional<ByteView> key, std::optional<ByteView> value,
-              std::span<const HeaderView> headers = {});
+  void append(int64_t timestamp, const std::optional<ByteView>& key,
+              const std::optional<ByteView>& value, std::span<const HeaderView> headers = {}) {
+    append_at(last_offset_delta_ + 1, timestamp, key, value, headers);
+  }
   /// As append, at an offset of its own (compaction and re-encoding keep gaps).
-  void append_at(int32_t offset_delta, int64_t timestamp, std::optional<ByteView> key,
-                 std::optional<ByteView> value, std::span<const HeaderView> headers = {});
+  void append_at(int32_t offset_delta, int64_t timestamp, const std::optional<ByteView>& key,
+                 const std::optional<ByteView>& value, std::span<const HeaderView> headers = {}) {
+    const int64_t timestamp_delta = count_in(offset_delta, timestamp, key.has_value());
+    if (mould_.fits(offset_delta, timestamp_delta, size_or_null(key), size_or_null(value)) &&
+        headers.empty()) {
+      cast(offset_delta, key, value);
+    } else {
+      append_unlike(offset_delta, timestamp_delta, key, value, headers);
+    }
+  }
 
   /// Copies a record of another batch, at its offset there.
   void append_copy(const RecordView& record, int64_t timestamp);
@@ -81,11 +94,11 @@ class BatchBuilder {
     int64_t key_size = kNone;
     int64_t value_size = kNone;
     int64_t timestamp_delta = 0;
-    int32_t offsets_end = 0;          // offset deltas below it, and
-    int32_t offsets_begin = 0;        // from here on, are as long as one another
-    size_t record_size = 0;           // length and all
-    size_t offset_at = 0;             // in `head`
-    size_t head_size = 0;             // up to the key's length; 0: nothing is known but the sizes
+    int32_t offsets_end = 0;    // offset deltas below it, and
+    int32_t offsets_begin = 0;  // from here on, are as long as one another
+    size_t record_size = 0;     // length and all
+    size_t offset_at = 0;       // in `head`
+    size_t head_size = 0;       // up to the key's length; 0: nothing is known but the sizes
     size_t tail_size = 0;
     std::array<uint8_t, 16> head{};
     std::array<uint8_t, 8> tail{};  // the value's length
@@ -96,13 +109,53 @@ class BatchBuilder {
     }
   };
 
+  static int64_t size_or_null(const std::optional<ByteView>& bytes) {
+    return bytes ? static_cast<int64_t>(bytes->size()) : -1;
+  }
   /// Takes note of a record to come; returns its timestamp delta.
-  int64_t count_in(int32_t offset_delta, int64_t timestamp, bool has_key);
+  int64_t count_in(int32_t offset_delta, int64_t timestamp, bool has_key) {
+    assert(offset_delta > last_offset_delta_);
+    if (count_ == 0) begin(timestamp);
+    ++count_;
+    last_offset_delta_ = offset_delta;
+    min_timestamp_ = std::min(min_timestamp_, timestamp);
+    max_timestamp_ = std::max(max_timestamp_, timestamp);
+    has_null_keys_ |= !has_key;
+    // Wraps like Java's long: a reader adds the delta back the same way.
+    return static_cast<int64_t>(static_cast<uint64_t>(timestamp) -
+                                static_cast<uint64_t>(base_timestamp_));
+  }
+  /// With the first record.
+  void begin(int64_t timestamp);
   /// Room for a record's length and body; returns where the body begins.
   uint8_t* add_record(size_t body_size);
   /// Adds a record that the mould fits.
   void cast(int32_t offset_delta, const std::optional<ByteView>& key,
-            const std::optional<ByteView>& value);
+            const std::optional<ByteView>& value) {
+    // Head and tail are written whole, and what is too much of them is written over.
+    constexpr size_t kSlack = sizeof mould_.head + sizeof mould_.tail;
+    plain_.reserve_more(mould_.record_size + kSlack);
+    uint8_t* p = plain_.end();
+    plain_.resize(plain_.size() + mould_.record_size);
+    std::memcpy(p, mould_.head.data(), sizeof mould_.head);
+    (void)write_uvarint(p + mould_.offset_at, zigzag_encode(offset_delta));
+    p += mould_.head_size;
+    if (mould_.key_size > 0) {
+      std::memcpy(p, key->data(), key->size());
+      p += key->size();
+    }
+    std::memcpy(p, mould_.tail.data(), sizeof mould_.tail);
+    p += mould_.tail_size;
+    if (mould_.value_size > 0) {
+      std::memcpy(p, value->data(), value->size());
+      p += value->size();
+    }
+    *p++ = 0;  // headers
+    assert(p == plain_.end());
+  }
+  void append_unlike(int32_t offset_delta, int64_t timestamp_delta,
+                     const std::optional<ByteView>& key, const std::optional<ByteView>& value,
+                     std::span<const HeaderView> headers);
   /// Makes the mould fit records like the last one, if the one before was such a one.
   void mould(int32_t offset_delta, int64_t timestamp_delta, const std::optional<ByteView>& key,
              const std::optional<ByteView>& value, size_t start);

@@ -78,8 +78,8 @@ class RecordShape {
 
   void look(const uint8_t* p, const RecordFields& record);
 
-  Pattern head_[2];  // length, attributes, timestamp, offset, the key's length
-  Pattern tail_;     // the value's length
+  Pattern head_[2];                   // length, attributes, timestamp, offset, the key's length
+  Pattern tail_;                      // the value's length
   size_t readable_bytes_ = SIZE_MAX;  // from the record's first byte on; SIZE_MAX: nothing learned
   size_t record_bytes_ = 0;
   size_t timestamp_at_ = 0;

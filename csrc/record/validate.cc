@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/crc32c.h"
+#include "record/builder.h"
 #include "record/codec.h"
 #include "record/record_checker.h"
 

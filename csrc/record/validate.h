@@ -13,9 +13,10 @@
 
 #include "base/result.h"
 #include "record/batch.h"
-#include "record/builder.h"
 
 namespace barnabas::record {
+
+struct BuiltBatch;
 
 /// The limits a topic sets on what it takes; constant for the length of a call.
 struct ValidationPolicy {

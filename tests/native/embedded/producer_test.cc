@@ -23,8 +23,7 @@ class EmbeddedTest : public dataplane::BrokerTest {
   std::vector<std::string> read(int32_t partition) {
     std::vector<std::string> values;
     for (int64_t offset = 0;;) {
-      auto fetched =
-          fetch_columns(*engine_, *pool_, "t", partition, offset, {.max_bytes = 4096});
+      auto fetched = fetch_columns(*engine_, *pool_, "t", partition, offset, {.max_bytes = 4096});
       EXPECT_TRUE(fetched.ok());
       if (!fetched.ok() || (*fetched)->columns.offsets.empty()) return values;
       const record::RecordColumns& columns = (*fetched)->columns;

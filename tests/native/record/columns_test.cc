@@ -120,7 +120,8 @@ struct Given {
   bool has_header = false;
 };
 
-/// Runs of records that are alike, which is what builders and decoders look out for, between others.
+/// Runs of records that are alike, which is what builders and decoders look out for, between
+/// others.
 std::vector<Given> runs_of_alike(std::mt19937& random) {
   const auto below = [&random](uint32_t end) { return random() % end; };
   const auto text = [&](size_t size) -> std::optional<std::string> {
@@ -152,9 +153,9 @@ TEST(Columns, RecordsAlikeAndNotComeOutAsTheyWent) {
       const auto bytes = [](const std::optional<std::string>& text) {
         return text ? std::optional<ByteView>(as_bytes(*text)) : std::nullopt;
       };
-      builder.append(record.timestamp, bytes(record.key), bytes(record.value),
-                     record.has_header ? std::span<const HeaderView>(header)
-                                       : std::span<const HeaderView>());
+      builder.append(
+          record.timestamp, bytes(record.key), bytes(record.value),
+          record.has_header ? std::span<const HeaderView>(header) : std::span<const HeaderView>());
     }
     const Bytes batch = *builder.build();
     Decoded decoded;
@@ -171,14 +172,16 @@ TEST(Columns, RecordsAlikeAndNotComeOutAsTheyWent) {
       ASSERT_EQ(decoded.text(decoded.columns.keys, i), given[i].key.value_or("(null)"));
       ASSERT_EQ(decoded.text(decoded.columns.values, i), given[i].value.value_or("(null)"));
     }
-    EXPECT_EQ(decoded.columns.header_ends[given.size() - 1],
-              std::count_if(given.begin(), given.end(), [](const Given& g) { return g.has_header; }));
+    EXPECT_EQ(
+        decoded.columns.header_ends[given.size() - 1],
+        std::count_if(given.begin(), given.end(), [](const Given& g) { return g.has_header; }));
   }
 }
 
 TEST(Columns, WhatIsDamagedAmongRecordsAlikeIsSeenAsOneByOne) {
   BatchBuilder builder({});
-  for (int i = 0; i < 200; ++i) builder.append(kNow, as_bytes("key"), as_bytes("a value of 20 bytes."));
+  for (int i = 0; i < 200; ++i)
+    builder.append(kNow, as_bytes("key"), as_bytes("a value of 20 bytes."));
   const Bytes whole = *builder.build();
   const size_t record_bytes = (whole.size() - kBatchHeaderSize) / 200;
   for (size_t at = kBatchHeaderSize; at < whole.size(); at += at % 7 + 1) {
