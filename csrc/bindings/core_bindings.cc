@@ -336,7 +336,7 @@ void bind_partitions(PyCore& core) {
          size_t max_bytes) {
         const dataplane::Fetched fetched = check(
             without_gil([&] { return engine.fetch(topic, partition, offset, max_bytes, false); }));
-        return to_bytes({fetched.bytes.get(), fetched.size});
+        return to_bytes({fetched.bytes.data(), fetched.bytes.size()});
       },
       py::arg("topic"), py::arg("partition"), py::arg("offset"), py::arg("max_bytes"));
   core.def("delete_records", &delete_records, py::arg("deletions"));

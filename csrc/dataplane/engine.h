@@ -24,12 +24,17 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/raw_array.h"
 #include "base/result.h"
 #include "base/uuid.h"
 #include "dataplane/request_faults.h"
 #include "dataplane/settings.h"
 #include "storage/log.h"
 #include "storage/topic_partition.h"
+
+namespace barnabas::record {
+struct BuiltBatch;
+}  // namespace barnabas::record
 
 namespace barnabas::dataplane {
 
@@ -145,8 +150,7 @@ struct TopicShape {
 
 /// What a consumer in this process gets of a partition.
 struct Fetched {
-  std::unique_ptr<uint8_t[]> bytes;  // whole batches
-  size_t size = 0;
+  RawArray<uint8_t> bytes;  // whole batches
   int64_t high_watermark = -1;
   int64_t last_stable_offset = -1;
   int64_t log_start_offset = -1;
@@ -282,9 +286,10 @@ class Engine {
   // -- producers and consumers in this process --------------------------------------------------
   /// kUnknownTopicOrPartition when it is not there.
   virtual Result<TopicShape> topic_shape(std::string_view topic) = 0;
-  /// Validates and appends one batch as Produce with acks=all does; `batch` may be patched.
-  /// `on_durable` as in append_records.
-  virtual Result<Produced> produce(std::string_view topic, int32_t partition, MutableBytes batch,
+  /// Appends one batch as Produce with acks=all does, and takes what that would take; `batch` may
+  /// be patched. `on_durable` as in append_records.
+  virtual Result<Produced> produce(std::string_view topic, int32_t partition,
+                                   const record::BuiltBatch& batch,
                                    storage::VerificationGuard guard,
                                    DurableCallback on_durable) = 0;
   /// Before a producer's first batch of a transaction in a partition, and before the transaction
@@ -294,10 +299,11 @@ class Engine {
       std::string_view topic, int32_t partition, const TransactionalProducer& producer,
       int32_t base_sequence) = 0;
   /// Whole batches from the one holding `offset` on, `max_bytes` at most but one at least; none at
-  /// the end: of what is committed, or with `read_committed` of what is decided. Blocks on the
-  /// disk.
+  /// the end: of what is committed, or with `read_committed` of what is decided. `memory` is where
+  /// they are read to. Blocks on the disk.
   virtual Result<Fetched> fetch(std::string_view topic, int32_t partition, int64_t offset,
-                                size_t max_bytes, bool read_committed) = 0;
+                                size_t max_bytes, bool read_committed,
+                                RawArray<uint8_t> memory = {}) = 0;
   /// `read_committed`: of offsets that are decided.
   virtual Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) = 0;
   /// Moves log start offsets, see delete_records.h; an answer for each, in the same order.

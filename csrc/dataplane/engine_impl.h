@@ -101,13 +101,14 @@ class EngineImpl final : public Engine, private net::RequestHandler {
     return dataplane::delete_records(table_, *directories_, asked);
   }
   Result<TopicShape> topic_shape(std::string_view topic) override;
-  Result<Produced> produce(std::string_view topic, int32_t partition, MutableBytes batch,
-                           storage::VerificationGuard guard, DurableCallback on_durable) override;
+  Result<Produced> produce(std::string_view topic, int32_t partition,
+                           const record::BuiltBatch& batch, storage::VerificationGuard guard,
+                           DurableCallback on_durable) override;
   Result<storage::VerificationGuard> begin_transaction(std::string_view topic, int32_t partition,
                                                        const TransactionalProducer& producer,
                                                        int32_t base_sequence) override;
   Result<Fetched> fetch(std::string_view topic, int32_t partition, int64_t offset, size_t max_bytes,
-                        bool read_committed) override;
+                        bool read_committed, RawArray<uint8_t> memory) override;
   Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) override;
   int64_t now_ms() const override { return clock_.wall_ms(); }
   void run_due() override;

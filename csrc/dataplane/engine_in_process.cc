@@ -6,6 +6,7 @@
 #include "dataplane/engine_impl.h"
 #include "dataplane/in_process.h"
 #include "dataplane/ready_signal.h"
+#include "record/builder.h"
 #include "record/validate.h"
 
 namespace barnabas::dataplane {
@@ -19,7 +20,8 @@ Result<TopicShape> EngineImpl::topic_shape(std::string_view topic) {
                     found->config.max_message_bytes};
 }
 
-Result<Produced> EngineImpl::produce(std::string_view topic, int32_t partition, MutableBytes batch,
+Result<Produced> EngineImpl::produce(std::string_view topic, int32_t partition,
+                                     const record::BuiltBatch& batch,
                                      storage::VerificationGuard guard, DurableCallback on_durable) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
   const TopicPtr owner = table_.find(topic);
@@ -28,11 +30,17 @@ Result<Produced> EngineImpl::produce(std::string_view topic, int32_t partition, 
   }
   record::ValidationPolicy policy = owner->validation;
   policy.partition = partition;
-  auto checked = record::validate_batch(batch, policy, clock_.wall_ms());
-  if (auto* failure = std::get_if<record::ValidationFailure>(&checked)) {
-    return std::move(failure->error);
+  const int64_t now_ms = clock_.wall_ms();
+  record::ValidatedBatch validated;
+  validated.bytes = batch.bytes;
+  if (!record::is_good_as_built(batch, policy, now_ms)) {
+    auto checked = record::validate_batch(batch.bytes, policy, now_ms);
+    if (auto* failure = std::get_if<record::ValidationFailure>(&checked)) {
+      return std::move(failure->error);
+    }
+    validated = std::get<record::ValidatedBatch>(std::move(checked));
   }
-  storage::AppendBatch append{std::get<record::ValidatedBatch>(checked).bytes};
+  storage::AppendBatch append{validated.bytes};
   append.producer.guard = guard;
   BARNABAS_ASSIGN(const auto appended, found->append(append, flusher_));
   if (on_durable != nullptr) {
@@ -50,11 +58,12 @@ Result<storage::VerificationGuard> EngineImpl::begin_transaction(
 }
 
 Result<Fetched> EngineImpl::fetch(std::string_view topic, int32_t partition, int64_t offset,
-                                  size_t max_bytes, bool read_committed) {
+                                  size_t max_bytes, bool read_committed, RawArray<uint8_t> memory) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
   return fetch_batches(
       *found, offset, max_bytes,
-      read_committed ? IsolationLevel::kReadCommitted : IsolationLevel::kReadUncommitted);
+      read_committed ? IsolationLevel::kReadCommitted : IsolationLevel::kReadUncommitted,
+      std::move(memory));
 }
 
 Result<std::unique_ptr<ReadySignal>> EngineImpl::make_ready_signal(bool read_committed) {

@@ -29,7 +29,7 @@ Result<std::vector<uint8_t>> encode_batch(std::span<const KeyValueView> records,
 }
 
 Result<Fetched> fetch_batches(const Partition& partition, int64_t offset, size_t max_bytes,
-                              IsolationLevel isolation) {
+                              IsolationLevel isolation, RawArray<uint8_t> memory) {
   FetchParams params;
   params.fetch_offset = offset;
   PartitionRead read = partition.read(params, max_bytes, true, isolation);
@@ -43,15 +43,18 @@ Result<Fetched> fetch_batches(const Partition& partition, int64_t offset, size_t
   fetched.log_start_offset = read.log_start_offset;
   if (read.aborted != nullptr) fetched.aborted = *read.aborted;
   const FileSlice& file = read.slice.file;
+  memory.resize(file.length);
+  fetched.bytes = std::move(memory);
   if (file.length == 0) return fetched;
-  fetched.bytes = std::make_unique_for_overwrite<uint8_t[]>(file.length);
-  const MutableBytes bytes(fetched.bytes.get(), file.length);
+  const MutableBytes bytes(fetched.bytes.data(), file.length);
   BARNABAS_ASSIGN(const size_t got,
                   read_at(file.file->get(), bytes, file.position, read.slice.path));
-  while (const auto batch = record::peek_batch(bytes.subspan(fetched.size, got - fetched.size))) {
-    fetched.size += batch->size_bytes();
+  size_t whole = 0;
+  while (const auto batch = record::peek_batch(bytes.subspan(whole, got - whole))) {
+    whole += batch->size_bytes();
   }
-  if (fetched.size == 0) {
+  fetched.bytes.resize(whole);
+  if (whole == 0) {
     return Error{ErrorCode::kCorruptMessage,
                  read.slice.path + ": no batch at position " + std::to_string(file.position)};
   }

@@ -20,7 +20,7 @@ Result<std::vector<uint8_t>> encode_batch(std::span<const KeyValueView> records,
 
 /// Engine::fetch.
 Result<Fetched> fetch_batches(const Partition& partition, int64_t offset, size_t max_bytes,
-                              IsolationLevel isolation);
+                              IsolationLevel isolation, RawArray<uint8_t> memory);
 
 PartitionInfo info_of(const Partition& partition);
 

@@ -39,7 +39,7 @@ class AbortedFilter {
 };
 
 Status decode(const FetchOptions& options, int64_t offset, FetchedColumns& out) {
-  const ByteView bytes(out.fetched.bytes.get(), out.fetched.size);
+  const ByteView bytes(out.fetched.bytes.data(), out.fetched.bytes.size());
   out.columns.buffers.push_back(bytes);
   AbortedFilter filter(std::move(out.fetched.aborted));
   const record::DecodeOptions decode_options{options.expansion_limit, offset};
@@ -61,22 +61,23 @@ Status decode(const FetchOptions& options, int64_t offset, FetchedColumns& out) 
 
 }  // namespace
 
-Result<std::unique_ptr<FetchedColumns>> fetch_columns(dataplane::Engine& engine,
+Result<std::shared_ptr<FetchedColumns>> fetch_columns(dataplane::Engine& engine, FetchPool& pool,
                                                       const std::string& topic, int32_t partition,
                                                       int64_t offset, const FetchOptions& options) {
-  auto out = std::make_unique<FetchedColumns>();
+  auto out = pool.take();
   out->next_offset = offset;
   while (true) {
-    BARNABAS_ASSIGN(out->fetched, engine.fetch(topic, partition, out->next_offset,
-                                               options.max_bytes, options.read_committed));
-    if (out->fetched.size == 0) return out;
+    BARNABAS_ASSIGN(out->fetched,
+                    engine.fetch(topic, partition, out->next_offset, options.max_bytes,
+                                 options.read_committed, std::move(out->fetched.bytes)));
+    if (out->fetched.bytes.empty()) return out;
     if (Status status = decode(options, offset, *out); !status.ok()) {
       Error error = std::move(status).error();
       error.message = topic + "-" + std::to_string(partition) + ": " + error.message;
       return error;
     }
     if (!out->columns.offsets.empty()) return out;
-    out->columns = {};  // nothing to be seen here: markers, or aborted records
+    out->columns.clear();  // nothing to be seen here: markers, or aborted records
   }
 }
 

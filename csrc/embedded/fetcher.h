@@ -1,7 +1,8 @@
 // A partition's records for a consumer in this process: read, checked, filtered, taken apart into
 // columns.
 //
-// Ownership: what is fetched owns its memory. Thread-safety: pure functions over the engine.
+// Ownership: what is fetched owns its memory, which goes back to a pool. Thread-safety: pure
+// functions over the engine.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,7 @@
 #include <string>
 
 #include "dataplane/engine.h"
-#include "record/columns.h"
+#include "embedded/fetch_pool.h"
 
 namespace barnabas::embedded {
 
@@ -20,15 +21,9 @@ struct FetchOptions {
   size_t expansion_limit = 256 << 20;  // of one compressed batch
 };
 
-struct FetchedColumns {
-  dataplane::Fetched fetched;
-  record::RecordColumns columns;  // refer to `fetched`; without control and aborted records
-  int64_t next_offset = 0;        // to go on from, also where nothing is to be seen
-};
-
 /// The records from `offset` on. Empty at the end of what there is to see. May wait for a disk.
 /// Errors: those of Engine::fetch and of decoding; kCorruptMessage for a CRC that is wrong.
-Result<std::unique_ptr<FetchedColumns>> fetch_columns(dataplane::Engine& engine,
+Result<std::shared_ptr<FetchedColumns>> fetch_columns(dataplane::Engine& engine, FetchPool& pool,
                                                       const std::string& topic, int32_t partition,
                                                       int64_t offset, const FetchOptions& options);
 

@@ -21,6 +21,7 @@ class ColumnSender {
   ColumnSender(TopicLanes& topic, const record::BatchOptions& options, size_t limit_bytes)
       : topic_(topic), options_(options), limit_bytes_(limit_bytes) {
     builders_.resize(static_cast<size_t>(topic.count()));
+    choose_keyless();
   }
 
   bool add(int32_t partition, const OutgoingRecord& record) {
@@ -30,14 +31,12 @@ class ColumnSender {
         builder->size_bytes() + encoded_size_limit(record) > limit_bytes_ && !append(partition)) {
       return false;
     }
-    builder->append(record.timestamp_ms, record.key, record.value);
+    builder->append(record.timestamp_ms, record.key, record.value, record.headers);
     return true;
   }
 
   [[nodiscard]] int32_t choose(const std::optional<ByteView>& key) const {
-    // A topic that grows meanwhile keeps its keys where they were until this is over.
-    const auto count = static_cast<int32_t>(builders_.size());
-    return key ? record::partition_of_key(*key, count) : topic_.choose(key) % count;
+    return key ? record::partition_of_key(*key, count()) : keyless_;
   }
 
   SentColumns finish() && {
@@ -50,11 +49,16 @@ class ColumnSender {
   }
 
  private:
+  /// A topic that grows meanwhile keeps its keys where they were until this is over.
+  [[nodiscard]] int32_t count() const { return static_cast<int32_t>(builders_.size()); }
+  void choose_keyless() { keyless_ = topic_.choose(std::nullopt) % count(); }
+
   bool append(int32_t partition) {
     record::BatchBuilder& builder = *builders_[static_cast<size_t>(partition)];
-    const int64_t count = builder.record_count();
+    const int64_t records = builder.record_count();
     Lane::Appended appended = topic_[partition].append(builder);
     topic_.move_on(partition);
+    choose_keyless();
     if (!appended.result.ok()) {
       sent_.error = appended.result.error().code;
       sent_.message = std::move(appended.result).error().message;
@@ -65,9 +69,9 @@ class ColumnSender {
     auto& spans = sent_.spans;
     if (!spans.empty() && spans.back().partition == partition &&
         spans.back().base_offset + spans.back().count == base_offset) {
-      spans.back().count += count;
+      spans.back().count += records;
     } else {
-      spans.push_back({partition, base_offset, count});
+      spans.push_back({partition, base_offset, records});
     }
     return true;
   }
@@ -76,6 +80,7 @@ class ColumnSender {
   const record::BatchOptions options_;
   const size_t limit_bytes_;
   std::vector<std::unique_ptr<record::BatchBuilder>> builders_;
+  int32_t keyless_ = 0;
   SentColumns sent_;
 };
 
@@ -109,13 +114,15 @@ void Producer::drain(TopicLanes& topic, int32_t partition) {
   (void)topic.refresh().ok();  // a topic that is gone has refused the batch already
 }
 
-SentColumns Producer::send_many(TopicLanes& topic, int32_t partition,
-                                const OutgoingColumns& columns) {
+// Flattened: what a call costs here, every record pays.
+[[gnu::flatten]] SentColumns Producer::send_many(TopicLanes& topic, int32_t partition,
+                                                 const OutgoingColumns& columns) {
   ColumnSender sender(topic, batch_options_, limit(topic));
   OutgoingRecord record;
-  for (size_t i = 0; i < columns.values.size(); ++i) {
-    record.key = columns.keys.at(i);
-    record.value = columns.values.at(i);
+  for (size_t i = 0; i < columns.values->size(); ++i) {
+    record.key = columns.keys->at(i);
+    record.value = columns.values->at(i);
+    if (columns.headers != nullptr) record.headers = columns.headers->at(i);
     record.timestamp_ms =
         columns.timestamps_ms == nullptr ? columns.timestamp_ms : columns.timestamps_ms[i];
     if (!sender.add(partition >= 0 ? partition : sender.choose(record.key), record)) break;

@@ -22,6 +22,7 @@
 #include "base/thread_annotations.h"
 #include "dataplane/engine.h"
 #include "embedded/byte_column.h"
+#include "embedded/header_column.h"
 #include "embedded/linger.h"
 #include "embedded/topic_lanes.h"
 
@@ -35,10 +36,11 @@ struct ProducerOptions {
   bool transactional = false;
 };
 
-/// What send_many takes: columns of one length.
+/// What send_many takes: columns of one length. Borrows them.
 struct OutgoingColumns {
-  ByteColumn values;
-  ByteColumn keys;
+  const ByteColumn* values = nullptr;
+  const ByteColumn* keys = nullptr;
+  const HeaderColumn* headers = nullptr;
   const int64_t* timestamps_ms = nullptr;  // null: `timestamp_ms` for all
   int64_t timestamp_ms = 0;
 };

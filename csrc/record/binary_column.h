@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/raw_array.h"
 
 namespace barnabas::record {
 
@@ -39,18 +40,27 @@ class BinaryColumn {
     return all_null() || (validity_[i / 8] >> (i % 8) & 1) == 0;
   }
   // REQUIRES for these two: !all_null()
-  [[nodiscard]] const std::vector<BinaryView>& views() const { return views_; }
+  [[nodiscard]] const RawArray<BinaryView>& views() const { return views_; }
   /// Arrow's bitmap, least significant bit first: 1 where there is a value. Empty when all have
   /// one.
   [[nodiscard]] const std::vector<uint8_t>& validity() const { return validity_; }
 
-  void reserve_values(size_t more) { views_.reserve(views_.size() + more); }
+  /// Keeps its memory.
+  void clear() {
+    views_.clear();
+    validity_.clear();
+    size_ = null_count_ = 0;
+  }
+  void reserve_values(size_t more) { views_.reserve_more(more); }
+  [[nodiscard]] size_t capacity_bytes() const {
+    return views_.capacity() * sizeof(BinaryView) + validity_.capacity();
+  }
 
   void push_null() {
     if (!views_.empty()) {
       if (validity_.empty()) mark_all_valid();
       if (size_ % 8 == 0) validity_.push_back(0);
-      views_.emplace_back();
+      views_.push_back({});
     }
     ++null_count_;
     ++size_;
@@ -59,9 +69,13 @@ class BinaryColumn {
   /// A string that lies at `offset` of buffer number `buffer`.
   void push(const uint8_t* p, int32_t length, int32_t buffer, int32_t offset) {
     if (views_.size() != size_) fill_with_nulls();
-    BinaryView& view = views_.emplace_back();
+    // Field by field where it is to lie: to make one and copy it would have the processor wait for
+    // its own stores.
+    BinaryView& view = views_.append();
     view.length = length;
     if (length <= BinaryView::kInlineBytes) {
+      view.buffer = view.offset = 0;
+      std::memset(view.head, 0, sizeof view.head);
       // From `head` to the end of the view: one object's bytes.
       std::memcpy(reinterpret_cast<uint8_t*>(&view) + sizeof(int32_t), p,
                   static_cast<size_t>(length));
@@ -85,11 +99,11 @@ class BinaryColumn {
   }
   /// Before the first value after nothing but nulls.
   void fill_with_nulls() {
-    views_.resize(size_);
+    views_.assign(size_, {});
     validity_.assign((size_ + 7) / 8, 0);
   }
 
-  std::vector<BinaryView> views_;
+  RawArray<BinaryView> views_;
   std::vector<uint8_t> validity_;
   size_t size_ = 0;
   size_t null_count_ = 0;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
-#include <utility>
+#include <cstring>
 
 #include "base/crc32c.h"
 #include "base/varint.h"
@@ -30,14 +30,11 @@ uint8_t* write_nullable(uint8_t* p, const std::optional<ByteView>& bytes) {
 
 BatchBuilder::BatchBuilder(BatchOptions options) : options_(options) {}
 
-void BatchBuilder::append(int64_t timestamp, std::optional<ByteView> key,
-                          std::optional<ByteView> value, std::span<const HeaderView> headers) {
-  append_at(last_offset_delta_ + 1, timestamp, key, value, headers);
-}
-
-void BatchBuilder::append_at(int32_t offset_delta, int64_t timestamp, std::optional<ByteView> key,
-                             std::optional<ByteView> value, std::span<const HeaderView> headers) {
-  const int64_t timestamp_delta = count_in(offset_delta, timestamp);
+void BatchBuilder::append_unlike(int32_t offset_delta, int64_t timestamp_delta,
+                                 const std::optional<ByteView>& key,
+                                 const std::optional<ByteView>& value,
+                                 std::span<const HeaderView> headers) {
+  const size_t start = plain_.size();
   size_t body_size = 1 + static_cast<size_t>(uvarint_size(zigzag_encode(timestamp_delta))) +
                      static_cast<size_t>(uvarint_size(zigzag_encode(offset_delta))) +
                      nullable_size(key) + nullable_size(value);
@@ -59,10 +56,44 @@ void BatchBuilder::append_at(int32_t offset_delta, int64_t timestamp, std::optio
     p = write_nullable(p, header.value);
   }
   assert(p == plain_.data() + plain_.size());
+  if (headers.empty()) mould(offset_delta, timestamp_delta, key, value, start);
+}
+
+void BatchBuilder::mould(int32_t offset_delta, int64_t timestamp_delta,
+                         const std::optional<ByteView>& key, const std::optional<ByteView>& value,
+                         size_t start) {
+  const int64_t key_size = size_or_null(key);
+  const int64_t value_size = size_or_null(value);
+  const bool again = mould_.key_size == key_size && mould_.value_size == value_size &&
+                     mould_.timestamp_delta == timestamp_delta;
+  mould_.key_size = key_size;
+  mould_.value_size = value_size;
+  mould_.timestamp_delta = timestamp_delta;
+  mould_.offsets_begin = mould_.offsets_end = 0;
+  if (!again) return;
+  const auto size_of = [](int64_t number) {
+    return static_cast<size_t>(uvarint_size(zigzag_encode(number)));
+  };
+  const uint8_t* const record = plain_.data() + start;
+  const size_t record_size = plain_.size() - start;
+  const size_t tail_at =
+      record_size - 1 - static_cast<size_t>(std::max<int64_t>(value_size, 0)) - size_of(value_size);
+  const size_t head_size = tail_at - static_cast<size_t>(std::max<int64_t>(key_size, 0));
+  const size_t offset_size = size_of(offset_delta);
+  // The largest ones do not fit the bits of an int32.
+  if (head_size > sizeof mould_.head || offset_size >= size_t{kMaxVarint32Bytes}) return;
+  mould_.record_size = record_size;
+  mould_.head_size = head_size;
+  mould_.offset_at = head_size - size_of(key_size) - offset_size;
+  mould_.tail_size = size_of(value_size);
+  std::memcpy(mould_.head.data(), record, head_size);
+  std::memcpy(mould_.tail.data(), record + tail_at, mould_.tail_size);
+  mould_.offsets_begin = offset_size == 1 ? 0 : 1 << (7 * (offset_size - 1) - 1);
+  mould_.offsets_end = 1 << (7 * offset_size - 1);
 }
 
 void BatchBuilder::append_copy(const RecordView& record, int64_t timestamp) {
-  const int64_t timestamp_delta = count_in(record.offset_delta, timestamp);
+  const int64_t timestamp_delta = count_in(record.offset_delta, timestamp, record.key.has_value());
   const int64_t header_count = record.header_count;
   uint8_t* p = add_record(1 + static_cast<size_t>(uvarint_size(zigzag_encode(timestamp_delta))) +
                           static_cast<size_t>(uvarint_size(zigzag_encode(record.offset_delta))) +
@@ -78,53 +109,47 @@ void BatchBuilder::append_copy(const RecordView& record, int64_t timestamp) {
   std::copy(record.headers.begin(), record.headers.end(), p);
 }
 
-int64_t BatchBuilder::count_in(int32_t offset_delta, int64_t timestamp) {
-  assert(offset_delta > last_offset_delta_);
-  if (count_ == 0) {
-    plain_.resize(kBatchHeaderSize);
-    base_timestamp_ = options_.delete_horizon_ms >= 0 ? options_.delete_horizon_ms : timestamp;
-    max_timestamp_ = timestamp;
-  }
-  ++count_;
-  last_offset_delta_ = offset_delta;
-  max_timestamp_ = std::max(max_timestamp_, timestamp);
-  // Wraps like Java's long: a reader adds the delta back the same way.
-  return static_cast<int64_t>(static_cast<uint64_t>(timestamp) -
-                              static_cast<uint64_t>(base_timestamp_));
+void BatchBuilder::begin(int64_t timestamp) {
+  plain_.resize(kBatchHeaderSize);
+  base_timestamp_ = options_.delete_horizon_ms >= 0 ? options_.delete_horizon_ms : timestamp;
+  min_timestamp_ = max_timestamp_ = timestamp;
+  has_null_keys_ = false;
 }
 
 uint8_t* BatchBuilder::add_record(size_t body_size) {
   const size_t start = plain_.size();
   const auto length = static_cast<int64_t>(body_size);
-  plain_.resize(start + static_cast<size_t>(uvarint_size(zigzag_encode(length))) + body_size);
+  const size_t size = static_cast<size_t>(uvarint_size(zigzag_encode(length))) + body_size;
+  plain_.reserve_more(size);
+  plain_.resize(start + size);
   return write_length(plain_.data() + start, length);
 }
 
 Result<std::vector<uint8_t>> BatchBuilder::build() {
-  BARNABAS_ASSIGN(std::vector<uint8_t>* const batch, encode());
-  write_header(*batch);
-  count_ = 0;
-  last_offset_delta_ = -1;
-  return std::exchange(*batch, {});
+  BARNABAS_ASSIGN(const BuiltBatch batch, seal());
+  return std::vector<uint8_t>(batch.bytes.begin(), batch.bytes.end());
 }
 
-Result<MutableBytes> BatchBuilder::seal() {
-  BARNABAS_ASSIGN(std::vector<uint8_t>* const batch, encode());
-  write_header(*batch);
+Result<BuiltBatch> BatchBuilder::seal() {
+  BARNABAS_ASSIGN(RawArray<uint8_t>* const batch, encode());
+  const MutableBytes bytes(batch->data(), batch->size());
+  write_header(bytes);
   count_ = 0;
   last_offset_delta_ = -1;
-  return MutableBytes(*batch);
+  return BuiltBatch{bytes, plain_.size() - kBatchHeaderSize, min_timestamp_, max_timestamp_,
+                    has_null_keys_};
 }
 
-Result<std::vector<uint8_t>*> BatchBuilder::encode() {
+Result<RawArray<uint8_t>*> BatchBuilder::encode() {
   assert(count_ > 0);
-  std::vector<uint8_t>* batch = &plain_;
+  RawArray<uint8_t>* batch = &plain_;
   if (options_.codec != Codec::kNone) {
     BARNABAS_ASSIGN(
         const std::vector<uint8_t> block,
-        compress(options_.codec, ByteView(plain_).subspan(kBatchHeaderSize), options_.level));
-    compressed_.resize(kBatchHeaderSize);
-    compressed_.insert(compressed_.end(), block.begin(), block.end());
+        compress(options_.codec, ByteView(plain_.data(), plain_.size()).subspan(kBatchHeaderSize),
+                 options_.level));
+    compressed_.resize(kBatchHeaderSize + block.size());
+    std::copy(block.begin(), block.end(), compressed_.begin() + kBatchHeaderSize);
     batch = &compressed_;
   }
   if (batch->size() - kBatchOverhead > INT32_MAX) {

@@ -5,6 +5,7 @@
 
 #include "record/codec.h"
 #include "record/record_parser.h"
+#include "record/record_shape.h"
 
 namespace barnabas::record {
 namespace {
@@ -57,15 +58,30 @@ class BlockDecoder {
 };
 
 void reserve(RecordColumns& out, size_t records) {
-  // As a vector grows by itself: many small batches must not copy all that came before each time.
-  if (out.offsets.capacity() - out.offsets.size() >= records) return;
-  const size_t more = std::max(records, out.offsets.size());
-  out.offsets.reserve(out.offsets.size() + more);
-  out.timestamps.reserve(out.timestamps.size() + more);
-  out.values.reserve_values(more);
+  out.offsets.reserve_more(records);
+  out.timestamps.reserve_more(records);
+  out.values.reserve_values(records);
 }
 
 }  // namespace
+
+void RecordColumns::clear() {
+  buffers.clear();
+  offsets.clear();
+  timestamps.clear();
+  keys.clear();
+  values.clear();
+  header_ends.clear();
+  header_keys.clear();
+  header_values.clear();
+  expansions.clear();
+}
+
+size_t RecordColumns::capacity_bytes() const {
+  return (offsets.capacity() + timestamps.capacity() + header_ends.capacity()) * sizeof(int64_t) +
+         keys.capacity_bytes() + values.capacity_bytes() + header_keys.capacity_bytes() +
+         header_values.capacity_bytes();
+}
 
 // Flattened: what a call costs here, every record pays.
 [[gnu::flatten]] Status append_columns(RecordColumns& out, const BatchView& batch, int32_t buffer,
@@ -88,9 +104,14 @@ void reserve(RecordColumns& out, size_t records) {
   BlockDecoder decoder(out, buffer);
   const uint8_t* p = block.data();
   const uint8_t* const end = p + block.size();
+  RecordShape shape;
   RecordFields record;
   for (size_t i = 0; i < count; ++i) {
-    if (const ParseError error = parse_record(p, end, record)) return invalid_record(error);
+    if (!shape.parse(p, end, record)) {
+      const uint8_t* const begin = p;
+      if (const ParseError error = parse_record(p, end, record)) return invalid_record(error);
+      shape.learn(begin, record);
+    }
     int64_t offset = 0;
     if (__builtin_add_overflow(base_offset, int64_t{record.offset_delta}, &offset)) {
       return Error{ErrorCode::kCorruptMessage, "a record's offset is beyond 64 bits", 0};

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/raw_array.h"
 #include "base/result.h"
 #include "record/batch.h"
 #include "record/binary_column.h"
@@ -16,16 +17,21 @@ namespace barnabas::record {
 
 struct RecordColumns {
   std::vector<ByteView> buffers;  // what the views refer to
-  std::vector<int64_t> offsets;
-  std::vector<int64_t> timestamps;  // ms; the batch's own for LogAppendTime
+  RawArray<int64_t> offsets;
+  RawArray<int64_t> timestamps;  // ms; the batch's own for LogAppendTime
   BinaryColumn keys;
   BinaryColumn values;
   /// The headers of record i are those from header_ends[i - 1] (0 for the first) to header_ends[i].
   /// Empty when no record has any.
-  std::vector<int64_t> header_ends;
+  RawArray<int64_t> header_ends;
   BinaryColumn header_keys;
   BinaryColumn header_values;
   std::vector<std::vector<uint8_t>> expansions;
+
+  /// Keeps the memory of the arrays.
+  void clear();
+  /// Of that memory.
+  [[nodiscard]] size_t capacity_bytes() const;
 };
 
 struct DecodeOptions {

@@ -92,15 +92,19 @@ class LargeRecord {
 
 }  // namespace
 
-RecordChecker::RecordChecker(const ValidationPolicy& policy, const BatchView& batch, int64_t now_ms)
+TimestampRange timestamp_range(const ValidationPolicy& policy, int64_t now_ms) {
+  if (policy.timestamp_type != TimestampType::kCreateTime) return {};
+  return {saturating_add(now_ms, -policy.timestamp_before_max_ms),
+          saturating_add(now_ms, policy.timestamp_after_max_ms)};
+}
+
+RecordChecker::RecordChecker(const ValidationPolicy& policy, const BatchView& batch,
+                             TimestampRange timestamps)
     : policy_(policy),
       record_count_(batch.record_count()),
-      base_timestamp_(batch.base_timestamp()) {
-  if (policy.timestamp_type == TimestampType::kCreateTime) {
-    earliest_ = saturating_add(now_ms, -policy.timestamp_before_max_ms);
-    latest_ = saturating_add(now_ms, policy.timestamp_after_max_ms);
-  }
-}
+      base_timestamp_(batch.base_timestamp()),
+      earliest_(timestamps.earliest),
+      latest_(timestamps.latest) {}
 
 Status RecordChecker::check_records(ByteView records) {
   const uint8_t* p = records.data();

@@ -18,10 +18,18 @@ namespace barnabas::record {
 
 class WindowReader;
 
+/// The timestamps that a topic takes, ms.
+struct TimestampRange {
+  int64_t earliest = INT64_MIN;
+  int64_t latest = INT64_MAX;
+};
+
+[[nodiscard]] TimestampRange timestamp_range(const ValidationPolicy& policy, int64_t now_ms);
+
 class RecordChecker {
  public:
   /// Borrows `policy`. `batch` is read here only.
-  RecordChecker(const ValidationPolicy& policy, const BatchView& batch, int64_t now_ms);
+  RecordChecker(const ValidationPolicy& policy, const BatchView& batch, TimestampRange timestamps);
 
   /// Checks `records`, uncompressed, which must be exactly those that the header counts.
   Status check_records(ByteView records);
@@ -69,8 +77,8 @@ class RecordChecker {
   const ValidationPolicy& policy_;
   const int32_t record_count_;
   const int64_t base_timestamp_;
-  int64_t earliest_ = INT64_MIN;  // ms; the timestamps that are taken
-  int64_t latest_ = INT64_MAX;    // ms
+  const int64_t earliest_;  // ms; the timestamps that are taken
+  const int64_t latest_;    // ms
 
   int32_t index_ = 0;  // of the record under check
   int64_t max_timestamp_ = kNoTimestamp;

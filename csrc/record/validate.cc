@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/crc32c.h"
+#include "record/builder.h"
 #include "record/codec.h"
 #include "record/record_checker.h"
 
@@ -175,13 +176,17 @@ bool wants_reencoding(const BatchView& batch, Codec source, const ValidationPoli
   return !(batch.is_control() && source == Codec::kNone);
 }
 
+int64_t expansion_limit(const ValidationPolicy& policy) {
+  return policy.max_decompressed_bytes > 0
+             ? policy.max_decompressed_bytes
+             : default_max_decompressed_bytes(policy.max_message_bytes);
+}
+
 /// The records' check, and their re-encoding into `out` where the topic asks for it.
 Status check_records(const BatchView& batch, const ValidationPolicy& policy, RecordChecker& checker,
                      ValidatedBatch& out) {
   const auto source = static_cast<Codec>(batch.codec_id());
-  const int64_t limit = policy.max_decompressed_bytes > 0
-                            ? policy.max_decompressed_bytes
-                            : default_max_decompressed_bytes(policy.max_message_bytes);
+  const int64_t limit = expansion_limit(policy);
   if (!wants_reencoding(batch, source, policy)) {
     if (source == Codec::kNone) return checker.check_records(batch.records());
     return checker.check_compressed_records(source, batch.records(), static_cast<uint64_t>(limit),
@@ -218,7 +223,7 @@ Status validate(MutableBytes records, const ValidationPolicy& policy, int64_t no
   BARNABAS_ASSIGN(const BatchView batch, only_batch(records, policy));
   BARNABAS_TRY(check_header(batch, policy));
   out.bytes = records;
-  RecordChecker checker(policy, batch, now_ms);
+  RecordChecker checker(policy, batch, timestamp_range(policy, now_ms));
   Status status = check_records(batch, policy, checker, out);
   if (status.ok()) status = checker.verdict();
   if (!status.ok()) {
@@ -232,6 +237,20 @@ Status validate(MutableBytes records, const ValidationPolicy& policy, int64_t no
 }
 
 }  // namespace
+
+bool is_good_as_built(const BuiltBatch& built, const ValidationPolicy& policy, int64_t now_ms) {
+  const BatchView batch(built.bytes);
+  const TimestampRange range = timestamp_range(policy, now_ms);
+  return batch.size_bytes() <= static_cast<size_t>(policy.max_message_bytes) &&
+         built.expanded_bytes <= static_cast<size_t>(expansion_limit(policy)) &&
+         policy.timestamp_type == TimestampType::kCreateTime &&
+         batch.timestamp_type() == TimestampType::kCreateTime &&
+         built.min_timestamp >= range.earliest && built.max_timestamp <= range.latest &&
+         !(policy.compacted && built.has_null_keys) && batch.base_offset() == 0 &&
+         batch.record_count() - 1 == batch.last_offset_delta() && !batch.is_control() &&
+         !batch.has_delete_horizon() && check_producer(batch, policy).ok() &&
+         !wants_reencoding(batch, static_cast<Codec>(batch.codec_id()), policy);
+}
 
 std::variant<ValidatedBatch, ValidationFailure> validate_batch(MutableBytes records,
                                                                const ValidationPolicy& policy,

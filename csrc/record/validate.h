@@ -16,6 +16,8 @@
 
 namespace barnabas::record {
 
+struct BuiltBatch;
+
 /// The limits a topic sets on what it takes; constant for the length of a call.
 struct ValidationPolicy {
   int32_t max_message_bytes = 1048588;  // max.message.bytes, of the batch as sent
@@ -77,5 +79,10 @@ struct ValidatedBatch {
 std::variant<ValidatedBatch, ValidationFailure> validate_batch(MutableBytes records,
                                                                const ValidationPolicy& policy,
                                                                int64_t now_ms);
+
+/// Whether validate_batch would find nothing wrong with a batch of a builder's, and nothing to
+/// change, as far as that can be told without a look at its records. False: it may all the same.
+[[nodiscard]] bool is_good_as_built(const BuiltBatch& batch, const ValidationPolicy& policy,
+                                    int64_t now_ms);
 
 }  // namespace barnabas::record

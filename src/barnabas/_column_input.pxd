@@ -5,6 +5,7 @@ from libcpp cimport bool as cbool
 from libcpp.vector cimport vector
 
 from barnabas._columns cimport BinaryView, ByteView, optional
+from barnabas._record cimport HeaderSpan, HeaderView
 
 
 cdef extern from "embedded/byte_column.h" namespace "barnabas::embedded" nogil:
@@ -26,6 +27,18 @@ cdef extern from "embedded/byte_column.h" namespace "barnabas::embedded" nogil:
         ByteColumn of_views(const BinaryView*, vector[ByteView], size_t, size_t, const uint8_t*)
 
 
+cdef extern from "embedded/header_column.h" namespace "barnabas::embedded" nogil:
+    cdef cppclass HeaderColumn:
+        HeaderColumn()
+        HeaderSpan at(size_t)
+        size_t size()
+        void push(const HeaderView&)
+        void end_record()
+        const char* push_lists(
+            const void*, cbool, size_t, size_t, const uint8_t*, const ByteColumn&, const ByteColumn&
+        )
+
+
 cdef class ColumnInput:
     cdef ByteColumn _column
     cdef list _kept
@@ -35,4 +48,12 @@ cdef class ColumnInput:
     cdef const uint8_t* _bitmap(self, validity, size_t bits) except? NULL
 
 
+cdef class HeadersInput:
+    cdef HeaderColumn _column
+    cdef list _kept
+
+    cdef int _push(self, pairs) except -1
+
+
+cdef list push_headers(headers, HeaderColumn& out)
 cdef int read_bytes(object data, optional[ByteView]& out, str what) except -1

@@ -1,8 +1,10 @@
 """Columns of byte strings as their owners have them, read in place by the native producer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from typing_extensions import Buffer
+
+Headers = Iterable[tuple[str, bytes | str | None]] | Mapping[str, bytes | str | None]
 
 class ColumnInput:
     def __len__(self) -> int: ...
@@ -27,3 +29,20 @@ class ColumnInput:
     def of_views(
         views: Buffer, buffers: Iterable[Buffer], first: int, size: int, validity: Buffer | None
     ) -> ColumnInput: ...
+
+class HeadersInput:
+    def __len__(self) -> int: ...
+    @staticmethod
+    def of_all(pairs: Headers) -> HeadersInput: ...
+    @staticmethod
+    def of_each(records: Iterable[Headers | None]) -> HeadersInput: ...
+    @staticmethod
+    def of_lists(
+        names: ColumnInput,
+        values: ColumnInput,
+        offsets: Buffer,
+        wide: bool,
+        first: int,
+        size: int,
+        validity: Buffer | None,
+    ) -> HeadersInput: ...

@@ -2,13 +2,14 @@
 # distutils: language = c++
 """Columns of byte strings as their owners have them, read in place by the native producer."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint8_t
 from libcpp.utility cimport move
 from libcpp.vector cimport vector
 
 from barnabas._columns cimport BinaryView, ByteView, optional
+from barnabas._record cimport HeaderView
 
 
 cdef int read_bytes(object data, optional[ByteView]& out, str what) except -1:
@@ -68,10 +69,16 @@ cdef class ColumnInput:
         cdef vector[ByteView] parts
         cdef optional[ByteView] part
         made._kept.append(held)
-        parts.reserve(len(held))
+        parts.resize(len(held))
+        cdef ByteView* out = parts.data()
         for item in held:
-            read_bytes(item, part, what)
-            parts.push_back(part.value() if part.has_value() else ByteView())
+            if PyBytes_CheckExact(item):
+                out[0] = ByteView(<const uint8_t*>PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item))
+            else:
+                read_bytes(item, part, what)
+                if part.has_value():
+                    out[0] = part.value()
+            out += 1
         made._column = ByteColumn.of_parts(move(parts))
         return made
 
@@ -124,3 +131,75 @@ cdef class ColumnInput:
         if view.size() * 8 < bits:
             raise ValueError("the validity bitmap is shorter than the column")
         return view.data()
+
+
+cdef class HeadersInput:
+    """Headers for send_many, read in place; keeps alive what they lie in."""
+
+    def __cinit__(self):
+        self._kept = []
+
+    def __len__(self):
+        """How many records it has headers of; 0: all have the same."""
+        return self._column.size()
+
+    cdef int _push(self, pairs) except -1:
+        self._kept.append(push_headers(pairs, self._column))
+        return 0
+
+    @staticmethod
+    def of_all(pairs):
+        """The same of every record: (str, bytes, str or None) pairs, or a mapping."""
+        cdef HeadersInput made = HeadersInput()
+        made._push(pairs)
+        return made
+
+    @staticmethod
+    def of_each(records):
+        """Each record's own: such pairs, mappings, or None."""
+        cdef HeadersInput made = HeadersInput()
+        for pairs in records:
+            if pairs is not None:
+                made._push(pairs)
+            made._column.end_record()
+        return made
+
+    @staticmethod
+    def of_lists(ColumnInput names, ColumnInput values, offsets, bint wide, size_t first,
+                 size_t size, validity):
+        """Arrow's lists: offsets of int32, or int64 when `wide`, into names and values."""
+        cdef HeadersInput made = HeadersInput()
+        cdef ColumnInput lists = ColumnInput()  # keeps their buffers
+        cdef ByteView ends = lists._keep(offsets)
+        cdef const uint8_t* bitmap = lists._bitmap(validity, first + size)
+        cdef const char* wrong
+        made._kept += [names, values, lists]
+        if size == 0:
+            return made
+        if ends.size() < (first + size + 1) * (8 if wide else 4):
+            raise ValueError("there are fewer offsets than the column of headers has")
+        with nogil:
+            wrong = made._column.push_lists(
+                ends.data(), wide, first, size, bitmap, names._column, values._column
+            )
+        if wrong != NULL:
+            raise ValueError(wrong.decode())
+        return made
+
+
+cdef list push_headers(headers, HeaderColumn& out):
+    """Adds one record's headers; returns what keeps their bytes."""
+    cdef HeaderView view
+    cdef optional[ByteView] name
+    pairs = headers.items() if hasattr(headers, "items") else headers
+    kept = []
+    for key, value in pairs:
+        if not isinstance(key, str):
+            raise TypeError(f"a header's name is a str, not {type(key).__name__}")
+        encoded = key.encode("utf-8", "surrogateescape")
+        kept.append((encoded, value))
+        read_bytes(encoded, name, "header's name")
+        view.key = name.value()
+        read_bytes(value, view.value, "header's value")
+        out.push(view)
+    return kept

@@ -25,6 +25,14 @@ cdef extern from "base/bytes.h" namespace "barnabas" nogil:
         size_t size()
 
 
+cdef extern from "base/raw_array.h" namespace "barnabas" nogil:
+    cdef cppclass RawArray[T]:
+        const T* data()
+        size_t size()
+        cbool empty()
+        const T& operator[](size_t)
+
+
 cdef extern from "base/kafka_error.h" namespace "barnabas" nogil:
     cdef enum class ErrorCode(int16_t):
         kNone
@@ -55,7 +63,7 @@ cdef extern from "record/binary_column.h" namespace "barnabas::record" nogil:
         cbool all_null()
         size_t null_count()
         cbool is_null(size_t)
-        const vector[BinaryView]& views()
+        const RawArray[BinaryView]& views()
         const vector[uint8_t]& validity()
 
 
@@ -63,11 +71,11 @@ cdef extern from "record/columns.h" namespace "barnabas::record" nogil:
     cdef cppclass RecordColumns:
         RecordColumns()
         vector[ByteView] buffers
-        vector[int64_t] offsets
-        vector[int64_t] timestamps
+        RawArray[int64_t] offsets
+        RawArray[int64_t] timestamps
         BinaryColumn keys
         BinaryColumn values
-        vector[int64_t] header_ends
+        RawArray[int64_t] header_ends
         BinaryColumn header_keys
         BinaryColumn header_values
 

@@ -2,6 +2,7 @@
 # distutils: language = c++
 """Decoded records: as Python objects, as numpy columns, and as the memory of Arrow's arrays."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -25,6 +26,8 @@ cdef object corrupt(const Error& error):
     return CorruptBatch(error.message.decode("utf-8", "replace"), <int16_t>error.code)
 
 
+@cython.no_gc  # its parts lead nowhere; the collector would look at each of millions
+@cython.freelist(256)
 cdef class Record:
     """One record. `key` and `value` may be None; header keys are str, header values may be None."""
 
@@ -105,7 +108,7 @@ cdef list _byte_strings(const BinaryColumn& column, const vector[ByteView]& buff
     return [_bytes_at(column, i, buffers) for i in range(column.size())]
 
 
-cdef object _to_numpy(const vector[int64_t]& column, object owner):
+cdef object _to_numpy(const RawArray[int64_t]& column, object owner):
     # Imported where it is used: it takes a tenth of a second that a broker need not spend.
     try:
         import numpy
@@ -211,7 +214,7 @@ cdef class Columns:
 
     def arrow_int64(self, str name):
         """The memory of `offsets`, `timestamps` or `header_ends`."""
-        cdef const vector[int64_t]* column
+        cdef const RawArray[int64_t]* column
         if name == "offsets":
             column = &self._columns.offsets
         elif name == "timestamps":

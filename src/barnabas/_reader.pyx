@@ -5,7 +5,7 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t
 from libcpp cimport bool as cbool
-from libcpp.memory cimport unique_ptr
+from libcpp.memory cimport shared_ptr, unique_ptr
 from libcpp.string cimport string
 from libcpp.utility cimport move
 from libcpp.vector cimport vector
@@ -23,6 +23,17 @@ from barnabas._engine cimport (
 )
 
 
+cdef extern from "embedded/fetch_pool.h" namespace "barnabas::embedded" nogil:
+    cdef cppclass FetchedColumns:
+        Fetched fetched
+        RecordColumns columns
+        int64_t next_offset
+
+    cdef cppclass FetchPool:
+        @staticmethod
+        shared_ptr[FetchPool] create()
+
+
 cdef extern from "embedded/fetcher.h" namespace "barnabas::embedded" nogil:
     cdef cppclass FetchOptions:
         FetchOptions()
@@ -30,20 +41,15 @@ cdef extern from "embedded/fetcher.h" namespace "barnabas::embedded" nogil:
         cbool read_committed
         cbool check_crcs
 
-    cdef cppclass FetchedColumns:
-        Fetched fetched
-        RecordColumns columns
-        int64_t next_offset
-
-    Result[unique_ptr[FetchedColumns]] fetch_columns(
-        Engine&, const string&, int32_t, int64_t, const FetchOptions&
+    Result[shared_ptr[FetchedColumns]] fetch_columns(
+        Engine&, FetchPool&, const string&, int32_t, int64_t, const FetchOptions&
     )
 
 
 cdef class _FetchedMemory:
     """Keeps what was fetched."""
 
-    cdef unique_ptr[FetchedColumns] fetched
+    cdef shared_ptr[FetchedColumns] fetched
 
 
 # A collector that cleared _core would let the engine go before what hangs in it.
@@ -54,11 +60,13 @@ cdef class NativeReader:
     cdef Engine* _engine
     cdef object _core
     cdef unique_ptr[ReadySignal] _signal
+    cdef shared_ptr[FetchPool] _pool
     cdef FetchOptions _options
 
     def __init__(self, core, *, size_t max_bytes, bint read_committed, bint check_crcs):
         self._core = core
         self._engine = engine_of(core)
+        self._pool = FetchPool.create()
         self._options.max_bytes = max_bytes
         self._options.read_committed = read_committed
         self._options.check_crcs = check_crcs
@@ -73,10 +81,12 @@ cdef class NativeReader:
         is the high watermark, or the last stable offset with read_committed. Raises KafkaError.
         """
         cdef string name = topic.encode()
-        cdef optional[Result[unique_ptr[FetchedColumns]]] result
+        cdef optional[Result[shared_ptr[FetchedColumns]]] result
         with nogil:
             result.emplace(
-                fetch_columns(self._engine[0], name, partition, offset, self._options)
+                fetch_columns(
+                    self._engine[0], self._pool.get()[0], name, partition, offset, self._options
+                )
             )
         if not result.value().ok():
             raise kafka_error(result.value().error().code, result.value().error().message)

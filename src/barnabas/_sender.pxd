@@ -6,7 +6,7 @@ from libcpp.memory cimport shared_ptr
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
-from barnabas._column_input cimport ByteColumn
+from barnabas._column_input cimport ByteColumn, HeaderColumn
 from barnabas._columns cimport ByteView, Error, ErrorCode, Result, Status, optional
 from barnabas._engine cimport Engine, TransactionalProducer
 from barnabas._record cimport Codec, HeaderSpan
@@ -75,8 +75,9 @@ cdef extern from "embedded/producer.h" namespace "barnabas::embedded" nogil:
 
     cdef cppclass OutgoingColumns:
         OutgoingColumns()
-        ByteColumn values
-        ByteColumn keys
+        const ByteColumn* values
+        const ByteColumn* keys
+        const HeaderColumn* headers
         const int64_t* timestamps_ms
         int64_t timestamp_ms
 

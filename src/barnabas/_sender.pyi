@@ -1,12 +1,10 @@
 """The producer in the broker's own process, as far as every record goes through it."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator
 from typing import Any
 
-from barnabas._column_input import ColumnInput
+from barnabas._column_input import ColumnInput, Headers, HeadersInput
 from barnabas._core import Core
-
-Headers = Iterable[tuple[str, bytes | str | None]] | Mapping[str, bytes | str | None]
 
 class RecordMetadata:
     @property
@@ -55,6 +53,7 @@ class NativeProducer:
         topic: str,
         values: ColumnInput,
         keys: ColumnInput,
+        headers: HeadersInput | None,
         timestamps: Any,
         timestamp: int | None,
         partition: int | None,

@@ -14,10 +14,16 @@ from libcpp.memory cimport shared_ptr
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
-from barnabas._column_input cimport ColumnInput, read_bytes
+from barnabas._column_input cimport (
+    ColumnInput,
+    HeaderColumn,
+    HeadersInput,
+    push_headers,
+    read_bytes,
+)
 from barnabas._columns cimport ByteView, Error, ErrorCode, Result, Status, optional
 from barnabas._engine cimport Engine, TransactionalProducer, engine_of, kafka_error
-from barnabas._record cimport Codec, HeaderSpan, HeaderView, kDefaultLevel
+from barnabas._record cimport Codec, kDefaultLevel
 
 import asyncio
 import atexit
@@ -238,7 +244,7 @@ cdef class NativeProducer:
         """
         cdef _Topic handle = self._topics.get(topic)
         cdef OutgoingRecord record
-        cdef vector[HeaderView] views
+        cdef HeaderColumn read
         cdef Place place
         cdef int32_t chosen
         cdef Producer* producer = self._producer
@@ -248,8 +254,8 @@ cdef class NativeProducer:
         read_bytes(key, record.key, "key")
         record.timestamp_ms = producer.now_ms() if timestamp is None else timestamp
         if headers:
-            names = _read_headers(headers, views)
-            record.headers = HeaderSpan(views.data(), views.size())
+            kept = push_headers(headers, read)
+            record.headers = read.at(0)
         if partition is None:
             chosen = handle.lanes.choose(record.key)
         else:
@@ -271,10 +277,10 @@ cdef class NativeProducer:
         delivery._producer = self
         return delivery
 
-    def _send_columns(self, str topic, ColumnInput values, ColumnInput keys, timestamps,
-                      timestamp, partition):
-        """(spans, number of unfinished batches, error): see Producer.send_many. A span is
-        (partition, base offset, count).
+    def _send_columns(self, str topic, ColumnInput values, ColumnInput keys, HeadersInput headers,
+                      timestamps, timestamp, partition):
+        """(spans, Unfinished, error or None): see Producer.send_many. A span is (partition, base
+        offset, count).
         """
         cdef _Topic handle = self._open(topic)
         cdef OutgoingColumns columns
@@ -288,8 +294,10 @@ cdef class NativeProducer:
             for index in [chosen] if chosen >= 0 else range(handle.lanes.count()):
                 if not handle.lanes[0][<int32_t>index].joined():
                     self._join(topic, index)
-        columns.values = values._column
-        columns.keys = keys._column
+        columns.values = &values._column
+        columns.keys = &keys._column
+        if headers is not None:
+            columns.headers = &headers._column
         columns.timestamps_ms = NULL
         columns.timestamp_ms = producer.now_ms() if timestamp is None else timestamp
         if timestamps is not None:
@@ -411,24 +419,6 @@ cdef class NativeProducer:
             delivery._topic.lanes[0], delivery._partition, delivery._outcome
         )
         return 0
-
-
-cdef list _read_headers(headers, vector[HeaderView]& out):
-    """Fills `out`; returns what keeps the names."""
-    cdef HeaderView view
-    cdef optional[ByteView] name
-    pairs = headers.items() if hasattr(headers, "items") else headers
-    kept = []
-    for key, value in pairs:
-        if not isinstance(key, str):
-            raise TypeError(f"a header's name is a str, not {type(key).__name__}")
-        encoded = key.encode("utf-8", "surrogateescape")
-        kept.append((encoded, value))
-        read_bytes(encoded, name, "header's name")
-        view.key = name.value()
-        read_bytes(value, view.value, "header's value")
-        out.push_back(view)
-    return kept
 
 
 cdef class Unfinished:

@@ -5,11 +5,14 @@ Needs pyarrow, which is imported here and nowhere else than for what is asked of
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from barnabas._columns import Columns
 
 BINARY_KINDS: Final = ("view", "plain")
@@ -37,6 +40,11 @@ def schema(binary: str = "view") -> pa.Schema:
     )
 
 
+@functools.lru_cache(maxsize=64)
+def _schema_of(binary: str, topic: str) -> pa.Schema:
+    return schema(binary).with_metadata({"topic": topic})
+
+
 def record_batch(
     columns: Columns, topic: str, partition: int, *, binary: str = "view"
 ) -> pa.RecordBatch:
@@ -46,7 +54,7 @@ def record_batch(
     decoded from, without a copy. `binary="plain"`: Binary arrays, for what does not know views;
     keys and values are copied once. The topic is in the schema's metadata.
     """
-    fields = schema(binary).with_metadata({"topic": topic})
+    fields = _schema_of(binary, topic)
     size = len(columns)
     buffers = [pa.py_buffer(buffer) for buffer in columns.arrow_buffers()]
     string = pa.binary_view()
@@ -71,7 +79,7 @@ def record_batch(
         integers("timestamps", fields.field("timestamp").type),
         strings("keys"),
         strings("values"),
-        _headers(columns, size, strings("header_keys"), strings("header_values"), fields),
+        _headers(columns, size, strings, fields.field("headers").type),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=fields)
 
@@ -87,17 +95,25 @@ def _constant(value: int, kind: pa.DataType, size: int) -> pa.Array:
     return longest.slice(0, size)
 
 
+_without_headers: dict[pa.DataType, pa.Array] = {}
+
+
 def _headers(
-    columns: Columns, size: int, keys: pa.Array, values: pa.Array, fields: pa.Schema
+    columns: Columns, size: int, strings: Callable[[str], pa.Array], kind: pa.DataType
 ) -> pa.Array:
-    kind = fields.field("headers").type
     ends = pa.py_buffer(columns.arrow_int64("header_ends"))
-    if ends.size:
-        offsets = pa.concat_arrays(
-            [pa.array([0], pa.int64()), pa.Array.from_buffers(pa.int64(), size, [None, ends])]
-        )
-    else:
-        offsets = _constant(0, pa.int64(), size + 1)
+    if not ends.size:
+        longest = _without_headers.get(kind)
+        if longest is None or len(longest) < size:
+            offsets = _constant(0, pa.int64(), size + 1)
+            nothing = pa.array([], kind.value_type)
+            longest = pa.LargeListArray.from_arrays(offsets, nothing, type=kind)
+            _without_headers[kind] = longest
+        return longest.slice(0, size)
+    offsets = pa.concat_arrays(
+        [pa.array([0], pa.int64()), pa.Array.from_buffers(pa.int64(), size, [None, ends])]
+    )
+    keys, values = strings("header_keys"), strings("header_values")
     header = kind.value_type
     structs = pa.StructArray.from_arrays([keys, values], fields=[header.field(0), header.field(1)])
     return pa.LargeListArray.from_arrays(offsets, structs, type=kind)

@@ -4,10 +4,12 @@
 // Input: one byte of options (codec policy, compaction, timestamps, whether the CRC is made right),
 // then the bytes of a Produce request's partition.
 #include <cassert>
+#include <cstring>
 #include <vector>
 
 #include "base/crc32c.h"
 #include "record/columns.h"
+#include "record/record.h"
 #include "record/validate.h"
 
 using namespace barnabas;
@@ -29,9 +31,34 @@ ValidationPolicy policy_of(uint8_t options) {
   return policy;
 }
 
+/// Whether columns and records, which are read differently, agree.
+bool is_same(const RecordColumns& columns, ByteView records, const BatchView& batch) {
+  RecordReader reader(records, batch.record_count());
+  for (size_t i = 0;; ++i) {
+    const auto record = reader.next();
+    if (!record.ok()) return false;
+    if (!*record) return i == columns.offsets.size();
+    if (columns.offsets[i] != batch.base_offset() + (*record)->offset_delta ||
+        columns.keys.is_null(i) == (*record)->key.has_value() ||
+        columns.values.is_null(i) == (*record)->value.has_value()) {
+      return false;
+    }
+    if (!(*record)->value) continue;
+    const BinaryView& view = columns.values.views()[i];
+    const ByteView value = *(*record)->value;
+    if (static_cast<size_t>(view.length) != value.size() ||
+        (view.length != 0 &&
+         std::memcmp(view.data(columns.buffers), value.data(), value.size()) != 0)) {
+      return false;
+    }
+  }
+}
+
 Status decode(const BatchView& batch, RecordColumns& out) {
   out.buffers.push_back(batch.bytes());
-  return append_columns(out, batch, 0, {kMaxExpansionBytes});
+  Status status = append_columns(out, batch, 0, {kMaxExpansionBytes});
+  if (status.ok() && batch.codec_id() == 0) assert(is_same(out, batch.records(), batch));
+  return status;
 }
 
 }  // namespace

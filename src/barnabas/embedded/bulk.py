@@ -8,13 +8,19 @@ Nothing is copied that lies in one piece already, and no object is made a record
     a pair (offsets, data): numpy int32 or int64 of n + 1 entries, and bytes-like data
     pyarrow's Binary, String, their Large and View kinds, FixedSizeBinary, ChunkedArrays of them
     what has `to_arrow()` (polars), and pandas' Series
+
+Headers are those of every record, or each record's own:
+
+    (str, bytes, str or None) pairs, or a mapping: the same of every record
+    a sequence of such, or of None, one a record
+    pyarrow's lists of structs of a name and a value, as `to_arrow()` makes them; polars' too
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from barnabas._column_input import ColumnInput
+from barnabas._column_input import ColumnInput, HeadersInput
 
 _WIDE: Final = {"i4": False, "i8": True}
 _OFFSET_TYPES: Final = {
@@ -43,6 +49,22 @@ def column_input(data: Any, what: str) -> ColumnInput:
     if isinstance(data, bytes | str | bytearray | memoryview):
         raise TypeError(f"{what}s are a sequence, not one {type(data).__name__}")
     return ColumnInput.of_objects(data, what)
+
+
+def headers_input(data: Any) -> HeadersInput:
+    """Headers as the native core reads them. Raises TypeError for what is none of the above."""
+    module = type(data).__module__.partition(".")[0]
+    if module == "pyarrow":
+        return _headers_of_arrow(data)
+    if module == "polars":
+        return _headers_of_arrow(data.to_arrow())
+    if hasattr(data, "items"):
+        return HeadersInput.of_all(data)
+    listed = list(data)
+    first = listed[0] if listed else None
+    if isinstance(first, tuple) and first and isinstance(first[0], str):
+        return HeadersInput.of_all(listed)
+    return HeadersInput.of_each(listed)
 
 
 def timestamps_input(data: Any) -> Any:
@@ -126,3 +148,27 @@ def _of_pandas(series: Any, what: str) -> ColumnInput:
     import pyarrow
 
     return _of_arrow(pyarrow.array(series, from_pandas=True), what)
+
+
+def _headers_of_arrow(array: Any) -> HeadersInput:
+    import pyarrow
+
+    if hasattr(array, "combine_chunks"):
+        array = array.combine_chunks()
+    kind = array.type
+    is_wide = pyarrow.types.is_large_list(kind)
+    if not (is_wide or pyarrow.types.is_list(kind)) or not (
+        pyarrow.types.is_struct(kind.value_type) and kind.value_type.num_fields == 2
+    ):
+        raise TypeError(f"headers of Arrow's type {kind}: lists of structs of a name and a value")
+    names, values = array.values.flatten()
+    validity, offsets = array.buffers()[:2]
+    return HeadersInput.of_lists(
+        _of_arrow(names, "header's name"),
+        _of_arrow(values, "header's value"),
+        offsets or b"",
+        is_wide,
+        array.offset,
+        len(array),
+        validity,
+    )

@@ -11,7 +11,7 @@ from barnabas._column_input import ColumnInput
 from barnabas._records import CODEC_NAMES
 from barnabas._sender import NativeProducer, Unfinished
 from barnabas.closing import Closing
-from barnabas.embedded.bulk import column_input, timestamps_input
+from barnabas.embedded.bulk import column_input, headers_input, timestamps_input
 from barnabas.errors import ConfigError, KafkaError
 from barnabas.metadata.catalog import is_internal
 
@@ -118,6 +118,7 @@ class Producer(NativeProducer, Closing):
         values: Any,
         keys: Any = None,
         *,
+        headers: Any = None,
         timestamps: Any = None,
         timestamp: int | None = None,
         partition: int | None = None,
@@ -126,12 +127,16 @@ class Producer(NativeProducer, Closing):
 
         `values` and `keys` are what `barnabas.embedded.bulk` lists: lists of bytes or str, numpy
         and Arrow arrays, (offsets, data) pairs; a pyarrow RecordBatch or Table as `values` has
-        columns of the names value, key and timestamp. `timestamps` are one a record, `timestamp` is
-        one for all, in ms since the epoch; now by default. Raises TypeError and ValueError before
-        anything is written; what a batch is refused for is the BulkDelivery's.
+        columns of the names value, key, headers and timestamp. `headers` are (str, bytes, str or
+        None) pairs, or a mapping, of every record; or a sequence of such, one a record; or Arrow's
+        lists. `timestamps` are one a record, `timestamp` is one for all, in ms since the epoch; now
+        by default. Raises TypeError and ValueError before anything is written; what a batch is
+        refused for is the BulkDelivery's.
         """
         if hasattr(values, "column_names") or hasattr(values, "schema"):
-            values, keys, timestamps = _columns_of(values, keys, timestamps)
+            if any(column is not None for column in (keys, headers, timestamps)):
+                raise TypeError("a RecordBatch has its keys, headers and timestamps itself")
+            values, keys, headers, timestamps = _columns_of(values)
         value_column = column_input(values, "value")
         count = len(value_column)
         key_column = ColumnInput.of_nulls(count) if keys is None else column_input(keys, "key")
@@ -141,8 +146,13 @@ class Producer(NativeProducer, Closing):
             timestamps = timestamps_input(timestamps)
             if len(timestamps) != count:
                 raise ValueError(f"there are {count} values, and {len(timestamps)} timestamps")
+        header_column = None if headers is None else headers_input(headers)
+        if header_column is not None and len(header_column) not in (0, count):
+            raise ValueError(f"there are {count} values, and headers of {len(header_column)}")
         return BulkDelivery(
-            *self._send_columns(topic, value_column, key_column, timestamps, timestamp, partition)
+            *self._send_columns(
+                topic, value_column, key_column, header_column, timestamps, timestamp, partition
+            )
         )
 
     # -- transactions
@@ -211,15 +221,13 @@ class Producer(NativeProducer, Closing):
             self._close()
 
 
-def _columns_of(table: Any, keys: Any, timestamps: Any) -> tuple[Any, Any, Any]:
-    """value, key and timestamp of a RecordBatch or Table."""
+def _columns_of(table: Any) -> tuple[Any, Any, Any, Any]:
+    """value, key, headers and timestamp of a RecordBatch or Table."""
     names = list(getattr(table, "column_names", None) or table.schema.names)
-    if keys is not None or timestamps is not None:
-        raise TypeError("a RecordBatch has its keys and timestamps itself")
     if "value" not in names:
         raise ValueError(f"there is no column value among {', '.join(names)}")
 
     def column(name: str) -> Any:
         return table.column(names.index(name)) if name in names else None
 
-    return column("value"), column("key"), column("timestamp")
+    return column("value"), column("key"), column("headers"), column("timestamp")

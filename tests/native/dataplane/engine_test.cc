@@ -318,14 +318,13 @@ TEST_F(EngineTest, in_process_appends_are_read_back_as_whole_batches) {
     const auto fetched = engine_->fetch("t", 0, offset, 200, false);
     ASSERT_TRUE(fetched.ok());
     EXPECT_EQ(fetched->high_watermark, 20);
-    for (const int64_t base :
-         base_offsets(Bytes(fetched->bytes.get(), fetched->bytes.get() + fetched->size))) {
+    for (const int64_t base : base_offsets(Bytes(fetched->bytes.begin(), fetched->bytes.end()))) {
       seen.push_back(base);
       offset = base + 2;
     }
   }
   EXPECT_EQ(seen.size(), 10U);
-  EXPECT_EQ(engine_->fetch("t", 0, 20, 200, false)->size, 0U);
+  EXPECT_EQ(engine_->fetch("t", 0, 20, 200, false)->bytes.size(), 0U);
   EXPECT_EQ(engine_->fetch("t", 0, 21, 200, false).error().code, ErrorCode::kOffsetOutOfRange);
   EXPECT_EQ(engine_->append_records("t", 1, records, 0, nullptr).error().code,
             ErrorCode::kUnknownTopicOrPartition);

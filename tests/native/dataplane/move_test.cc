@@ -71,7 +71,7 @@ TEST_F(DirectoryMoveTest, WritersAndReadersNoticeNothing) {
     while (!stopping || offset < appended) {
       const auto fetched = engine_->fetch("t", 0, offset, 4096, false);
       ASSERT_TRUE(fetched.ok()) << fetched.error().message;
-      ByteView rest(fetched->bytes.get(), fetched->size);
+      ByteView rest(fetched->bytes.data(), fetched->bytes.size());
       while (const auto batch = record::peek_batch(rest)) {
         ASSERT_EQ(batch->base_offset(), offset);
         offset = batch->next_offset();

@@ -23,11 +23,11 @@ class EmbeddedTest : public dataplane::BrokerTest {
   std::vector<std::string> read(int32_t partition) {
     std::vector<std::string> values;
     for (int64_t offset = 0;;) {
-      auto fetched = fetch_columns(*engine_, "t", partition, offset, {.max_bytes = 4096});
+      auto fetched = fetch_columns(*engine_, *pool_, "t", partition, offset, {.max_bytes = 4096});
       EXPECT_TRUE(fetched.ok());
       if (!fetched.ok() || (*fetched)->columns.offsets.empty()) return values;
       const record::RecordColumns& columns = (*fetched)->columns;
-      EXPECT_EQ(columns.offsets.front(), offset);
+      EXPECT_EQ(columns.offsets[0], offset);
       for (const record::BinaryView& view : columns.values.views()) {
         values.emplace_back(
             as_text({view.data(columns.buffers), static_cast<size_t>(view.length)}));
@@ -35,6 +35,8 @@ class EmbeddedTest : public dataplane::BrokerTest {
       offset = (*fetched)->next_offset;
     }
   }
+
+  const std::shared_ptr<FetchPool> pool_ = FetchPool::create();
 };
 
 OutgoingRecord record_of(const std::string& value) {
@@ -110,8 +112,8 @@ TEST_F(EmbeddedTest, a_batch_is_not_larger_than_it_may_be) {
   EXPECT_GT(refused, 5);
   auto fetched = engine_->fetch("t", 0, 0, 1 << 20, false);
   ASSERT_TRUE(fetched.ok());
-  for (size_t at = 0; at < fetched->size;) {
-    const auto batch = record::peek_batch({fetched->bytes.get() + at, fetched->size - at});
+  for (size_t at = 0; at < fetched->bytes.size();) {
+    const auto batch = record::peek_batch({fetched->bytes.data() + at, fetched->bytes.size() - at});
     ASSERT_TRUE(batch.has_value());
     EXPECT_LE(batch->size_bytes(), 1000U);
     at += batch->size_bytes();

@@ -1,8 +1,10 @@
 """Producer.send_many: every kind of column that it takes, and what it refuses."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import confluent_kafka
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -181,6 +183,72 @@ def test_a_compacted_topic_wants_keys(broker: barnabas.Broker) -> None:
     with pytest.raises(KafkaError) as refused:
         sent.result(5)
     assert refused.value.code is ErrorCode.invalid_record
+
+
+@pytest.mark.parametrize("codec", ["none", "lz4"])
+def test_timestamps_that_the_topic_does_not_take(broker: barnabas.Broker, codec: str) -> None:
+    topic = f"recent-{codec}"
+    limits = {"message.timestamp.before.max.ms": "3600000"}
+    broker.create_topic(topic, config=limits)
+    producer = broker.producer(compression_type=codec)
+    now_ms = int(time.time() * 1000)
+    for wrong_ms in (now_ms - 7_200_000, now_ms + 7_200_000):
+        sent = producer.send_many(topic, [b"a", b"b"], timestamps=[now_ms, wrong_ms])
+        with pytest.raises(KafkaError) as refused:
+            sent.result(5)
+        assert refused.value.code is ErrorCode.invalid_timestamp
+    producer.send_many(topic, [b"a", b"b"], timestamps=[now_ms, now_ms - 1000]).result(5)
+    assert read(broker, topic)[0] == [b"a", b"b"]
+
+
+def test_a_topic_that_stamps_and_compresses_does_both(broker: barnabas.Broker) -> None:
+    config = {"message.timestamp.type": "LogAppendTime", "compression.type": "zstd"}
+    broker.create_topic("stamped", config=config)
+    before_ms = int(time.time() * 1000)
+    broker.producer().send_many("stamped", [b"v" * 1000] * 100, timestamp=5).result(5)
+    (batch,) = broker.consumer(["stamped"], auto_offset_reset="earliest", timeout=0)
+    assert batch.timestamps.min() >= before_ms
+    assert batch.values == [b"v" * 1000] * 100
+    (segment,) = (broker.data_dir / "stamped-0").glob("*.log")
+    assert segment.stat().st_size < 1000
+
+
+def test_network_clients_read_what_was_sent_in_bulk(broker: barnabas.Broker, topic: str) -> None:
+    """They check the CRC, and every record."""
+    values = [b"%d" % number * (number % 40) for number in range(3000)]
+    broker.producer().send_many(topic, values, keys=[b"k"] * 3000, headers={"h": b"v"}).result(5)
+    config = {"bootstrap.servers": broker.bootstrap_servers, "group.id": "g", "check.crcs": True}
+    consumer = confluent_kafka.Consumer(config)
+    consumer.assign([confluent_kafka.TopicPartition(topic, 0, 0)])
+    messages: list[confluent_kafka.Message] = []
+    while len(messages) < 3000:
+        got = consumer.consume(3000, 10)
+        assert got
+        messages += got
+    consumer.close()
+    assert [message.value() for message in messages] == values
+    assert {tuple(message.headers() or ()) for message in messages} == {(("h", b"v"),)}
+
+
+def test_batches_keep_their_records_while_others_are_read(
+    broker: barnabas.Broker, topic: str
+) -> None:
+    """The memory of a batch is used again, but not before nobody looks at it any more."""
+    values = [b"%d" % number * 20 for number in range(20_000)]
+    broker.producer().send_many(topic, values).result(5)
+    consumer = broker.consumer(
+        [topic], auto_offset_reset="earliest", timeout=0, fetch_bytes=100_000
+    )
+    batches, columns = [], []
+    for number, batch in enumerate(consumer):
+        if number % 2:  # the others go
+            batches.append(batch)
+            columns.append((batch.to_arrow().column("value"), batch.offsets))
+    consumer.close()
+    assert len(batches) > 5
+    for batch, (column, offsets) in zip(batches, columns, strict=True):
+        assert column.to_pylist() == batch.values
+        assert batch.values == values[offsets[0] : offsets[-1] + 1]
 
 
 REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
