@@ -357,7 +357,7 @@ Status LogDirectories::close_all(const PartitionTable& table, int threads) {
   for (size_t number = 0; number < slots_.size(); ++number) {
     if (!online(number)) continue;
     Status written = store(number).write_checkpoints(table);
-    if (written.ok() && clean[number]) written = store(number).mark_clean();
+    if (written.ok() && clean[number]) written = store(number).mark_clean(table);
     if (!written.ok()) note(number, std::move(written));
   }
   return first;

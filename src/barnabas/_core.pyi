@@ -90,6 +90,8 @@ class VirtualClock:
     def ahead_ns(self) -> int:
         """How far timeouts are ahead of the system's monotonic clock."""
     def advance(self, by_ns: int) -> None: ...
+    def step(self, by_ns: int) -> None:
+        """Sets the calendar alone, forth or back."""
 
 class Core:
     """The data plane of one broker. Life: open_directories, load_partitions, listen, start, stop.
