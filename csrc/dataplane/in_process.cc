@@ -35,7 +35,8 @@ Result<Fetched> fetch_batches(const Partition& partition, int64_t offset, size_t
   PartitionRead read = partition.read(params, max_bytes, true, isolation);
   if (read.error != ErrorCode::kNone) {
     return Error{read.error,
-                 "cannot read " + partition.to_string() + " at offset " + std::to_string(offset)};
+                 "cannot read " + partition.to_string() + " at offset " + std::to_string(offset) +
+                     (read.failure == nullptr ? "" : ": " + *read.failure)};
   }
   Fetched fetched;
   fetched.high_watermark = read.high_watermark;
