@@ -255,6 +255,7 @@ Result<LogDirectories::Created> LogDirectories::create_log(const storage::TopicP
     error = std::move(log).error();
     barnabas::log(LogLevel::kWarning, "store",
                   name.to_string() + " cannot be made in " + path(number) + ": " + error.message);
+    if (store(number).has(name)) break;
   }
   return error;
 }

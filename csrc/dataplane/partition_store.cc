@@ -95,7 +95,13 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::create_log(
   storage::LogOpenOptions options;
   options.topic_id = topic_id;
   options.health = health_;
-  return storage::Log::open(path_of(name), name, config, options, fds_, clock_);
+  const bool was_there = has(name);
+  auto log = storage::Log::open(path_of(name), name, config, options, fds_, clock_);
+  if (log.ok() || was_there) return log;
+  // What there is of it, before another directory gets it: in two of them it would end a start.
+  BARNABAS_TRY(remove_tree(path_of(name)));
+  BARNABAS_TRY(sync_names());
+  return log;
 }
 
 Result<std::unique_ptr<storage::Log>> PartitionStore::create_copy(

@@ -47,7 +47,8 @@ class PartitionStore {
   Result<std::unique_ptr<storage::Log>> open_log(const storage::TopicPartition& name,
                                                  const Uuid& topic_id,
                                                  const storage::LogConfig& config);
-  /// Makes a log that is new here. Its name is durable after sync_names().
+  /// Makes a log that is new here. Its name is durable after sync_names(). After an error has(name)
+  /// says whether something of it is there.
   Result<std::unique_ptr<storage::Log>> create_log(const storage::TopicPartition& name,
                                                    const Uuid& topic_id,
                                                    const storage::LogConfig& config);

@@ -227,6 +227,40 @@ def test_a_move_to_a_full_disk_is_given_up(dirs: list[Path], call: faults.Call) 
         assert read(broker, "t", 200) == [(n, n) for n in range(200)]
 
 
+@pytest.mark.parametrize("call", ["write", "open", "make_directory", "rename"])
+def test_a_partition_that_a_full_disk_cannot_take_is_made_in_another_one(
+    dirs: list[Path], call: faults.Call
+) -> None:
+    with start(dirs) as broker:
+        place(broker, "first", dirs[0])
+        with faults.fail(call, f"{dirs[1]}/t-0*", error=errno.ENOSPC) as fault:
+            broker.create_topic("t")
+        assert fault.struck > 0
+        assert homes(dirs, "t") == {"t-0": "a"}
+        assert not list(dirs[1].glob("t-*"))
+        produce(broker, "t", 1)
+    with start(dirs) as broker:
+        assert read(broker, "t", 1) == [(0, 0)]
+
+
+def test_a_partition_of_which_a_disk_keeps_something_is_made_in_no_other_one(
+    dirs: list[Path],
+) -> None:
+    with start(dirs) as broker:
+        place(broker, "first", dirs[0])
+        with (
+            faults.fail("write", f"{dirs[1]}/t-0*", error=errno.ENOSPC),
+            faults.fail("unlink", f"{dirs[1]}/t-0*"),
+            pytest.raises(barnabas.KafkaError),
+        ):
+            broker.create_topic("t")
+        assert not list(dirs[0].glob("t-*"))
+    with start(dirs) as broker:
+        broker.create_topic("t")
+        produce(broker, "t", 1)
+        assert read(broker, "t", 1) == [(0, 0)]
+
+
 def test_a_copy_that_cannot_be_synced_costs_its_directory_alone(two_topics: list[Path]) -> None:
     broker = start(two_topics)
     with faults.fail("sync", f"{two_topics[1]}/here-0.*", times=1) as fault:
