@@ -106,6 +106,8 @@ class Core:
     # -- time
     def now_ms(self) -> int:
         """The wall clock, ms since the epoch; virtual with a virtual clock."""
+    def steady_ms(self) -> int:
+        """The wall clock as if nobody had set it since the start."""
     def run_due(self) -> None:
         """After a jump of the clock: what is due by it has been done at return, retention and
         compaction without waiting for their intervals. Between start and stop."""

@@ -2,7 +2,6 @@
 left are no loss to the second recovery.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -83,7 +82,7 @@ def test_a_new_cleanup_policy_after_a_kill_in_a_swap_loses_nothing(
         shutil.copytree(source, root)
         run = subprocess.run(
             [sys.executable, "-c", _COMPACT, str(root), str(nth)],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            cwd=Path(__file__).parents[1],
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,9 @@ def find(broker: barnabas.Broker, name: str) -> Topic | None:
     """A topic, all of whose partitions have a leader; None when it is unknown."""
     with WireClient(broker.bootstrap_servers) as client:
         asked = [{"name": name, "topic_id": None}]
-        (found,) = client.ask("Metadata", 12, topics=asked).topics
+        (found,) = client.ask(
+            "Metadata", 12, topics=asked, allow_auto_topic_creation=False
+        ).topics
     if found.error_code == UNKNOWN_TOPIC:
         return None
     assert found.error_code == 0
@@ -156,9 +159,13 @@ def expect_directories(root: Path, topics: dict[str, int]) -> None:
     expected = {f"{name}-{index}" for name, count in topics.items() for index in range(count)}
 
     def present() -> set[str]:
-        return {path.name for path in root.iterdir() if path.is_dir()}
+        names = {path.name for path in root.iterdir() if path.is_dir()}
+        return {name for name in names if not name.startswith("__")}  # the reader's coordinator's
 
-    await_true(lambda: present() == expected)
+    deadline = time.monotonic() + TIMEOUT_S
+    while present() != expected:
+        assert time.monotonic() < deadline, f"{present()}, not {expected}"
+        time.sleep(0.05)
     assert not list(root.rglob("*.tmp"))
 
 
@@ -185,7 +192,16 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, To
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("is_done", ["done", "not done"])
 @pytest.mark.parametrize(
-    "call", ["commit", "make_directory", "open", "write", "sync", "rename", "unlink"]
+    ("call", "step"),
+    [
+        ("commit", 1),
+        ("make_directory", 1),
+        ("rename", 2),
+        ("sync", 3),
+        ("unlink", 2),
+        ("write", 4),
+        ("open", 7),
+    ],
 )
 @pytest.mark.parametrize("change", ["create", "grow", "delete"])
 def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
@@ -194,16 +210,17 @@ def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
     measured: Callable[[str], None],
     change: str,
     call: str,
+    step: int,
     is_done: str,
 ) -> None:
     start, old = before[change]
     outcomes = {"done": 0, "not done": 0}
-    for nth in range(1, 1000):
+    for nth in range(1, 1000, step):
         root = tmp_path / str(nth)
         shutil.copytree(start, root)
         run = subprocess.run(
             [sys.executable, "-c", _CHILD, str(root), change, call, is_done, str(nth)],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            cwd=Path(__file__).parents[1],
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
