@@ -92,9 +92,7 @@ def test_two_directories_at_once_are_refused_until_kafka_has_moved_all_into_one(
         kafka.start()
         there = [path.name.rpartition("-") for path in directories[1].glob("*-[0-9]*")]
         assert there
-        asked = [
-            {"name": topic, "partitions": [int(number)]} for topic, _, number in there
-        ]
+        asked = [{"name": topic, "partitions": [int(number)]} for topic, _, number in there]
         with WireClient(kafka.bootstrap) as client:
             client.ask(
                 "AlterReplicaLogDirs", 2, dirs=[{"path": str(directories[0]), "topics": asked}]

@@ -1,5 +1,6 @@
 """Each file of a data directory damaged or gone: it is rebuilt, or the start is refused, and either
-is said. What readers are given is never wrong.
+is said. What readers are given is never wrong. An empty checkpoint is one that says nothing, as with
+Kafka, which makes them so.
 """
 
 import shutil
@@ -61,27 +62,27 @@ FILES = [
     Files(
         "t-0/leader-epoch-checkpoint",
         {},
-        dict.fromkeys((EMPTY, GARBAGE), "rebuilding it from the log"),
+        {GARBAGE: "rebuilding it from the log"},
     ),
     Files("t-0/partition.metadata", {}, {}),
     Files(
         "recovery-point-offset-checkpoint",
         {},
-        dict.fromkeys((EMPTY, GARBAGE), "every log is checked in full"),
+        {GARBAGE: "every log is checked in full"},
     ),
     Files(
         "log-start-offset-checkpoint",
         {},
-        dict.fromkeys((EMPTY, GARBAGE), "logs start where their first segments do"),
+        {GARBAGE: "logs start where their first segments do"},
         forgets_the_log_start=(MISSING, EMPTY, GARBAGE),
     ),
-    Files("replication-offset-checkpoint", {}, dict.fromkeys((EMPTY, GARBAGE), "not used")),
+    Files("replication-offset-checkpoint", {}, {GARBAGE: "not used"}),
     Files(
         "cleaner-offset-checkpoint",
         {},
-        dict.fromkeys((EMPTY, GARBAGE), "compacted logs are compacted from their start"),
+        {GARBAGE: "compacted logs are compacted from their start"},
     ),
-    Files("transaction-index-checkpoint", {}, dict.fromkeys((EMPTY, GARBAGE), "is not missed")),
+    Files("transaction-index-checkpoint", {}, {GARBAGE: "is not missed"}),
     Files(
         "meta.properties",
         {
@@ -151,9 +152,7 @@ def look(broker: barnabas.Broker) -> View:
     with WireClient(broker.bootstrap_servers) as client:
         wanted = [{"partition_index": 0, "timestamp": FIRST_MS + n} for n in range(0, 30, 7)]
         look_ups = [
-            client.ask(
-                "ListOffsets", 7, replica_id=-1, topics=[{"name": "t", "partitions": [one]}]
-            )
+            client.ask("ListOffsets", 7, replica_id=-1, topics=[{"name": "t", "partitions": [one]}])
             .topics[0]
             .partitions[0]
             .offset

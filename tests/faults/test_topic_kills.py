@@ -103,9 +103,7 @@ def find(broker: barnabas.Broker, name: str) -> Topic | None:
     """A topic, all of whose partitions have a leader; None when it is unknown."""
     with WireClient(broker.bootstrap_servers) as client:
         asked = [{"name": name, "topic_id": None}]
-        (found,) = client.ask(
-            "Metadata", 12, topics=asked, allow_auto_topic_creation=False
-        ).topics
+        (found,) = client.ask("Metadata", 12, topics=asked, allow_auto_topic_creation=False).topics
     if found.error_code == UNKNOWN_TOPIC:
         return None
     assert found.error_code == 0

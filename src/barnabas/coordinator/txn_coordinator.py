@@ -135,7 +135,9 @@ class TransactionCoordinator:
         machine = shard.machine
         self._with_producer_id(
             machine.needs_producer_id(request.transactional_id, is_init=True),
-            lambda new_id: shard.perform(machine.init(request, reply, self._core.steady_ms(), new_id)),
+            lambda new_id: shard.perform(
+                machine.init(request, reply, self._core.steady_ms(), new_id)
+            ),
         )
 
     def add_partitions(self, request: AddRequest, reply: Callable[[ErrorCode], None]) -> None:
@@ -162,7 +164,9 @@ class TransactionCoordinator:
         machine = shard.machine
         self._with_producer_id(
             machine.needs_producer_id(request.transactional_id),
-            lambda new_id: shard.perform(machine.end(request, reply, self._core.steady_ms(), new_id)),
+            lambda new_id: shard.perform(
+                machine.end(request, reply, self._core.steady_ms(), new_id)
+            ),
         )
 
     def describe(self, transactional_id: str) -> tuple[DescribedTransaction | None, ErrorCode]:

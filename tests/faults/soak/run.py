@@ -180,7 +180,10 @@ class Soak:
             Committer(f"other-group-{g}", at, history, seed(), of("txn")[0]),
             Follower(f"follower-{g}", at, history, seed(), [*of("txn"), *of("once")]),
             Admin(f"admin-{g}", at, history, seed(), trimmed=of("plain")[0], configured="once"),
-            *(Member(f"member-{n}", at, history, seed(), "members", "once") for n in range(MEMBERS)),
+            *(
+                Member(f"member-{n}", at, history, seed(), "members", "once")
+                for n in range(MEMBERS)
+            ),
         ]
         for actor in self.actors:
             actor.start()
