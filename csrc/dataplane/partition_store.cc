@@ -53,8 +53,8 @@ Status PartitionStore::begin() {
   high_watermarks_ = or_nothing(directory_->high_watermarks(), "what it says of others is lost");
   cleaned_offsets_ =
       or_nothing(directory_->cleaned_offsets(), "compacted logs are compacted from their start");
-  last_aborts_ = or_nothing(directory_->last_aborts(),
-                            "a transaction index that has gone is not missed");
+  last_aborts_ =
+      or_nothing(directory_->last_aborts(), "a transaction index that has gone is not missed");
   BARNABAS_ASSIGN(const auto on_disk, directory_->list_partitions());
   MutexLock lock(checkpoint_mutex_);
   left_alone_.insert(on_disk.begin(), on_disk.end());
@@ -227,7 +227,8 @@ Status PartitionStore::write_last_aborts(const PartitionTable& table) {
     }
   }
   // Most directories have never seen an aborted transaction.
-  return offsets.empty() && last_aborts_.empty() ? Status() : directory_->write_last_aborts(offsets);
+  return offsets.empty() && last_aborts_.empty() ? Status()
+                                                 : directory_->write_last_aborts(offsets);
 }
 
 Status PartitionStore::write_checkpoints(const PartitionTable& table) {

@@ -299,7 +299,10 @@ Status LogLoader::load_transaction_indexes(size_t end) {
     const bool cut = entries && (empty ? -1 : entries->back().last_offset) < known_abort(segment);
     if (!entries || cut || (empty && reindexed_.contains(segment.base_offset))) {
       if (!entries || cut) {
-        warn(path + (!entries ? ": damaged" : empty ? ": missing" : ": cut short") +
+        warn(path +
+             (!entries ? ": damaged"
+              : empty  ? ": missing"
+                       : ": cut short") +
              ", rebuilding it");
       }
       BARNABAS_TRY(rebuild_transaction_index(segment));

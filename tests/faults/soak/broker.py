@@ -17,8 +17,8 @@ PLANTED_CORE = ROOT / "build" / "native" / "planted"
 
 
 class SoakServer(BarnabasServer):
-    """One that takes faults (`fault`), and that may have a bug (`bug`, of csrc/base/planted.h), or a
-    second log directory on a disk that can be filled.
+    """One that takes faults (`fault`), and that may have a bug (`bug`, of csrc/base/planted.h), or
+    a second log directory on a disk that can be filled.
     """
 
     def __init__(

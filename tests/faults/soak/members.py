@@ -24,7 +24,14 @@ class Member(Actor):
     """
 
     def __init__(
-        self, name: str, bootstrap: str, history: History, seed: float, group: str, topic: str
+        self,
+        name: str,
+        bootstrap: str,
+        history: History,
+        seed: float,
+        *,
+        group: str,
+        topic: str,
     ) -> None:
         super().__init__(name, bootstrap, history, seed)
         self.group = group
