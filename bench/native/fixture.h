@@ -47,6 +47,7 @@ class StoppedClock final : public Clock {
  public:
   [[nodiscard]] int64_t wall_ms() const override { return kNowMs; }
   [[nodiscard]] int64_t monotonic_ns() const override { return 1'000'000'000; }
+  [[nodiscard]] int64_t steady_ms() const override { return kNowMs; }
 };
 
 inline Clock& stopped_clock() {

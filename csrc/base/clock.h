@@ -16,6 +16,10 @@ class Clock {
   /// Monotonic nanoseconds from an arbitrary start: every timeout. Never goes back.
   [[nodiscard]] virtual int64_t monotonic_ns() const = 0;
 
+  /// The wall clock as if nobody had set it since the process began: timeouts of what is stored
+  /// with the time of its beginning. Milliseconds since the epoch; never goes back.
+  [[nodiscard]] virtual int64_t steady_ms() const = 0;
+
   [[nodiscard]] int64_t monotonic_ms() const { return monotonic_ns() / 1'000'000; }
 };
 

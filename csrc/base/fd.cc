@@ -45,7 +45,9 @@ Result<size_t> read_at(int fd, MutableBytes out, uint64_t offset, const std::str
                                           static_cast<off_t>(offset + done));
     if (n < 0) {
       if (errno == EINTR) continue;
-      return system_error(path);
+      Error failed = system_error(path);
+      failed.message.insert(path.size(), " at byte " + std::to_string(offset + done));
+      return failed;
     }
     if (n == 0) break;
     done += static_cast<size_t>(n);

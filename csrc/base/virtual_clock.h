@@ -19,6 +19,9 @@ class VirtualClock final : public Clock {
   [[nodiscard]] int64_t monotonic_ns() const override {
     return system_clock().monotonic_ns() + ahead_ns_.load();
   }
+  [[nodiscard]] int64_t steady_ms() const override {
+    return (wall_ns_.load() - stepped_ns_.load()) / 1'000'000;
+  }
   /// How far the timeouts are ahead of the system's monotonic clock.
   [[nodiscard]] int64_t ahead_ns() const { return ahead_ns_.load(); }
 
@@ -28,8 +31,15 @@ class VirtualClock final : public Clock {
     ahead_ns_.fetch_add(by_ns);
   }
 
+  /// The calendar alone, forth or back; timeouts do not notice.
+  void step(int64_t by_ns) {
+    stepped_ns_.fetch_add(by_ns);
+    wall_ns_.fetch_add(by_ns);
+  }
+
  private:
   std::atomic<int64_t> wall_ns_;
+  std::atomic<int64_t> stepped_ns_{0};
   std::atomic<int64_t> ahead_ns_{0};
 };
 

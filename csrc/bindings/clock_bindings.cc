@@ -14,7 +14,8 @@ void bind_clock(py::module_& module) {
       .def(py::init<int64_t>(), py::arg("wall_ns"))
       .def("wall_ms", &VirtualClock::wall_ms)
       .def("ahead_ns", &VirtualClock::ahead_ns)
-      .def("advance", &VirtualClock::advance, py::arg("by_ns"));
+      .def("advance", &VirtualClock::advance, py::arg("by_ns"))
+      .def("step", &VirtualClock::step, py::arg("by_ns"));
 }
 
 }  // namespace barnabas::bindings

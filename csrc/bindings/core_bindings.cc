@@ -360,6 +360,7 @@ void bind_core(py::module_& module) {
            py::arg("settings"), py::arg("clock") = py::none(), py::keep_alive<1, 3>());
   // Requires GIL.
   core.def("now_ms", &Engine::now_ms);
+  core.def("steady_ms", &Engine::steady_ms);
   // Releases GIL.
   core.def("run_due", [](Engine& engine) { without_gil([&] { engine.run_due(); }); });
   // Requires GIL. For `_sender` and `_reader`, which keep the Core as long as they use it.

@@ -227,6 +227,8 @@ class Engine {
   // -- time -------------------------------------------------------------------------------------
   /// The wall clock, ms.
   [[nodiscard]] virtual int64_t now_ms() const = 0;
+  /// Clock::steady_ms().
+  [[nodiscard]] virtual int64_t steady_ms() const = 0;
   /// After a jump of the clock: what is due by it has been done when this returns, retention and
   /// compaction without waiting for their intervals. Between start and stop.
   virtual void run_due() = 0;

@@ -111,6 +111,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                         bool read_committed, RawArray<uint8_t> memory) override;
   Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) override;
   int64_t now_ms() const override { return clock_.wall_ms(); }
+  int64_t steady_ms() const override { return clock_.steady_ms(); }
   void run_due() override;
   uint64_t add_request_fault(RequestFault fault) override;
   void remove_request_fault(uint64_t id) override;

@@ -59,6 +59,7 @@ void FetchOperation::read_entries() {
       entry.visible_before_read = partition.visible_bytes();
       entry.read = partition.read(entry.params, allowed, at_least_one, plan_.header.isolation);
       entry.has_read = true;
+      if (entry.read.failure != nullptr) report(*entry.read.failure);
     }
     const auto& slice = entry.read.slice;
     const uint64_t length = slice.file.length;
@@ -74,6 +75,10 @@ void FetchOperation::read_entries() {
     bytes_read_ += length;
   }
   available_ = bytes_read_;
+}
+
+void FetchOperation::report(const std::string& failure) {
+  services_.log.log(LogLevel::kError, failure, services_.clock.monotonic_ns());
 }
 
 bool FetchOperation::may_answer() const {
@@ -147,7 +152,7 @@ void FetchOperation::bring_in_entries() {
     auto& slice = entry.read.slice;
     if (slice.file.length == 0 || is_resident(slice.file)) continue;
     if (const Status status = bring_in(slice.file, slice.path); !status.ok()) {
-      services_.log.log(LogLevel::kError, status.error().message, services_.clock.monotonic_ns());
+      report(status.error().message);
       slice = {};
       entry.read.error = ErrorCode::kKafkaStorageError;
       must_answer_ = true;

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "dataplane/fetch_plan.h"
 #include "dataplane/purgatory.h"
@@ -47,6 +48,7 @@ class FetchOperation final : public DelayedOperation {
   void park();
   void go_to_disk();
   void bring_in_entries();
+  void report(const std::string& failure);
   void answer();
   void make_session();
   void update_session();

@@ -127,6 +127,9 @@ bool LogCleaner::clean(const PartitionPtr& partition) {
   settings.pace = [this, &partition](uint64_t bytes) {
     return !partition->deleted() && rate_.spend(bytes);
   };
+  settings.before_swaps = [this, &partition] {
+    return directories_.store(partition->directory()).write_checkpoints(table_);
+  };
   const int64_t before = partition->log()->cleaned_offset();
   const auto cleaned = partition->log()->clean(partition->last_stable_offset(), settings);
   const std::string name = partition->to_string();

@@ -255,6 +255,7 @@ Result<LogDirectories::Created> LogDirectories::create_log(const storage::TopicP
     error = std::move(log).error();
     barnabas::log(LogLevel::kWarning, "store",
                   name.to_string() + " cannot be made in " + path(number) + ": " + error.message);
+    if (store(number).has(name)) break;
   }
   return error;
 }
@@ -357,7 +358,7 @@ Status LogDirectories::close_all(const PartitionTable& table, int threads) {
   for (size_t number = 0; number < slots_.size(); ++number) {
     if (!online(number)) continue;
     Status written = store(number).write_checkpoints(table);
-    if (written.ok() && clean[number]) written = store(number).mark_clean();
+    if (written.ok() && clean[number]) written = store(number).mark_clean(table);
     if (!written.ok()) note(number, std::move(written));
   }
   return first;

@@ -139,7 +139,12 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
   if (result.diverging.leader_epoch < 0 && params.fetch_offset < end_offset &&
       (max_bytes > 0 || at_least_one)) {
     auto slice = log_->read(params.fetch_offset, max_bytes, end_offset, at_least_one);
-    if (!slice.ok()) return fail(slice.error().code);
+    if (!slice.ok()) {
+      if (slice.error().code != ErrorCode::kOffsetOutOfRange) {
+        result.failure = std::make_unique<const std::string>(slice.error().message);
+      }
+      return fail(slice.error().code);
+    }
     result.slice = std::move(slice).value();
     if (isolation == IsolationLevel::kReadCommitted && result.slice.file.length > 0) {
       find_aborted(params.fetch_offset, end_offset, result);

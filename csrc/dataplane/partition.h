@@ -59,6 +59,8 @@ struct PartitionRead {
   storage::ReadSlice slice;
   /// With read_committed: those that may have records in the slice; null when there are none.
   std::unique_ptr<const std::vector<storage::AbortedTransaction>> aborted;
+  /// What the disk said, when it is to blame for `error`: for the log. Else null.
+  std::unique_ptr<const std::string> failure;
 };
 
 class Partition : public std::enable_shared_from_this<Partition> {

@@ -18,15 +18,15 @@ int64_t checkpointed(const storage::OffsetCheckpoint& offsets,
   return found == offsets.end() ? 0 : found->second;
 }
 
-void copy_entry(const storage::OffsetCheckpoint& from, const storage::TopicPartition& name,
-                storage::OffsetCheckpoint& to) {
+template <class Offsets>
+void copy_entry(const Offsets& from, const storage::TopicPartition& name, Offsets& to) {
   const auto found = from.find(name);
   if (found != from.end()) to[name] = found->second;
 }
 
 /// A checkpoint; when it is damaged, none, which costs what `consequence` says.
-storage::OffsetCheckpoint or_nothing(Result<storage::OffsetCheckpoint> read,
-                                     const std::string& consequence) {
+template <class Offsets>
+Offsets or_nothing(Result<Offsets> read, const std::string& consequence) {
   if (read.ok()) return std::move(read).value();
   barnabas::log(LogLevel::kError, "store", read.error().message + ": not used, " + consequence);
   return {};
@@ -53,6 +53,8 @@ Status PartitionStore::begin() {
   high_watermarks_ = or_nothing(directory_->high_watermarks(), "what it says of others is lost");
   cleaned_offsets_ =
       or_nothing(directory_->cleaned_offsets(), "compacted logs are compacted from their start");
+  last_aborts_ =
+      or_nothing(directory_->last_aborts(), "a transaction index that has gone is not missed");
   BARNABAS_ASSIGN(const auto on_disk, directory_->list_partitions());
   MutexLock lock(checkpoint_mutex_);
   left_alone_.insert(on_disk.begin(), on_disk.end());
@@ -67,6 +69,9 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::open_log(const storage::To
   options.recovery_point = checkpointed(recovery_points_, name);
   options.log_start_offset = checkpointed(log_start_offsets_, name);
   options.cleaned_offset = checkpointed(cleaned_offsets_, name);
+  if (const auto known = last_aborts_.find(name); known != last_aborts_.end()) {
+    options.last_aborts = known->second;
+  }
   options.topic_id = topic_id;
   options.health = health_;
   const std::string path = path_of(name);
@@ -90,7 +95,13 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::create_log(
   storage::LogOpenOptions options;
   options.topic_id = topic_id;
   options.health = health_;
-  return storage::Log::open(path_of(name), name, config, options, fds_, clock_);
+  const bool was_there = has(name);
+  auto log = storage::Log::open(path_of(name), name, config, options, fds_, clock_);
+  if (log.ok() || was_there) return log;
+  // What there is of it, before another directory gets it: in two of them it would end a start.
+  BARNABAS_TRY(remove_tree(path_of(name)));
+  BARNABAS_TRY(sync_names());
+  return log;
 }
 
 Result<std::unique_ptr<storage::Log>> PartitionStore::create_copy(
@@ -190,8 +201,34 @@ Status PartitionStore::forget(const std::string& topic, const std::vector<int32_
     log_start_offsets_.erase(name);
     left_alone_.erase(name);
     cleaned_offsets_.erase(name);
+    last_aborts_.erase(name);
   }
   return known ? write_locked(table) : Status();
+}
+
+Status PartitionStore::mark_clean(const PartitionTable& table) {
+  {
+    MutexLock lock(checkpoint_mutex_);
+    BARNABAS_TRY(write_last_aborts(table));
+  }
+  return directory_->mark_clean();
+}
+
+Status PartitionStore::write_last_aborts(const PartitionTable& table) {
+  storage::OffsetLists offsets;
+  for (const storage::TopicPartition& name : left_alone_) copy_entry(last_aborts_, name, offsets);
+  for (const auto& partition : table.partitions()) {
+    if (partition->directory() != number_ || partition->deleted()) continue;
+    const storage::TopicPartition name{partition->topic().name, partition->index()};
+    if (partition->log() == nullptr) {
+      copy_entry(last_aborts_, name, offsets);
+    } else if (auto aborts = partition->log()->last_aborts(); !aborts.empty()) {
+      offsets[name] = std::move(aborts);
+    }
+  }
+  // Most directories have never seen an aborted transaction.
+  return offsets.empty() && last_aborts_.empty() ? Status()
+                                                 : directory_->write_last_aborts(offsets);
 }
 
 Status PartitionStore::write_checkpoints(const PartitionTable& table) {

@@ -47,7 +47,8 @@ class PartitionStore {
   Result<std::unique_ptr<storage::Log>> open_log(const storage::TopicPartition& name,
                                                  const Uuid& topic_id,
                                                  const storage::LogConfig& config);
-  /// Makes a log that is new here. Its name is durable after sync_names().
+  /// Makes a log that is new here. Its name is durable after sync_names(). After an error has(name)
+  /// says whether something of it is there.
   Result<std::unique_ptr<storage::Log>> create_log(const storage::TopicPartition& name,
                                                    const Uuid& topic_id,
                                                    const storage::LogConfig& config);
@@ -98,7 +99,7 @@ class PartitionStore {
                 const PartitionTable& table) EXCLUDES(checkpoint_mutex_);
   /// Once every log in it is closed, and the checkpoints are written: the next start need not look
   /// at the logs.
-  Status mark_clean() { return directory_->mark_clean(); }
+  Status mark_clean(const PartitionTable& table) EXCLUDES(checkpoint_mutex_);
   /// Gives up the directory, clean or not: the last thing that is done with it.
   void release() { directory_->release_lock(); }
 
@@ -108,6 +109,7 @@ class PartitionStore {
       : directory_(std::move(directory)), number_(number), fds_(fds), clock_(clock) {}
 
   Status write_locked(const PartitionTable& table) REQUIRES(checkpoint_mutex_);
+  Status write_last_aborts(const PartitionTable& table) REQUIRES(checkpoint_mutex_);
   [[nodiscard]] std::string path_of(const storage::TopicPartition& name) const {
     return path() + "/" + name.to_string();
   }
@@ -130,6 +132,7 @@ class PartitionStore {
   storage::OffsetCheckpoint log_start_offsets_;
   storage::OffsetCheckpoint high_watermarks_;
   storage::OffsetCheckpoint cleaned_offsets_;
+  storage::OffsetLists last_aborts_;
   std::set<storage::TopicPartition> checkpointed_ GUARDED_BY(checkpoint_mutex_);
   // Directories that were there at the start and that nobody has opened: what the files say of them
   // stays, for whoever they belong to.

@@ -57,7 +57,7 @@ class Cleaner::Output {
     segment_->next_offset = next_offset;
     const timespec times[] = {modified, modified};
     ::futimens(file_->get(), times);  // what it was made from is as old as it was
-    BARNABAS_TRY(sync_data(file_->get(), name(suffix::kLog)));
+    BARNABAS_TRY(sync(file_->get(), suffix::kLog));
     BARNABAS_TRY(write_side(suffix::kOffsetIndex, segment_->offset_index.entries.pending()));
     BARNABAS_TRY(write_side(suffix::kTimeIndex, segment_->time_index.entries.pending()));
     for (const AbortedTransaction& each : aborted) segment_->transaction_index.append(each);
@@ -68,6 +68,7 @@ class Cleaner::Output {
     return CleanedSegment{segment_, file_, 0};
   }
   [[nodiscard]] uint64_t size() const { return segment_->size; }
+  [[nodiscard]] bool sync_failed() const { return sync_failed_; }
 
  private:
   [[nodiscard]] std::string name(std::string_view file_suffix) const {
@@ -86,7 +87,12 @@ class Cleaner::Output {
   Status write_side(std::string_view file_suffix, ByteView content) {
     BARNABAS_ASSIGN(const UniqueFd fd, create(file_suffix));
     BARNABAS_TRY(write_all_at(fd.get(), content, 0, name(file_suffix)));
-    return sync_data(fd.get(), name(file_suffix));
+    return sync(fd.get(), file_suffix);
+  }
+  Status sync(int fd, std::string_view file_suffix) {
+    Status synced = sync_data(fd, task_.directory + "/" + name(file_suffix));
+    sync_failed_ = sync_failed_ || !synced.ok();
+    return synced;
   }
 
   const int directory_;
@@ -96,6 +102,7 @@ class Cleaner::Output {
   SharedFd file_;
   std::vector<uint8_t> buffer_;
   uint64_t written_ = 0;
+  bool sync_failed_ = false;
 };
 
 Cleaner::Cleaner(const CleanTask& task, const CleanSettings& settings, int directory)
@@ -214,8 +221,9 @@ Result<CleanedSegment> Cleaner::clean(std::span<const CleanerSegment> group) {
   stats_.segments_after += 1;
   stats_.bytes_kept += output.size();
   const int64_t next_offset = group.back().next_offset;
-  BARNABAS_ASSIGN(CleanedSegment cleaned,
-                  output.finish(next_offset, transactions_.take_index_entries(), modified));
+  auto finished = output.finish(next_offset, transactions_.take_index_entries(), modified);
+  sync_failed_ = output.sync_failed();
+  BARNABAS_ASSIGN(CleanedSegment cleaned, std::move(finished));
   cleaned.clean_end = std::min(next_offset, map_end_offset_);
   return cleaned;
 }

@@ -34,6 +34,11 @@ struct CleanSettings {
   /// Told of bytes read or written; waits as log.cleaner.io.max.bytes.per.second demands. False:
   /// give up.
   std::function<bool(uint64_t bytes)> pace;
+  /// Called before the first swap, when the whole log is durable: has to make the recovery point
+  /// durable, too. Recovery takes the gaps that a swap leaves for a loss unless they lie below it;
+  /// what tells it that they are meant otherwise (cleanup.policy, cleaner-offset-checkpoint) may
+  /// change, or be behind.
+  std::function<Status()> before_swaps;
   std::function<void(CleanStep)> on_step;  // empty but in tests
 };
 
@@ -97,6 +102,8 @@ class Cleaner {
   /// The segments below map_end_offset(), in groups that fit one segment.
   [[nodiscard]] std::vector<std::span<const CleanerSegment>> groups() const;
   Result<CleanedSegment> clean(std::span<const CleanerSegment> group);
+  /// Whether clean() failed because an fsync did: there must be no other try on this disk.
+  [[nodiscard]] bool sync_failed() const { return sync_failed_; }
   [[nodiscard]] CleanStats& stats() { return stats_; }
 
  private:
@@ -118,6 +125,7 @@ class Cleaner {
   BatchFilter filter_;
   std::vector<uint8_t> expanded_;
   uint64_t unpaced_bytes_ = 0;
+  bool sync_failed_ = false;
   CleanStats stats_;
 };
 

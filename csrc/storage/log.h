@@ -97,6 +97,8 @@ struct LogOpenOptions {
   int64_t recovery_point = 0;    // from recovery-point-offset-checkpoint
   int64_t log_start_offset = 0;  // from log-start-offset-checkpoint
   int64_t cleaned_offset = 0;    // from cleaner-offset-checkpoint
+  /// What last_aborts() said before the last clean stop, from transaction-index-checkpoint.
+  std::vector<int64_t> last_aborts;
   std::optional<Uuid> topic_id;  // written to partition.metadata when absent there
   /// Changes no file: nothing is cut, rebuilt or written; reading ends before the first invalid
   /// batch.
@@ -209,6 +211,10 @@ class Log {
   virtual Result<std::vector<AbortedTransaction>> aborted_transactions(int64_t offset,
                                                                        int64_t end_offset,
                                                                        const ReadSlice& slice) = 0;
+
+  /// Of each segment that has a transaction index, the offset of the last marker in it; ascending.
+  /// The next start tells by it that such a file has gone, which nothing else would.
+  [[nodiscard]] virtual std::vector<int64_t> last_aborts() const = 0;
 
   // -- state ------------------------------------------------------------------------------------
   [[nodiscard]] virtual int64_t log_start_offset() const = 0;

@@ -167,8 +167,10 @@ Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& se
   if (Status built = cleaner.build_map(); !built.ok()) return changed_or(std::move(built).error());
   // What is clean already needs no other pass for nothing.
   if (cleaner.map_end_offset() <= task.first_dirty_offset) return cleaner.stats();
+  if (settings.before_swaps) BARNABAS_TRY(settings.before_swaps());
   for (const auto group : cleaner.groups()) {
     auto cleaned = cleaner.clean(group);
+    if (cleaner.sync_failed()) return offline_unless(std::move(cleaned).error()).error();
     if (cleaned.ok() && settings.on_step) settings.on_step(CleanStep::kCleaned);
     Status swapped = cleaned.ok() ? swap_in(group, *cleaned, settings.on_step)
                                   : Status(changed_or(std::move(cleaned).error()));

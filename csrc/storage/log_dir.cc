@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 
@@ -26,6 +27,7 @@ constexpr std::string_view kRecoveryPointName = "recovery-point-offset-checkpoin
 constexpr std::string_view kLogStartName = "log-start-offset-checkpoint";
 constexpr std::string_view kHighWatermarkName = "replication-offset-checkpoint";
 constexpr std::string_view kCleanedName = "cleaner-offset-checkpoint";
+constexpr std::string_view kLastAbortsName = "transaction-index-checkpoint";
 // As Kafka writes it when it knows no broker epoch.
 constexpr std::string_view kCleanShutdownContent = R"({"version":0,"brokerEpoch":-1})";
 // What may be in a directory that is still to be made ours: an empty file system's root, our lock,
@@ -130,15 +132,13 @@ Status check_may_become_ours(const std::string& path) {
   return {};
 }
 
-}  // namespace
-
-Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path) {
+/// `take(partition, offset)` for each line of an offset checkpoint; a missing file has none.
+template <class Take>
+Status read_offset_lines(const std::string& path, const Take& take) {
   auto lines = read_checkpoint_lines(path);
   if (!lines.ok()) {
-    if (lines.error().sys_errno == ENOENT) return OffsetCheckpoint{};
-    return std::move(lines).error();
+    return lines.error().sys_errno == ENOENT ? Status() : Status(std::move(lines).error());
   }
-  OffsetCheckpoint offsets;
   int number = 2;
   for (const std::string& line : *lines) {
     ++number;
@@ -160,8 +160,22 @@ Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path) {
       return malformed_file(path, "line " + std::to_string(number) +
                                       ": not \"topic partition offset\": \"" + line + "\"");
     }
-    offsets[std::move(partition)] = offset;
+    take(std::move(partition), offset);
   }
+  return {};
+}
+
+std::string offset_line(const TopicPartition& partition, int64_t offset) {
+  return partition.topic + " " + std::to_string(partition.partition) + " " + std::to_string(offset);
+}
+
+}  // namespace
+
+Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path) {
+  OffsetCheckpoint offsets;
+  BARNABAS_TRY(read_offset_lines(path, [&](TopicPartition partition, int64_t offset) {
+    offsets[std::move(partition)] = offset;
+  }));
   return offsets;
 }
 
@@ -170,8 +184,7 @@ Status write_offset_checkpoint(const std::string& path, const OffsetCheckpoint& 
   std::vector<std::string> lines;
   lines.reserve(offsets.size());
   for (const auto& [partition, offset] : offsets) {
-    lines.push_back(partition.topic + " " + std::to_string(partition.partition) + " " +
-                    std::to_string(offset));
+    lines.push_back(offset_line(partition, offset));
   }
   return write_checkpoint_lines(path, lines, durability);
 }
@@ -264,6 +277,15 @@ Result<OffsetCheckpoint> LogDir::high_watermarks() const {
 Result<OffsetCheckpoint> LogDir::cleaned_offsets() const {
   return read_offset_checkpoint(state_->file(kCleanedName));
 }
+Result<OffsetLists> LogDir::last_aborts() const {
+  OffsetLists offsets;
+  const auto take = [&](const TopicPartition& partition, int64_t offset) {
+    offsets[partition].push_back(offset);
+  };
+  BARNABAS_TRY(read_offset_lines(state_->file(kLastAbortsName), take));
+  for (auto& [partition, list] : offsets) std::sort(list.begin(), list.end());
+  return offsets;
+}
 Status LogDir::write_recovery_points(const OffsetCheckpoint& offsets) {
   return state_->write(kRecoveryPointName, offsets);
 }
@@ -275,6 +297,15 @@ Status LogDir::write_high_watermarks(const OffsetCheckpoint& offsets) {
 }
 Status LogDir::write_cleaned_offsets(const OffsetCheckpoint& offsets) {
   return state_->write(kCleanedName, offsets);
+}
+
+Status LogDir::write_last_aborts(const OffsetLists& offsets) {
+  std::vector<std::string> lines;
+  for (const auto& [partition, list] : offsets) {
+    for (const int64_t offset : list) lines.push_back(offset_line(partition, offset));
+  }
+  MutexLock guard(state_->checkpoint_mutex);
+  return write_checkpoint_lines(state_->file(kLastAbortsName), lines, Durability::kNow);
 }
 
 Status LogDir::mark_in_use() {

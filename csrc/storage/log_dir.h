@@ -2,8 +2,9 @@
 //
 // Files (Kafka's own): .lock, meta.properties (version=1, cluster.id, node.id, directory.id),
 // .kafka_cleanshutdown, recovery-point-offset-checkpoint, log-start-offset-checkpoint,
-// replication-offset-checkpoint, cleaner-offset-checkpoint. Every rewrite goes through a temporary
-// file, fsync and rename.
+// replication-offset-checkpoint, cleaner-offset-checkpoint; and one of our own in the same format,
+// transaction-index-checkpoint, with a line for each segment that has a transaction index. Every
+// rewrite goes through a temporary file, fsync and rename.
 //
 // Thread-safety: safe from every thread after open().
 #pragma once
@@ -23,6 +24,7 @@
 namespace barnabas::storage {
 
 using OffsetCheckpoint = std::map<TopicPartition, int64_t>;
+using OffsetLists = std::map<TopicPartition, std::vector<int64_t>>;
 
 /// Reads and writes Kafka's offset checkpoint format (version 0: version, count, `topic partition
 /// offset` lines). A missing file is empty; a damaged one is an error that names the line.
@@ -71,10 +73,13 @@ class LogDir {
   [[nodiscard]] Result<OffsetCheckpoint> high_watermarks() const;
   /// Up to where logs are compacted.
   [[nodiscard]] Result<OffsetCheckpoint> cleaned_offsets() const;
+  /// Log::last_aborts() of the logs that have any, as of the last clean stop.
+  [[nodiscard]] Result<OffsetLists> last_aborts() const;
   Status write_recovery_points(const OffsetCheckpoint& offsets);
   Status write_log_start_offsets(const OffsetCheckpoint& offsets);
   Status write_high_watermarks(const OffsetCheckpoint& offsets);
   Status write_cleaned_offsets(const OffsetCheckpoint& offsets);
+  Status write_last_aborts(const OffsetLists& offsets);
   /// Removes .kafka_cleanshutdown. To be called before a log is opened or made.
   Status mark_in_use();
   /// Writes .kafka_cleanshutdown. REQUIRES: every log is closed, every checkpoint written.

@@ -73,6 +73,7 @@ class LogImpl final : public Log {
   [[nodiscard]] std::vector<ProducerInfo> producers() const override;
   Result<std::vector<AbortedTransaction>> aborted_transactions(int64_t offset, int64_t end_offset,
                                                                const ReadSlice& slice) override;
+  [[nodiscard]] std::vector<int64_t> last_aborts() const override;
 
   [[nodiscard]] int64_t log_start_offset() const override { return log_start_offset_.load(); }
   [[nodiscard]] int64_t log_end_offset() const override { return log_end_offset_.load(); }

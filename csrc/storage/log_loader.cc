@@ -305,17 +305,33 @@ Status LogLoader::load_transaction_indexes(size_t end) {
     const std::string path = path_of(segment.base_offset, suffix::kTransactionIndex);
     BARNABAS_ASSIGN(const auto entries,
                     read_transaction_index(path, segment.base_offset, segment.next_offset));
-    // One that is not there says that nothing was aborted, unless its siblings are gone as well.
-    const bool lost = entries && entries->empty() && reindexed_.contains(segment.base_offset);
-    if (!entries || lost) {
-      if (!entries) warn(path + ": damaged, rebuilding it");
+    // One that is not there says that nothing was aborted, unless more was known, or its siblings
+    // are gone as well.
+    const bool empty = !entries || entries->empty();
+    const bool cut = entries && (empty ? -1 : entries->back().last_offset) < known_abort(segment);
+    if (!entries || cut || (empty && reindexed_.contains(segment.base_offset))) {
+      if (!entries || cut) {
+        warn(path +
+             (!entries ? ": damaged"
+              : empty  ? ": missing"
+                       : ": cut short") +
+             ", rebuilding it");
+      }
       BARNABAS_TRY(rebuild_transaction_index(segment));
     } else if (!entries->empty()) {
       segment.transaction_index.entries.reset(static_cast<uint32_t>(entries->size()));
+      segment.transaction_index.last_abort_offset = entries->back().last_offset;
       log_.last_abort_offset = entries->back().last_offset;
     }
   }
   return {};
+}
+
+int64_t LogLoader::known_abort(const Segment& segment) const {
+  const std::vector<int64_t>& known = options_.last_aborts;
+  const auto after = std::lower_bound(known.begin(), known.end(), segment.next_offset);
+  const bool inside = after != known.begin() && *(after - 1) >= segment.base_offset;
+  return inside ? *(after - 1) : -1;
 }
 
 Status LogLoader::rebuild_transaction_index(Segment& segment) {

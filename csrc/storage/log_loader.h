@@ -70,6 +70,8 @@ class LogLoader {
   /// Of the segments before `end`, whose batches are trusted.
   Status load_transaction_indexes(size_t end);
   Status rebuild_transaction_index(Segment& segment);
+  /// Of the last abort that the last clean stop knew of in the segment; -1 for none.
+  [[nodiscard]] int64_t known_abort(const Segment& segment) const;
   Status load_epochs(int64_t checked_from);
   Status load_producers(int64_t until);
   Status drop_snapshots();

@@ -24,7 +24,9 @@ Status LogLoader::check_segments(size_t first) {
     const int64_t base_offset = log_.segments[n]->base_offset;
     // A roll starts where the log ends. A gap means that the power took the predecessor's tail, or
     // a whole segment; only compaction leaves gaps that are meant. It may have been a while ago.
-    const bool compacted = config_.compact || base_offset <= options_.cleaned_offset;
+    // What was durable cannot be lost: below the recovery point, too, there are no other gaps.
+    const int64_t settled = std::max(options_.cleaned_offset, options_.recovery_point);
+    const bool compacted = config_.compact || base_offset <= settled;
     if (base_offset > expected_offset && !compacted) {
       log_.report.reason = "offsets " + std::to_string(expected_offset) + " to " +
                            std::to_string(base_offset - 1) + " are missing";

@@ -44,6 +44,16 @@ std::vector<ProducerInfo> LogImpl::producers() const {
   return producers_.describe();
 }
 
+std::vector<int64_t> LogImpl::last_aborts() const {
+  std::vector<int64_t> offsets;
+  MutexLock lock(mutex_);
+  for (const SegmentPtr& segment : segments_) {
+    const TransactionIndex& index = segment->transaction_index;
+    if (index.entries.count() > 0) offsets.push_back(index.last_abort_offset);
+  }
+  return offsets;
+}
+
 void LogImpl::persist_transactions() {
   std::vector<std::pair<SegmentPtr, PendingIndex>> pending;
   {

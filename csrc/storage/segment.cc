@@ -56,7 +56,7 @@ void Segment::clear() {
   offset_index.entries.reset(0);
   time_index.entries.reset(0);
   time_index.last = {};
-  transaction_index.entries.reset(0);
+  transaction_index = {};
   max_timestamp = {};
   first_timestamp = record::kNoTimestamp;
   bytes_since_index_entry = 0;

@@ -30,6 +30,7 @@ void TransactionIndex::append(const AbortedTransaction& aborted) {
   store_be<int64_t>(p + 10, aborted.first_offset);
   store_be<int64_t>(p + 18, aborted.last_offset);
   store_be<int64_t>(p + 26, aborted.last_stable_offset);
+  last_abort_offset = aborted.last_offset;
 }
 
 std::optional<AbortedTransaction> TransactionIndex::decode(const uint8_t* entry) {

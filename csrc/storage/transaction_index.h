@@ -45,6 +45,7 @@ class TransactionIndex {
   static std::optional<AbortedTransaction> decode(const uint8_t* entry);
 
   IndexEntries entries{kAbortedEntryBytes};
+  int64_t last_abort_offset = -1;  // the last entry's marker; -1 without one
 };
 
 /// The file's entries; nullopt when they cannot be those of a segment [base_offset, next_offset).

@@ -90,6 +90,8 @@ class VirtualClock:
     def ahead_ns(self) -> int:
         """How far timeouts are ahead of the system's monotonic clock."""
     def advance(self, by_ns: int) -> None: ...
+    def step(self, by_ns: int) -> None:
+        """Sets the calendar alone, forth or back."""
 
 class Core:
     """The data plane of one broker. Life: open_directories, load_partitions, listen, start, stop.
@@ -104,6 +106,8 @@ class Core:
     # -- time
     def now_ms(self) -> int:
         """The wall clock, ms since the epoch; virtual with a virtual clock."""
+    def steady_ms(self) -> int:
+        """The wall clock as if nobody had set it since the start."""
     def run_due(self) -> None:
         """After a jump of the clock: what is due by it has been done at return, retention and
         compaction without waiting for their intervals. Between start and stop."""

@@ -5,11 +5,11 @@
         ...
         clock.advance(days=7)    # retention has happened when this returns
 
-The calendar stands still but for `advance`. By it go retention, the ages of segments, the lags of
-compaction, transaction timeouts, the expiry of offsets, and the timestamps that a broker or an
-in-process producer gives. Timeouts (of sessions, rebalances, waiting fetches) pass in real time,
-too, because clients have timers of their own, which are real: a consumer that waits for an answer
-still gets one.
+The calendar stands still but for `advance` and `step`. By it go retention, the ages of segments,
+the lags of compaction, transaction timeouts, the expiry of offsets, and the timestamps that a
+broker or an in-process producer gives. Timeouts (of sessions, rebalances, waiting fetches) pass
+in real time, too, because clients have timers of their own, which are real: a consumer that waits
+for an answer still gets one.
 
 `advance` takes its way in steps, from one timer of the control plane to the next: what one timer
 sets off can set another that is due within the same advance. A long one is taken in 4,096 steps
@@ -89,6 +89,17 @@ class VirtualClock:
             raise ValueError("time does not go back")
         with self._advancing:
             self._pass(by_ns)
+            self._ask(_run_due)
+            self._ask(_settle)
+
+    def step(self, by: timedelta | None = None, /, **parts: float) -> None:
+        """Sets the calendar forth or back, as somebody does who corrects a clock, while no time
+        passes: timeouts do not notice. `step(timedelta(hours=-1))`, or with timedelta's keywords
+        `step(hours=-1)`. What is due by the calendar then has been done at return.
+        """
+        by_ns = _ns(timedelta(**parts) if by is None else by + timedelta(**parts))
+        with self._advancing:
+            self.native.step(by_ns)
             self._ask(_run_due)
             self._ask(_settle)
 

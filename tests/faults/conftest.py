@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from barnabas import _core
 from faults.hostile import SERVER_CONFIG, under_attack
 from peers.servers import BarnabasServer, KafkaServer, Server
 
@@ -34,6 +35,15 @@ def new_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve
 def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Says what a test has measured; the run's summary shows it, also of a test that passed."""
     return partial(record_property, "measured")
+
+
+@pytest.fixture
+def core_log() -> Iterator[list[str]]:
+    """The lines that the native code of this process's brokers logs, as they come."""
+    lines: list[str] = []
+    _core.set_log_sink(lambda _level, _component, message: lines.append(message))
+    yield lines
+    _core.set_log_sink(None)
 
 
 @pytest.fixture(scope="module")

@@ -227,6 +227,40 @@ def test_a_move_to_a_full_disk_is_given_up(dirs: list[Path], call: faults.Call) 
         assert read(broker, "t", 200) == [(n, n) for n in range(200)]
 
 
+@pytest.mark.parametrize("call", ["write", "open", "make_directory", "rename"])
+def test_a_partition_that_a_full_disk_cannot_take_is_made_in_another_one(
+    dirs: list[Path], call: faults.Call
+) -> None:
+    with start(dirs) as broker:
+        place(broker, "first", dirs[0])
+        with faults.fail(call, f"{dirs[1]}/t-0*", error=errno.ENOSPC) as fault:
+            broker.create_topic("t")
+        assert fault.struck > 0
+        assert homes(dirs, "t") == {"t-0": "a"}
+        assert not list(dirs[1].glob("t-*"))
+        produce(broker, "t", 1)
+    with start(dirs) as broker:
+        assert read(broker, "t", 1) == [(0, 0)]
+
+
+def test_a_partition_of_which_a_disk_keeps_something_is_made_in_no_other_one(
+    dirs: list[Path],
+) -> None:
+    with start(dirs) as broker:
+        place(broker, "first", dirs[0])
+        with (
+            faults.fail("write", f"{dirs[1]}/t-0*", error=errno.ENOSPC),
+            faults.fail("unlink", f"{dirs[1]}/t-0*"),
+            pytest.raises(barnabas.KafkaError),
+        ):
+            broker.create_topic("t")
+        assert not list(dirs[0].glob("t-*"))
+    with start(dirs) as broker:
+        broker.create_topic("t")
+        produce(broker, "t", 1)
+        assert read(broker, "t", 1) == [(0, 0)]
+
+
 def test_a_copy_that_cannot_be_synced_costs_its_directory_alone(two_topics: list[Path]) -> None:
     broker = start(two_topics)
     with faults.fail("sync", f"{two_topics[1]}/here-0.*", times=1) as fault:
@@ -241,6 +275,41 @@ def test_a_copy_that_cannot_be_synced_costs_its_directory_alone(two_topics: list
         assert read(broker, "there", 1) == [(0, 0)]
         assert read(broker, "here", 2) == [(0, 0), (1, 1)]
     assert homes(two_topics, "here") == {"here-0": "a"}
+
+
+def test_a_compaction_that_cannot_be_synced_costs_its_directory_alone(dirs: list[Path]) -> None:
+    config = {"log.dirs": ",".join(map(str, dirs)), "log.cleaner.backoff.ms": "50"}
+    broker = barnabas.Broker(config=config)
+    place(broker, "here", dirs[0])
+    assert alter(broker, "there", dirs[1]) == 3
+    broker.create_topic(
+        "there",
+        config={
+            "cleanup.policy": "compact",
+            "internal.segment.bytes": "5000",
+            "min.cleanable.dirty.ratio": "1",
+        },
+    )
+    produce(broker, "here", 1)
+    for number in range(20):
+        produce(broker, "there", 1, number, keys=3)
+    with faults.fail("sync", f"{dirs[1]}/there-0/*.cleaned", times=1) as fault:
+        ratio = {"name": "min.cleanable.dirty.ratio", "config_operation": 0, "value": "0.01"}
+        resource = {"resource_type": 2, "resource_name": "there", "configs": [ratio]}
+        with WireClient(broker.bootstrap_servers) as client:
+            (altered,) = client.ask("IncrementalAlterConfigs", 1, resources=[resource]).responses
+            assert altered.error_code == 0
+        await_true(lambda: metadata(broker, "there")[1] == -1)
+    assert fault.struck == 1
+    expect_only_first_serves(broker, dirs)
+    assert fault.matched == 1, "it was tried again"
+    with pytest.raises(barnabas.BarnabasError):
+        broker.close()
+    with start(dirs) as broker:
+        found = [number for _, number in read(broker, "there", 20)]
+        assert found[-3:] == [17, 18, 19]
+        assert read(broker, "here", 2) == [(0, 0), (1, 1)]
+    assert not list(dirs[1].glob("there-0/*.cleaned"))
 
 
 # -- SIGKILL

@@ -7,6 +7,7 @@ import pytest
 
 from faults.soak.broker import SoakServer
 from faults.soak.run import BROKER, Soak
+from faults.soak.small_disk import SmallDisk
 
 SECONDS = 30.0
 
@@ -14,7 +15,7 @@ SECONDS = 30.0
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_soak_finds_nothing(tmp_path: Path, seed: int, measured: Callable[[str], None]) -> None:
-    with SoakServer(tmp_path, BROKER) as server:
+    with SoakServer(tmp_path, BROKER, with_small_disk=SmallDisk.possible) as server:
         report = Soak(server, seed).soak(SECONDS)
         assert report.findings == [], "\n".join(map(str, report.findings))
     measured(str(report))

@@ -52,6 +52,9 @@ class PartitionLog(Protocol):
     def now_ms(self) -> int:
         """See `Core.now_ms`."""
 
+    def steady_ms(self) -> int:
+        """See `Core.steady_ms`."""
+
     def append_records(
         self,
         topic: str,

@@ -135,7 +135,9 @@ class TransactionCoordinator:
         machine = shard.machine
         self._with_producer_id(
             machine.needs_producer_id(request.transactional_id, is_init=True),
-            lambda new_id: shard.perform(machine.init(request, reply, self._core.now_ms(), new_id)),
+            lambda new_id: shard.perform(
+                machine.init(request, reply, self._core.steady_ms(), new_id)
+            ),
         )
 
     def add_partitions(self, request: AddRequest, reply: Callable[[ErrorCode], None]) -> None:
@@ -144,7 +146,7 @@ class TransactionCoordinator:
         if shard is None:
             reply(error)
             return
-        shard.perform(shard.machine.add_partitions(request, reply, self._core.now_ms()))
+        shard.perform(shard.machine.add_partitions(request, reply, self._core.steady_ms()))
 
     def verify_partitions(self, request: AddRequest) -> Verified:
         """AddPartitionsToTxn that only asks."""
@@ -162,7 +164,9 @@ class TransactionCoordinator:
         machine = shard.machine
         self._with_producer_id(
             machine.needs_producer_id(request.transactional_id),
-            lambda new_id: shard.perform(machine.end(request, reply, self._core.now_ms(), new_id)),
+            lambda new_id: shard.perform(
+                machine.end(request, reply, self._core.steady_ms(), new_id)
+            ),
         )
 
     def describe(self, transactional_id: str) -> tuple[DescribedTransaction | None, ErrorCode]:
@@ -176,7 +180,7 @@ class TransactionCoordinator:
         for shard in self._shards:
             if shard.error is not ErrorCode.none:
                 return [], shard.error
-            found.extend(shard.machine.listed(wanted, self._core.now_ms()))
+            found.extend(shard.machine.listed(wanted, self._core.steady_ms()))
         return found, ErrorCode.none
 
     def on_topics_deleted(self, topics: Iterable[str]) -> None:
@@ -236,7 +240,7 @@ class TransactionCoordinator:
     def _abort_timed_out(self) -> None:
         for shard in self._shards:
             if shard.is_active:
-                for transactional_id in shard.machine.timed_out(self._core.now_ms()):
+                for transactional_id in shard.machine.timed_out(self._core.steady_ms()):
                     logger.info("transaction %s takes too long: aborted", transactional_id)
                     self._abort(shard, transactional_id)
 
@@ -245,11 +249,11 @@ class TransactionCoordinator:
         self._with_producer_id(
             machine.needs_producer_id(transactional_id),
             lambda new_id: shard.perform(
-                machine.abort_timed_out(transactional_id, self._core.now_ms(), new_id)
+                machine.abort_timed_out(transactional_id, self._core.steady_ms(), new_id)
             ),
         )
 
     def _expire(self) -> None:
         for shard in self._shards:
             if shard.is_active:
-                shard.perform(shard.machine.expire(self._core.now_ms()))
+                shard.perform(shard.machine.expire(self._core.steady_ms()))

@@ -51,7 +51,7 @@ class TransactionPartition(Shard[TransactionRecord]):
 
     def _complete(self, markers: EndMarkers) -> None:
         if self.status is ShardStatus.ACTIVE:
-            self.perform(self.machine.complete(markers, self._log.now_ms()))
+            self.perform(self.machine.complete(markers, self._log.steady_ms()))
 
     def close(self) -> None:
         """Writes no more markers: whoever loads the partition next does."""
@@ -79,6 +79,6 @@ class TransactionPartition(Shard[TransactionRecord]):
 
     def _settle(self, append: Append[TransactionRecord], error: ErrorCode) -> None:
         if error is ErrorCode.none:
-            self.perform(self.machine.appended(append.outcome, self._log.now_ms()))
+            self.perform(self.machine.appended(append.outcome, self._log.steady_ms()))
         else:
             self.perform(self.machine.append_failed(append.outcome, error))

@@ -268,15 +268,16 @@ class Committer(Actor):
         )
 
     def step(self) -> None:
-        self.commits.asked = max(self.commits.asked, self.commits.acknowledged) + 1
-        at = TopicPartition(self.partition.topic, self.partition.index, self.commits.asked)
+        offset = self.commits.asked + 1
+        self.commits.ask(offset)
+        at = TopicPartition(self.partition.topic, self.partition.index, offset)
         try:
             (done,) = self.consumer.commit(offsets=[at], asynchronous=False) or [at]
         except KafkaException:
             self.stopping.wait(0.02)
             return
         if done.error is None:
-            self.commits.acknowledged = self.commits.asked
+            self.commits.acknowledge(offset)
         time.sleep(0.005)
 
     def end(self) -> None:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -50,11 +50,11 @@ class Auditor:
     """One look at all there is."""
 
     def __init__(
-        self, bootstrap: str, history: History, data_dir: Path, rng: random.Random
+        self, bootstrap: str, history: History, log_dirs: Sequence[Path], rng: random.Random
     ) -> None:
         self.bootstrap = bootstrap
         self.history = history
-        self.data_dir = data_dir
+        self.log_dirs = log_dirs
         self.rng = rng
         self.records = 0
 
@@ -90,7 +90,9 @@ class Auditor:
             content.committed = content.all
             content.stable = high
         if partition.retention_bytes is not None:
-            files = (self.data_dir / str(partition)).glob("*.log")
+            files = (
+                path for place in self.log_dirs for path in (place / str(partition)).glob("*.log")
+            )
             content.bytes_on_disk = sum(path.stat().st_size for path in files)
         return content
 

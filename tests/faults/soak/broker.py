@@ -5,7 +5,10 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+from faults.soak.small_disk import SmallDisk
 from peers.servers import BarnabasServer
 
 ROOT = Path(__file__).parents[3]
@@ -14,16 +17,44 @@ PLANTED_CORE = ROOT / "build" / "native" / "planted"
 
 
 class SoakServer(BarnabasServer):
-    """One that takes faults (`fault`), and that may have a bug (`bug`, of csrc/base/planted.h)."""
+    """One that takes faults (`fault`), and that may have a bug (`bug`, of csrc/base/planted.h), or
+    a second log directory on a disk that can be filled.
+    """
 
     def __init__(
-        self, directory: Path, config: Mapping[str, str] | None = None, *, bug: str | None = None
+        self,
+        directory: Path,
+        config: Mapping[str, str] | None = None,
+        *,
+        bug: str | None = None,
+        with_small_disk: bool = False,
     ) -> None:
         super().__init__(directory, config)
         self.bug = bug
         self.directory.mkdir(parents=True, exist_ok=True)
         # Short: the name of a socket has little room.
         self.socket = self.directory / "f"
+        self.log_dirs = [self.data_dir]
+        self.small_disk: SmallDisk | None = None
+        if with_small_disk:
+            self.small_disk = SmallDisk(self.directory / "disk")
+            self.log_dirs.append(self.small_disk.path / "data")
+            self.config["log.dirs"] = ",".join(map(str, self.log_dirs))
+
+    def __enter__(self) -> Self:
+        if self.small_disk is not None:
+            self.small_disk.mount()
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, value, traceback)
+        if self.small_disk is not None:
+            self.small_disk.unmount()
 
     def _command(self) -> list[str]:
         command = super()._command()

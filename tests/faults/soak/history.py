@@ -1,6 +1,7 @@
 """What clients have sent, committed and deleted, and what they were told of it."""
 
 import itertools
+import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import Enum
@@ -67,11 +68,22 @@ class Partition:
 
 @dataclass(eq=False)
 class Commits:
-    """Of one group for one partition; offsets only grow."""
+    """Of one group for one partition; offsets only grow. Any of the group's members writes it."""
 
     group: str
     acknowledged: int = 0
     asked: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ask(self, offset: int) -> None:
+        """A commit is about to be sent."""
+        with self._lock:
+            self.asked = max(self.asked, offset)
+
+    def acknowledge(self, offset: int) -> None:
+        """It was answered: done."""
+        with self._lock:
+            self.acknowledged = max(self.acknowledged, offset)
 
 
 class History:

@@ -33,6 +33,9 @@ from faults.soak.audit import Auditor
 from faults.soak.broker import SoakServer
 from faults.soak.checks import Finding
 from faults.soak.history import History, Partition
+from faults.soak.members import Member
+from faults.soak.small_disk import SmallDisk
+from unit.wire import WireClient
 
 BROKER = {
     "offsets.topic.num.partitions": "2",
@@ -70,19 +73,22 @@ TOPICS: dict[str, tuple[int, dict[str, str]]] = {
     ),
     "synced": (1, {**SMALL, "flush.messages": "1"}),
 }
+ON_THE_SMALL_DISK = ("state", "kept")  # what does not grow
+MEMBERS = 3  # of a group, and now and then none
 ROUND_S = (2.0, 6.0)  # between two blows
 DISK_FAULTS = (  # (call, effect, value)
-    ("write", "FAIL", errno.ENOSPC),
-    ("write", "FAIL", errno.EIO),
-    ("write", "SHORT", 7),
-    ("write", "TEAR", 40),
-    ("write", "DELAY", 20),
-    ("sync", "DELAY", 50),
-    ("rename", "FAIL", errno.ENOSPC),
-    ("open", "FAIL", errno.EMFILE),
-    ("send", "FAIL", errno.EIO),
-    ("read", "FAIL", errno.EIO),
+    ("write", "fail", errno.ENOSPC),
+    ("write", "fail", errno.EIO),
+    ("write", "short", 7),
+    ("write", "tear", 40),
+    ("write", "delay", 20),
+    ("sync", "delay", 50),
+    ("rename", "fail", errno.ENOSPC),
+    ("open", "fail", errno.EMFILE),
+    ("send", "fail", errno.EIO),
+    ("read", "fail", errno.EIO),
 )
+FAILED_SYNC = ("sync", "fail", errno.EIO)  # of the small disk alone: it takes its directory offline
 
 
 @dataclass
@@ -93,12 +99,15 @@ class Report:
     struck: int = 0
     audits: int = 0
     records: int = 0
+    joins: int = 0
+    assignments: int = 0
 
     def __str__(self) -> str:
         blows = ", ".join(f"{count} {blow}" for blow, count in sorted(self.blows.items()))
         return (
             f"seed {self.seed}: {blows}, {self.struck} calls of files struck; "
-            f"{self.records:,} records read in {self.audits} audits, "
+            f"{self.records:,} records read in {self.audits} audits; members joined {self.joins} "
+            f"times and were given partitions {self.assignments} times; "
             f"{len(self.findings)} findings"
         )
 
@@ -113,8 +122,11 @@ class Soak:
         self.history = History()
         self.actors: list[Actor] = []
         self.generation = 0
+        self.is_hurt = False  # a log may be offline until the next start
 
     def make_topics(self) -> None:
+        if self.server.small_disk is not None:
+            self._place_topics(*self.server.log_dirs)
         admin = AdminClient({"bootstrap.servers": self.server.bootstrap, **RECONNECT})
         topics = [NewTopic(name, count, config=config) for name, (count, config) in TOPICS.items()]
         for future in admin.create_topics(topics).values():
@@ -128,6 +140,23 @@ class Soak:
                 transactional=name in ("txn", "state"),
                 retention_bytes=int(retention) if retention is not None else None,
             )
+
+    def _place_topics(self, large: Path, small: Path) -> None:
+        """Says where they are to be made; the internal ones grow, too."""
+        grow = {name: count for name, (count, _) in TOPICS.items() if name not in ON_THE_SMALL_DISK}
+        grow |= dict.fromkeys(("__consumer_offsets", "__transaction_state"), 2)
+        asked = [
+            {
+                "path": str(place),
+                "topics": [
+                    {"name": name, "partitions": list(range(count))}
+                    for name, count in topics.items()
+                ],
+            }
+            for place, topics in ((large, grow), (small, dict.fromkeys(ON_THE_SMALL_DISK, 1)))
+        ]
+        with WireClient(self.server.bootstrap) as client:
+            client.ask("AlterReplicaLogDirs", 2, dirs=asked)
 
     def start_load(self) -> None:
         """New clients; the names of those that keep a state at the broker stay."""
@@ -151,17 +180,26 @@ class Soak:
             Committer(f"other-group-{g}", at, history, seed(), of("txn")[0]),
             Follower(f"follower-{g}", at, history, seed(), [*of("txn"), *of("once")]),
             Admin(f"admin-{g}", at, history, seed(), trimmed=of("plain")[0], configured="once"),
+            *(
+                Member(f"member-{n}", at, history, seed(), "members", "once")
+                for n in range(MEMBERS)
+            ),
         ]
         for actor in self.actors:
             actor.start()
 
-    def await_steps(self, steps: int, timeout_s: float = 30) -> None:
-        """Until each actor has done so many from the start of the load on."""
-        deadline = time.monotonic() + timeout_s
+    def await_steps(self, steps: int, stalled_s: float = 30) -> None:
+        """Until each actor has done so many from the start of the load on, however long a busy
+        machine takes; fails when none of those that are awaited gets any further.
+        """
+        done, deadline = -1, 0.0
         while not self.history.refusals and any(
             actor.steps < steps and actor.failure is None for actor in self.actors
         ):
-            assert time.monotonic() < deadline, [(a.name, a.steps) for a in self.actors]
+            now, total = time.monotonic(), sum(min(actor.steps, steps) for actor in self.actors)
+            if total > done:
+                done, deadline = total, now + stalled_s
+            assert now < deadline, [(a.name, a.steps) for a in self.actors]
             time.sleep(0.02)
         self.check_actors()
 
@@ -175,13 +213,16 @@ class Soak:
             actor.stopping.set()
         for actor in self.actors:
             actor.finish()
-            if isinstance(actor, Follower):
+            if isinstance(actor, Follower | Member):
                 self.report.findings += actor.findings
+            if isinstance(actor, Member):
+                self.report.joins += actor.joins
+                self.report.assignments += actor.assignments
         self.actors = []
 
     def audit(self) -> None:
         """Of everything. REQUIRES: no load."""
-        auditor = Auditor(self.server.bootstrap, self.history, self.server.data_dir, self.rng)
+        auditor = Auditor(self.server.bootstrap, self.history, self.server.log_dirs, self.rng)
         self.report.findings += auditor.audit()
         self.report.audits += 1
         self.report.records += auditor.records
@@ -189,6 +230,7 @@ class Soak:
     def kill(self) -> None:
         self._note_struck()
         self.server.kill()
+        self.is_hurt = False
         self.report.blows["kills"] += 1
         if self.rng.random() < 0.1:
             self.server.launch()
@@ -198,6 +240,9 @@ class Soak:
         self.server.start()
 
     def restart(self) -> None:
+        if self.is_hurt:  # what is offline cannot be closed cleanly
+            self.kill()
+            return
         self._note_struck()
         self.server.heal()  # on a disk that fails no stop is a clean one
         self.server.stop()
@@ -205,21 +250,47 @@ class Soak:
         self.server.start()
 
     def let_the_disk_down(self) -> None:
-        call, effect, value = self.rng.choice(DISK_FAULTS)
-        topic = self.rng.choice([*TOPICS, "__consumer_offsets", "__transaction_state"])
+        topics = [*TOPICS, "__consumer_offsets", "__transaction_state"]
+        faults = list(DISK_FAULTS)
+        if self.server.small_disk is not None:
+            faults.append(FAILED_SYNC)
+        fault = self.rng.choice(faults)
+        topic = self.rng.choice(ON_THE_SMALL_DISK if fault is FAILED_SYNC else topics)
+        call, effect, value = fault
         self.server.fault(call, f"*/{topic}-*/*", effect, value, times=self.rng.choice((1, 3, 20)))
-        self.report.blows["file faults"] += 1
+        self.is_hurt = self.is_hurt or effect != "delay"
+        self.report.blows[f"{call}s that {effect}"] += 1
+
+    def fill_the_disk(self) -> None:
+        """A real one, for a while; now and then the broker dies meanwhile."""
+        disk = self.server.small_disk
+        assert disk is not None
+        disk.fill(self.rng.choice((0, 0, 100, 5000)))
+        self._play(self.rng.uniform(0.5, 2))
+        is_killed = self.rng.random() < 0.3
+        if is_killed:
+            self._note_struck()
+            self.server.kill()
+            self.is_hurt = False
+        disk.free()
+        if is_killed:
+            self.server.start()
+        self.report.blows["kills on a full disk" if is_killed else "full disks"] += 1
 
     def soak(self, seconds: float) -> Report:
         """All of it, until the time is over or something is found."""
         deadline = time.monotonic() + seconds
         self.make_topics()
+        blows = [self.kill, self.kill, self.restart, self.let_the_disk_down]
+        if self.server.small_disk is not None:
+            blows.append(self.fill_the_disk)
         while time.monotonic() < deadline and not self.report.findings:
             self.start_load()
             for _ in range(self.rng.randrange(1, 5)):
                 self._play(self.rng.uniform(*ROUND_S))
-                blow = self.rng.choice((self.kill, self.kill, self.restart, self.let_the_disk_down))
-                blow()
+                self.rng.choice(blows)()
+            if self.is_hurt:
+                self.kill()
             self.await_steps(1, 60)
             self.stop_load()
             self.audit()
@@ -248,7 +319,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed} (repeat with SOAK_SEED={options.seed})", flush=True)
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        with SoakServer(Path(directory), BROKER) as server:
+        with SoakServer(Path(directory), BROKER, with_small_disk=SmallDisk.possible) as server:
             soak = Soak(server, options.seed)
             try:
                 report = soak.soak(options.seconds)

@@ -37,8 +37,10 @@ def serve_faults(path: str) -> None:
                         made = faults.short(call, pattern, size=value, times=times)
                     elif effect == "tear":
                         made = faults.tear(pattern, size=value, times=times)
-                    else:
+                    elif effect == "delay":
                         made = faults.delay(call, pattern, seconds=value / 1000, times=times)
+                    else:
+                        raise ValueError(f"no effect {effect}")
                     in_force.append(made)
                 elif what == "heal":
                     for fault in in_force:

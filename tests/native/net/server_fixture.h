@@ -104,6 +104,7 @@ class ManualClock final : public Clock {
   [[nodiscard]] int64_t monotonic_ns() const override {
     return system_clock().monotonic_ns() + skipped_ns.load();
   }
+  [[nodiscard]] int64_t steady_ms() const override { return 0; }
   std::atomic<int64_t> skipped_ns{0};
 };
 

@@ -21,6 +21,7 @@ class ManualClock final : public Clock {
  public:
   [[nodiscard]] int64_t wall_ms() const override { return wall_ms_.load(); }
   [[nodiscard]] int64_t monotonic_ns() const override { return monotonic_ms_.load() * 1'000'000; }
+  [[nodiscard]] int64_t steady_ms() const override { return wall_ms_.load(); }
   void advance_ms(int64_t ms) {
     wall_ms_ += ms;
     monotonic_ms_ += ms;

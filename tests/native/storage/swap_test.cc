@@ -206,6 +206,64 @@ TEST_F(SwapTest, AFailedFsyncOfItsNamesIsForGood) {
   EXPECT_FALSE(log->flush().ok());
 }
 
+TEST_F(SwapTest, AFailedFsyncOfANewSegmentIsForGood) {
+  for (const char* what : {"*.log.cleaned", "*.index.cleaned", "*.timeindex.cleaned"}) {
+    SCOPED_TRACE(what);
+    fs::remove_all(directory);
+    open();
+    fill(60);
+    const auto before = state();
+    FaultyFileSystem& files = FaultyFileSystem::instance();
+    const uint64_t fault =
+        files.add({FileCall::kSync, directory + "/" + what, FaultEffect::kFail, EIO, 1, 1});
+    const auto cleaned = log->clean(log->log_end_offset(), {});
+    ASSERT_FALSE(cleaned.ok());
+    EXPECT_NE(cleaned.error().message.find(directory + "/"), std::string::npos);
+    EXPECT_EQ(files.count(fault).struck, 1u);
+    files.remove(fault);
+    EXPECT_TRUE(log->offline());
+    EXPECT_FALSE(log->flush().ok());
+    EXPECT_FALSE(log->clean(log->log_end_offset(), {}).ok());
+    open();  // in another process
+    EXPECT_EQ(state(), before);
+    EXPECT_TRUE(names_with(".cleaned").empty());
+  }
+}
+
+TEST_F(SwapTest, AKillAtAnyStepAndAnotherAfterANewCleanupPolicyLoseNothing) {
+  open();
+  fill(60);
+  const auto expected = state();
+  const std::string kept = root.path() + "/kept";
+  fs::copy(directory, kept);
+  const std::string checkpoint = root.path() + "/recovery-point";
+  int steps = 0;
+  for (bool killed = true; killed; ++steps) {
+    SCOPED_TRACE("killed at step " + std::to_string(steps));
+    fs::remove_all(directory);
+    fs::remove(checkpoint);
+    fs::copy(kept, directory);
+    config.compact = true;
+    open();
+    killed = killed_at(steps, [&](CleanSettings settings) {
+      settings.before_swaps = [&] {
+        std::ofstream(checkpoint) << log->recovery_point();
+        return Status();
+      };
+      (void)log->clean(log->log_end_offset(), settings);
+    });
+    int64_t recovery_point = 0;
+    std::ifstream(checkpoint) >> recovery_point;
+    open(false, recovery_point);  // what it was cleaned up to is on no disk
+    config.compact = false;
+    log->set_config(config);
+    open(false, log->recovery_point());
+    ASSERT_EQ(log->recovery_report().bytes_set_aside + log->recovery_report().bytes_cut, 0u);
+    ASSERT_EQ(state(), expected);
+  }
+  EXPECT_GT(steps, 20);
+}
+
 TEST_F(SwapTest, WhatIsHalfCompactedIsNoLossToRecovery) {
   open();
   fill(60);

@@ -402,5 +402,40 @@ TEST_F(TransactionTest, ALateCoordinatorIsFenced) {
   EXPECT_EQ(try_end(one, true, 4).error().code, ErrorCode::kTransactionCoordinatorFenced);
 }
 
+TEST_F(TransactionTest, AnIndexThatHasGoneAfterACleanStopIsMissed) {
+  config.segment_bytes = 2000;
+  open();
+  run_transactions(60);
+  const std::vector<int64_t> known = log->last_aborts();
+  ASSERT_TRUE(log->close().ok());
+  const auto names = names_with(".txnindex");
+  ASSERT_EQ(known.size(), names.size());
+  ASSERT_GT(names.size(), 2u);
+  LogOpenOptions options;
+  options.clean_shutdown = true;
+  options.recovery_point = log->log_end_offset();
+  options.last_aborts = known;
+  const auto damage = [&](int how, const std::string& path) {
+    if (how == 0) fs::remove(path);
+    if (how == 1) fs::resize_file(path, 0);
+    if (how == 2) fs::resize_file(path, fs::file_size(path) - kAbortedEntryBytes);
+    if (how == 3) fs::resize_file(path, fs::file_size(path) - 1);
+  };
+  for (int how = 0; how < 4; ++how) {
+    for (const std::string& name : names) {
+      SCOPED_TRACE(name + ", damage " + std::to_string(how));
+      damage(how, file(name));
+      log.reset();
+      auto opened = Log::open(directory, {"topic", 0}, config, options, fds, clock);
+      ASSERT_TRUE(opened.ok());
+      log = std::move(opened).value();
+      EXPECT_EQ(in_files(), expected);
+      EXPECT_EQ(aborted(0, 1, log->log_end_offset()).empty(), false);
+      EXPECT_EQ(log->last_aborts(), known);
+      ASSERT_TRUE(log->close().ok());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace barnabas::storage

@@ -33,6 +33,9 @@ class FakeLog:
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
+    def steady_ms(self) -> int:
+        return self.now_ms()
+
     def append_records(
         self,
         topic: str,
