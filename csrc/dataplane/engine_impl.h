@@ -128,6 +128,15 @@ class EngineImpl final : public Engine, private net::RequestHandler {
     if (faults_.any()) faults_.forget(connection);
   }
 
+  void on_displaced(uint32_t index, size_t directory) override {
+    stalled_.begin_wait(directory);
+    purgatory_.end_request(index);  // what the request has woken so far does not wait for it
+  }
+  void on_returned(size_t directory) override {
+    stalled_.end_wait(directory);
+    if (!stalled_.contains(directory)) server_->resume_paused();
+  }
+
   [[nodiscard]] Status check_open() const {
     if (directories_ != nullptr) return {};
     return Error{ErrorCode::kUnknownServerError, "no data directory was opened"};
@@ -165,6 +174,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   DiskPool disk_pool_;
   FetchSessionCache sessions_;
   DurableWaiters durable_waiters_;
+  StalledDirectories stalled_;
   std::unique_ptr<net::Server> server_;
   Purgatory purgatory_;
   net::LogLimiter fetch_log_{"fetch"};
