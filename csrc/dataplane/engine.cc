@@ -133,6 +133,7 @@ Status EngineImpl::stop(int64_t grace_ms) {
   if (upkeep_ != nullptr) upkeep_->stop();
   if (mover_ != nullptr) mover_->stop();
   disk_pool_.stop();
+  append_threads_.stop();
   flusher_.stop();
   durable_waiters_.fail_all(ErrorCode::kNotLeaderOrFollower);
   if (directories_ == nullptr) return {};

@@ -40,11 +40,12 @@ class Relay {
 
   /// A call that may block begins; the ticket is for leave().
   uint64_t enter() {
-    calls_ += kOneCall;
+    const uint64_t ticket = (calls_ += kOneCall) | kInside;
     // Before a look at the watchdog: one that falls asleep looks for calls after it has said so.
-    state_.exchange(calls_ | kInside);
+    state_.exchange(ticket);
+    // From here on calls_ may be another thread's.
     if (watchdog_ != nullptr && watchdog_->asleep()) watchdog_->wake();
-    return calls_ | kInside;
+    return ticket;
   }
   /// False when the loop was taken meanwhile.
   [[nodiscard]] bool leave(uint64_t ticket) {
