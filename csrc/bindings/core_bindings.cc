@@ -61,7 +61,7 @@ dataplane::DurableCallback to_durable_callback(const py::object& on_durable) {
 }
 
 // Requires GIL to read the arguments, then releases it.
-int64_t append_records(Engine& engine, const std::string& topic, int32_t partition,
+std::optional<int64_t> append_records(Engine& engine, const std::string& topic, int32_t partition,
                        const py::sequence& records, int64_t timestamp_ms,
                        const py::object& on_durable, int64_t producer_id, int16_t producer_epoch) {
   const py::tuple held(records);  // keeps what the views refer to, whatever becomes of a list
@@ -74,7 +74,7 @@ int64_t append_records(Engine& engine, const std::string& topic, int32_t partiti
 }
 
 // Requires GIL to read the arguments, then releases it.
-int64_t append_marker(Engine& engine, const std::string& topic, int32_t partition,
+std::optional<int64_t> append_marker(Engine& engine, const std::string& topic, int32_t partition,
                       int64_t producer_id, int16_t producer_epoch, bool commit,
                       int32_t coordinator_epoch, const py::object& on_durable,
                       int16_t transaction_version) {

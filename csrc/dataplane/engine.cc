@@ -27,7 +27,7 @@ EngineImpl::EngineImpl(EngineConfig config, Clock& clock)
       sessions_(static_cast<size_t>(config.fetch_session_cache_slots), clock),
       server_(net::Server::create(config.server, *this, clock)),
       purgatory_(*server_, static_cast<size_t>(config.server.reactor_threads)),
-      produce_(table_, {*server_, purgatory_, disk_pool_, flusher_, queue_, clock},
+      produce_(table_, {*server_, purgatory_, disk_pool_, flusher_, queue_, stalled_, clock},
                static_cast<size_t>(config.server.reactor_threads)),
       fetch_(table_, {*server_, purgatory_, disk_pool_, sessions_, clock, fetch_log_},
              static_cast<size_t>(config.server.reactor_threads)) {
@@ -133,6 +133,7 @@ Status EngineImpl::stop(int64_t grace_ms, LogsAtStop logs) {
   if (upkeep_ != nullptr) upkeep_->stop();
   if (mover_ != nullptr) mover_->stop();
   disk_pool_.stop();
+  append_threads_.stop();
   flusher_.stop();
   durable_waiters_.fail_all(ErrorCode::kNotLeaderOrFollower);
   if (directories_ == nullptr) return {};

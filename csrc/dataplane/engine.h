@@ -270,17 +270,18 @@ class Engine {
   virtual Result<storage::EpochEndOffset> end_offset_for_epoch(std::string_view topic,
                                                                int32_t partition,
                                                                int32_t leader_epoch) = 0;
-  /// Appends one batch as the leader with acks=all; returns its base offset. `on_durable` (may be
-  /// empty) is called exactly once when this returned an offset, possibly before it returns, from
-  /// this or a disk thread; never when it returned an error. With a producer the batch belongs to
+  /// Appends one batch as the leader with acks=all; returns its base offset. With `on_durable` it
+  /// waits for no disk: the append is queued behind those of the same partition, nullopt is
+  /// returned, and `on_durable` called exactly once, from another thread, with what came of it;
+  /// never when this returned an error. With a producer the batch belongs to
   /// its transaction; it has no sequence, and nobody is asked whether the transaction is known.
-  virtual Result<int64_t> append_records(std::string_view topic, int32_t partition,
+  virtual Result<std::optional<int64_t>> append_records(std::string_view topic, int32_t partition,
                                          std::span<const KeyValueView> records,
                                          int64_t timestamp_ms, DurableCallback on_durable,
                                          const TransactionalProducer& producer = {}) = 0;
   /// Appends the marker that ends a transaction; returns its offset. `on_durable` as above. Errors:
   /// kInvalidProducerEpoch, kTransactionCoordinatorFenced: a later one has been here.
-  virtual Result<int64_t> append_marker(std::string_view topic, int32_t partition,
+  virtual Result<std::optional<int64_t>> append_marker(std::string_view topic, int32_t partition,
                                         const TransactionEnd& end, DurableCallback on_durable) = 0;
   /// The producers that the partition remembers, in no order.
   virtual Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
@@ -289,7 +290,8 @@ class Engine {
   /// kUnknownTopicOrPartition when it is not there.
   virtual Result<TopicShape> topic_shape(std::string_view topic) = 0;
   /// Appends one batch as Produce with acks=all does, and takes what that would take; `batch` may
-  /// be patched. `on_durable` as in append_records.
+  /// be patched. `on_durable` (may be empty) is called exactly once when this returned an offset,
+  /// possibly before it returns, from this or a disk thread.
   virtual Result<Produced> produce(std::string_view topic, int32_t partition,
                                    const record::BuiltBatch& batch,
                                    storage::VerificationGuard guard,

@@ -6,12 +6,14 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/thread_annotations.h"
+#include "dataplane/append_threads.h"
 #include "dataplane/control_queue.h"
 #include "dataplane/delete_records.h"
 #include "dataplane/disk_pool.h"
@@ -87,11 +89,11 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                                    int64_t offset) override;
   Result<storage::EpochEndOffset> end_offset_for_epoch(std::string_view topic, int32_t partition,
                                                        int32_t leader_epoch) override;
-  Result<int64_t> append_records(std::string_view topic, int32_t partition,
+  Result<std::optional<int64_t>> append_records(std::string_view topic, int32_t partition,
                                  std::span<const KeyValueView> records, int64_t timestamp_ms,
                                  DurableCallback on_durable,
                                  const TransactionalProducer& producer) override;
-  Result<int64_t> append_marker(std::string_view topic, int32_t partition,
+  Result<std::optional<int64_t>> append_marker(std::string_view topic, int32_t partition,
                                 const TransactionEnd& end, DurableCallback on_durable) override;
   Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
                                                        int32_t partition) override;
@@ -132,6 +134,15 @@ class EngineImpl final : public Engine, private net::RequestHandler {
     if (faults_.any()) faults_.forget(connection);
   }
 
+  void on_displaced(uint32_t index, size_t directory) override {
+    stalled_.begin_wait(directory);
+    purgatory_.end_request(index);  // what the request has woken so far does not wait for it
+  }
+  void on_returned(size_t directory) override {
+    stalled_.end_wait(directory);
+    if (!stalled_.contains(directory)) server_->resume_paused();
+  }
+
   [[nodiscard]] Status check_open() const {
     if (directories_ != nullptr) return {};
     return Error{ErrorCode::kUnknownServerError, "no data directory was opened"};
@@ -140,9 +151,15 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Result<storage::LogConfig> topic_config(const SettingMap& settings) EXCLUDES(config_mutex_);
   /// The partition, its log open.
   Result<std::shared_ptr<Partition>> find(std::string_view topic, int32_t partition) const;
-  Result<int64_t> append_as_coordinator(const std::shared_ptr<Partition>& partition,
-                                        MutableBytes batch, int16_t transaction_version,
-                                        DurableCallback on_durable);
+  /// Queued when there is a callback.
+  Result<std::optional<int64_t>> append_as_coordinator(const std::shared_ptr<Partition>& partition,
+                                                       std::vector<uint8_t> batch,
+                                                       int16_t transaction_version,
+                                                       DurableCallback on_durable);
+  Result<storage::AppendInfo> append_now(Partition& partition, MutableBytes batch,
+                                         int16_t transaction_version);
+  void append_queued(const std::shared_ptr<Partition>& partition, MutableBytes batch,
+                     int16_t transaction_version, const DurableCallback& on_durable);
   std::shared_ptr<Partition> open_partition(const PartitionSpec& spec, const Topic& topic,
                                             const Result<size_t>& directory, LoadReport& report);
   Status alter_directory(const DirectoryAssignment& asked) REQUIRES(topics_mutex_);
@@ -171,9 +188,12 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   DiskPool disk_pool_;
   FetchSessionCache sessions_;
   DurableWaiters durable_waiters_;
+  AppendThreads append_threads_;
+  StalledDirectories stalled_;
   std::unique_ptr<net::Server> server_;
   Purgatory purgatory_;
   net::LogLimiter fetch_log_{"fetch"};
+  net::LogLimiter append_log_{"coordinator"};
   ProduceHandler produce_;
   FetchHandler fetch_;
   std::unique_ptr<PartitionMover> mover_;  // set with directories_

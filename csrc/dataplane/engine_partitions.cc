@@ -1,7 +1,10 @@
 // What is asked of one partition, by the broker loop and by handlers.
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "base/logger.h"
 #include "dataplane/engine_impl.h"
 #include "dataplane/in_process.h"
 #include "record/end_marker.h"
@@ -58,7 +61,7 @@ Result<storage::EpochEndOffset> EngineImpl::end_offset_for_epoch(std::string_vie
   return found->log()->end_offset_for_epoch(leader_epoch);
 }
 
-Result<int64_t> EngineImpl::append_records(std::string_view topic, int32_t partition,
+Result<std::optional<int64_t>> EngineImpl::append_records(std::string_view topic, int32_t partition,
                                            std::span<const KeyValueView> records,
                                            int64_t timestamp_ms, DurableCallback on_durable,
                                            const TransactionalProducer& producer) {
@@ -67,31 +70,54 @@ Result<int64_t> EngineImpl::append_records(std::string_view topic, int32_t parti
   if (owner == nullptr) return unknown_partition(topic, partition);
   BARNABAS_ASSIGN(auto bytes,
                   encode_batch(records, timestamp_ms, owner->config.max_message_bytes, producer));
-  return append_as_coordinator(found, bytes, 0, std::move(on_durable));
+  return append_as_coordinator(found, std::move(bytes), 0, std::move(on_durable));
 }
 
-Result<int64_t> EngineImpl::append_marker(std::string_view topic, int32_t partition,
+Result<std::optional<int64_t>> EngineImpl::append_marker(std::string_view topic, int32_t partition,
                                           const TransactionEnd& end, DurableCallback on_durable) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
   BARNABAS_ASSIGN(auto bytes,
                   record::encode_end_marker({end.commit, end.coordinator_epoch}, end.producer.id,
                                             end.producer.epoch, clock_.wall_ms()));
-  return append_as_coordinator(found, bytes, end.transaction_version, std::move(on_durable));
+  return append_as_coordinator(found, std::move(bytes), end.transaction_version, std::move(on_durable));
 }
 
-Result<int64_t> EngineImpl::append_as_coordinator(const std::shared_ptr<Partition>& partition,
-                                                  MutableBytes bytes, int16_t transaction_version,
-                                                  DurableCallback on_durable) {
+Result<std::optional<int64_t>> EngineImpl::append_as_coordinator(
+    const std::shared_ptr<Partition>& partition, std::vector<uint8_t> bytes,
+    int16_t transaction_version, DurableCallback on_durable) {
+  if (on_durable == nullptr) {
+    BARNABAS_ASSIGN(const auto appended, append_now(*partition, bytes, transaction_version));
+    return std::optional(appended.base_offset);
+  }
+  const bool taken = append_threads_.submit(
+      partition, [this, partition, bytes = std::move(bytes), transaction_version,
+                  on_durable = std::move(on_durable)]() mutable {
+        append_queued(partition, bytes, transaction_version, on_durable);
+      });
+  if (!taken) return Error{ErrorCode::kNotLeaderOrFollower, "the broker stops"};
+  return std::optional<int64_t>();
+}
+
+Result<storage::AppendInfo> EngineImpl::append_now(Partition& partition, MutableBytes bytes,
+                                                   int16_t transaction_version) {
   storage::AppendBatch batch;
   batch.bytes = bytes;
   batch.producer.origin = storage::AppendOrigin::kCoordinator;
   batch.producer.transaction_version = transaction_version;
-  BARNABAS_ASSIGN(const auto appended, partition->append(batch, flusher_));
-  if (on_durable != nullptr) {
-    durable_waiters_.add(partition, appended.last_offset + 1, appended.base_offset,
-                         std::move(on_durable));
+  return partition.append(batch, flusher_);
+}
+
+void EngineImpl::append_queued(const std::shared_ptr<Partition>& partition, MutableBytes bytes,
+                               int16_t transaction_version, const DurableCallback& on_durable) {
+  const auto appended = append_now(*partition, bytes, transaction_version);
+  if (appended.ok()) {
+    durable_waiters_.add(partition, appended->last_offset + 1, appended->base_offset, on_durable);
+    return;
   }
-  return appended.base_offset;
+  append_log_.log(LogLevel::kError,
+                  "append to " + partition->to_string() + " failed: " + appended.error().message,
+                  clock_.monotonic_ns());
+  on_durable(appended.error().code, -1);
 }
 
 Result<std::vector<storage::ProducerInfo>> EngineImpl::producers(std::string_view topic,

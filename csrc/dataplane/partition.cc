@@ -7,6 +7,7 @@
 
 #include "base/planted.h"
 #include "dataplane/flusher.h"
+#include "net/blocking_scope.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -60,9 +61,9 @@ Result<storage::AppendInfo> Partition::append(const storage::AppendBatch& batch,
                              ? strikes<Bug::kUnwrittenCommit>()
                              : plain && strikes<Bug::kUnwrittenAck>(20);
     if (last >= 0 && is_lost) return storage::AppendInfo{last, last};
-    if (plain && strikes<Bug::kDuplicatedBatch>(20)) (void)log_->append(batch, leader_epoch_);
+    if (plain && strikes<Bug::kDuplicatedBatch>(20)) (void)write(batch);
   }
-  BARNABAS_ASSIGN(const storage::AppendInfo info, log_->append(batch, leader_epoch_));
+  BARNABAS_ASSIGN(const storage::AppendInfo info, write(batch));
   if (info.duplicate) return info;
   const uint64_t appended = appended_bytes_.fetch_add(batch.bytes.size()) + batch.bytes.size();
   recent_tail_.note_append(info.last_offset + 1, appended);
@@ -75,6 +76,11 @@ Result<storage::AppendInfo> Partition::append(const storage::AppendBatch& batch,
     publish(info.last_offset + 1, appended);
   }
   return info;
+}
+
+Result<storage::AppendInfo> Partition::write(const storage::AppendBatch& batch) {
+  const net::BlockingScope scope(directory());
+  return log_->append(batch, leader_epoch_);
 }
 
 Status Partition::flush() {

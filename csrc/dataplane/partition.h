@@ -130,6 +130,8 @@ class Partition : public std::enable_shared_from_this<Partition> {
   std::atomic<FlushState>& flush_state() { return flush_state_; }
 
  private:
+  /// Where an append waits for the disk, or for another that does.
+  Result<storage::AppendInfo> write(const storage::AppendBatch& batch);
   void publish(int64_t high_watermark, uint64_t visible_bytes);
   void wake_watches(bool all) EXCLUDES(watch_mutex_);
   bool is_due(Watch& watch, int64_t high_watermark, uint64_t visible) const REQUIRES(watch_mutex_);

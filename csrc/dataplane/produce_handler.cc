@@ -21,6 +21,8 @@ constexpr int64_t kMinFlushWaitMs = 30'000;
 constexpr int16_t kFirstZstdVersion = 7;
 // How long to wait for room in the disk pool's queue.
 constexpr int64_t kDiskPoolRetryNs = 5'000'000;
+// How often to see whether a log directory gets on again.
+constexpr int64_t kStallRetryNs = 20'000'000;
 
 bool is_internal(std::string_view topic) {
   return topic == "__consumer_offsets" || topic == "__transaction_state" ||
@@ -83,7 +85,14 @@ ProduceHandler::ProduceHandler(const PartitionTable& table, ProduceServices serv
     : table_(table), services_(services), scratch_(reactor_count) {}
 
 net::Admission ProduceHandler::handle(const net::Request& request) {
-  Job& job = scratch_[request.token.reactor];
+  std::unique_ptr<Job> job = std::exchange(scratch_[request.token.reactor], nullptr);
+  if (job == nullptr) job = std::make_unique<Job>();
+  const net::Admission admission = handle(request, *job);
+  scratch_[request.token.reactor] = std::move(job);
+  return admission;
+}
+
+net::Admission ProduceHandler::handle(const net::Request& request, Job& job) {
   if (request.api_version < 0 || request.api_version > kProduceMaxVersion ||
       !job.request.parse(request.body, request.api_version)) {
     log_.log(LogLevel::kInfo,
@@ -94,6 +103,7 @@ net::Admission ProduceHandler::handle(const net::Request& request) {
     return net::Admission::kTaken;
   }
   begin(request, job);
+  if (touches_stalled(job)) return net::Admission::kBusy;
   if (job.request.transactional_id.has_value()) {
     if (auto question = check_transaction(job)) {
       return ask_first(request, job, *std::move(question));
@@ -119,7 +129,33 @@ std::shared_ptr<ProduceHandler::Moved> ProduceHandler::move_job(const net::Reque
   return moved;
 }
 
+bool ProduceHandler::touches_stalled(const Job& job) const {
+  if (!services_.stalled.any()) return false;
+  const bool by_id = job.version >= kProduceFirstTopicIdVersion;
+  size_t next = 0;
+  for (const auto& named : job.request.topics) {
+    const TopicPtr topic = by_id ? table_.find(named.id) : table_.find(named.name);
+    for (const size_t end = next + named.partition_count; next < end; ++next) {
+      const int32_t index = job.request.partitions[next].index;
+      const auto* const partition = topic == nullptr ? nullptr : topic->find(index);
+      if (partition != nullptr && services_.stalled.contains((*partition)->directory())) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool ProduceHandler::wait_out_stall(const std::shared_ptr<Moved>& moved, Step next) {
+  if (!touches_stalled(moved->job)) return false;
+  services_.server.add_timer(moved->job.token.reactor,
+                             services_.clock.monotonic_ns() + kStallRetryNs,
+                             [this, moved, next] { (this->*next)(moved); });
+  return true;
+}
+
 void ProduceHandler::resume(const std::shared_ptr<Moved>& moved) {
+  if (wait_out_stall(moved, &ProduceHandler::resume)) return;
   const uint32_t reactor = moved->job.token.reactor;
   services_.purgatory.begin_request(reactor);
   const bool done = append_all(moved->job, true);
@@ -240,6 +276,7 @@ bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& name
 }
 
 void ProduceHandler::move_to_disk_thread(const std::shared_ptr<Moved>& moved) {
+  if (wait_out_stall(moved, &ProduceHandler::move_to_disk_thread)) return;
   const uint32_t reactor = moved->job.token.reactor;
   const bool taken = services_.disk_pool.submit([this, moved, reactor] {
     append_all(moved->job, false);

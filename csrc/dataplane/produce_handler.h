@@ -10,12 +10,16 @@
 // A request with more to expand than a reactor may be kept busy with goes on, from the batch that
 // was too much, on a disk thread; its connection's next request waits for it.
 //
+// A request for a partition in a log directory that stalls waits, like one that finds a queue full:
+// its connection pauses until the stall ends. Nothing of it has happened by then.
+//
 // acks=0 is never answered, and an error closes the connection; acks=1 and acks=all wait for the
 // high watermark, which with one replica moves with the append. min.insync.replicas is capped by
 // the number of replicas, as in Kafka 4, so that it cannot fail with one.
 //
 // Thread-safety: handle() runs on the reactor of the request; everything per reactor lies in a
-// scratch of that reactor's own.
+// scratch of that reactor's own. An append may be stuck while another thread runs the reactor: who
+// has taken the scratch keeps it until it is done.
 #pragma once
 
 #include <atomic>
@@ -33,6 +37,7 @@
 #include "dataplane/produce_request.h"
 #include "dataplane/produce_response.h"
 #include "dataplane/purgatory.h"
+#include "dataplane/stalled_directories.h"
 #include "dataplane/transaction_check.h"
 #include "net/log_limiter.h"
 #include "net/server.h"
@@ -46,6 +51,7 @@ struct ProduceServices {
   DiskPool& disk_pool;
   Flusher& flusher;
   ControlQueue& control_queue;
+  const StalledDirectories& stalled;
   Clock& clock;
 };
 
@@ -95,7 +101,13 @@ class ProduceHandler {
     Job job;
   };
 
+  net::Admission handle(const net::Request& request, Job& job);
   void begin(const net::Request& request, Job& job) const;
+  /// Whether one of the partitions lies in a directory that stalls.
+  [[nodiscard]] bool touches_stalled(const Job& job) const;
+  using Step = void (ProduceHandler::*)(const std::shared_ptr<Moved>&);
+  /// When there is one: lets what was moved wait, then go on with `next`.
+  bool wait_out_stall(const std::shared_ptr<Moved>& moved, Step next);
   /// Fills job.checks. A value: what the coordinator has to be asked first.
   [[nodiscard]] std::optional<TransactionQuestion> check_transaction(Job& job) const;
   static void check_batch(const Topic& topic, const ProducePartition& named,
@@ -119,7 +131,7 @@ class ProduceHandler {
   const PartitionTable& table_;
   ProduceServices services_;
   net::LogLimiter log_{"produce"};
-  std::vector<Job> scratch_;  // by reactor
+  std::vector<std::unique_ptr<Job>> scratch_;  // by reactor; null while one is in use
   std::atomic<uint64_t> batches_appended_{0};
 };
 

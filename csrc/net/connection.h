@@ -44,6 +44,7 @@ struct Connection {
   bool more_arrived = false;     // meanwhile the client sent something else
   bool blocked = false;          // the socket took no more; waiting for EPOLLOUT
   bool draining = false;         // the server stops: no more requests are read
+  bool pinned = false;           // the thread that serves it is stuck: not to be read from, or freed
   bool dirty = false;            // in the reactor's list of connections to flush
   int64_t last_progress_ns = 0;  // bytes moved, either way
   int64_t last_receive_ns = 0;

@@ -24,8 +24,6 @@ constexpr int64_t kShortestIdleScanMs = 10;
 constexpr uint64_t kMailboxTag = UINT64_MAX;
 constexpr uint64_t kWatchTag = 1ULL << 63;
 
-thread_local Reactor* current_reactor = nullptr;
-
 uint64_t tag_of(const Connection& connection) {
   return static_cast<uint64_t>(connection.generation) << 32 | connection.slot;
 }
@@ -53,32 +51,11 @@ Reactor::Reactor(uint32_t index, const ServerConfig& config, RequestHandler& han
       clock_(clock),
       poller_(std::move(poller)),
       mailbox_(std::move(eventfd)),
-      scratch_(new uint8_t[kScratchBytes]) {}
+      scratch_(make_scratch()),
+      relay_([this] { run_as_spare(); }, [this] { push(Task([] {})); }) {}
 
-Reactor* Reactor::current() { return current_reactor; }
-
-void Reactor::run() {
-  current_reactor = this;
-  reap_idle();
-  while (!(stopping_ && (drained() || clock_.monotonic_ns() >= stop_deadline_ns_))) {
-    const bool may_sleep = mailbox_.prepare_to_sleep();
-    const auto events = poller_.wait(may_sleep ? timers_.timeout_ms(clock_.monotonic_ns()) : 0);
-    take_mailbox();
-    flush_dirty();
-    for (const epoll_event& event : events) {
-      handle_event(event);
-      flush_dirty();
-    }
-    timers_.run_due(clock_.monotonic_ns());
-    flush_dirty();
-    closed_.clear();
-  }
-  for (auto& connection : connections_) {
-    if (connection != nullptr) close(*connection, nullptr);
-  }
-  closed_.clear();
-  watches_.clear();
-  current_reactor = nullptr;
+std::unique_ptr<uint8_t[]> Reactor::make_scratch() {
+  return std::unique_ptr<uint8_t[]>(new uint8_t[kScratchBytes]);
 }
 
 void Reactor::handle_event(const epoll_event& event) {
@@ -107,15 +84,19 @@ void Reactor::handle_event(const epoll_event& event) {
 }
 
 void Reactor::take_mailbox() {
-  mailbox_.take(messages_);
-  for (Mailbox::Message& message : messages_) {
+  // One that is stuck in a message leaves the others to the thread that takes over.
+  if (next_message_ == messages_.size()) {
+    mailbox_.take(messages_);
+    next_message_ = 0;
+  }
+  while (next_message_ < messages_.size()) {
+    Mailbox::Message message = std::move(messages_[next_message_++]);
     if (auto* answer = std::get_if<Mailbox::Answer>(&message)) {
       complete(answer->first, std::move(answer->second));
     } else {
       std::get<Task>(message)();
     }
   }
-  messages_.clear();
 }
 
 void Reactor::adopt(UniqueFd socket, Peer peer) {
@@ -171,7 +152,7 @@ Connection* Reactor::find(uint32_t slot, uint32_t generation) {
 
 bool Reactor::wants_requests(const Connection& connection) const {
   return !connection.busy && !connection.starved && !connection.alone && !connection.draining &&
-         !connection.output.closing() &&
+         !connection.pinned && !connection.output.closing() &&
          connection.output.in_flight() < static_cast<size_t>(config_.max_in_flight_requests) &&
          connection.output.unsent_bytes() < config_.max_unsent_bytes;
 }
@@ -308,7 +289,9 @@ bool Reactor::offer(Connection& connection, MutableBytes frame) {
   request.received_ns = connection.last_receive_ns;
   request.token = {index_, connection.slot, connection.generation, connection.output.open_slot()};
   const uint32_t sequence = request.token.sequence;
+  serving_ = &connection;
   const Admission admission = handler_.on_request(request);
+  serving_ = nullptr;
   if (admission == Admission::kTakenAlone && !connection.output.answered(sequence)) {
     connection.alone = true;
     connection.alone_sequence = sequence;
@@ -336,8 +319,9 @@ void Reactor::request_resume() {
 }
 
 void Reactor::resume_paused() {
-  const auto paused = std::exchange(paused_, {});
-  for (const auto& [slot, generation] : paused) {
+  for (size_t left = paused_.size(); left > 0 && !paused_.empty(); --left) {
+    const auto [slot, generation] = paused_.front();
+    paused_.pop_front();
     Connection* const connection = find(slot, generation);
     if (connection == nullptr) continue;
     connection->busy = connection->starved = false;
@@ -364,14 +348,16 @@ void Reactor::mark_dirty(Connection& connection) {
 }
 
 void Reactor::flush_dirty() {
-  // Grows while it is walked: a flush makes room for requests, whose answers want flushing.
-  for (size_t i = 0; i < dirty_.size(); ++i) {
-    Connection& connection = *dirty_[i];
+  // Grows while it is walked: a flush makes room for requests, whose answers want flushing. One that
+  // is stuck in a flush leaves the others to the thread that takes over, and finds a new list.
+  while (next_dirty_ < dirty_.size()) {
+    Connection& connection = *dirty_[next_dirty_++];
     connection.dirty = false;
     if (find(connection.slot, connection.generation) != &connection) continue;
     flush(connection);
   }
   dirty_.clear();
+  next_dirty_ = 0;
 }
 
 void Reactor::flush(Connection& connection) {

@@ -1,4 +1,5 @@
-// One event loop and the connections that live on it.
+// One event loop and the connections that live on it. Spread over reactor.cc (connections) and
+// reactor_loop.cc (rounds, and which thread runs them).
 //
 // A round: wait for events, read what is readable (whole frames go to the handler in place), take
 // the mailbox, run due timers; after each, flush the connections that got answers. A connection
@@ -6,12 +7,17 @@
 //
 // Owns its connections. Borrows handler, clock, limits and memory, which outlive it.
 //
-// Thread-safety: everything belongs to the reactor's thread, but for push(), which any thread may
-// call, and the counters.
+// The thread that runs the loop may change where a call blocks (BlockingScope): what is done there
+// is as if the call had run rounds of the loop. So nothing that a round walks is held across a call
+// of the handler: connections are looked up again, lists are consumed from the front.
+//
+// Thread-safety: everything belongs to the thread that runs the loop, but for push(), which any
+// thread may call, the relay and the counters.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -23,11 +29,14 @@
 #include "net/log_limiter.h"
 #include "net/mailbox.h"
 #include "net/poller.h"
+#include "net/relay.h"
 #include "net/request_memory.h"
 #include "net/server.h"
 #include "net/timer_queue.h"
 
 namespace barnabas::net {
+
+class BlockingScope;
 
 class Reactor {
  public:
@@ -37,8 +46,9 @@ class Reactor {
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
 
-  /// The loop; returns after stop.
+  /// The loop; returns after stop, on whatever thread runs it then.
   void run();
+  Relay& relay() { return relay_; }
   /// For any thread. After the loop ended, messages are dropped.
   void push(Mailbox::Message message) { mailbox_.push(std::move(message)); }
   /// The reactor whose loop the calling thread runs, or nullptr.
@@ -76,6 +86,8 @@ class Reactor {
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
+  friend class BlockingScope;
+
   struct Watch {
     int fd;
     Task on_ready;
@@ -85,6 +97,16 @@ class Reactor {
           ConnectionLimits& limits, RequestMemory& memory, Clock& clock, Poller poller,
           UniqueFd eventfd);
 
+  static std::unique_ptr<uint8_t[]> make_scratch();
+  void run_as_spare();
+  void run_rounds();
+  void run_round();
+  void close_all();
+  void free_closed();
+  /// Goes on with the loop of a thread that is stuck.
+  void take_over();
+  /// Waits for the loop that was taken over.
+  void come_back(BlockingScope& stuck);
   void handle_event(const epoll_event& event);
   void take_mailbox();
   void on_readable(Connection& connection);
@@ -118,6 +140,7 @@ class Reactor {
   Mailbox mailbox_;
   TimerQueue timers_;
   std::vector<Mailbox::Message> messages_;  // being handled; kept for its storage
+  size_t next_message_ = 0;
   BufferPool pool_;                         // outlives the connections
   std::vector<Watch> watches_;
 
@@ -126,9 +149,16 @@ class Reactor {
   std::vector<uint32_t> free_slots_;
   std::vector<std::unique_ptr<Connection>> closed_;  // freed at the end of the round
   std::vector<Connection*> dirty_;
-  std::vector<std::pair<uint32_t, uint32_t>> paused_;  // slot, generation: busy or starved
+  size_t next_dirty_ = 0;
+  std::deque<std::pair<uint32_t, uint32_t>> paused_;  // slot, generation: busy or starved
   std::unique_ptr<uint8_t[]> scratch_;  // what recv fills first, shared by all connections
   LogLimiter close_log_{"net"};
+
+  Relay relay_;
+  BlockingScope* innermost_ = nullptr;  // the last that was entered
+  Connection* serving_ = nullptr;       // whose request the handler has
+  int displaced_ = 0;                   // threads that are stuck, or claim the loop
+  uint64_t tenure_ = 0;                 // how often the loop went to another thread
 
   std::atomic<bool> resume_requested_{false};
   bool stopping_ = false;

@@ -13,6 +13,7 @@
 #include "net/listener.h"
 #include "net/log_limiter.h"
 #include "net/reactor.h"
+#include "net/watchdog.h"
 
 namespace barnabas::net {
 namespace {
@@ -74,6 +75,7 @@ class ServerImpl final : public Server {
   ServerConfig config_ GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<const UniqueFd>> listeners_ GUARDED_BY(mutex_);
   std::vector<std::thread> threads_ GUARDED_BY(mutex_);
+  Watchdog watchdog_;
   // Constant once start() returned; never cleared, so that late answers have somewhere to go.
   std::vector<std::unique_ptr<Reactor>> reactors_;
   std::atomic<bool> running_{false};  // reactors_ may be used
@@ -123,6 +125,12 @@ Status ServerImpl::start() {
     accept_from(*owned);
   }
   running_.store(true, std::memory_order_release);
+  std::vector<Relay*> relays;
+  for (const auto& owned : reactors_) {
+    relays.push_back(&owned->relay());
+    owned->relay().set_watchdog(&watchdog_);
+  }
+  watchdog_.start(std::move(relays));
   for (const auto& owned : reactors_) {
     threads_.emplace_back([reactor = owned.get()] { reactor->run(); });
   }
@@ -139,6 +147,8 @@ void ServerImpl::stop(int64_t grace_ms) {
     }
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
+    watchdog_.stop();
+    for (const auto& owned : reactors_) owned->relay().join();
     running_.store(false, std::memory_order_release);
   }
   listeners_.clear();

@@ -5,7 +5,7 @@ Every call that may wait for a disk or a thread releases the GIL. Errors are rai
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, overload
 
 from barnabas.errors import BarnabasError
 
@@ -182,24 +182,39 @@ class Core:
         self, topic: str, partition: int, leader_epoch: int
     ) -> tuple[int, int]:
         """(leader epoch, end offset) of the largest epoch at or below the one asked for."""
+    @overload
     def append_records(
         self,
         topic: str,
         partition: int,
         records: Sequence[tuple[bytes | None, bytes | None]],
         timestamp_ms: int,
-        on_durable: Callable[[int, int], None] | None = None,
+        on_durable: None = None,
         producer_id: int = -1,
         producer_epoch: int = -1,
     ) -> int:
         """Appends one batch of (key, value) to a partition of this broker, as the leader with
         acks=all, and returns its base offset. The append is visible at return unless
-        flush.messages asks for an fsync first: `on_durable(error code, base offset)` is called
-        once, when the high watermark has passed it, or has failed to: on the caller's thread
-        before this returns, or later on a native one (with the GIL).
+        flush.messages asks for an fsync first.
+
+        With `on_durable` no disk is waited for: the append is queued, behind those of the same
+        partition, and None returned. `on_durable(error code, base offset)` is called once, on a
+        native thread (with the GIL), when the high watermark has passed it, or it has failed.
 
         With a producer id the batch belongs to that producer's transaction, without sequence (-1)
         and without a look at whether the transaction coordinator knows of it."""
+    @overload
+    def append_records(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes | None, bytes | None]],
+        timestamp_ms: int,
+        on_durable: Callable[[int, int], None],
+        producer_id: int = -1,
+        producer_epoch: int = -1,
+    ) -> None: ...
+    @overload
     def append_marker(
         self,
         topic: str,
@@ -208,7 +223,7 @@ class Core:
         producer_epoch: int,
         commit: bool,
         coordinator_epoch: int,
-        on_durable: Callable[[int, int], None] | None = None,
+        on_durable: None = None,
         transaction_version: int = 0,
     ) -> int:
         """Appends the control batch (EndTxnMarker, KIP-98) that ends the producer's transaction in
@@ -216,9 +231,21 @@ class Core:
         transaction_version 2 on the epoch must be above that of the transaction's records, unless
         there are none (KIP-1228).
 
-        Raises CoreError: INVALID_PRODUCER_EPOCH when the partition has seen a later producer epoch,
+        Raises CoreError, or tells `on_durable`: INVALID_PRODUCER_EPOCH when the partition has seen a later producer epoch,
         TRANSACTION_COORDINATOR_FENCED a later coordinator epoch, UNKNOWN_TOPIC_OR_PARTITION,
         KAFKA_STORAGE_ERROR."""
+    @overload
+    def append_marker(
+        self,
+        topic: str,
+        partition: int,
+        producer_id: int,
+        producer_epoch: int,
+        commit: bool,
+        coordinator_epoch: int,
+        on_durable: Callable[[int, int], None],
+        transaction_version: int = 0,
+    ) -> None: ...
     def producers(self, topic: str, partition: int) -> list[ProducerInfo]:
         """The producers that the partition remembers, in no order."""
     def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:

@@ -18,6 +18,7 @@ from barnabas._core import Core, CoreError
 from barnabas._records import iter_batches
 
 UNKNOWN_TOPIC, CORRUPT, TOO_LARGE = 3, 2, 10
+TRANSACTION_COORDINATOR_FENCED = 52
 TOPIC_ID = uuid.UUID(int=7).bytes
 NOW_MS = 1_700_000_000_000
 
@@ -107,6 +108,27 @@ def test_on_durable_is_called_with_the_offset(
     assert called.wait(30)
     assert calls == [(0, 0)]
     assert core.partition_info("t", 0).high_watermark == 1
+
+
+def test_queued_appends_keep_their_order_and_tell_what_failed(core: Core) -> None:
+    core.create_partitions("t", TOPIC_ID, [(0, 0)], {})
+    calls: list[tuple[int, int]] = []
+    all_called = threading.Event()
+
+    def on_durable(error: int, base_offset: int) -> None:
+        calls.append((error, base_offset))
+        if len(calls) == 101:
+            all_called.set()
+
+    for i in range(100):
+        assert core.append_records("t", 0, [(None, b"%d" % i)], NOW_MS, on_durable) is None
+    core.append_marker("t", 0, 7, 0, True, 5)
+    core.append_marker("t", 0, 7, 0, True, 4, on_durable)  # of an earlier coordinator
+    assert all_called.wait(30)
+    assert [error for error, _ in calls] == [0] * 100 + [TRANSACTION_COORDINATOR_FENCED]
+    offsets = [offset for _, offset in calls[:100]]
+    assert offsets == sorted(offsets)
+    assert len(set(offsets)) == 100
 
 
 def test_a_callback_that_raises_disturbs_nobody(

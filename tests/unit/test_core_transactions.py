@@ -1,5 +1,6 @@
 """Transactions in a partition, as the coordinator sees them: records, markers, producers."""
 
+import queue
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,10 +119,10 @@ def test_a_marker_of_transactions_v2_has_a_later_epoch_than_the_records(core: Co
 
 
 def test_on_durable_is_told_of_a_marker(core: Core) -> None:
-    told: list[tuple[int, int]] = []
+    told: queue.Queue[tuple[int, int]] = queue.Queue()
     append(core)
-    core.append_marker("t", 0, 7, 0, True, 1, lambda code, offset: told.append((code, offset)))
-    assert told == [(0, 3)]
+    core.append_marker("t", 0, 7, 0, True, 1, lambda code, offset: told.put((code, offset)))
+    assert told.get(timeout=30) == (0, 3)
 
 
 def test_an_open_transaction_outlives_a_restart(core: Core, tmp_path: Path) -> None:

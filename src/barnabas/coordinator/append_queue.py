@@ -61,11 +61,11 @@ class PartitionLog(Protocol):
         partition: int,
         records: Sequence[tuple[bytes | None, bytes | None]],
         timestamp_ms: int,
-        on_durable: Callable[[int, int], None] | None = None,
+        on_durable: Callable[[int, int], None],
         *,
         producer_id: int = NO_PRODUCER_ID,
         producer_epoch: int = NO_PRODUCER_EPOCH,
-    ) -> int:
+    ) -> object:
         """See `Core.append_records`; raises an exception with a `code`."""
 
     def append_marker(
@@ -77,9 +77,9 @@ class PartitionLog(Protocol):
         producer_epoch: int,
         commit: bool,
         coordinator_epoch: int,
-        on_durable: Callable[[int, int], None] | None = None,
+        on_durable: Callable[[int, int], None],
         transaction_version: int = 0,
-    ) -> int:
+    ) -> object:
         """See `Core.append_marker`; raises an exception with a `code`."""
 
     def partition_info(self, topic: str, partition: int) -> PartitionBounds:

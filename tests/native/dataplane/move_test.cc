@@ -47,7 +47,7 @@ class DirectoryMoveTest : public ::testing::Test {
     const KeyValueView record{std::nullopt, as_bytes(value)};
     const auto appended = engine_->append_records("t", 0, {&record, 1}, 1, nullptr, {});
     EXPECT_TRUE(appended.ok()) << appended.error().message;
-    return appended.ok() ? *appended : -1;
+    return appended.ok() ? appended->value() : -1;
   }
 
   storage::TemporaryDirectory directory_;

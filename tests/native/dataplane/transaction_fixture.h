@@ -132,7 +132,7 @@ class TransactionBrokerTest : public BrokerTest {
     const auto offset =
         engine_->append_marker("t", partition, {{producer_id, 0}, commit, 0, 0}, nullptr);
     EXPECT_TRUE(offset.ok()) << offset.error().message;
-    return offset.ok() ? *offset : -1;
+    return offset.ok() ? offset->value() : -1;
   }
   int64_t log_end(const std::string& topic = "t", int32_t partition = 0) {
     return engine_->partition_info(topic, partition)->log_end_offset;

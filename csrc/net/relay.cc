@@ -1,0 +1,70 @@
+#include "net/relay.h"
+
+#include <pthread.h>
+
+#include <utility>
+
+namespace barnabas::net {
+
+void Relay::reclaim() {
+  claims_.fetch_add(1);
+  wake_();
+  MutexLock lock(mutex_);
+  while (!free_) changed_.wait(mutex_);
+  free_ = false;
+  claims_.fetch_sub(1);
+}
+
+bool Relay::give_away() {
+  MutexLock lock(mutex_);
+  free_ = true;
+  changed_.notify_all();
+  return wait_for_vacancy();
+}
+
+bool Relay::await_vacancy() {
+  MutexLock lock(mutex_);
+  return wait_for_vacancy();
+}
+
+bool Relay::wait_for_vacancy() {
+  ++spares_;
+  while (!vacant_ && !ended_) changed_.wait(mutex_);
+  --spares_;
+  return std::exchange(vacant_, false);
+}
+
+void Relay::end() {
+  MutexLock lock(mutex_);
+  ended_ = true;
+  changed_.notify_all();
+}
+
+void Relay::join() {
+  std::vector<std::thread> threads;
+  {
+    MutexLock lock(mutex_);
+    threads.swap(threads_);
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+bool Relay::look() {
+  uint64_t now = state_.load();
+  const bool inside = (now & kInside) != 0;
+  if (std::exchange(seen_, now) != now) return true;
+  if (!inside) return false;
+  seen_ = now ^ kInside ^ kTaken;
+  if (!state_.compare_exchange_strong(now, seen_)) return true;
+  MutexLock lock(mutex_);
+  vacant_ = true;
+  if (spares_ > 0) {
+    changed_.notify_all();
+  } else {
+    threads_.emplace_back(run_spare_);
+    pthread_setname_np(threads_.back().native_handle(), "bnb-standin");
+  }
+  return true;
+}
+
+}  // namespace barnabas::net
