@@ -18,12 +18,19 @@ namespace {
 using testing::Client;
 using testing::request_frame;
 
-/// "stuck <name>" waits until it is let go, then is answered; all else is echoed. A resource that is
-/// waited for is busy.
+/// "stuck <name>" waits until it is let go, then is answered; "alone" is answered by answer_alone();
+/// all else is echoed. A resource that is waited for is busy.
 class StuckHandler final : public testing::EchoHandler {
  public:
   Admission on_request(const Request& request) override {
     const std::string body(as_text(request.body));
+    if (body == "alone") {
+      const std::lock_guard lock(mutex_);
+      alone_ = {request.token, echo(request.correlation_id, body)};
+      ++entered_[body];
+      changed_.notify_all();
+      return Admission::kTakenAlone;
+    }
     if (!body.starts_with("stuck ")) return EchoHandler::on_request(request);
     const size_t resource = static_cast<size_t>(body.back() - 'a');
     if (displaced[resource] > 0) return Admission::kBusy;
@@ -46,6 +53,10 @@ class StuckHandler final : public testing::EchoHandler {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return entered_[body] >= times; });
   }
+  void answer_alone() {
+    await_stuck("alone");
+    server->respond(alone_.first, std::move(alone_.second));
+  }
   void let_go(size_t resource, bool now = true) {
     const std::lock_guard lock(mutex_);
     free_[resource] = now;
@@ -59,6 +70,7 @@ class StuckHandler final : public testing::EchoHandler {
   std::condition_variable changed_;
   std::map<std::string, int> entered_;
   std::array<bool, 3> free_{};
+  std::pair<RequestToken, Response> alone_;
 };
 
 class StandInTest : public ::testing::Test {
@@ -107,6 +119,22 @@ TEST_F(StandInTest, others_are_served_while_one_request_is_stuck) {
   EXPECT_EQ(answer(stuck), "stuck a");
   EXPECT_EQ(answer(stuck), "behind");
   EXPECT_EQ(ask(before, 200, "again"), "again");
+}
+
+TEST_F(StandInTest, a_request_is_answered_that_was_stuck_once_an_answer_made_room_for_it) {
+  Client stuck(port_);
+  Client other(port_);
+  std::vector<uint8_t> both = request_frame(1, "alone");
+  const std::vector<uint8_t> second = request_frame(2, "stuck a");
+  both.insert(both.end(), second.begin(), second.end());
+  ASSERT_TRUE(stuck.send(both));
+  handler_.answer_alone();
+  EXPECT_EQ(answer(stuck), "alone");
+  ASSERT_TRUE(testing::eventually([&] { return handler_.displaced[0] == 1; }));
+  EXPECT_EQ(ask(other, 1, "x"), "x");
+  handler_.let_go(0);
+  EXPECT_EQ(answer(stuck), "stuck a");
+  EXPECT_EQ(ask(stuck, 3, "x"), "x");
 }
 
 TEST_F(StandInTest, threads_that_are_stuck_come_back_in_any_order) {
