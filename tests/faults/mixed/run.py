@@ -69,7 +69,7 @@ class Report:
         early, late = self._ends(self.rss_bytes, statistics.median)
         assert late <= early * GROWTH + GROWTH_BYTES, str(self)
         for samples in (self.fds, self.threads):
-            early, late = self._ends(samples, max)  # there are more while there is a fork
+            early, late = self._ends(samples, min)  # there are more while there is a fork
             assert late <= early + 20, str(self)
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class Report:
         return (
             f"{self.seconds:.0f} s: {counts}; memory {early / 1e6:.0f} MB after the warm-up, "
             f"{late / 1e6:.0f} MB in the last third (at most {max(self.rss_bytes) / 1e6:.0f}); "
-            f"at most {self._ends(self.fds, max)} descriptors, {self._ends(self.threads, max)} "
+            f"at least {self._ends(self.fds, min)} descriptors, {self._ends(self.threads, min)} "
             "threads; "
             f"a fork in {forks[len(forks) // 2] * 1e3:.0f} ms (at most {forks[-1] * 1e3:.0f})"
         )
