@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <array>
 #include <atomic>
 #include <map>
 #include <string>
@@ -176,6 +177,44 @@ TEST(ByteColumnTest, what_reaches_beyond_its_data_is_found) {
   EXPECT_FALSE(view(20, -1, 0));
   EXPECT_FALSE(view(20, 0, -1));
   EXPECT_FALSE(view(-1, 0, 0));
+}
+
+TEST(HeaderColumn, lists_that_reach_beyond_their_headers_are_refused) {
+  const std::vector<uint8_t> data(10);
+  const ByteColumn names = ByteColumn::of_fixed(data.data(), 5, 2, false);
+  const ByteColumn values = ByteColumn::nulls(2);
+  const auto lists = [&](std::vector<int32_t> ends) {
+    HeaderColumn column;
+    return column.push_lists(ends.data(), false, 0, ends.size() - 1, nullptr, names, values) ==
+           nullptr;
+  };
+  EXPECT_TRUE(lists({0, 1, 2}));
+  EXPECT_TRUE(lists({1, 1, 2}));
+  EXPECT_FALSE(lists({0, 1, 3}));
+  EXPECT_FALSE(lists({0, 2, 1}));
+  EXPECT_FALSE(lists({-1, 1, 2}));
+  HeaderColumn nameless;
+  const std::array<int64_t, 2> one{0, 1};
+  EXPECT_NE(nameless.push_lists(one.data(), true, 0, 1, nullptr, values, names), nullptr);
+}
+
+TEST_F(EmbeddedTest, memory_of_a_fetch_is_used_again_once_nobody_has_it) {
+  create("t", 1);
+  Producer producer(*engine_, {});
+  auto topic = producer.topic("t");
+  ASSERT_TRUE(topic.ok());
+  const std::string value(5000, 'v');
+  ASSERT_NE(producer.add(**topic, 0, record_of(value)).added, Lane::Added::kNo);
+  producer.drain(**topic, 0);
+  const auto fetch = [&] { return *fetch_columns(*engine_, *pool_, "t", 0, 0, {}); };
+  auto first = fetch();
+  auto second = fetch();
+  const uint8_t* const memory = first->fetched.bytes.data();
+  EXPECT_NE(second->fetched.bytes.data(), memory) << "the first is still there";
+  first.reset();
+  auto third = fetch();
+  EXPECT_EQ(third->fetched.bytes.data(), memory);
+  EXPECT_EQ(third->columns.offsets.size(), 1U);
 }
 
 }  // namespace
