@@ -37,7 +37,11 @@ bool parse_number(std::string_view text, int64_t& out) {
 }  // namespace
 
 Error malformed_file(const std::string& path, const std::string& why) {
-  return Error{ErrorCode::kKafkaStorageError, path + ": " + why, 0};
+  std::string shown = why;  // which may quote what the file has
+  for (char& byte : shown) {
+    if (byte < ' ' || byte > '~') byte = '?';
+  }
+  return Error{ErrorCode::kKafkaStorageError, path + ": " + shown, 0};
 }
 
 Status replace_file(const std::string& path, ByteView content, Durability durability) {

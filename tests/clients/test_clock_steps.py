@@ -93,9 +93,11 @@ def test_a_transaction_has_its_time_whatever_the_clock_does(
     broker: barnabas.Broker, clock: barnabas.VirtualClock, step: timedelta
 ) -> None:
     broker.create_topic("t")
-    producer = make_producer(
-        broker, **{"transactional.id": "x", "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS}
-    )
+    settings: dict[str, str | int] = {
+        "transactional.id": "x",
+        "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+    }
+    producer = make_producer(broker, **settings)
     producer.init_transactions(20)
     producer.begin_transaction()
     producer.produce("t", b"1")
@@ -170,7 +172,7 @@ def test_append_times_go_with_the_clock(
 def test_segments_are_rolled_by_age_and_not_by_a_step_back(
     broker: barnabas.Broker, clock: barnabas.VirtualClock
 ) -> None:
-    config = {
+    config: dict[str, str | int | float | bool] = {
         "segment.ms": 2 * HOUR_MS,
         "retention.ms": -1,
         "message.timestamp.type": "LogAppendTime",

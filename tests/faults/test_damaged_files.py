@@ -1,10 +1,10 @@
 """Each file of a data directory damaged or gone: it is rebuilt, or the start is refused, and either
-is said. What readers are given is never wrong. An empty checkpoint is one that says nothing, as with
-Kafka, which makes them so.
+is said. What readers are given is never wrong. An empty checkpoint is one that says nothing, as
+with Kafka, which makes them so.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,7 @@ def look(broker: barnabas.Broker) -> View:
 
 
 def fill(broker: barnabas.Broker) -> None:
-    servers = {"bootstrap.servers": broker.bootstrap_servers}
+    servers: dict[str, str | int | float | bool] = {"bootstrap.servers": broker.bootstrap_servers}
     for topic in ("t", "trimmed"):
         broker.create_topic(topic, config=SMALL)
     state = {**SMALL, "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01"}
@@ -208,8 +208,12 @@ def fill(broker: barnabas.Broker) -> None:
     await_true(lambda: checkpoint.exists() and "compacted 0 " in checkpoint.read_text())
 
 
+def await_line(lines: list[str], what: str) -> None:
+    await_true(lambda: any(what in line for line in lines))
+
+
 @pytest.fixture(scope="module")
-def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Path, View]]]:
+def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, View]]:
     """The directory after a clean stop, and after a SIGKILL."""
     root = tmp_path_factory.mktemp("before")
     with barnabas.Broker(root / "clean", config=CONFIG) as broker:
@@ -218,7 +222,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple
     with barnabas.Broker(root / "clean", config=CONFIG) as broker:
         view = look(broker)
         shutil.copytree(root / "clean", root / "killed")
-    yield {"clean": (root / "clean", view), "killed": (root / "killed", view)}
+    return {"clean": (root / "clean", view), "killed": (root / "killed", view)}
 
 
 @pytest.mark.parametrize("stop", ["clean", "killed"])
@@ -228,6 +232,7 @@ def test_a_damaged_file_is_rebuilt_or_the_start_is_refused(
     tmp_path: Path,
     core_log: list[str],
     measured: Callable[[str], None],
+    *,
     files: Files,
     stop: str,
 ) -> None:
@@ -262,6 +267,6 @@ def test_a_damaged_file_is_rebuilt_or_the_start_is_refused(
         what = files.said.get(name, "")
         print(name, *core_log, sep="\n  ")
         if what:
-            await_true(lambda what=what: any(what in line for line in core_log))
+            await_line(core_log, what)
         outcomes.append(f"{name}: as before")
     measured("; ".join(outcomes))

@@ -71,16 +71,17 @@ def _kill_at(call: Any, pattern: str, is_done: bool, nth: int) -> Callable[[], i
 
 def _kill_at_commit(is_done: bool, nth: int) -> Callable[[], int]:
     from barnabas.metadata.sqlite import SqliteStore
+    from barnabas.metadata.store import Change
 
     commit = SqliteStore.commit
     count = 0
 
-    def commit_or_die(store: SqliteStore, changes: Sequence[Any]) -> None:
+    def commit_or_die(self: SqliteStore, changes: Sequence[Change]) -> None:
         nonlocal count
         count += 1
         if count == nth and not is_done:
             os.kill(os.getpid(), 9)
-        commit(store, changes)
+        commit(self, changes)
         if count == nth:
             os.kill(os.getpid(), 9)
 
@@ -138,14 +139,14 @@ def read(broker: barnabas.Broker, topic: str, partitions: int) -> list[tuple[int
     where = [TopicPartition(topic, index, 0) for index in range(partitions)]
     ends = [consumer.get_watermark_offsets(at, timeout=TIMEOUT_S) for at in where]
     consumer.assign(where)
-    found = []
+    found: list[tuple[int, int]] = []
     for _ in range(sum(end[1] - end[0] for end in ends if end is not None)):
         message = consumer.poll(TIMEOUT_S)
         assert message is not None
         assert message.error() is None
-        found.append((message.partition(), message.offset()))
+        found.append((message.partition() or 0, message.offset() or 0))
     consumer.close()
-    return sorted(found)  # type: ignore[type-var]
+    return sorted(found)
 
 
 def every_record(partitions: int) -> list[tuple[int, int]]:
@@ -206,6 +207,7 @@ def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
     before: dict[str, tuple[Path, Topic | None]],
     tmp_path: Path,
     measured: Callable[[str], None],
+    *,
     change: str,
     call: str,
     step: int,

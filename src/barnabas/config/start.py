@@ -88,8 +88,8 @@ def make_start_config(
     if adopt is not Adopt.NO and len(data_dirs) > 1:
         raise ConfigError(
             f"log.dirs: of {len(data_dirs)} directories none can be adopted, only one: --data-dir "
-            "says which. It is served alone; to have all of them, let Apache Kafka move every partition "
-            "into one first (kafka-reassign-partitions.sh)"
+            "says which. It is served alone; to have all of them, let Apache Kafka move every "
+            "partition into one first (kafka-reassign-partitions.sh)"
         )
     node_id = next((node for path in data_dirs if (node := _node_of(path)) is not None), None)
     if "node.id" not in static and node_id is not None:

@@ -181,7 +181,7 @@ class Soak:
             Follower(f"follower-{g}", at, history, seed(), [*of("txn"), *of("once")]),
             Admin(f"admin-{g}", at, history, seed(), trimmed=of("plain")[0], configured="once"),
             *(
-                Member(f"member-{n}", at, history, seed(), "members", "once")
+                Member(f"member-{n}", at, history, seed(), group="members", topic="once")
                 for n in range(MEMBERS)
             ),
         ]
