@@ -207,7 +207,7 @@ def values(broker: barnabas.Broker, topic: str, count: int) -> list[bytes]:
         while len(found) < count and time.monotonic() < end:
             batch = consumer.poll(1)
             if batch is not None:
-                found.extend(batch.values)
+                found.extend(value or b"" for value in batch.values)
     return found
 
 
