@@ -62,8 +62,9 @@ dataplane::DurableCallback to_durable_callback(const py::object& on_durable) {
 
 // Requires GIL to read the arguments, then releases it.
 std::optional<int64_t> append_records(Engine& engine, const std::string& topic, int32_t partition,
-                       const py::sequence& records, int64_t timestamp_ms,
-                       const py::object& on_durable, int64_t producer_id, int16_t producer_epoch) {
+                                      const py::sequence& records, int64_t timestamp_ms,
+                                      const py::object& on_durable, int64_t producer_id,
+                                      int16_t producer_epoch) {
   const py::tuple held(records);  // keeps what the views refer to, whatever becomes of a list
   const auto views = to_records(held);
   auto callback = to_durable_callback(on_durable);
@@ -75,9 +76,9 @@ std::optional<int64_t> append_records(Engine& engine, const std::string& topic, 
 
 // Requires GIL to read the arguments, then releases it.
 std::optional<int64_t> append_marker(Engine& engine, const std::string& topic, int32_t partition,
-                      int64_t producer_id, int16_t producer_epoch, bool commit,
-                      int32_t coordinator_epoch, const py::object& on_durable,
-                      int16_t transaction_version) {
+                                     int64_t producer_id, int16_t producer_epoch, bool commit,
+                                     int32_t coordinator_epoch, const py::object& on_durable,
+                                     int16_t transaction_version) {
   const dataplane::TransactionEnd end{
       {producer_id, producer_epoch}, commit, coordinator_epoch, transaction_version};
   auto callback = to_durable_callback(on_durable);

@@ -13,11 +13,10 @@ bool AppendThreads::submit(std::shared_ptr<Partition> partition, DiskPool::Task 
   if (stopping_) return false;
   Lane& lane = lanes_[partition.get()];
   if (lane.queued++ == 0) lane.thread = &thread_of(partition->directory());
-  return lane.thread->submit(
-      [this, partition = std::move(partition), append = std::move(append)] {
-        append();
-        finish(partition.get());
-      });
+  return lane.thread->submit([this, partition = std::move(partition), append = std::move(append)] {
+    append();
+    finish(partition.get());
+  });
 }
 
 DiskPool& AppendThreads::thread_of(size_t directory) {

@@ -275,14 +275,15 @@ class Engine {
   /// returned, and `on_durable` called exactly once, from another thread, with what came of it;
   /// never when this returned an error. With a producer the batch belongs to
   /// its transaction; it has no sequence, and nobody is asked whether the transaction is known.
-  virtual Result<std::optional<int64_t>> append_records(std::string_view topic, int32_t partition,
-                                         std::span<const KeyValueView> records,
-                                         int64_t timestamp_ms, DurableCallback on_durable,
-                                         const TransactionalProducer& producer = {}) = 0;
+  virtual Result<std::optional<int64_t>> append_records(
+      std::string_view topic, int32_t partition, std::span<const KeyValueView> records,
+      int64_t timestamp_ms, DurableCallback on_durable,
+      const TransactionalProducer& producer = {}) = 0;
   /// Appends the marker that ends a transaction; returns its offset. `on_durable` as above. Errors:
   /// kInvalidProducerEpoch, kTransactionCoordinatorFenced: a later one has been here.
   virtual Result<std::optional<int64_t>> append_marker(std::string_view topic, int32_t partition,
-                                        const TransactionEnd& end, DurableCallback on_durable) = 0;
+                                                       const TransactionEnd& end,
+                                                       DurableCallback on_durable) = 0;
   /// The producers that the partition remembers, in no order.
   virtual Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
                                                                int32_t partition) = 0;

@@ -90,11 +90,12 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Result<storage::EpochEndOffset> end_offset_for_epoch(std::string_view topic, int32_t partition,
                                                        int32_t leader_epoch) override;
   Result<std::optional<int64_t>> append_records(std::string_view topic, int32_t partition,
-                                 std::span<const KeyValueView> records, int64_t timestamp_ms,
-                                 DurableCallback on_durable,
-                                 const TransactionalProducer& producer) override;
+                                                std::span<const KeyValueView> records,
+                                                int64_t timestamp_ms, DurableCallback on_durable,
+                                                const TransactionalProducer& producer) override;
   Result<std::optional<int64_t>> append_marker(std::string_view topic, int32_t partition,
-                                const TransactionEnd& end, DurableCallback on_durable) override;
+                                               const TransactionEnd& end,
+                                               DurableCallback on_durable) override;
   Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
                                                        int32_t partition) override;
   Result<std::vector<DeletedRecords>> delete_records(

@@ -62,9 +62,10 @@ Result<storage::EpochEndOffset> EngineImpl::end_offset_for_epoch(std::string_vie
 }
 
 Result<std::optional<int64_t>> EngineImpl::append_records(std::string_view topic, int32_t partition,
-                                           std::span<const KeyValueView> records,
-                                           int64_t timestamp_ms, DurableCallback on_durable,
-                                           const TransactionalProducer& producer) {
+                                                          std::span<const KeyValueView> records,
+                                                          int64_t timestamp_ms,
+                                                          DurableCallback on_durable,
+                                                          const TransactionalProducer& producer) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
   const TopicPtr owner = table_.find(topic);
   if (owner == nullptr) return unknown_partition(topic, partition);
@@ -74,12 +75,14 @@ Result<std::optional<int64_t>> EngineImpl::append_records(std::string_view topic
 }
 
 Result<std::optional<int64_t>> EngineImpl::append_marker(std::string_view topic, int32_t partition,
-                                          const TransactionEnd& end, DurableCallback on_durable) {
+                                                         const TransactionEnd& end,
+                                                         DurableCallback on_durable) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
   BARNABAS_ASSIGN(auto bytes,
                   record::encode_end_marker({end.commit, end.coordinator_epoch}, end.producer.id,
                                             end.producer.epoch, clock_.wall_ms()));
-  return append_as_coordinator(found, std::move(bytes), end.transaction_version, std::move(on_durable));
+  return append_as_coordinator(found, std::move(bytes), end.transaction_version,
+                               std::move(on_durable));
 }
 
 Result<std::optional<int64_t>> EngineImpl::append_as_coordinator(

@@ -34,18 +34,18 @@ struct Connection {
 
   InputBuffer input;
   OutputQueue output;
-  uint32_t interest = 0;         // epoll events asked for
-  bool busy = false;             // the handler had no room for the request at the front of `input`
-  bool starved = false;          // there is no memory for the rest of its request
-  bool overdrawn = false;        // its request may take memory beyond the limit
-  size_t counted_bytes = 0;      // of `input`, in RequestMemory
-  bool alone = false;            // a request is under way that no other may overtake
-  uint32_t alone_sequence = 0;   // which one
-  bool more_arrived = false;     // meanwhile the client sent something else
-  bool blocked = false;          // the socket took no more; waiting for EPOLLOUT
-  bool draining = false;         // the server stops: no more requests are read
-  bool pinned = false;           // the thread that serves it is stuck: not to be read from, or freed
-  bool dirty = false;            // in the reactor's list of connections to flush
+  uint32_t interest = 0;        // epoll events asked for
+  bool busy = false;            // the handler had no room for the request at the front of `input`
+  bool starved = false;         // there is no memory for the rest of its request
+  bool overdrawn = false;       // its request may take memory beyond the limit
+  size_t counted_bytes = 0;     // of `input`, in RequestMemory
+  bool alone = false;           // a request is under way that no other may overtake
+  uint32_t alone_sequence = 0;  // which one
+  bool more_arrived = false;    // meanwhile the client sent something else
+  bool blocked = false;         // the socket took no more; waiting for EPOLLOUT
+  bool draining = false;        // the server stops: no more requests are read
+  bool pinned = false;          // the thread that serves it is stuck: not to be read from, or freed
+  bool dirty = false;           // in the reactor's list of connections to flush
   int64_t last_progress_ns = 0;  // bytes moved, either way
   int64_t last_receive_ns = 0;
   int64_t frame_started_ns = 0;  // when what is in `input` began to be read

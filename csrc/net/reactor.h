@@ -141,7 +141,7 @@ class Reactor {
   TimerQueue timers_;
   std::vector<Mailbox::Message> messages_;  // being handled; kept for its storage
   size_t next_message_ = 0;
-  BufferPool pool_;                         // outlives the connections
+  BufferPool pool_;  // outlives the connections
   std::vector<Watch> watches_;
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot; null: free

@@ -11,8 +11,8 @@
 // calls that are stuck at the same time, and one.
 //
 // Thread-safety: enter, leave, give_away and end are of the thread that has the loop (leave also of
-// one that had it), look of the watchdog. What the threads share of the reactor goes from one to the
-// other under mutex_.
+// one that had it), look of the watchdog. What the threads share of the reactor goes from one to
+// the other under mutex_.
 #pragma once
 
 #include <atomic>
@@ -28,8 +28,8 @@ namespace barnabas::net {
 
 class Relay {
  public:
-  /// `run_spare` is what a new spare thread runs; it begins with await_vacancy(). `wake` ends a wait
-  /// of the loop for events, from any thread.
+  /// `run_spare` is what a new spare thread runs; it begins with await_vacancy(). `wake` ends a
+  /// wait of the loop for events, from any thread.
   Relay(std::function<void()> run_spare, std::function<void()> wake)
       : run_spare_(std::move(run_spare)), wake_(std::move(wake)) {}
   Relay(const Relay&) = delete;

@@ -66,13 +66,14 @@ enum class Admission : uint8_t {
 class RequestHandler {
  public:
   virtual ~RequestHandler() = default;
-  /// Called on a reactor thread; must not block but in a BlockingScope. May call Server::respond() before it returns.
+  /// Called on a reactor thread; must not block but in a BlockingScope. May call Server::respond()
+  /// before it returns.
   virtual Admission on_request(const Request& request) = 0;
   /// A connection is gone: nobody waits for answers to its requests. Called on its reactor's
   /// thread; the sequence of the token means nothing.
   virtual void on_closed(const RequestToken& /*connection*/) {}
-  /// The thread of reactor `index` is stuck in a BlockingScope of `resource`; the calling thread runs
-  /// the reactor from here on.
+  /// The thread of reactor `index` is stuck in a BlockingScope of `resource`; the calling thread
+  /// runs the reactor from here on.
   virtual void on_displaced(uint32_t /*index*/, size_t /*resource*/) {}
   /// It is stuck no more, and runs its reactor again.
   virtual void on_returned(size_t /*resource*/) {}

@@ -231,7 +231,8 @@ class Core:
         transaction_version 2 on the epoch must be above that of the transaction's records, unless
         there are none (KIP-1228).
 
-        Raises CoreError, or tells `on_durable`: INVALID_PRODUCER_EPOCH when the partition has seen a later producer epoch,
+        Raises CoreError, or tells `on_durable`: INVALID_PRODUCER_EPOCH when the partition has
+        seen a later producer epoch,
         TRANSACTION_COORDINATOR_FENCED a later coordinator epoch, UNKNOWN_TOPIC_OR_PARTITION,
         KAFKA_STORAGE_ERROR."""
     @overload

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from bench.stalls import StallWatch
+from bench.stalls import Stalls, StallWatch
 from confluent_kafka import Producer
 
 import barnabas
@@ -124,7 +124,9 @@ def await_struck(fault: faults.Fault, count: int = 1) -> float:
 
 
 def new_producer(broker: barnabas.Broker) -> Producer:
-    return Producer({"bootstrap.servers": broker.bootstrap_servers, "linger.ms": 0, "acks": "all"})
+    servers = broker.bootstrap_servers
+    quiet = {"log_level": 0}  # they outlive their broker
+    return Producer({"bootstrap.servers": servers, "linger.ms": 0, "acks": "all", **quiet})
 
 
 @pytest.fixture(params=[1, 2])
@@ -152,13 +154,13 @@ def expect_in_time(
     begin_s: float,
     end_s: float,
     measured: Callable[[str], None],
-    machine: StallWatch,
+    still: Stalls,
 ) -> None:
     longest = {name: asker.longest_s(begin_s, end_s) for name, asker in askers.items()}
     told = ", ".join(f"{name} {took * 1000:.1f} ms" for name, took in longest.items())
-    still = machine.since(begin_s)
     measured(f"longest: {told}; {still.note()}")
-    assert max(longest.values()) - still.longest_s <= LIMIT_S
+    # What stood still with the whole machine is not the broker's; both are told above.
+    assert max(longest.values()) <= LIMIT_S + still.longest_s
 
 
 def test_heartbeats_metadata_and_other_directories_go_on(
@@ -185,6 +187,7 @@ def test_heartbeats_metadata_and_other_directories_go_on(
                 assert quick.flush(20) == 0
                 waited.append(time.monotonic() - sent)
             end_s = time.monotonic()
+            still = machine.since(begin_s)
             assert len(errors) == len(waited)  # nothing of the stalled is acknowledged
         assert slow.flush(20) == 0
     assert set(errors) == {None}
@@ -193,7 +196,7 @@ def test_heartbeats_metadata_and_other_directories_go_on(
         f"{len(waited)} produces elsewhere, p99 {waited[len(waited) * 99 // 100] * 1e3:.1f} ms"
     )
     askers = {"metadata": metadata, "heartbeat": members, "newcomer's metadata": newcomer}
-    expect_in_time(askers, begin_s, end_s, measured, machine)
+    expect_in_time(askers, begin_s, end_s, measured, still)
     assert values(broker, "slow", 100) == [b"%d" % number for number in range(100)]
 
 
@@ -204,7 +207,7 @@ def values(broker: barnabas.Broker, topic: str, count: int) -> list[bytes]:
         while len(found) < count and time.monotonic() < end:
             batch = consumer.poll(1)
             if batch is not None:
-                found.extend(batch.values)
+                found.extend(value or b"" for value in batch.values)
     return found
 
 
@@ -232,11 +235,12 @@ def test_commits_wait_for_a_stalled_offsets_topic_and_heartbeats_do_not(
             begin_s = await_struck(fault)
             time.sleep(STALL_S - 1)
             end_s = time.monotonic()
+            still = machine.since(begin_s)
             assert not answers
             committer.join()
         assert answers[0][0] == 0
         askers = {"metadata": metadata, "heartbeat": members}
-        expect_in_time(askers, begin_s, end_s, measured, machine)
+        expect_in_time(askers, begin_s, end_s, measured, still)
 
 
 def test_one_directory_and_many_producers(
@@ -259,11 +263,12 @@ def test_one_directory_and_many_producers(
             begin_s = await_struck(fault)
             time.sleep(STALL_S - 1)
             end_s = time.monotonic()
+            still = machine.since(begin_s)
             for producer in producers:
                 assert producer.flush(30) == 0
         assert errors == [None] * PRODUCERS
         expect_in_time(
-            {"metadata": metadata, "heartbeat": members}, begin_s, end_s, measured, machine
+            {"metadata": metadata, "heartbeat": members}, begin_s, end_s, measured, still
         )
         assert sorted(map(int, values(broker, "t", PRODUCERS))) == list(range(PRODUCERS))
 
