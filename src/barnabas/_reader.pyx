@@ -2,6 +2,7 @@
 # distutils: language = c++
 """The consumer in the broker's own process, as far as every record comes through it."""
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t
 from libcpp cimport bool as cbool
 from libcpp.memory cimport shared_ptr, unique_ptr
@@ -51,6 +52,7 @@ cdef class _FetchedMemory:
     cdef shared_ptr[FetchedColumns] fetched
 
 
+@cython.no_gc_clear  # the core outlives the signal, in a cycle of garbage too
 cdef class NativeReader:
     """The part of `barnabas.embedded.consumer.Consumer` that every record comes through."""
 

@@ -6,6 +6,7 @@ Records go from Python objects, or from columns, into batches in the native core
 without a socket or a frame. What may wait for a disk or a thread releases the GIL.
 """
 
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
 from libcpp cimport bool as cbool
@@ -180,6 +181,7 @@ cdef class Delivery:
         return f"<barnabas.Delivery to {self._topic.name}-{self._partition}, {state}>"
 
 
+@cython.no_gc_clear  # the core outlives the producer, in a cycle of garbage too
 cdef class NativeProducer:
     """The part of `barnabas.embedded.producer.Producer` that every record goes through."""
 
