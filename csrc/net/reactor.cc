@@ -348,8 +348,8 @@ void Reactor::mark_dirty(Connection& connection) {
 }
 
 void Reactor::flush_dirty() {
-  // Grows while it is walked: a flush makes room for requests, whose answers want flushing. One that
-  // is stuck in a flush leaves the others to the thread that takes over, and finds a new list.
+  // Grows while it is walked: a flush makes room for requests, whose answers want flushing. One
+  // that is stuck in a flush leaves the others to the thread that takes over, and finds a new list.
   while (next_dirty_ < dirty_.size()) {
     Connection& connection = *dirty_[next_dirty_++];
     connection.dirty = false;

@@ -18,8 +18,8 @@ namespace {
 using testing::Client;
 using testing::request_frame;
 
-/// "stuck <name>" waits until it is let go, then is answered; "alone" is answered by answer_alone();
-/// all else is echoed. A resource that is waited for is busy.
+/// "stuck <name>" waits until it is let go, then is answered; "alone" is answered by
+/// answer_alone(); all else is echoed. A resource that is waited for is busy.
 class StuckHandler final : public testing::EchoHandler {
  public:
   Admission on_request(const Request& request) override {

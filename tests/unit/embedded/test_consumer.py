@@ -1,6 +1,7 @@
 """Broker.consumer(): batches as columns, positions, groups that network clients are in, too."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -368,3 +369,16 @@ def test_who_waits_does_not_work(broker: barnabas.Broker) -> None:
     assert without_group.poll(0) is None
     broker.delete_topic("t")
     assert busy_share(without_group) < 0.3
+
+
+def test_clients_may_be_garbage_in_a_cycle_with_their_broker() -> None:
+    for _ in range(3):
+        with barnabas.Broker() as broker:
+            producer: Any = broker.producer()
+            producer.send("t", b"v").result(5)
+            consumer: Any = broker.consumer(["t"], auto_offset_reset="earliest")
+            assert consumer.poll(5) is not None
+            consumer.poll(0)  # watches the partition now
+        consumer.itself, producer.itself = [consumer, broker], [producer, broker]
+        del broker, consumer, producer
+        gc.collect()
