@@ -43,6 +43,7 @@ class Files:
     refused: dict[str, str]
     said: dict[str, str]
     forgets_the_log_start: tuple[str, ...] = ()
+    damages: tuple[str, ...] = ALL
 
 
 FILES = [
@@ -100,6 +101,7 @@ FILES = [
             GARBAGE: "metadata.sqlite",
         },
         {},
+        damages=(MISSING, EMPTY, GARBAGE),  # SQLite has no checksums: a byte may be anything's
     ),
 ]
 
@@ -238,13 +240,13 @@ def test_a_damaged_file_is_rebuilt_or_the_start_is_refused(
 ) -> None:
     source, expected = before[stop]
     outcomes = []
-    for name, damage in DAMAGES.items():
+    for name in files.damages:
         root = tmp_path / name
         shutil.copytree(source, root)
         damaged = [path for path in root.glob(files.pattern) if path.stat().st_size]
         assert damaged
         for path in damaged:
-            damage(path)
+            DAMAGES[name](path)
         core_log.clear()
         if name in files.refused:
             with pytest.raises(StartError) as refused:
