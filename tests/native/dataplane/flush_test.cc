@@ -11,6 +11,7 @@
 #include "dataplane/flusher.h"
 #include "dataplane/partition.h"
 #include "storage/cleaner.h"
+#include "storage/log_fork.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -67,6 +68,8 @@ class GatedLog final : public storage::Log {
   Result<storage::ReadSlice> read_to_copy(int64_t, uint64_t) override { return Error{}; }
   void pause_cleaning(bool) override {}
   Result<std::string> move_to(Log&, const std::function<Status()>&) override { return Error{}; }
+  Result<std::unique_ptr<storage::LogFork>> begin_fork(uint64_t) override { return Error{}; }
+  [[nodiscard]] std::vector<int64_t> last_aborts() const override { return {}; }
   Result<storage::ReadSlice> read(int64_t, uint64_t, int64_t, bool) override { return Error{}; }
   Result<storage::TimestampOffset> offset_for_timestamp(int64_t) override { return Error{}; }
   Result<storage::TimestampOffset> max_timestamp_offset() override { return Error{}; }

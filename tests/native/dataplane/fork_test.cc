@@ -61,7 +61,7 @@ class EngineForkTest : public ::testing::Test {
     const KeyValueView record{std::nullopt, as_bytes(value)};
     const auto appended = engine.append_records("t", partition, {&record, 1}, 1, nullptr, {});
     EXPECT_TRUE(appended.ok()) << appended.error().message;
-    return appended.ok() ? *appended : -1;
+    return appended.ok() ? appended->value() : -1;
   }
   static std::vector<int64_t> ends_of(Engine& engine) {
     std::vector<int64_t> ends;
@@ -109,7 +109,7 @@ TEST_F(EngineForkTest, SurvivesTheEndOfWhatItComesFrom) {
   EXPECT_EQ(append(*forked, 0), 300);
   const auto fetched = forked->fetch("t", 0, 0, 4096, false);
   ASSERT_TRUE(fetched.ok()) << fetched.error().message;
-  EXPECT_GT(fetched->size, 0u);
+  EXPECT_GT(fetched->bytes.size(), 0u);
   EXPECT_TRUE(forked->stop(0).ok());
 }
 
