@@ -155,6 +155,7 @@ def read_all(
             "group.id": "unused",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # the end is told by an answer without records
             "check.crcs": True,
             "isolation.level": isolation,
         }

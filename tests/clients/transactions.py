@@ -71,6 +71,7 @@ def values(server: Server, topic: str, *, committed: bool = True, partition: int
             "enable.auto.commit": False,
             "isolation.level": "read_committed" if committed else "read_uncommitted",
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # the end is told by an answer without records
         }
     )
     consumer.assign([TopicPartition(topic, partition, 0)])

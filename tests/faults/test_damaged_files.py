@@ -128,6 +128,7 @@ def records(
             "group.id": "g",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # the end is told by an answer without records
             "isolation.level": isolation,
             "check.crcs": True,
             "auto.offset.reset": "earliest",

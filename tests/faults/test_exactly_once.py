@@ -92,6 +92,7 @@ def read_copies(bootstrap: str, topic: str, targets: int) -> Copies:
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # the end is told by an answer without records
         }
     )
     consumer.assign([TopicPartition(topic, p, 0) for p in range(targets)])
