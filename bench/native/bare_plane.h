@@ -102,10 +102,13 @@ class BarePlane {
   dataplane::DiskPool disk_pool_{"bench", 1, 1};
   dataplane::Flusher flusher_;
   dataplane::ControlQueue control_queue_{1, 1};
+  dataplane::StalledDirectories stalled_;
   dataplane::Purgatory purgatory_{server_, 1};
   dataplane::FetchSessionCache sessions_{1000, stopped_clock()};
   dataplane::ProduceHandler produce_{
-      table_, {server_, purgatory_, disk_pool_, flusher_, control_queue_, stopped_clock()}, 1};
+      table_,
+      {server_, purgatory_, disk_pool_, flusher_, control_queue_, stalled_, stopped_clock()},
+      1};
   dataplane::FetchHandler fetch_{
       table_, {server_, purgatory_, disk_pool_, sessions_, stopped_clock(), log_}, 1};
 };

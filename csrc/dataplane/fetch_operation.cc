@@ -59,12 +59,14 @@ void FetchOperation::read_entries() {
       entry.visible_before_read = partition.visible_bytes();
       entry.read = partition.read(entry.params, allowed, at_least_one, plan_.header.isolation);
       entry.has_read = true;
-      if (entry.read.failure != nullptr) report(*entry.read.failure);
     }
     const auto& slice = entry.read.slice;
     const uint64_t length = slice.file.length;
     if (entry.read.error != ErrorCode::kNone || entry.read.diverging.leader_epoch >= 0) {
       must_answer_ = true;
+      if (const std::string failure = partition.take_read_failure(); !failure.empty()) {
+        report(failure);
+      }
     }
     if (length > 0) {
       at_least_one = false;

@@ -34,9 +34,9 @@ Result<Fetched> fetch_batches(const Partition& partition, int64_t offset, size_t
   params.fetch_offset = offset;
   PartitionRead read = partition.read(params, max_bytes, true, isolation);
   if (read.error != ErrorCode::kNone) {
+    const std::string failure = partition.take_read_failure();
     return Error{read.error, "cannot read " + partition.to_string() + " at offset " +
-                                 std::to_string(offset) +
-                                 (read.failure == nullptr ? "" : ": " + *read.failure)};
+                                 std::to_string(offset) + (failure.empty() ? "" : ": ") + failure};
   }
   Fetched fetched;
   fetched.high_watermark = read.high_watermark;

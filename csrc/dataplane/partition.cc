@@ -147,7 +147,8 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
     auto slice = log_->read(params.fetch_offset, max_bytes, end_offset, at_least_one);
     if (!slice.ok()) {
       if (slice.error().code != ErrorCode::kOffsetOutOfRange) {
-        result.failure = std::make_unique<const std::string>(slice.error().message);
+        MutexLock lock(failure_mutex_);
+        read_failure_ = slice.error().message;
       }
       return fail(slice.error().code);
     }
@@ -161,6 +162,11 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
   result.last_stable_offset = last_stable_offset;
   result.log_start_offset = log_start_offset;
   return result;
+}
+
+std::string Partition::take_read_failure() const {
+  MutexLock lock(failure_mutex_);
+  return std::exchange(read_failure_, {});
 }
 
 void Partition::find_aborted(int64_t offset, int64_t end_offset, PartitionRead& read) const {

@@ -59,8 +59,6 @@ struct PartitionRead {
   storage::ReadSlice slice;
   /// With read_committed: those that may have records in the slice; null when there are none.
   std::unique_ptr<const std::vector<storage::AbortedTransaction>> aborted;
-  /// What the disk said, when it is to blame for `error`: for the log. Else null.
-  std::unique_ptr<const std::string> failure;
 };
 
 class Partition : public std::enable_shared_from_this<Partition> {
@@ -106,6 +104,8 @@ class Partition : public std::enable_shared_from_this<Partition> {
   /// Finds what a fetch may see: epochs checked, up to the high watermark or LSO.
   PartitionRead read(const FetchParams& params, uint64_t max_bytes, bool at_least_one,
                      IsolationLevel isolation) const;
+  /// What the disk said when a read failed because of it, once; else nothing.
+  std::string take_read_failure() const EXCLUDES(failure_mutex_);
   /// Whether what lies at `offset` may have to come from a disk: neither the end of the log nor
   /// appended recently.
   [[nodiscard]] bool may_be_cold(int64_t offset) const {
@@ -159,6 +159,9 @@ class Partition : public std::enable_shared_from_this<Partition> {
   std::atomic<bool> deleted_{false};
   std::atomic<size_t> directory_{kNoDirectory};
   std::atomic<FlushState> flush_state_{FlushState::kIdle};
+
+  mutable Mutex failure_mutex_;
+  mutable std::string read_failure_ GUARDED_BY(failure_mutex_);  // that nobody has taken yet
 
   std::atomic<uint32_t> watch_count_{0};
   Mutex watch_mutex_;

@@ -131,8 +131,8 @@ std::vector<Given> runs_of_alike(std::mt19937& random) {
   constexpr std::array<size_t, 8> kSizes{0, 1, 12, 13, 63, 64, 200, 8200};
   std::vector<Given> records;
   while (records.size() < 9000) {
-    Given like{kNow + below(3) * 5000, text(kSizes[below(4)]), text(kSizes[below(8)]),
-               below(6) == 0};
+    Given like{kNow + static_cast<int64_t>(below(3)) * 5000, text(kSizes[below(4)]),
+               text(kSizes[below(8)]), below(6) == 0};
     const uint32_t run = below(5) == 0 ? below(400) : below(4);
     for (uint32_t i = 0; i <= run; ++i) {
       if (below(2) == 0) like.timestamp += below(3);
