@@ -18,9 +18,8 @@ from clients.kafka_data import (
     produce_keyed,
     read_all,
 )
-from peers.processes import ProcessFailedError, wait_until
+from peers.processes import ProcessFailedError
 from peers.servers import BarnabasServer, KafkaServer
-from unit.wire import WireClient
 
 pytestmark = pytest.mark.java
 
@@ -72,7 +71,7 @@ def test_each_of_two_directories_is_served_and_kafka_has_both_back(tmp_path: Pat
         assert read_all(kafka.bootstrap) == contents
 
 
-def test_two_directories_at_once_are_refused_until_kafka_has_moved_all_into_one(
+def test_two_directories_at_once_are_refused_and_left_as_they_were(
     tmp_path: Path,
 ) -> None:
     directories = [tmp_path / "kafka" / "data", tmp_path / "kafka" / "more"]
@@ -80,7 +79,6 @@ def test_two_directories_at_once_are_refused_until_kafka_has_moved_all_into_one(
     with KafkaServer(tmp_path / "kafka", {**KAFKA_CONFIG, "log.dirs": log_dirs}) as kafka:
         create(kafka.bootstrap, "spread", 6)
         produce_keyed(kafka.bootstrap, "spread", 200)
-        contents = read_all(kafka.bootstrap)
         kafka.stop()
         names = [sorted(path.rglob("*")) for path in directories]
         both = BarnabasServer(tmp_path / "b", {"log.dirs": log_dirs}, options=["--adopt"])
@@ -89,20 +87,6 @@ def test_two_directories_at_once_are_refused_until_kafka_has_moved_all_into_one(
         for advice in ("--data-dir says which", "kafka-reassign-partitions.sh"):
             assert advice in str(refused.value)
         assert [sorted(path.rglob("*")) for path in directories] == names
-        kafka.start()
-        there = [path.name.rpartition("-") for path in directories[1].glob("*-[0-9]*")]
-        assert there
-        asked = [{"name": topic, "partitions": [int(number)]} for topic, _, number in there]
-        with WireClient(kafka.bootstrap) as client:
-            client.ask(
-                "AlterReplicaLogDirs", 2, dirs=[{"path": str(directories[0]), "topics": asked}]
-            )
-        wait_until(lambda: not list(directories[1].glob("*-[0-9]*")), 60, "the moves", poll_s=0.2)
-        kafka.stop()
-    options = ("--adopt", f"--config={kafka.properties}")
-    with BarnabasServer(tmp_path / "b", data_dir=directories[0], options=options) as barnabas:
-        assert read_all(barnabas.bootstrap) == contents
-        barnabas.stop()
 
 
 def test_without_metadata_all_is_there_also_what_a_killed_kafka_had_compacted(

@@ -37,7 +37,7 @@ def test_what_readme_shows_works(reader: Reader, block: Block) -> None:
 
 def test_the_snippets_print_what_was_written(reader: Reader) -> None:
     """What the blocks before have left: the producer's record in its log, and a book."""
-    assert len(PYTHON_BLOCKS) == 10
+    assert len(PYTHON_BLOCKS) == 11
     log = next(block for block in PYTHON_BLOCKS if "barnabas.Log" in block.text)
     assert b"a message from the castle" in reader.run("python", "-c", log.text).encode()
     consume = reader.here("barnabas consume book")
