@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from barnabas.embedded.consumer import Consumer
     from barnabas.embedded.producer import Producer
 
+MARKER_POLL_S = 0.0005
+
 
 class TransactionalId:
     """A producer as the transaction coordinator knows it."""
@@ -92,9 +94,16 @@ class TransactionalId:
                 await asyncio.sleep(RETRY_S)
             check(response.error, f"transactional id {self._id}")
             self.identity = response.producer
+            while self._is_ending():
+                await asyncio.sleep(MARKER_POLL_S)
 
         self._host.call(end)
         self._has_begun = False
+
+    def _is_ending(self) -> bool:
+        """Whether markers are still being written: what was committed is not seen by all yet."""
+        described, _ = self._host.services.transactions.describe(self._id)
+        return described is not None and described.value.state.name.startswith("PREPARE")
 
     def commit_offsets(
         self,
