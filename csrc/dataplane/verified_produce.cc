@@ -67,12 +67,18 @@ bool VerifiedProduce::ask_again(const std::vector<ErrorCode>& verdicts) {
   handler_.services_.server.add_timer(
       reactor(), now_ns + kRetryBackoffNs, [weak = weak_from_this()] {
         const auto waiting = std::static_pointer_cast<VerifiedProduce>(weak.lock());
-        if (waiting == nullptr || waiting->moved_ == nullptr) return;
-        if (waiting->ask() != net::Admission::kTakenAlone) {
-          waiting->give_up(ErrorCode::kConcurrentTransactions);
-        }
+        if (waiting != nullptr && waiting->moved_ != nullptr) waiting->ask_anew();
       });
   return true;
+}
+
+/// With new guards: the marker that ended the transaction before has taken the old ones away.
+void VerifiedProduce::ask_anew() {
+  moved_->job.checks.clear();
+  auto question = handler_.check_transaction(moved_->job);
+  if (!question.has_value()) return finish({});
+  question_ = *std::move(question);
+  if (ask() != net::Admission::kTakenAlone) give_up(ErrorCode::kConcurrentTransactions);
 }
 
 void VerifiedProduce::give_up(ErrorCode error) {

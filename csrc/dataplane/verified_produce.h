@@ -44,11 +44,12 @@ class VerifiedProduce final : public DelayedOperation {
   /// Whether the question will be asked again, instead of taking CONCURRENT_TRANSACTIONS for an
   /// answer.
   bool ask_again(const std::vector<ErrorCode>& verdicts);
+  void ask_anew();
   void give_up(ErrorCode error);
   void finish(const std::vector<ErrorCode>& verdicts);
 
   ProduceHandler& handler_;
-  const TransactionQuestion question_;
+  TransactionQuestion question_;
   const int64_t asked_ns_;                        // monotonic, for the first time
   std::shared_ptr<ProduceHandler::Moved> moved_;  // null once it went on
 };

@@ -279,8 +279,7 @@ class Consumer(NativeReader, Closing):
 
     def committed(self) -> dict[Partition, int]:
         """What the group has committed of the partitions that this consumer reads."""
-        committed = self._need_group().committed(self._is_committed_only)
-        return {p: committed[p] for p in self._positions if p in committed}
+        return self._need_group().committed(self._positions, self._is_committed_only)
 
     def membership(self) -> Member:
         """Who commits, for a transaction's offsets."""
@@ -434,7 +433,7 @@ class Consumer(NativeReader, Closing):
 
     def _assign(self, partitions: list[Partition]) -> None:
         """Goes on where the group has stopped."""
-        committed = self._need_group().committed(self._is_committed_only)
+        committed = self._need_group().committed(partitions, self._is_committed_only)
         self._positions = {p: _Position(committed.get(p)) for p in sorted(partitions)}
         self._turn = list(self._positions)
         if self._on_assigned is not None:

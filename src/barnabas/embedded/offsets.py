@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -69,9 +69,11 @@ class GroupOffsets:
 
         self._host.call(commit)
 
-    def committed(self, is_committed_only: bool) -> dict[Partition, int]:
-        """All that the group has stored. `is_committed_only`: waits for transactions that are about
-        to store more (KIP-447).
+    def committed(
+        self, partitions: Collection[Partition], is_committed_only: bool
+    ) -> dict[Partition, int]:
+        """What the group has stored of the partitions. `is_committed_only`: waits for transactions
+        that are about to store more (KIP-447).
         """
 
         async def fetch() -> dict[Partition, int]:
@@ -79,16 +81,15 @@ class GroupOffsets:
             while True:
                 offsets, error = groups.committed(self.group)
                 check(error, f"group {self.group}")
-                found = {
-                    (topic, number): value.offset
-                    for topic, partitions in offsets.items()
-                    for number, value in partitions.items()
-                }
                 unstable = is_committed_only and any(
-                    groups.is_unstable(self.group, *partition) for partition in found
+                    groups.is_unstable(self.group, *partition) for partition in partitions
                 )
                 if not unstable:
-                    return found
+                    return {
+                        (topic, number): offsets[topic][number].offset
+                        for topic, number in partitions
+                        if number in offsets.get(topic, ())
+                    }
                 await asyncio.sleep(RETRY_S)
 
         return self._host.call(fetch)

@@ -184,10 +184,11 @@ class Producer(NativeProducer, Closing):
             raise KafkaError(
                 ErrorCode.invalid_txn_state, "a transactional producer sends within transaction()"
             )
-        identity = transactional_id.identity
-        guard = self._begin(topic, partition, identity.producer_id, identity.producer_epoch)
-        transactional_id.add(TopicPartition(topic, partition))
-        self._joined(topic, partition, identity.producer_id, identity.producer_epoch, guard)
+        producer_id, epoch = transactional_id.identity
+        while True:
+            guard = self._begin(topic, partition, producer_id, epoch)
+            if transactional_id.add(TopicPartition(topic, partition)):
+                return self._joined(topic, partition, producer_id, epoch, guard)
 
     # -- topics
 

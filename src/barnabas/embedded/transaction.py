@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from barnabas.embedded.consumer import Consumer
     from barnabas.embedded.producer import Producer
 
-MARKER_POLL_S = 0.0005
-
 
 class TransactionalId:
     """A producer as the transaction coordinator knows it."""
@@ -52,28 +50,34 @@ class TransactionalId:
                 return response.producer
             await asyncio.sleep(RETRY_S)
 
-    def add(self, partition: TopicPartition) -> None:
-        """Adds a partition to the transaction."""
+    def add(self, partition: TopicPartition) -> bool:
+        """Adds a partition to the transaction. False: the coordinator was not ready. Then a guard
+        is taken anew, as the marker of the transaction before takes guards away.
+        """
 
-        async def add() -> None:
-            check(await self._add(partition), f"transactional id {self._id}")
+        async def add() -> bool:
+            error = await self._ask_for(partition)
+            if error in RETRIED:
+                await asyncio.sleep(RETRY_S)
+                return False
+            check(error, f"transactional id {self._id}")
+            return True
 
-        self._host.call(add)
-        self._has_begun = True
+        is_added = self._host.call(add)
+        self._has_begun = self._has_begun or is_added
+        return is_added
 
-    async def _add(self, partition: TopicPartition) -> ErrorCode:
+    async def _ask_for(self, partition: TopicPartition) -> ErrorCode:
         request = AddRequest(
             transactional_id=self._id,
             producer=self.identity,
             partitions=frozenset({partition}),
             client_transaction_version=EPOCH_BUMP,
         )
-        while True:
-            transactions = self._host.services.transactions
-            error: ErrorCode = await answer(partial(transactions.add_partitions, request))
-            if error not in RETRIED:
-                return error
-            await asyncio.sleep(RETRY_S)
+        error: ErrorCode = await answer(
+            partial(self._host.services.transactions.add_partitions, request)
+        )
+        return error
 
     def end(self, is_commit: bool) -> None:
         """Commits or aborts, and goes on with the next epoch."""
@@ -94,16 +98,9 @@ class TransactionalId:
                 await asyncio.sleep(RETRY_S)
             check(response.error, f"transactional id {self._id}")
             self.identity = response.producer
-            while self._is_ending():
-                await asyncio.sleep(MARKER_POLL_S)
 
         self._host.call(end)
         self._has_begun = False
-
-    def _is_ending(self) -> bool:
-        """Whether markers are still being written: what was committed is not seen by all yet."""
-        described, _ = self._host.services.transactions.describe(self._id)
-        return described is not None and described.value.state.name.startswith("PREPARE")
 
     def commit_offsets(
         self,
@@ -116,7 +113,10 @@ class TransactionalId:
         async def commit() -> None:
             groups = self._host.services.groups
             await groups.ensure_topic()
-            check(await self._add(groups.partition_of(group)), f"transactional id {self._id}")
+            partition = groups.partition_of(group)
+            while (error := await self._ask_for(partition)) in RETRIED:
+                await asyncio.sleep(RETRY_S)
+            check(error, f"transactional id {self._id}")
             self._has_begun = True
             request = commit_request(group, member, offsets, self.identity)
             response = await answer(partial(groups.commit, request))

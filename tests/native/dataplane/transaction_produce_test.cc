@@ -127,6 +127,22 @@ TEST_F(TransactionProduceTest, transactions_v2_ask_again_while_the_last_one_is_b
   EXPECT_EQ(decode_produce(client.receive(), 12).at(0).error, ErrorCode::kConcurrentTransactions);
 }
 
+TEST_F(TransactionProduceTest, a_marker_between_two_questions_of_transactions_v2_keeps_nothing_out) {
+  BrokerClient client(port_);
+  ASSERT_EQ(produce_verified(client, transactional(0, 12)).base_offset, 0);
+  ProduceSpec next = produce_of(batch_of(0, 5, 1));
+  next.transactional_id = "tx";
+  next.version = 12;
+  client.send(next);
+  const Asked too_early = next_question();
+  ASSERT_TRUE(engine_->append_marker("t", 0, {{5, 1}, true, 0, 2}, nullptr).ok());
+  answer_all(too_early, ErrorCode::kConcurrentTransactions);
+  answer(next_question());
+  const ProduceAnswer told = decode_produce(client.receive(), 12).at(0);
+  EXPECT_EQ(told.error, ErrorCode::kNone) << told.message.value_or("");
+  EXPECT_EQ(told.base_offset, 2);
+}
+
 TEST_F(TransactionProduceTest, a_full_control_queue_pauses_the_producer_and_loses_nothing) {
   ASSERT_TRUE(engine_
                   ->set_broker_config(
