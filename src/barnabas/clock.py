@@ -6,10 +6,10 @@
         clock.advance(days=7)    # retention has happened when this returns
 
 The calendar stands still but for `advance` and `step`. By it go retention, the ages of segments,
-the lags of compaction, transaction timeouts, the expiry of offsets, and the timestamps that a
-broker or an in-process producer gives. Timeouts (of sessions, rebalances, waiting fetches) pass
-in real time, too, because clients have timers of their own, which are real: a consumer that waits
-for an answer still gets one.
+the lags of compaction, the expiry of offsets, and the timestamps that a broker or an in-process
+producer gives; transaction timeouts go by `advance` alone. Timeouts (of sessions, rebalances,
+waiting fetches) pass in real time, too, because clients have timers of their own, which are real:
+a consumer that waits for an answer still gets one.
 
 `advance` takes its way in steps, from one timer of the control plane to the next: what one timer
 sets off can set another that is due within the same advance. A long one is taken in 4,096 steps

@@ -85,6 +85,7 @@ def _kill_at_commit(is_done: bool, nth: int) -> Callable[[], int]:
         if count == nth:
             os.kill(os.getpid(), 9)
 
+    # In the child, whose one store is to die at its commit.
     SqliteStore.commit = commit_or_die  # type: ignore[method-assign]
     return lambda: count
 

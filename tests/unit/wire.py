@@ -6,11 +6,12 @@ import struct
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from io import BytesIO
-from types import NoneType, TracebackType
-from typing import Any, Self, get_args
+from types import NoneType
+from typing import Any, get_args
 
 from kio.serial import entity_reader, entity_writer
 
+from barnabas.closing import Closing
 from barnabas.protocol.apis import APIS, Api
 from barnabas.protocol.codec import schema_class
 
@@ -19,7 +20,7 @@ _LENGTH = struct.Struct(">i")
 _REQUEST_HEADER = struct.Struct(">hhih")
 
 
-class WireClient:
+class WireClient(Closing):
     """One connection."""
 
     def __init__(self, bootstrap_servers: str, timeout_s: float = 20) -> None:
@@ -67,17 +68,6 @@ class WireClient:
 
     def close(self) -> None:
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _receive(self, size: int) -> bytes:
         data = b""

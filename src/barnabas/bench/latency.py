@@ -7,10 +7,11 @@ histograms, which know percentiles and the log format. Values are nanoseconds.
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
+
+from barnabas.closing import Closing
 
 LOWEST_NS: Final = 1
 HIGHEST_NS: Final = 3600 * 10**9
@@ -52,7 +53,7 @@ def summary_ms(histogram: Any) -> dict[str, float] | None:
     return {name: round(value / _NS_PER_MS, 6) for name, value in values.items()}
 
 
-class HdrLog:
+class HdrLog(Closing):
     """A log file in HdrHistogram's format: one interval histogram a line."""
 
     def __init__(self, path: Path, comments: Mapping[str, object]) -> None:
@@ -81,13 +82,6 @@ class HdrLog:
             self._writer.output_interval_histogram(histogram, begin_s, end_s, _NS_PER_MS)
         self._begin_s = end_s
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Ends the file. May be repeated."""
         self._file.close()

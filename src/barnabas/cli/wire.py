@@ -8,11 +8,11 @@ import argparse
 import itertools
 import socket
 import struct
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from barnabas.cli.cluster import REQUEST_TIMEOUT_S
 from barnabas.cli.failure import CommandError
+from barnabas.closing import Closing
 from barnabas.protocol.apis import APIS
 from barnabas.protocol.codec import schema_class
 
@@ -51,7 +51,7 @@ def connect_any(args: argparse.Namespace) -> "Connection":
     raise CommandError(f"cannot reach a Kafka broker at {args.bootstrap_server}: {reason}")
 
 
-class Connection:
+class Connection(Closing):
     """One broker."""
 
     def __init__(self, address: Address, connect_timeout_s: float) -> None:
@@ -60,15 +60,8 @@ class Connection:
         self._socket.settimeout(REQUEST_TIMEOUT_S)
         self._newest: dict[int, int] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Closes the socket. May be repeated."""
         self._socket.close()
 
     def newest(self, name: str) -> int:

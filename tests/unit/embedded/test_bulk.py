@@ -1,7 +1,6 @@
 """Producer.send_many: every kind of column that it takes, and what it refuses."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import confluent_kafka
@@ -17,19 +16,6 @@ from barnabas.errors import KafkaError
 
 WORDS = ["", "a", "twelve bytes", "thirteen byte", "a rather longer text" * 5]
 AS_BYTES = [word.encode() for word in WORDS]
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[barnabas.Broker]:
-    with barnabas.Broker() as broker:
-        yield broker
-
-
-@pytest.fixture
-def topic(broker: barnabas.Broker, request: pytest.FixtureRequest) -> str:
-    name = f"t{abs(hash(request.node.name))}"
-    broker.create_topic(name)
-    return name
 
 
 def read(broker: barnabas.Broker, topic: str) -> tuple[list[bytes | None], list[bytes | None]]:

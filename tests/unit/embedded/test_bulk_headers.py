@@ -1,6 +1,5 @@
 """Producer.send_many's headers: of every record, each record's own, and Arrow's."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -12,19 +11,6 @@ import barnabas
 PAIRS = (("trace", b"1"), ("none", None), ("trace", b"\xff"))
 EACH = [PAIRS, (), (("b", b"x" * 20),)]
 HEADER = pa.struct([("key", pa.string()), ("value", pa.binary())])
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[barnabas.Broker]:
-    with barnabas.Broker() as broker:
-        yield broker
-
-
-@pytest.fixture
-def topic(broker: barnabas.Broker, request: pytest.FixtureRequest) -> str:
-    name = f"t{abs(hash(request.node.name))}"
-    broker.create_topic(name)
-    return name
 
 
 def read(broker: barnabas.Broker, topic: str) -> list[Any]:
