@@ -127,7 +127,8 @@ TEST_F(TransactionProduceTest, transactions_v2_ask_again_while_the_last_one_is_b
   EXPECT_EQ(decode_produce(client.receive(), 12).at(0).error, ErrorCode::kConcurrentTransactions);
 }
 
-TEST_F(TransactionProduceTest, a_marker_between_two_questions_of_transactions_v2_keeps_nothing_out) {
+TEST_F(TransactionProduceTest,
+       a_marker_between_two_questions_of_transactions_v2_keeps_nothing_out) {
   BrokerClient client(port_);
   ASSERT_EQ(produce_verified(client, transactional(0, 12)).base_offset, 0);
   ProduceSpec next = produce_of(batch_of(0, 5, 1));
