@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import IsolationLevel, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from barnabas.log import Log
 from clients.test_topic_settings import alter
@@ -19,6 +19,7 @@ from faults.test_compaction import (
     TIMEOUT_S,
     TOPIC,
     await_clean,
+    await_true,
     read_all,
     some_records,
 )
@@ -94,6 +95,18 @@ def fill(server: Server, rng: random.Random) -> None:
                 producer.commit_transaction(TIMEOUT_S)
 
 
+def await_markers(admin: AdminClient) -> None:
+    """A commit is answered before its marker is in the log."""
+    at = TopicPartition(TOPIC, 0)
+
+    def latest(level: IsolationLevel) -> int:
+        return admin.list_offsets({at: OffsetSpec.latest()}, isolation_level=level)[at].result().offset
+
+    await_true(
+        lambda: latest(IsolationLevel.READ_COMMITTED) == latest(IsolationLevel.READ_UNCOMMITTED)
+    )
+
+
 def in_order(directory: Path) -> list[StoredBatch]:
     return [batch for batch in stored_batches(directory) if batch.record_count > 0]
 
@@ -104,6 +117,7 @@ def test_the_same_batches_stay(kafka: Server, tmp_path: Path, seed: int) -> None
     topic = NewTopic(TOPIC, num_partitions=1, replication_factor=1, config=config)
     admin.create_topics([topic])[TOPIC].result(TIMEOUT_S)
     fill(kafka, random.Random(seed))
+    await_markers(admin)
     theirs, ours = kafka.partition_dir(TOPIC, 0), tmp_path / f"{TOPIC}-0"
     shutil.copytree(theirs, ours)
     before = in_order(ours)
