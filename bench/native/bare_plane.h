@@ -10,7 +10,7 @@
 #include <utility>
 #include <variant>
 
-#include "dataplane/disk_pool.h"
+#include "dataplane/directory_pools.h"
 #include "dataplane/fetch_handler.h"
 #include "dataplane/fetch_session.h"
 #include "dataplane/flusher.h"
@@ -99,7 +99,7 @@ class BarePlane {
   dataplane::PartitionTable table_;
   KeepingServer server_;
   net::LogLimiter log_{"bench"};
-  dataplane::DiskPool disk_pool_{"bench", 1, 1};
+  dataplane::DirectoryPools disk_threads_{"bench", 1, 1};
   dataplane::Flusher flusher_;
   dataplane::ControlQueue control_queue_{1, 1};
   dataplane::StalledDirectories stalled_;
@@ -107,10 +107,10 @@ class BarePlane {
   dataplane::FetchSessionCache sessions_{1000, stopped_clock()};
   dataplane::ProduceHandler produce_{
       table_,
-      {server_, purgatory_, disk_pool_, flusher_, control_queue_, stalled_, stopped_clock()},
+      {server_, purgatory_, disk_threads_, flusher_, control_queue_, stalled_, stopped_clock()},
       1};
   dataplane::FetchHandler fetch_{
-      table_, {server_, purgatory_, disk_pool_, sessions_, stopped_clock(), log_}, 1};
+      table_, {server_, purgatory_, disk_threads_, sessions_, stopped_clock(), log_}, 1};
 };
 
 /// A Fetch session over many partitions, of which the first has one batch that the client never

@@ -8,12 +8,11 @@
 #pragma once
 
 #include <cstddef>
-#include <map>
 #include <memory>
 #include <unordered_map>
 
 #include "base/thread_annotations.h"
-#include "dataplane/disk_pool.h"
+#include "dataplane/directory_pools.h"
 
 namespace barnabas::dataplane {
 
@@ -21,13 +20,14 @@ class Partition;
 
 class AppendThreads {
  public:
+  AppendThreads();
   ~AppendThreads() { stop(); }
 
   /// Runs `append` behind what was submitted for the same partition before. False after stop().
   [[nodiscard]] bool submit(std::shared_ptr<Partition> partition, DiskPool::Task append)
       EXCLUDES(mutex_);
   /// Finishes what is queued, then takes no more.
-  void stop() EXCLUDES(mutex_);
+  void stop() { threads_.stop(); }
 
  private:
   /// Of a partition with appends that are queued: in the order of its thread, also when it moves to
@@ -37,13 +37,11 @@ class AppendThreads {
     size_t queued = 0;
   };
 
-  DiskPool& thread_of(size_t directory) REQUIRES(mutex_);
   void finish(const Partition* partition) EXCLUDES(mutex_);
 
+  DirectoryPools threads_;
   Mutex mutex_;
-  bool stopping_ GUARDED_BY(mutex_) = false;
   std::unordered_map<const Partition*, Lane> lanes_ GUARDED_BY(mutex_);
-  std::map<size_t, std::unique_ptr<DiskPool>> threads_ GUARDED_BY(mutex_);  // by directory
 };
 
 }  // namespace barnabas::dataplane

@@ -1,5 +1,7 @@
 #include "dataplane/delete_records.h"
 
+#include <map>
+
 #include "base/logger.h"
 
 namespace barnabas::dataplane {
@@ -7,8 +9,12 @@ namespace {
 
 constexpr int64_t kHighWatermark = -1;
 
-/// Returns the new log start offset.
-Result<int64_t> delete_before(const PartitionTable& table, const RecordDeletion& asked) {
+struct Deleted {
+  int64_t log_start_offset = 0;
+  size_t directory = 0;
+};
+
+Result<Deleted> delete_before(const PartitionTable& table, const RecordDeletion& asked) {
   const TopicPtr topic = table.find(asked.topic);
   const auto* found = topic == nullptr ? nullptr : topic->find(asked.partition);
   const auto failed = [&asked](ErrorCode code, const std::string& why) {
@@ -31,7 +37,7 @@ Result<int64_t> delete_before(const PartitionTable& table, const RecordDeletion&
                                                     std::to_string(high_watermark) + "]");
   }
   BARNABAS_TRY(partition.log()->advance_log_start_offset(offset));
-  return partition.log_start_offset();
+  return Deleted{partition.log_start_offset(), partition.directory()};
 }
 
 }  // namespace
@@ -40,19 +46,18 @@ std::vector<DeletedRecords> delete_records(const PartitionTable& table, LogDirec
                                            std::span<const RecordDeletion> asked) {
   std::vector<DeletedRecords> answers;
   answers.reserve(asked.size());
-  bool moved = false;
+  std::map<size_t, std::vector<size_t>> moved;  // answers, by directory
   for (const RecordDeletion& one : asked) {
     const auto deleted = delete_before(table, one);
-    answers.push_back(deleted.ok() ? DeletedRecords{ErrorCode::kNone, *deleted}
+    if (deleted.ok()) moved[deleted->directory].push_back(answers.size());
+    answers.push_back(deleted.ok() ? DeletedRecords{ErrorCode::kNone, deleted->log_start_offset}
                                    : DeletedRecords{deleted.error().code, -1});
-    moved = moved || deleted.ok();
   }
-  if (!moved) return answers;
-  if (const Status written = directories.write_checkpoints(table); !written.ok()) {
+  for (const auto& [directory, numbers] : moved) {
+    const Status written = directories.store(directory).write_checkpoints(table);
+    if (written.ok()) continue;
     log(LogLevel::kError, "store", written.error().message);
-    for (DeletedRecords& answer : answers) {
-      if (answer.error == ErrorCode::kNone) answer = {ErrorCode::kKafkaStorageError, -1};
-    }
+    for (const size_t number : numbers) answers[number] = {ErrorCode::kKafkaStorageError, -1};
   }
   return answers;
 }

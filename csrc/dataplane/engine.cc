@@ -10,7 +10,8 @@
 namespace barnabas::dataplane {
 namespace {
 
-// Cold fetches that wait for a disk thread; beyond it they try again a little later.
+// Cold fetches that wait for a disk thread of one directory; beyond it they try again a little
+// later.
 constexpr size_t kMaxQueuedDiskReads = 4096;
 
 size_t queued_bytes_limit(const EngineConfig& config) {
@@ -23,13 +24,13 @@ EngineImpl::EngineImpl(EngineConfig config, Clock& clock)
     : clock_(clock),
       config_(config),
       queue_(static_cast<size_t>(config.queued_max_requests), queued_bytes_limit(config)),
-      disk_pool_("bnb-disk", config.disk_threads, kMaxQueuedDiskReads),
+      disk_threads_("bnb-disk", config.disk_threads, kMaxQueuedDiskReads),
       sessions_(static_cast<size_t>(config.fetch_session_cache_slots), clock),
       server_(net::Server::create(config.server, *this, clock)),
       purgatory_(*server_, static_cast<size_t>(config.server.reactor_threads)),
-      produce_(table_, {*server_, purgatory_, disk_pool_, flusher_, queue_, stalled_, clock},
+      produce_(table_, {*server_, purgatory_, disk_threads_, flusher_, queue_, stalled_, clock},
                static_cast<size_t>(config.server.reactor_threads)),
-      fetch_(table_, {*server_, purgatory_, disk_pool_, sessions_, clock, fetch_log_},
+      fetch_(table_, {*server_, purgatory_, disk_threads_, sessions_, clock, fetch_log_},
              static_cast<size_t>(config.server.reactor_threads)) {
   fetch_.set_max_bytes(config.fetch_max_bytes);
 }
@@ -132,7 +133,7 @@ Status EngineImpl::stop(int64_t grace_ms, LogsAtStop logs) {
   server_->stop(grace_ms);
   if (upkeep_ != nullptr) upkeep_->stop();
   if (mover_ != nullptr) mover_->stop();
-  disk_pool_.stop();
+  disk_threads_.stop();
   append_threads_.stop();
   flusher_.stop();
   durable_waiters_.fail_all(ErrorCode::kNotLeaderOrFollower);
@@ -310,8 +311,8 @@ std::vector<std::pair<std::string, int64_t>> EngineImpl::stats() {
           {"requests_parked", purgatory_.parked_count()},
           {"requests_parked_bytes", purgatory_.parked_bytes()},
           {"requests_queued", count(queue_.queued())},
-          {"disk_reads", count(disk_pool_.submitted())},
-          {"disk_reads_queued", count(disk_pool_.queued())},
+          {"disk_reads", count(disk_threads_.submitted())},
+          {"disk_reads_queued", count(disk_threads_.queued())},
           {"fetch_sessions", count(sessions_.size())},
           {"fetch_session_partitions", count(sessions_.partition_count())},
           {"fetch_session_bytes", count(sessions_.memory_bytes())}};

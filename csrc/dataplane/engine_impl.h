@@ -16,7 +16,7 @@
 #include "dataplane/append_threads.h"
 #include "dataplane/control_queue.h"
 #include "dataplane/delete_records.h"
-#include "dataplane/disk_pool.h"
+#include "dataplane/directory_pools.h"
 #include "dataplane/durable_waiters.h"
 #include "dataplane/engine.h"
 #include "dataplane/fetch_handler.h"
@@ -136,12 +136,11 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   }
 
   void on_displaced(uint32_t index, size_t directory) override {
-    stalled_.begin_wait(directory);
+    stalled_.begin_wait(directory, kLongAgoNs);
     purgatory_.end_request(index);  // what the request has woken so far does not wait for it
   }
   void on_returned(size_t directory) override {
-    stalled_.end_wait(directory);
-    if (!stalled_.contains(directory)) server_->resume_paused();
+    if (stalled_.end_wait(directory, kLongAgoNs, clock_.monotonic_ns())) server_->resume_paused();
   }
 
   [[nodiscard]] Status check_open() const {
@@ -173,6 +172,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
 
   static constexpr int16_t kProduceKey = 0;
   static constexpr int16_t kFetchKey = 1;
+  static constexpr int64_t kLongAgoNs = 0;
 
   Clock& clock_;
   RequestFaults faults_;
@@ -186,7 +186,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   PartitionTable table_;
   ControlQueue queue_;
   Flusher flusher_;
-  DiskPool disk_pool_;
+  DirectoryPools disk_threads_;
   FetchSessionCache sessions_;
   DurableWaiters durable_waiters_;
   AppendThreads append_threads_;

@@ -14,8 +14,12 @@
 namespace barnabas::dataplane {
 namespace {
 
-// How long to wait for room in the disk pool's queue.
-constexpr int64_t kDiskPoolRetryNs = 5'000'000;
+// How long to wait for room in the queue of a directory's disk threads.
+constexpr int64_t kQueueRetryNs = 5'000'000;
+
+bool may_be_cold(const FetchEntry& entry) {
+  return entry.partition->may_be_cold(entry.params.fetch_offset);
+}
 
 }  // namespace
 
@@ -30,53 +34,43 @@ FetchOperation::~FetchOperation() { remove_watches(); }
 
 void FetchOperation::read() {
   state_ = State::kReading;
-  const bool cold = std::any_of(plan_.entries.begin(), plan_.entries.end(), [](const auto& entry) {
-    return entry.partition->may_be_cold(entry.params.fetch_offset);
-  });
-  if (cold) {
+  next_entry_ = 0;
+  must_answer_ = false;
+  bytes_read_ = 0;
+  if (std::any_of(plan_.entries.begin(), plan_.entries.end(), may_be_cold)) {
     go_to_disk();
     return;
   }
-  read_entries();
+  for (auto& entry : plan_.entries) read_entry(entry);
   decide();
 }
 
-void FetchOperation::read_entries() {
-  uint64_t left = plan_.max_bytes;
-  bool at_least_one = true;
-  must_answer_ = false;
-  bytes_read_ = 0;
-  for (auto& entry : plan_.entries) {
-    Partition& partition = *entry.partition;
-    const uint64_t allowed =
-        std::min<uint64_t>(left, static_cast<uint64_t>(std::max(0, entry.params.max_bytes)));
-    // Nothing was there and nothing has come: no need to look again.
-    const bool unchanged = entry.has_read && entry.read.error == ErrorCode::kNone &&
-                           entry.read.high_watermark == entry.params.fetch_offset &&
-                           partition.high_watermark() == entry.params.fetch_offset &&
-                           partition.availability() == ErrorCode::kNone;
-    if (!unchanged) {
-      entry.visible_before_read = partition.visible_bytes();
-      entry.read = partition.read(entry.params, allowed, at_least_one, plan_.header.isolation);
-      entry.has_read = true;
-    }
-    const auto& slice = entry.read.slice;
-    const uint64_t length = slice.file.length;
-    if (entry.read.error != ErrorCode::kNone || entry.read.diverging.leader_epoch >= 0) {
-      must_answer_ = true;
-      if (const std::string failure = partition.take_read_failure(); !failure.empty()) {
-        report(failure);
-      }
-    }
-    if (length > 0) {
-      at_least_one = false;
-      // The next bytes lie in another segment, which the next request reads.
-      if (!slice.in_active_segment) must_answer_ = true;
-    }
-    left -= std::min(left, length);
-    bytes_read_ += length;
+void FetchOperation::read_entry(FetchEntry& entry) {
+  Partition& partition = *entry.partition;
+  const uint64_t left = plan_.max_bytes - std::min(plan_.max_bytes, bytes_read_);
+  const uint64_t allowed =
+      std::min<uint64_t>(left, static_cast<uint64_t>(std::max(0, entry.params.max_bytes)));
+  // Nothing was there and nothing has come: no need to look again.
+  const bool unchanged = entry.has_read && entry.read.error == ErrorCode::kNone &&
+                         entry.read.high_watermark == entry.params.fetch_offset &&
+                         partition.high_watermark() == entry.params.fetch_offset &&
+                         partition.availability() == ErrorCode::kNone;
+  if (!unchanged) {
+    entry.visible_before_read = partition.visible_bytes();
+    const bool at_least_one = bytes_read_ == 0;
+    entry.read = partition.read(entry.params, allowed, at_least_one, plan_.header.isolation);
+    entry.has_read = true;
   }
-  available_ = bytes_read_;
+  const auto& slice = entry.read.slice;
+  if (entry.read.error != ErrorCode::kNone || entry.read.diverging.leader_epoch >= 0) {
+    must_answer_ = true;
+    if (const std::string failure = partition.take_read_failure(); !failure.empty()) {
+      report(failure);
+    }
+  }
+  // The next bytes lie in another segment, which the next request reads.
+  if (slice.file.length > 0 && !slice.in_active_segment) must_answer_ = true;
+  bytes_read_ += slice.file.length;
 }
 
 void FetchOperation::report(const std::string& failure) {
@@ -97,6 +91,7 @@ void FetchOperation::decide() {
 }
 
 void FetchOperation::park() {
+  available_ = bytes_read_;
   // Watches go in before the partitions are looked at once more: what comes in between is seen by
   // one of the two.
   const bool committed = plan_.header.isolation == IsolationLevel::kReadCommitted;
@@ -139,27 +134,40 @@ void FetchOperation::on_timeout() {
 void FetchOperation::go_to_disk() {
   state_ = State::kOnDisk;
   const auto self = std::static_pointer_cast<FetchOperation>(shared_from_this());
-  const bool taken = services_.disk_pool.submit([self] {
-    self->read_entries();
-    self->bring_in_entries();
-    self->services_.server.post(self->reactor(), [self] { self->decide(); });
-  });
+  const auto next = plan_.entries.begin() + static_cast<ptrdiff_t>(next_entry_);
+  const auto cold = std::find_if(next, plan_.entries.end(), may_be_cold);
+  const size_t directory = (cold == plan_.entries.end() ? next : cold)->partition->directory();
+  const bool taken = services_.disk_threads.submit(
+      directory, [self, directory] { self->read_on_disk_thread(directory); });
   if (taken) return;
-  services_.server.add_timer(reactor(), services_.clock.monotonic_ns() + kDiskPoolRetryNs,
+  services_.server.add_timer(reactor(), services_.clock.monotonic_ns() + kQueueRetryNs,
                              [self] { self->go_to_disk(); });
 }
 
-void FetchOperation::bring_in_entries() {
-  for (auto& entry : plan_.entries) {
-    auto& slice = entry.read.slice;
-    if (slice.file.length == 0 || is_resident(slice.file)) continue;
-    if (const Status status = bring_in(slice.file, slice.path); !status.ok()) {
-      report(status.error().message);
-      slice = {};
-      entry.read.error = ErrorCode::kKafkaStorageError;
-      must_answer_ = true;
+void FetchOperation::read_on_disk_thread(size_t directory) {
+  const auto self = std::static_pointer_cast<FetchOperation>(shared_from_this());
+  for (; next_entry_ < plan_.entries.size(); ++next_entry_) {
+    FetchEntry& entry = plan_.entries[next_entry_];
+    const bool cold = may_be_cold(entry);
+    if (cold && entry.partition->directory() != directory) {
+      services_.server.post(reactor(), [self] { self->go_to_disk(); });
+      return;
     }
+    read_entry(entry);
+    if (cold) bring_in(entry);
   }
+  services_.server.post(reactor(), [self] { self->decide(); });
+}
+
+void FetchOperation::bring_in(FetchEntry& entry) {
+  auto& slice = entry.read.slice;
+  if (slice.file.length == 0 || is_resident(slice.file)) return;
+  const Status status = dataplane::bring_in(slice.file, slice.path);
+  if (status.ok()) return;
+  report(status.error().message);
+  slice = {};
+  entry.read.error = ErrorCode::kKafkaStorageError;
+  must_answer_ = true;
 }
 
 void FetchOperation::answer() {

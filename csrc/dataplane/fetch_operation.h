@@ -3,11 +3,15 @@
 //          +--------------------------- wake, timeout -----------------------------+
 //          v                                                                       |
 //   read (reactor) ----------------------> enough, an error, or no more time? -- no -> parked
-//   read, bring in (disk thread, when --------^             | yes
+//   read, bring in (disk threads, when -------^             | yes
 //   something may be cold)                                  v
 //                                                         answer
 //
-// Ownership: kept alive by the purgatory while parked, by the disk pool's task while there.
+// What may be cold is read on a thread of its log directory, so that none waits for another's disk:
+// a read goes through the entries in order, and goes on elsewhere where the next cold one lies
+// elsewhere.
+//
+// Ownership: kept alive by the purgatory while parked, by a disk thread's task while there.
 //
 // Thread-safety: everything runs on the operation's reactor, except that while it is kOnDisk one
 // disk thread has the entries to itself. count_visible() is called from anywhere.
@@ -42,12 +46,14 @@ class FetchOperation final : public DelayedOperation {
   }
 
   void read();
-  void read_entries();
+  void read_entry(FetchEntry& entry);
   void decide();
   [[nodiscard]] bool may_answer() const;
   void park();
+  /// Goes on reading on a disk thread.
   void go_to_disk();
-  void bring_in_entries();
+  void read_on_disk_thread(size_t directory);
+  void bring_in(FetchEntry& entry);
   void report(const std::string& failure);
   void answer();
   void make_session();
@@ -59,6 +65,7 @@ class FetchOperation final : public DelayedOperation {
   State state_ = State::kReading;
   bool expired_ = false;
   bool must_answer_ = false;  // an error, a divergence, or data that waiting cannot add to
+  size_t next_entry_ = 0;     // to be read
   uint64_t bytes_read_ = 0;   // found by the last read
   std::atomic<uint64_t> available_{0};  // bytes_read_ and what came since
 };

@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/kafka_error.h"
 #include "base/uuid.h"
-#include "dataplane/disk_pool.h"
+#include "dataplane/directory_pools.h"
 #include "dataplane/fetch_session.h"
 #include "dataplane/partition.h"
 #include "dataplane/partition_waiter.h"
@@ -32,7 +32,7 @@ namespace barnabas::dataplane {
 struct FetchServices {
   net::Server& server;
   Purgatory& purgatory;
-  DiskPool& disk_pool;
+  DirectoryPools& disk_threads;
   FetchSessionCache& sessions;
   Clock& clock;
   net::LogLimiter& log;

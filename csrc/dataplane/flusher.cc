@@ -10,7 +10,8 @@
 namespace barnabas::dataplane {
 namespace {
 
-// Concurrent fdatasyncs of different files share journal commits, so a few threads pay.
+// Of each directory: concurrent fdatasyncs of different files share journal commits, so a few
+// threads pay.
 constexpr int kFlushThreads = 4;
 // A partition is queued at most once: the queue is bounded by the partitions there are.
 constexpr size_t kMaxQueued = std::numeric_limits<size_t>::max();
@@ -19,7 +20,7 @@ using State = Partition::FlushState;
 
 }  // namespace
 
-Flusher::Flusher() : pool_("bnb-flush", kFlushThreads, kMaxQueued) {}
+Flusher::Flusher() : threads_("bnb-flush", kFlushThreads, kMaxQueued) {}
 
 void Flusher::request(std::shared_ptr<Partition> partition) {
   auto& state = partition->flush_state();
@@ -36,7 +37,9 @@ void Flusher::request(std::shared_ptr<Partition> partition) {
 
 void Flusher::submit(std::shared_ptr<Partition> partition) {
   // Refused only after stop(): the log is closed, and so flushed, next.
-  (void)pool_.submit([this, partition = std::move(partition)] { run(partition); });
+  const size_t directory = partition->directory();
+  (void)threads_.submit(directory,
+                        [this, partition = std::move(partition)] { run(partition); });
 }
 
 void Flusher::run(const std::shared_ptr<Partition>& partition) {

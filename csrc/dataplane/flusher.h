@@ -1,6 +1,6 @@
-// Group commit: partitions whose appends wait for an fdatasync queue here; disk threads flush them,
-// many partitions at once, and each flush covers every append that came before it began. Appends go
-// on while one runs.
+// Group commit: partitions whose appends wait for an fdatasync queue here; threads of their log
+// directory flush them, many partitions at once, and each flush covers every append that came
+// before it began. Appends go on while one runs.
 //
 // Ownership: borrows nothing; keeps a partition alive while it is queued.
 //
@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "dataplane/disk_pool.h"
+#include "dataplane/directory_pools.h"
 #include "net/log_limiter.h"
 
 namespace barnabas::dataplane {
@@ -26,7 +26,7 @@ class Flusher {
   /// once; the partition tells those who wait for its high watermark.
   void request(std::shared_ptr<Partition> partition);
   /// Finishes what was requested, then takes no more.
-  void stop() { pool_.stop(); }
+  void stop() { threads_.stop(); }
   /// fdatasync calls (one a partition) so far.
   [[nodiscard]] uint64_t flush_count() const { return flush_count_; }
 
@@ -36,7 +36,7 @@ class Flusher {
 
   std::atomic<uint64_t> flush_count_{0};
   net::LogLimiter log_{"flusher"};  // a full disk fails as often as it is tried
-  DiskPool pool_;
+  DirectoryPools threads_;
 };
 
 }  // namespace barnabas::dataplane

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <map>
 
 #include "base/logger.h"
 #include "storage/cleaner.h"
@@ -26,20 +27,26 @@ bool may_pass(const Error& error) {
   }
 }
 
+size_t threads_wanted(const CleanerConfig& config, const LogDirectories& directories) {
+  if (!config.enabled || config.threads == 0) return 0;
+  return std::max(static_cast<size_t>(config.threads), directories.count());
+}
+
 }  // namespace
 
 LogCleaner::LogCleaner(const PartitionTable& table, LogDirectories& directories, Clock& clock,
                        const EngineConfig& config)
     : table_(table),
       directories_(directories),
-      threads_wanted_(config.cleaner.enabled ? config.cleaner.threads : 0),
+      threads_wanted_(threads_wanted(config.cleaner, directories)),
+      most_in_one_directory_(threads_wanted_ + 1 - std::min(threads_wanted_, directories.count())),
       rate_(config.cleaner.io_max_bytes_per_second, clock),
       config_(config.cleaner) {}
 
 LogCleaner::~LogCleaner() { stop(); }
 
 void LogCleaner::start() {
-  for (int i = 0; i < threads_wanted_; ++i) threads_.emplace_back([this] { run(); });
+  for (size_t i = 0; i < threads_wanted_; ++i) threads_.emplace_back([this] { run(); });
 }
 
 void LogCleaner::stop() {
@@ -70,13 +77,14 @@ void LogCleaner::run() {
       MutexLock lock(mutex_);
       asked = looks_asked_;
     }
-    const PartitionPtr filthiest = take_filthiest();
+    const auto [filthiest, held_back] = take_filthiest();
     const bool cleaned = filthiest != nullptr && clean(filthiest);
     MutexLock lock(mutex_);
     in_progress_.erase(filthiest);
-    if (!cleaned) looks_given_ = std::max(looks_given_, asked);
+    // Those who have the directory look again, and see to what is left.
+    if (!cleaned && !held_back) looks_given_ = std::max(looks_given_, asked);
     if (looks_asked_ > 0) changed_.notify_all();
-    if (!cleaned && !stopping_ && looks_given_ >= looks_asked_) {
+    if (!stopping_ && (held_back || (!cleaned && looks_given_ >= looks_asked_))) {
       changed_.wait_for(mutex_, std::chrono::milliseconds(config_.backoff_ms));
     }
     if (stopping_) return;
@@ -91,10 +99,12 @@ void LogCleaner::run_due() {
   while (!stopping_ && (looks_given_ < look || !in_progress_.empty())) changed_.wait(mutex_);
 }
 
-LogCleaner::PartitionPtr LogCleaner::take_filthiest() {
+LogCleaner::Look LogCleaner::take_filthiest() {
   const auto partitions = table_.partitions();
   MutexLock lock(mutex_);
-  PartitionPtr filthiest;
+  std::map<size_t, size_t> busy;  // threads, by directory
+  for (const PartitionPtr& partition : in_progress_) ++busy[partition->directory()];
+  Look look;
   double largest_ratio = -1;
   for (const PartitionPtr& partition : partitions) {
     if (partition->availability() != ErrorCode::kNone) continue;
@@ -104,22 +114,27 @@ LogCleaner::PartitionPtr LogCleaner::take_filthiest() {
     }
     const auto found = partition->log()->cleanable(partition->last_stable_offset());
     if (!found.due || found.dirty_ratio() <= largest_ratio) continue;
-    filthiest = partition;
+    if (busy[partition->directory()] >= most_in_one_directory_) {
+      look.held_back = true;
+      continue;
+    }
+    look.filthiest = partition;
     largest_ratio = found.dirty_ratio();
   }
-  if (filthiest == nullptr) {
+  if (look.filthiest != nullptr) {
+    look.held_back = false;
+    in_progress_.insert(look.filthiest);
+  } else if (!look.held_back) {
     passed_over_.clear();
-  } else {
-    in_progress_.insert(filthiest);
   }
-  return filthiest;
+  return look;
 }
 
 bool LogCleaner::clean(const PartitionPtr& partition) {
   storage::CleanSettings settings;
   {
     MutexLock lock(mutex_);
-    const auto threads = static_cast<size_t>(std::max(threads_wanted_, 1));
+    const size_t threads = std::max(threads_wanted_, size_t{1});
     settings.dedupe_buffer_bytes = static_cast<size_t>(config_.dedupe_buffer_bytes) / threads;
     settings.dedupe_load_factor = config_.dedupe_load_factor;
     settings.io_buffer_bytes = static_cast<size_t>(config_.io_buffer_bytes) / threads / 2;
@@ -135,7 +150,7 @@ bool LogCleaner::clean(const PartitionPtr& partition) {
   const std::string name = partition->to_string();
   if (!cleaned.ok()) {
     // Some of its segments may have been compacted before that.
-    if (partition->log()->cleaned_offset() > before) write_checkpoints();
+    if (partition->log()->cleaned_offset() > before) write_checkpoints(*partition);
     const Error& error = cleaned.error();
     if (partition->deleted()) return false;
     if (!may_pass(error)) {
@@ -164,7 +179,7 @@ bool LogCleaner::clean(const PartitionPtr& partition) {
           " bytes into " + std::to_string(cleaned->bytes_kept) + ", clean up to offset " +
           std::to_string(cleaned->end_offset) + "; " + std::to_string(cleaned->keys) +
           " keys took " + std::to_string(cleaned->map_bytes) + " bytes");
-  write_checkpoints();
+  write_checkpoints(*partition);
   return true;
 }
 
@@ -174,8 +189,11 @@ void LogCleaner::give_up(const PartitionPtr& partition, const std::string& why) 
   uncleanable_.insert(partition);
 }
 
-void LogCleaner::write_checkpoints() {
-  if (const Status written = directories_.write_checkpoints(table_); !written.ok()) {
+void LogCleaner::write_checkpoints(const Partition& partition) {
+  const size_t directory = partition.directory();
+  if (!directories_.online(directory)) return;
+  const Status written = directories_.store(directory).write_checkpoints(table_);
+  if (!written.ok()) {
     log(LogLevel::kError, "cleaner", written.error().message);
   }
 }

@@ -1,6 +1,8 @@
 // Compacts the logs whose cleanup.policy has `compact`, on threads of its own
-// (log.cleaner.threads): each takes the log with the largest dirty share that is due, and looks
-// again after log.cleaner.backoff.ms when there is none.
+// (log.cleaner.threads, but no fewer than there are log directories): each takes the log with the
+// largest dirty share that is due, and looks again after log.cleaner.backoff.ms when there is none.
+// In one directory there are never so many that not one is left for each of the others: a disk that
+// stalls holds up its own logs.
 //
 // A log in which something corrupt was found, or whose keys do not fit into the buffer, is left
 // alone from then on, and reported once. One that failed for a reason that may pass, as a full
@@ -48,16 +50,20 @@ class LogCleaner {
   using Partitions = std::set<std::weak_ptr<Partition>, std::owner_less<>>;
 
   void run() EXCLUDES(mutex_);
-  /// The filthiest log that is due and that no other thread has; null when there is none.
-  PartitionPtr take_filthiest() EXCLUDES(mutex_);
+  struct Look {
+    PartitionPtr filthiest;  // that is due and that no other thread has; null when there is none
+    bool held_back = false;  // there is none but in directories that have their threads
+  };
+  Look take_filthiest() EXCLUDES(mutex_);
   /// Whether the log is cleaner now.
   bool clean(const PartitionPtr& partition) EXCLUDES(mutex_);
   void give_up(const PartitionPtr& partition, const std::string& why) EXCLUDES(mutex_);
-  void write_checkpoints();
+  void write_checkpoints(const Partition& partition);
 
   const PartitionTable& table_;
   LogDirectories& directories_;
-  const int threads_wanted_;
+  const size_t threads_wanted_;
+  const size_t most_in_one_directory_;
   IoRate rate_;
   std::vector<std::thread> threads_;
 

@@ -320,17 +320,6 @@ Status LogDirectories::forget(const std::string& topic, const std::vector<int32_
   return each([&](PartitionStore& store) { return store.forget(topic, partitions, table); });
 }
 
-void LogDirectories::remove_due() {
-  (void)each([](PartitionStore& store) {
-    store.remove_due();
-    return Status();
-  });
-}
-
-Status LogDirectories::write_checkpoints(const PartitionTable& table) {
-  return each([&](PartitionStore& store) { return store.write_checkpoints(table); });
-}
-
 Status LogDirectories::close_all(const PartitionTable& table, int threads) {
   const auto partitions = table.partitions();
   Mutex mutex;

@@ -96,8 +96,6 @@ class LogDirectories {
   Status forget(const std::string& topic, const std::vector<int32_t>& partitions,
                 const PartitionTable& table);
 
-  void remove_due();
-  Status write_checkpoints(const PartitionTable& table);
   /// Flushes and closes every log, `threads` at a time, writes the checkpoints and marks clean the
   /// directories where all went well. The error is that of the first log that could not be closed.
   Status close_all(const PartitionTable& table, int threads);

@@ -14,13 +14,20 @@ constexpr int64_t kLongestWaitMs = 60'000;
 
 }  // namespace
 
-LogScrubber::LogScrubber(const PartitionTable& table, Clock& clock, const ScrubberConfig& config)
-    : table_(table), clock_(clock), rate_(config.max_bytes_per_second, clock), config_(config) {}
+LogScrubber::LogScrubber(const PartitionTable& table, size_t directory_count, Clock& clock,
+                         const ScrubberConfig& config)
+    : table_(table),
+      directory_count_(directory_count),
+      clock_(clock),
+      rate_(config.max_bytes_per_second, clock),
+      config_(config) {}
 
 LogScrubber::~LogScrubber() { stop(); }
 
 void LogScrubber::start() {
-  thread_ = std::thread([this] { run(); });
+  for (size_t directory = 0; directory < directory_count_; ++directory) {
+    threads_.emplace_back([this, directory] { run(directory); });
+  }
 }
 
 void LogScrubber::stop() {
@@ -30,7 +37,8 @@ void LogScrubber::stop() {
     changed_.notify_all();
   }
   rate_.stop();
-  if (thread_.joinable()) thread_.join();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void LogScrubber::set_config(const ScrubberConfig& config) {
@@ -52,17 +60,18 @@ bool LogScrubber::wait_for_round(int64_t last_begin_ms) {
   return false;
 }
 
-void LogScrubber::run() {
+void LogScrubber::run(size_t directory) {
   pthread_setname_np(pthread_self(), "bnb-scrubber");
   int64_t begin_ms = clock_.monotonic_ms();
   while (wait_for_round(begin_ms)) {
     begin_ms = clock_.monotonic_ms();
-    scrub_all();
+    scrub_all(directory);
   }
 }
 
-void LogScrubber::scrub_all() {
+void LogScrubber::scrub_all(size_t directory) {
   for (const auto& partition : table_.partitions()) {
+    if (partition->directory() != directory) continue;
     if (partition->availability() != ErrorCode::kNone) continue;
     const auto findings =
         partition->log()->scrub([this](uint64_t bytes) { return rate_.spend(bytes); });

@@ -1,14 +1,17 @@
 // Reads the closed segments of every log back, every log.scrub.interval.ms and at most
 // log.scrub.max.bytes.per.second, and reports what does not check: sendfile does not look at bytes,
-// so that nobody else would notice before a consumer does. Changes nothing.
+// so that nobody else would notice before a consumer does. Changes nothing. Each log directory has
+// a thread of its own; the rate is that of all together.
 //
 // Ownership: borrows table and clock; they outlive stop().
 //
 // Thread-safety: safe from every thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/thread_annotations.h"
@@ -20,7 +23,8 @@ namespace barnabas::dataplane {
 
 class LogScrubber {
  public:
-  LogScrubber(const PartitionTable& table, Clock& clock, const ScrubberConfig& config);
+  LogScrubber(const PartitionTable& table, size_t directory_count, Clock& clock,
+              const ScrubberConfig& config);
   ~LogScrubber();  // stop()s
   LogScrubber(const LogScrubber&) = delete;
   LogScrubber& operator=(const LogScrubber&) = delete;
@@ -32,15 +36,16 @@ class LogScrubber {
   void set_config(const ScrubberConfig& config) EXCLUDES(mutex_);
 
  private:
-  void run() EXCLUDES(mutex_);
+  void run(size_t directory) EXCLUDES(mutex_);
   /// False when stopped.
   bool wait_for_round(int64_t last_begin_ms) EXCLUDES(mutex_);
-  void scrub_all();
+  void scrub_all(size_t directory);
 
   const PartitionTable& table_;
+  const size_t directory_count_;
   Clock& clock_;
   IoRate rate_;
-  std::thread thread_;
+  std::vector<std::thread> threads_;
 
   Mutex mutex_;
   ConditionVariable changed_;

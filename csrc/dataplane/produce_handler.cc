@@ -19,8 +19,8 @@ constexpr std::string_view kAdminClientId = "__admin_client";
 // of the append and has no timeout at all.
 constexpr int64_t kMinFlushWaitMs = 30'000;
 constexpr int16_t kFirstZstdVersion = 7;
-// How long to wait for room in the disk pool's queue.
-constexpr int64_t kDiskPoolRetryNs = 5'000'000;
+// How long to wait for room in the queue of a directory's disk threads.
+constexpr int64_t kQueueRetryNs = 5'000'000;
 // How often to see whether a log directory gets on again.
 constexpr int64_t kStallRetryNs = 20'000'000;
 
@@ -110,7 +110,7 @@ net::Admission ProduceHandler::handle(const net::Request& request, Job& job) {
     }
   }
   services_.purgatory.begin_request(request.token.reactor);
-  const bool done = append_all(job, true);
+  const bool done = append_all(job, std::nullopt);
   if (done) answer(job);
   services_.purgatory.end_request(request.token.reactor);
   if (done) return net::Admission::kTaken;
@@ -132,13 +132,15 @@ std::shared_ptr<ProduceHandler::Moved> ProduceHandler::move_job(const net::Reque
 bool ProduceHandler::touches_stalled(const Job& job) const {
   if (!services_.stalled.any()) return false;
   const bool by_id = job.version >= kProduceFirstTopicIdVersion;
+  const int64_t now_ns = services_.clock.monotonic_ns();
   size_t next = 0;
   for (const auto& named : job.request.topics) {
     const TopicPtr topic = by_id ? table_.find(named.id) : table_.find(named.name);
     for (const size_t end = next + named.partition_count; next < end; ++next) {
+      if (next < job.results.size()) continue;
       const int32_t index = job.request.partitions[next].index;
       const auto* const partition = topic == nullptr ? nullptr : topic->find(index);
-      if (partition != nullptr && services_.stalled.contains((*partition)->directory())) {
+      if (partition != nullptr && services_.stalled.contains((*partition)->directory(), now_ns)) {
         return true;
       }
     }
@@ -158,7 +160,7 @@ void ProduceHandler::resume(const std::shared_ptr<Moved>& moved) {
   if (wait_out_stall(moved, &ProduceHandler::resume)) return;
   const uint32_t reactor = moved->job.token.reactor;
   services_.purgatory.begin_request(reactor);
-  const bool done = append_all(moved->job, true);
+  const bool done = append_all(moved->job, std::nullopt);
   if (done) answer(moved->job);
   services_.purgatory.end_request(reactor);
   if (!done) move_to_disk_thread(moved);
@@ -179,7 +181,7 @@ void ProduceHandler::begin(const net::Request& request, Job& job) const {
   job.record_errors_left = kMaxRecordErrors;
 }
 
-bool ProduceHandler::append_all(Job& job, bool on_reactor) {
+bool ProduceHandler::append_all(Job& job, std::optional<size_t> directory) {
   const ProduceRequest& produce = job.request;
   const bool by_id = job.version >= kProduceFirstTopicIdVersion;
   const bool orphaned = has_orphaned_transaction(produce);
@@ -204,7 +206,7 @@ bool ProduceHandler::append_all(Job& job, bool on_reactor) {
         result.message = job.checks[next].message;
       }
       if (result.error == ErrorCode::kNone &&
-          !append_one(*topic, partition, on_reactor, job, result)) {
+          !append_one(*topic, partition, directory, job, result)) {
         return false;
       }
       job.results.push_back(std::move(result));
@@ -228,9 +230,12 @@ ErrorCode ProduceHandler::check_partition(const Job& job, const Topic* topic, in
   return ErrorCode::kNone;
 }
 
-bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& named, bool on_reactor,
-                                Job& job, ProducePartitionResult& result) {
+bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& named,
+                                std::optional<size_t> directory, Job& job,
+                                ProducePartitionResult& result) {
   const std::shared_ptr<Partition>& partition = *topic.find(named.index);
+  job.next_directory = partition->directory();
+  if (directory.value_or(job.next_directory) != job.next_directory) return false;
   const MutableBytes records = named.records.value_or(MutableBytes{});
   if (Status status = check_header(records, job.version); !status.ok()) {
     result = refused(std::move(status).error(), *partition);
@@ -242,7 +247,7 @@ bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& name
   const auto batch_limit =
       static_cast<uint64_t>(record::default_max_decompressed_bytes(policy.max_message_bytes));
   const uint64_t limit = std::min(batch_limit, job.expansion_left);
-  const uint64_t limit_here = on_reactor ? std::min(limit, job.inline_expansion_left) : limit;
+  const uint64_t limit_here = directory ? limit : std::min(limit, job.inline_expansion_left);
   policy.max_decompressed_bytes = static_cast<int64_t>(std::max<uint64_t>(1, limit_here));
   auto checked = record::validate_batch(records, policy, services_.clock.wall_ms());
   if (auto* failure = std::get_if<record::ValidationFailure>(&checked)) {
@@ -260,7 +265,8 @@ bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& name
   job.inline_expansion_left -= std::min(job.inline_expansion_left, valid.expanded_bytes);
   storage::AppendBatch batch{valid.bytes};
   if (!job.checks.empty()) batch.producer.guard = job.checks[job.results.size()].guard;
-  auto appended = partition->append(batch, services_.flusher);
+  auto appended = directory ? append_on_disk_thread(*partition, *directory, batch)
+                            : partition->append(batch, services_.flusher);
   if (!appended.ok()) {
     result = refused(std::move(appended).error(), *partition);
     return true;
@@ -275,15 +281,34 @@ bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& name
   return true;
 }
 
+Result<storage::AppendInfo> ProduceHandler::append_on_disk_thread(
+    Partition& partition, size_t directory, const storage::AppendBatch& batch) {
+  const int64_t stalls_from_ns =
+      services_.clock.monotonic_ns() + StalledDirectories::kPatienceNs;
+  services_.stalled.begin_wait(directory, stalls_from_ns);
+  auto appended = partition.append(batch, services_.flusher);
+  if (services_.stalled.end_wait(directory, stalls_from_ns, services_.clock.monotonic_ns())) {
+    services_.server.resume_paused();
+  }
+  return appended;
+}
+
 void ProduceHandler::move_to_disk_thread(const std::shared_ptr<Moved>& moved) {
   if (wait_out_stall(moved, &ProduceHandler::move_to_disk_thread)) return;
   const uint32_t reactor = moved->job.token.reactor;
-  const bool taken = services_.disk_pool.submit([this, moved, reactor] {
-    append_all(moved->job, false);
-    services_.server.post(reactor, [this, moved] { answer(moved->job); });
+  const size_t directory = moved->job.next_directory;
+  const bool taken = services_.disk_threads.submit(directory, [this, moved, reactor, directory] {
+    const bool done = append_all(moved->job, directory);
+    services_.server.post(reactor, [this, moved, done] {
+      if (done) {
+        answer(moved->job);
+      } else {
+        move_to_disk_thread(moved);
+      }
+    });
   });
   if (taken) return;
-  services_.server.add_timer(reactor, services_.clock.monotonic_ns() + kDiskPoolRetryNs,
+  services_.server.add_timer(reactor, services_.clock.monotonic_ns() + kQueueRetryNs,
                              [this, moved] { move_to_disk_thread(moved); });
 }
 

@@ -8,7 +8,8 @@
 // about all such partitions, and its connection's next request waits for it.
 //
 // A request with more to expand than a reactor may be kept busy with goes on, from the batch that
-// was too much, on a disk thread; its connection's next request waits for it.
+// was too much, on a disk thread: one of the directory that the batch goes to, and another when the
+// next batch goes elsewhere. Its connection's next request waits for it.
 //
 // A request for a partition in a log directory that stalls waits, like one that finds a queue full:
 // its connection pauses until the stall ends. Nothing of it has happened by then.
@@ -31,7 +32,7 @@
 
 #include "base/clock.h"
 #include "dataplane/control_queue.h"
-#include "dataplane/disk_pool.h"
+#include "dataplane/directory_pools.h"
 #include "dataplane/flusher.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/produce_request.h"
@@ -48,10 +49,10 @@ namespace barnabas::dataplane {
 struct ProduceServices {
   net::Server& server;
   Purgatory& purgatory;
-  DiskPool& disk_pool;
+  DirectoryPools& disk_threads;
   Flusher& flusher;
   ControlQueue& control_queue;
-  const StalledDirectories& stalled;
+  StalledDirectories& stalled;
   Clock& clock;
 };
 
@@ -94,6 +95,7 @@ class ProduceHandler {
     uint64_t inline_expansion_left = 0;           // bytes
     uint64_t expansion_left = 0;                  // bytes
     size_t record_errors_left = 0;
+    size_t next_directory = 0;  // where the batch goes at which append_all() stopped
   };
   /// One that left its reactor, with the bytes that its request points into.
   struct Moved {
@@ -103,7 +105,7 @@ class ProduceHandler {
 
   net::Admission handle(const net::Request& request, Job& job);
   void begin(const net::Request& request, Job& job) const;
-  /// Whether one of the partitions lies in a directory that stalls.
+  /// Whether one of the partitions that are left lies in a directory that stalls.
   [[nodiscard]] bool touches_stalled(const Job& job) const;
   using Step = void (ProduceHandler::*)(const std::shared_ptr<Moved>&);
   /// When there is one: lets what was moved wait, then go on with `next`.
@@ -118,13 +120,18 @@ class ProduceHandler {
   static std::shared_ptr<Moved> move_job(const net::Request& request, Job& job);
   /// Goes on with what was moved, on its reactor.
   void resume(const std::shared_ptr<Moved>& moved);
-  /// Goes on where it stopped. False when the next batch is too much for a reactor.
-  bool append_all(Job& job, bool on_reactor);
+  /// Goes on where it stopped, on a reactor or a disk thread of that directory. False when the next
+  /// batch is too much for a reactor, or goes to another directory.
+  bool append_all(Job& job, std::optional<size_t> directory);
   /// kNone when records may be appended to the partition; `topic`: null when unknown.
   static ErrorCode check_partition(const Job& job, const Topic* topic, int32_t index);
-  /// False, and nothing is done, when the batch is too much for a reactor.
-  bool append_one(const Topic& topic, const ProducePartition& partition, bool on_reactor, Job& job,
-                  ProducePartitionResult& result);
+  /// False, and nothing is done, when the batch is too much for a reactor, or goes to another
+  /// directory.
+  bool append_one(const Topic& topic, const ProducePartition& partition,
+                  std::optional<size_t> directory, Job& job, ProducePartitionResult& result);
+  /// Where no watchdog looks after the thread: an append that takes long is a stall, too.
+  Result<storage::AppendInfo> append_on_disk_thread(Partition& partition, size_t directory,
+                                                    const storage::AppendBatch& batch);
   void move_to_disk_thread(const std::shared_ptr<Moved>& moved);
   void answer(Job& job);
 

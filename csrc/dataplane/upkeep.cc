@@ -24,13 +24,16 @@ Upkeep::Upkeep(const PartitionTable& table, LogDirectories& directories, Flusher
       flusher_(flusher),
       clock_(clock),
       cleaner_(table, directories, clock, config),
-      scrubber_(table, clock, config.scrubber),
-      config_(config) {}
+      scrubber_(table, directories.count(), clock, config.scrubber),
+      config_(config),
+      rounds_given_(directories.count()) {}
 
 Upkeep::~Upkeep() { stop(); }
 
 void Upkeep::start() {
-  thread_ = std::thread([this] { run(); });
+  for (size_t directory = 0; directory < directories_.count(); ++directory) {
+    threads_.emplace_back([this, directory] { run(directory); });
+  }
   cleaner_.start();
   scrubber_.start();
 }
@@ -43,7 +46,8 @@ void Upkeep::stop() {
     stopping_ = true;
     changed_.notify_all();
   }
-  if (thread_.joinable()) thread_.join();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void Upkeep::set_config(const EngineConfig& config) {
@@ -53,42 +57,46 @@ void Upkeep::set_config(const EngineConfig& config) {
   config_ = config;
 }
 
-void Upkeep::run() {
+void Upkeep::run(size_t directory) {
   pthread_setname_np(pthread_self(), "bnb-upkeep");
   int64_t checkpointed_ms = clock_.monotonic_ms();
   int64_t maintained_ms = checkpointed_ms;
   int64_t aged_ms = checkpointed_ms;
   uint64_t asked = 0;
   uint64_t given = 0;
-  while (const auto config = wait_for_round(asked)) {
-    const int64_t now_ms = clock_.monotonic_ms();
-    flush_overdue();
-    directories_.remove_due();
-    remove_due_files();
-    if (now_ms - aged_ms >= kAgeRecentTailsMs) {
-      for (const auto& partition : table_.partitions()) partition->age_recent_tail();
-      aged_ms = now_ms;
-    }
-    if (asked > given || now_ms - maintained_ms >= config->maintenance_interval_ms) {
-      maintain_logs();
-      maintained_ms = now_ms;
-    }
-    if (now_ms - checkpointed_ms >= config->checkpoint_interval_ms) {
-      if (const Status status = directories_.write_checkpoints(table_); !status.ok()) {
-        log(LogLevel::kError, "upkeep", status.error().message);
+  SeenLogs seen;
+  while (const auto config = wait_for_round(directory, asked)) {
+    if (directories_.online(directory)) {
+      PartitionStore& store = directories_.store(directory);
+      const int64_t now_ms = clock_.monotonic_ms();
+      flush_overdue(directory, seen);
+      store.remove_due();
+      for (const auto& partition : partitions_in(directory)) partition->log()->remove_due_files();
+      if (now_ms - aged_ms >= kAgeRecentTailsMs) {
+        for (const auto& partition : partitions_in(directory)) partition->age_recent_tail();
+        aged_ms = now_ms;
       }
-      checkpointed_ms = now_ms;
+      if (asked > given || now_ms - maintained_ms >= config->maintenance_interval_ms) {
+        for (const auto& partition : partitions_in(directory)) {
+          partition->log()->maintain(partition->high_watermark());
+        }
+        maintained_ms = now_ms;
+      }
+      if (now_ms - checkpointed_ms >= config->checkpoint_interval_ms) {
+        if (const Status status = store.write_checkpoints(table_); !status.ok()) {
+          log(LogLevel::kError, "upkeep", status.error().message);
+        }
+        checkpointed_ms = now_ms;
+      }
     }
     given = asked;
-    MutexLock lock(mutex_);
-    rounds_given_ = given;
-    changed_.notify_all();
+    end_round(directory, given);
   }
 }
 
-std::optional<EngineConfig> Upkeep::wait_for_round(uint64_t& asked) {
+std::optional<EngineConfig> Upkeep::wait_for_round(size_t directory, uint64_t& asked) {
   MutexLock lock(mutex_);
-  if (!stopping_ && rounds_asked_ == rounds_given_) {
+  if (!stopping_ && rounds_asked_ == rounds_given_[directory]) {
     changed_.wait_for(mutex_, std::chrono::milliseconds(kRoundMs));
   }
   if (stopping_) return std::nullopt;
@@ -96,25 +104,35 @@ std::optional<EngineConfig> Upkeep::wait_for_round(uint64_t& asked) {
   return config_;
 }
 
+void Upkeep::end_round(size_t directory, uint64_t asked) {
+  MutexLock lock(mutex_);
+  if (rounds_given_[directory] == asked) return;
+  rounds_given_[directory] = asked;
+  changed_.notify_all();
+}
+
 void Upkeep::run_due() {
   {
     MutexLock lock(mutex_);
     const uint64_t round = ++rounds_asked_;
     changed_.notify_all();
-    while (!stopping_ && rounds_given_ < round) changed_.wait(mutex_);
+    while (!stopping_ && *std::min_element(rounds_given_.begin(), rounds_given_.end()) < round) {
+      changed_.wait(mutex_);
+    }
   }
   cleaner_.run_due();
 }
 
-void Upkeep::flush_overdue() {
+void Upkeep::flush_overdue(size_t directory, SeenLogs& seen) {
   const int64_t now_ms = clock_.monotonic_ms();
-  std::unordered_map<const Partition*, Seen> seen;
+  SeenLogs seen_now;
   for (const auto& topic : table_.topics()) {
     for (const auto& partition : topic->partitions) {
-      if (partition == nullptr || partition->availability() != ErrorCode::kNone) continue;
+      if (partition == nullptr || partition->directory() != directory) continue;
+      if (partition->availability() != ErrorCode::kNone) continue;
       const storage::Log& log = *partition->log();
       Seen now;
-      if (const auto before = seen_.find(partition.get()); before != seen_.end()) {
+      if (const auto before = seen.find(partition.get()); before != seen.end()) {
         now = before->second;
       } else {
         now.segment_count = log.segment_count();
@@ -132,24 +150,18 @@ void Upkeep::flush_overdue() {
       const bool overdue = now.dirty_since_ms >= 0 && topic->config.flush_ms != INT64_MAX &&
                            now_ms - now.dirty_since_ms >= topic->config.flush_ms;
       if (rolled || overdue || partition->awaits_flush()) flusher_.request(partition);
-      seen.emplace(partition.get(), now);
+      seen_now.emplace(partition.get(), now);
     }
   }
-  seen_.swap(seen);
+  seen.swap(seen_now);
 }
 
-void Upkeep::remove_due_files() {
-  for (const auto& partition : table_.partitions()) {
-    if (partition->availability() == ErrorCode::kNone) partition->log()->remove_due_files();
-  }
-}
-
-void Upkeep::maintain_logs() {
-  for (const auto& partition : table_.partitions()) {
-    if (partition->availability() == ErrorCode::kNone) {
-      partition->log()->maintain(partition->high_watermark());
-    }
-  }
+Upkeep::Partitions Upkeep::partitions_in(size_t directory) const {
+  Partitions partitions = table_.partitions();
+  std::erase_if(partitions, [directory](const auto& partition) {
+    return partition->directory() != directory || partition->availability() != ErrorCode::kNone;
+  });
+  return partitions;
 }
 
 }  // namespace barnabas::dataplane

@@ -1,9 +1,9 @@
-// What has to be done from time to time, on a thread of its own: flush.ms, checkpoints
+// What has to be done from time to time, on a thread for each log directory: flush.ms, checkpoints
 // (log.flush.offset.checkpoint.interval.ms), retention and rolling
 // (log.retention.check.interval.ms), removal of deleted directories, forgetting what was recent.
 //
 // Compaction and scrubbing, which take long, have threads of their own, which start and stop with
-// this one.
+// these.
 //
 // A log that rolled since the last round is flushed, so that what a crash makes the loader read
 // back is about one segment and not all since the start.
@@ -13,11 +13,13 @@
 // Thread-safety: safe from every thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <thread>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/thread_annotations.h"
@@ -52,12 +54,16 @@ class Upkeep {
     size_t segment_count = 0;
   };
 
-  void run() EXCLUDES(mutex_);
+  using Partitions = std::vector<std::shared_ptr<Partition>>;
+  using SeenLogs = std::unordered_map<const Partition*, Seen>;
+
+  void run(size_t directory) EXCLUDES(mutex_);
   /// Waits for the next round; the configuration for it, nothing at the end.
-  std::optional<EngineConfig> wait_for_round(uint64_t& asked) EXCLUDES(mutex_);
-  void flush_overdue();
-  void remove_due_files();
-  void maintain_logs();
+  std::optional<EngineConfig> wait_for_round(size_t directory, uint64_t& asked) EXCLUDES(mutex_);
+  void end_round(size_t directory, uint64_t asked) EXCLUDES(mutex_);
+  void flush_overdue(size_t directory, SeenLogs& seen);
+  /// Those of the directory that are served.
+  [[nodiscard]] Partitions partitions_in(size_t directory) const;
 
   const PartitionTable& table_;
   LogDirectories& directories_;
@@ -65,14 +71,13 @@ class Upkeep {
   Clock& clock_;
   LogCleaner cleaner_;
   LogScrubber scrubber_;
-  std::thread thread_;
-  std::unordered_map<const Partition*, Seen> seen_;  // the upkeep thread's own
+  std::vector<std::thread> threads_;
 
   Mutex mutex_;
   ConditionVariable changed_;
   EngineConfig config_ GUARDED_BY(mutex_);
   uint64_t rounds_asked_ GUARDED_BY(mutex_) = 0;  // by run_due
-  uint64_t rounds_given_ GUARDED_BY(mutex_) = 0;
+  std::vector<uint64_t> rounds_given_ GUARDED_BY(mutex_);  // by directory
   bool stopping_ GUARDED_BY(mutex_) = false;
 };
 

@@ -120,7 +120,7 @@ _NETWORK = (
         "num.io.threads",
         _INT,
         8,
-        "Threads for what may wait for a disk.",
+        "Threads for what may wait for a disk, of each log directory.",
         check=at_least(1),
     ),
     _key(

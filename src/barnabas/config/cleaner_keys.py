@@ -65,7 +65,7 @@ CLEANER_KEYS: Final = (
         "log.cleaner.threads",
         ConfigType.INT,
         1,
-        "Threads that compact.",
+        "Threads that compact; no fewer than there are log directories, unless it is 0.",
         check=at_least(0),
     ),
     broker_key(

@@ -380,12 +380,14 @@ class BrokerTest : public ::testing::Test {
   void SetUp() override { open(); }
   void TearDown() override { engine_.reset(); }
 
-  void open(SettingMap settings = {}) {
+  void open(SettingMap settings = {}, const std::vector<std::string>& names = {"data"}) {
     settings.try_emplace("num.network.threads", int64_t{2});
     auto engine = Engine::create(settings);
     ASSERT_TRUE(engine.ok()) << engine.error().message;
     engine_ = std::move(engine).value();
-    const auto identity = engine_->open_directories({directory_.path() + "/data"}, "cluster", 1);
+    std::vector<std::string> paths;
+    for (const std::string& name : names) paths.push_back(directory_.path() + "/" + name);
+    const auto identity = engine_->open_directories(paths, "cluster", 1);
     ASSERT_TRUE(identity.ok()) << identity.error().message;
     was_clean_ = identity->front().was_clean;
     const auto port = engine_->listen("127.0.0.1", 0);
