@@ -92,6 +92,10 @@ class ConditionVariable {
   std::cv_status wait_for(Mutex& mutex, Duration duration) REQUIRES(mutex) {
     return condition_.wait_for(mutex, duration);
   }
+  template <class TimePoint>
+  std::cv_status wait_until(Mutex& mutex, TimePoint deadline) REQUIRES(mutex) {
+    return condition_.wait_until(mutex, deadline);
+  }
   void notify_one() { condition_.notify_one(); }
   void notify_all() { condition_.notify_all(); }
 

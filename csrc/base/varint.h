@@ -14,9 +14,13 @@ inline constexpr int kMaxVarint64Bytes = 10;
 /// off or longer than 32 bits allow.
 [[nodiscard]] inline const uint8_t* read_uvarint(const uint8_t* p, const uint8_t* end,
                                                  uint32_t& out) {
-  if (p < end && *p < 0x80) {
-    out = *p;
+  if (p < end && p[0] < 0x80) {
+    out = p[0];
     return p + 1;
+  }
+  if (end - p >= 2 && p[1] < 0x80) {  // lengths of most records
+    out = (p[0] & 0x7fU) | static_cast<uint32_t>(p[1]) << 7;
+    return p + 2;
   }
   uint32_t value = 0;
   for (int shift = 0; shift < 35 && p < end; shift += 7) {
@@ -34,6 +38,14 @@ inline constexpr int kMaxVarint64Bytes = 10;
 /// As read_uvarint, for 64 bits.
 [[nodiscard]] inline const uint8_t* read_uvarlong(const uint8_t* p, const uint8_t* end,
                                                   uint64_t& out) {
+  if (p < end && p[0] < 0x80) {
+    out = p[0];
+    return p + 1;
+  }
+  if (end - p >= 2 && p[1] < 0x80) {
+    out = (p[0] & 0x7fU) | static_cast<uint64_t>(p[1]) << 7;
+    return p + 2;
+  }
   uint64_t value = 0;
   for (int shift = 0; shift < 70 && p < end; shift += 7) {
     const uint8_t byte = *p++;

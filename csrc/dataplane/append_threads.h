@@ -23,9 +23,12 @@ class AppendThreads {
   AppendThreads();
   ~AppendThreads() { stop(); }
 
-  /// Runs `append` behind what was submitted for the same partition before. False after stop().
-  [[nodiscard]] bool submit(std::shared_ptr<Partition> partition, DiskPool::Task append)
-      EXCLUDES(mutex_);
+  enum class Place : uint8_t { kNext, kBehind, kNone };
+  /// Runs `append` behind what was submitted for the same partition before, then `ended`, when the
+  /// thread is free. kNext: at once, kBehind: the thread has other appends before, kNone: not at
+  /// all, after stop().
+  [[nodiscard]] Place submit(const std::shared_ptr<Partition>& partition, DiskPool::Task append,
+                             DiskPool::Task ended) EXCLUDES(mutex_);
   /// Finishes what is queued, then takes no more.
   void stop() { threads_.stop(); }
 
@@ -37,11 +40,12 @@ class AppendThreads {
     size_t queued = 0;
   };
 
-  void finish(const Partition* partition) EXCLUDES(mutex_);
+  void finish(const Partition* partition, const DiskPool* thread) EXCLUDES(mutex_);
 
   DirectoryPools threads_;
   Mutex mutex_;
   std::unordered_map<const Partition*, Lane> lanes_ GUARDED_BY(mutex_);
+  std::unordered_map<const DiskPool*, size_t> queued_ GUARDED_BY(mutex_);  // of all lanes
 };
 
 }  // namespace barnabas::dataplane

@@ -271,9 +271,9 @@ class Engine {
                                                                int32_t partition,
                                                                int32_t leader_epoch) = 0;
   /// Appends one batch as the leader with acks=all; returns its base offset. With `on_durable` it
-  /// waits for no disk: the append is queued behind those of the same partition, nullopt is
-  /// returned, and `on_durable` called exactly once, from another thread, with what came of it;
-  /// never when this returned an error. With a producer the batch belongs to
+  /// waits a millisecond at most: the append is queued behind those of the same partition, nullopt
+  /// is returned, and `on_durable` called exactly once with what came of it: on this thread before
+  /// the return, or later on another; never when this returned an error. With a producer the batch belongs to
   /// its transaction; it has no sequence, and nobody is asked whether the transaction is known.
   virtual Result<std::optional<int64_t>> append_records(
       std::string_view topic, int32_t partition, std::span<const KeyValueView> records,

@@ -33,6 +33,8 @@
 
 namespace barnabas::dataplane {
 
+class PromptOutcome;
+
 class EngineImpl final : public Engine, private net::RequestHandler {
  public:
   EngineImpl(EngineConfig config, Clock& clock);
@@ -159,7 +161,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Result<storage::AppendInfo> append_now(Partition& partition, MutableBytes batch,
                                          int16_t transaction_version);
   void append_queued(const std::shared_ptr<Partition>& partition, MutableBytes batch,
-                     int16_t transaction_version, const DurableCallback& on_durable);
+                     int16_t transaction_version, const std::shared_ptr<PromptOutcome>& outcome);
   std::shared_ptr<Partition> open_partition(const PartitionSpec& spec, const Topic& topic,
                                             const Result<size_t>& directory, LoadReport& report);
   Status alter_directory(const DirectoryAssignment& asked) REQUIRES(topics_mutex_);

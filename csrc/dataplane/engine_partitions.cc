@@ -1,4 +1,6 @@
 // What is asked of one partition, by the broker loop and by handlers.
+#include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -7,10 +9,15 @@
 #include "base/logger.h"
 #include "dataplane/engine_impl.h"
 #include "dataplane/in_process.h"
+#include "dataplane/prompt_outcome.h"
 #include "record/end_marker.h"
 
 namespace barnabas::dataplane {
 namespace {
+
+// What the broker loop waits for an append that nothing is before: several times what one takes, and
+// little beside what a heartbeat may wait.
+constexpr std::chrono::microseconds kPromptAppend{1000};
 
 Error unknown_partition(std::string_view topic, int32_t partition) {
   return Error{ErrorCode::kUnknownTopicOrPartition,
@@ -92,12 +99,18 @@ Result<std::optional<int64_t>> EngineImpl::append_as_coordinator(
     BARNABAS_ASSIGN(const auto appended, append_now(*partition, bytes, transaction_version));
     return std::optional(appended.base_offset);
   }
-  const bool taken = append_threads_.submit(
-      partition, [this, partition, bytes = std::move(bytes), transaction_version,
-                  on_durable = std::move(on_durable)]() mutable {
-        append_queued(partition, bytes, transaction_version, on_durable);
-      });
-  if (!taken) return Error{ErrorCode::kNotLeaderOrFollower, "the broker stops"};
+  const auto outcome = std::make_shared<PromptOutcome>(std::move(on_durable));
+  const auto place = append_threads_.submit(
+      partition,
+      [this, partition, bytes = std::move(bytes), transaction_version, outcome]() mutable {
+        append_queued(partition, bytes, transaction_version, outcome);
+      },
+      [outcome] { outcome->end_append(); });
+  if (place == AppendThreads::Place::kNone) {
+    return Error{ErrorCode::kNotLeaderOrFollower, "the broker stops"};
+  }
+  const bool is_prompt = place == AppendThreads::Place::kNext;
+  outcome->wait(is_prompt ? kPromptAppend : std::chrono::microseconds(0));
   return std::optional<int64_t>();
 }
 
@@ -111,16 +124,20 @@ Result<storage::AppendInfo> EngineImpl::append_now(Partition& partition, Mutable
 }
 
 void EngineImpl::append_queued(const std::shared_ptr<Partition>& partition, MutableBytes bytes,
-                               int16_t transaction_version, const DurableCallback& on_durable) {
+                               int16_t transaction_version,
+                               const std::shared_ptr<PromptOutcome>& outcome) {
   const auto appended = append_now(*partition, bytes, transaction_version);
   if (appended.ok()) {
-    durable_waiters_.add(partition, appended->last_offset + 1, appended->base_offset, on_durable);
+    durable_waiters_.add(partition, appended->last_offset + 1, appended->base_offset,
+                         [outcome](ErrorCode error, int64_t base_offset) {
+                           outcome->tell(error, base_offset);
+                         });
     return;
   }
   append_log_.log(LogLevel::kError,
                   "append to " + partition->to_string() + " failed: " + appended.error().message,
                   clock_.monotonic_ns());
-  on_durable(appended.error().code, -1);
+  outcome->tell(appended.error().code, -1);
 }
 
 Result<std::vector<storage::ProducerInfo>> EngineImpl::producers(std::string_view topic,

@@ -197,9 +197,10 @@ class Core:
         acks=all, and returns its base offset. The append is visible at return unless
         flush.messages asks for an fsync first.
 
-        With `on_durable` no disk is waited for: the append is queued, behind those of the same
-        partition, and None returned. `on_durable(error code, base offset)` is called once, on a
-        native thread (with the GIL), when the high watermark has passed it, or it has failed.
+        With `on_durable` a disk is waited for a millisecond at most: the append is queued, behind
+        those of the same partition, and None returned. `on_durable(error code, base offset)` is
+        called once, when the high watermark has passed it, or it has failed: before the return,
+        or later on a native thread (with the GIL).
 
         With a producer id the batch belongs to that producer's transaction, without sequence (-1)
         and without a look at whether the transaction coordinator knows of it."""
