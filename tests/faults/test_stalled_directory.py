@@ -236,9 +236,7 @@ def test_work_in_another_directory_goes_on(
         assert not errors  # it stalls
     measured(", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in took.items()))
     assert max(took.values()) < QUICK_S
-    expect_in_time(
-        {"metadata": metadata, "heartbeat": members}, begin_s, end_s, measured, still
-    )
+    expect_in_time({"metadata": metadata, "heartbeat": members}, begin_s, end_s, measured, still)
     assert errors == [None] * (FLUSHERS + 2)
     await_true(lambda: sizes(dirs[0] / "old-a-0") == [0])
 
@@ -285,6 +283,4 @@ def test_metadata_and_heartbeats_do_not_wait_for_topics_being_made(
         for thread in threads:
             thread.join()
     assert codes == [0] * len(threads)
-    expect_in_time(
-        {"metadata": metadata, "heartbeat": members}, begin_s, end_s, measured, still
-    )
+    expect_in_time({"metadata": metadata, "heartbeat": members}, begin_s, end_s, measured, still)

@@ -182,5 +182,5 @@ def _banner(node: "Node", start: "StartConfig") -> list[str]:
         f"{node.identity.cluster_id}",
         f"  data      {data_dirs} ({len(node.catalog)} topics)",
         f"  listener  {node.address} (clients are told {node.advertised_address})",
-        f"  threads   {threads} for connections, {start.config.get('num.io.threads')} for disks",
+        f"  threads   {threads} for connections, {start.config.get('num.io.threads')} for each log directory",
     ]

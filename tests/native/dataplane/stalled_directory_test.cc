@@ -1,10 +1,7 @@
 // Two log directories of which one stalls: what threads of the other do goes on.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,16 +23,6 @@ const Bytes& large_batch() {
   static const Bytes batch = storage::make_batch(
       {.records = kLargeRecords, .value_bytes = 1'000'000, .codec = record::Codec::kGzip});
   return batch;
-}
-
-size_t count_threads(const std::string& name) {
-  size_t count = 0;
-  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::string found;
-    std::getline(std::ifstream(thread.path() / "comm"), found);
-    count += found == name ? 1 : 0;
-  }
-  return count;
 }
 
 class StalledDirectoryTest : public BrokerTest {
@@ -65,8 +52,7 @@ class StalledDirectoryTest : public BrokerTest {
   uint64_t fault_ = 0;
 };
 
-TEST_F(StalledDirectoryTest, an_append_that_stalls_on_a_disk_thread_holds_up_no_reactor) {
-  ASSERT_EQ(count_threads("bnb-standin"), 0U);
+TEST_F(StalledDirectoryTest, while_an_append_stalls_on_a_disk_thread_others_wait_without_one) {
   stall(FileCall::kWrite, 1);
   BrokerClient first(port_);
   first.send(produce_of(large_batch(), 0));
@@ -82,8 +68,7 @@ TEST_F(StalledDirectoryTest, an_append_that_stalls_on_a_disk_thread_holds_up_no_
   EXPECT_EQ(elsewhere.produce_one(produce_of(storage::make_batch({}), 1)).base_offset,
             kLargeRecords);
   EXPECT_LT(now_ms() - begin_ms, kQuickMs);
-  EXPECT_EQ(count_threads("bnb-standin"), 0U);
-  EXPECT_EQ(count_threads("bnb-disk"), 2U);
+  EXPECT_EQ(stat("requests_total"), 3);  // the other two are put off
   EXPECT_EQ(stat("disk_reads_queued"), 0);
   EXPECT_EQ(decode_produce(first.receive(), 9).at(0).base_offset, 0);
   EXPECT_EQ(decode_produce(small.receive(), 9).at(0).base_offset, kLargeRecords);
