@@ -7,8 +7,7 @@
 
 namespace barnabas::dataplane {
 
-AppendThreads::AppendThreads()
-    : threads_("bnb-append", 1, std::numeric_limits<size_t>::max()) {}
+AppendThreads::AppendThreads() : threads_("bnb-append", 1, std::numeric_limits<size_t>::max()) {}
 
 AppendThreads::Place AppendThreads::submit(const std::shared_ptr<Partition>& partition,
                                            DiskPool::Task append, DiskPool::Task ended) {
