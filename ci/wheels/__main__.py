@@ -58,7 +58,9 @@ def build(interpreters: dict[str, Path]) -> None:
     environment = toolchain.install()
     prefix, components = timed("libraries", partial(libraries.build, environment))
     for tag, python in interpreters.items():
-        made = timed(f"{tag} built", partial(wheel.build, tag, python, prefix, environment, components))
+        made = timed(
+            f"{tag} built", partial(wheel.build, tag, python, prefix, environment, components)
+        )
         print(f"{made.relative_to(ROOT)}: {made.stat().st_size / 1e6:.2f} MB", flush=True)
 
 

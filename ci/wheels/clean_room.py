@@ -1,7 +1,8 @@
 """A wheel of dist/ in environments that have nothing else, and tests that see no sources.
 
 One environment has what `pip install barnabas` brings and no more: the broker must start there. The
-other has all the extras, pytest and the clients of Python too: the tests run there, from a copy outside the source tree.
+other has all the extras, pytest and the clients of Python too: the tests run there, from a copy
+outside the source tree.
 """
 
 import shutil
@@ -51,7 +52,7 @@ def check(tag: str, python: Path, options: Sequence[str] = ()) -> None:
     run_it = [pipx, "run", "--python", str(python), "--spec", str(wheel), "barnabas"]
     smoke(python, wheel, tag, run_it)
     environment = fresh_environment(python, f"{tag}-tests")
-    install(environment, f"{wheel}[{EXTRAS}]", *_TEST_NEEDS)
+    install(environment, f"{wheel}[{EXTRAS}]")
     with tempfile.TemporaryDirectory(prefix="barnabas-wheel-") as elsewhere:
         for name in ("tests", "README.md", "Makefile", "pyproject.toml"):
             source = ROOT / name

@@ -18,8 +18,8 @@ TARGET: Final = f"{MACHINE}-linux-gnu.{GLIBC}"
 PLATFORM: Final = f"manylinux_{GLIBC.replace('.', '_')}_{MACHINE}"
 _CPU: Final = {"x86_64": "x86_64_v2", "aarch64": "generic"}[MACHINE]
 
-# The last word, so always the same: zig compiles libc++ anew, for minutes, for each combination that
-# it meets. What would be stripped is not made.
+# The last word, so always the same: zig compiles libc++ anew, for minutes, for each combination
+# that it meets. What would be stripped is not made.
 _FLAGS: Final = f" -target {TARGET} -mcpu={_CPU} -O2 -g0 -s"
 
 _PROGRAMS: Final = {
