@@ -156,7 +156,7 @@ wheels: wheel-tools  ## dist/: the sdist, and a manylinux wheel of each version 
 	@PYTHONPATH=ci JOBS=$(JOBS) CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python -m wheels build $(WHEELS:%=--only %)
 
 test-wheels: wheel-tools  ## each wheel of dist/ in clean environments, with the core of the tests
-	@PYTHONPATH=ci $(BIN)/python -m wheels test $(WHEELS:%=--only %)
+	@PYTHONPATH=ci $(BIN)/python -m wheels test --pytest="$(PYTEST_ARGS)" $(WHEELS:%=--only %)
 
 test-wheel: build  ## the sdist, compiled as pip does and installed in a clean environment
 	@PYTHONPATH=ci CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python -m wheels smoke

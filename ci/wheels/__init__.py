@@ -4,7 +4,8 @@
     python -m wheels test [--only cp312]...    each in a clean environment of its interpreter
     python -m wheels smoke                     one, by this machine's compiler for this interpreter
 
-What is compiled is the sdist. The compiler is clang as `ziglang` brings it from PyPI, told to link
-against glibc 2.28 with libc++ inside; the codecs' libraries are built from Debian's source packages
-by the same compiler and are static, so that a wheel needs nothing but the C library.
+A wheel is made for each version of Python that is installed. What is compiled is the sdist. The
+compiler is clang as `ziglang` brings it from PyPI, told to link against glibc 2.28 with libc++
+inside; the codecs' libraries are built from Debian's source packages by the same compiler and are
+static, so that a wheel needs nothing but the C library.
 """

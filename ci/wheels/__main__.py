@@ -4,48 +4,72 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from wheels import clean_room, libraries, toolchain, wheel
-from wheels.interpreters import VERSIONS, find
+from wheels.interpreters import TAGS, find
 from wheels.places import ROOT
+
+Result = TypeVar("Result")
 
 
 def main() -> int:
-    """Builds or tests wheels of the versions that can be had; says which could not."""
-    tags = [version.tag for version in VERSIONS]
+    """Builds or tests wheels of the versions that are installed; says which are left out."""
     parser = argparse.ArgumentParser(prog="python -m wheels")
     parser.add_argument("action", choices=("build", "test", "smoke"))
-    parser.add_argument("--only", action="append", choices=tags, help="by default all of them")
+    parser.add_argument("--only", action="append", choices=TAGS, help="by default all of them")
     parser.add_argument("--pytest", default="", help="options of pytest, for test")
     args = parser.parse_args()
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     if args.action == "smoke":
-        wheel.unpack(wheel.make_sdist(Path(sys.executable)))
-        made = wheel.build_here(Path(sys.executable))
-        clean_room.smoke(Path(sys.executable), made, "smoke")
-        print(f"{made.name}: a broker starts where nothing else is installed")
+        print(timed("smoke", smoke))
         return 0
-    wanted = [version for version in VERSIONS if version.tag in (args.only or tags)]
-    interpreters = {version: find(version) for version in wanted}
+    interpreters = {tag: find(tag) for tag in args.only or TAGS}
+    found = {tag: python for tag, python in interpreters.items() if python is not None}
+    missing = ", ".join(sorted(interpreters.keys() - found.keys()))
+    if missing and (args.only or not found):
+        print(f"no interpreter with headers is installed: {missing}", file=sys.stderr)
+        return 1
     if args.action == "build":
-        wheel.unpack(wheel.make_sdist(Path(sys.executable)))
-        environment = toolchain.install()
-        prefix, components = libraries.build(environment)
-    missing = [version.tag for version, python in interpreters.items() if python is None]
-    for version, python in interpreters.items():
-        if python is None:
-            continue
-        begin_s = time.monotonic()
-        if args.action == "build":
-            made = wheel.build(version, python, prefix, environment, components)
-            said = f"{made.relative_to(ROOT)}, {made.stat().st_size / 1e6:.1f} MB"
-        else:
-            said = clean_room.check(version, python, args.pytest.split())
-        print(f"{version.tag}: {said}, {time.monotonic() - begin_s:.0f} s", flush=True)
+        build(found)
+    else:
+        for tag, python in found.items():
+            timed(f"{tag} tested", partial(clean_room.check, tag, python, args.pytest.split()))
     if missing:
-        print(f"no interpreter to be had: {', '.join(missing)}")
-    return 1 if missing else 0
+        print(f"left out, as no interpreter with headers is installed: {missing}")
+    return 0
+
+
+def smoke() -> str:
+    """What pip makes of the sdist here starts where nothing else is installed."""
+    python = Path(sys.executable)
+    wheel.unpack(wheel.make_sdist(python))
+    made = wheel.build_here(python)
+    clean_room.smoke(python, made, "smoke")
+    return f"a broker of {made.name} starts where nothing else is installed"
+
+
+def build(interpreters: dict[str, Path]) -> None:
+    """The sdist and the wheels, in dist/."""
+    wheel.unpack(wheel.make_sdist(Path(sys.executable)))
+    environment = toolchain.install()
+    prefix, components = timed("libraries", partial(libraries.build, environment))
+    for tag, python in interpreters.items():
+        made = timed(
+            f"{tag} built", partial(wheel.build, tag, python, prefix, environment, components)
+        )
+        print(f"{made.relative_to(ROOT)}: {made.stat().st_size / 1e6:.2f} MB", flush=True)
+
+
+def timed(what: str, step: Callable[[], Result]) -> Result:
+    """Takes the step, and says how long it took."""
+    begin_s = time.monotonic()
+    result = step()
+    print(f"{what}: {time.monotonic() - begin_s:.0f} s", flush=True)
+    return result
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ TARGET: Final = f"{MACHINE}-linux-gnu.{GLIBC}"
 PLATFORM: Final = f"manylinux_{GLIBC.replace('.', '_')}_{MACHINE}"
 _CPU: Final = {"x86_64": "x86_64_v2", "aarch64": "generic"}[MACHINE]
 
-# Always the same: zig compiles libc++ anew, for a minute, for each combination that it meets.
-_FLAGS: Final = f" -target {TARGET} -mcpu={_CPU} -O2 -s"
+# The last word, so always the same: zig compiles libc++ anew, for minutes, for each combination
+# that it meets. What would be stripped is not made.
+_FLAGS: Final = f" -target {TARGET} -mcpu={_CPU} -O2 -g0 -s"
 
 _PROGRAMS: Final = {
     "clang": "cc",
@@ -43,13 +44,17 @@ def version() -> str:
 
 
 def install() -> dict[str, str]:
-    """Writes the programs that CMake wants; returns the environment that makes it use them."""
+    """Writes the programs that CMake wants; returns the environment that makes it use them.
+
+    They name the version and not the place of what they call: ccache, which compares their text,
+    knows in one checkout what was compiled in another.
+    """
     programs = WORK / "toolchain" / version()
     programs.mkdir(parents=True, exist_ok=True)
     for name, zig_name in _PROGRAMS.items():
         flags = _FLAGS if name.startswith("clang") else ""
         program = programs / name
-        text = f'#!/bin/sh\nexec {home()}/zig {zig_name}{flags} "$@"\n'
+        text = f'#!/bin/sh\n# ziglang {version()}\nexec "$BARNABAS_ZIG" {zig_name} "$@"{flags}\n'
         if not program.exists() or program.read_text() != text:
             program.write_text(text)
             program.chmod(0o755)
@@ -58,6 +63,7 @@ def install() -> dict[str, str]:
         "CXX": str(programs / "clang++"),
         "AR": str(programs / "ar"),
         "RANLIB": str(programs / "ranlib"),
+        "BARNABAS_ZIG": f"{home()}/zig",
         "CCACHE_COMPILERCHECK": "content",
     }
 

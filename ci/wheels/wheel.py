@@ -3,12 +3,13 @@
 import os
 import shutil
 import tarfile
+import tomllib
 from pathlib import Path
 from typing import Final
 
 from wheels import toolchain
 from wheels.describe import describe
-from wheels.interpreters import Version
+from wheels.environments import fresh_environment, install
 from wheels.libraries import Component
 from wheels.places import DIST, ROOT, WORK, run
 
@@ -34,7 +35,7 @@ def unpack(sdist: Path) -> None:
 
 
 def build(
-    version: Version,
+    tag: str,
     python: Path,
     prefix: Path,
     environment: dict[str, str],
@@ -51,11 +52,16 @@ def build(
                 *toolchain.cmake_options(),
             ]
         ),
-        "CXXFLAGS": f"-isystem {prefix}/include",
+        # zig's -O2 leaves asserts out; a wheel has those of the build that is tested most.
+        "CXXFLAGS": f"-isystem {prefix}/include -UNDEBUG",
         "LDFLAGS": f"-Wl,--version-script={toolchain.write_exports()}",
     }
-    folder = WORK / "raw" / version.tag
-    raw = _compile(python, version.tag, folder, settings)
+    # Not pip's own environment, whose place is another each time: ccache would know no binding.
+    tools = fresh_environment(python, f"{tag}-build")
+    install(tools, *_build_requirements())
+    settings["PATH"] = f"{tools / 'bin'}:{os.environ['PATH']}"
+    folder = WORK / "raw" / tag
+    raw = _compile(tools / "bin" / "python", tag, folder, settings, "--no-build-isolation")
     repaired_in = str(folder / "repaired")
     repair = ["auditwheel", "repair", "--plat", toolchain.PLATFORM, "--strip"]
     run([*repair, "-w", repaired_in, str(raw)])
@@ -68,19 +74,30 @@ def build_here(python: Path) -> Path:
     return _compile(python, "native", WORK / "raw" / "here", {})
 
 
-def _compile(python: Path, name: str, folder: Path, settings: dict[str, str]) -> Path:
-    """`name` tells build trees apart; paths are such that ccache knows `make build`'s results."""
+def _build_requirements() -> list[str]:
+    requirements: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"][
+        "requires"
+    ]
+    return requirements
+
+
+def _compile(
+    python: Path, name: str, folder: Path, settings: dict[str, str], *options: str
+) -> Path:
+    """`name` tells build trees apart; paths are such that ccache knows `make build`'s results, and
+    those of another checkout.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     (source,) = _SOURCE.iterdir()
     env = {
         **settings,
         "BARNABAS_BUILD_DIR": str(source / "build" / name),
-        "CCACHE_BASEDIR": str(source),
+        "CCACHE_BASEDIR": str(ROOT),
         "CCACHE_NOHASHDIR": "1",
         "SOURCE_DATE_EPOCH": str(_EPOCH_S),
     }
-    command = [str(python), "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
-    run([*command, "--no-cache-dir", "-w", folder, source], env=env)
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
+    run([*pip, "--no-cache-dir", *options, "-w", folder, source], env=env)
     (made,) = folder.glob("*.whl")
     return made
 

@@ -80,6 +80,12 @@ def test_it_runs_on_every_x86_64_v2_processor(modules: list[Path]) -> None:
             assert re.search(r"\scrc32 ", code)  # the check sees code, and the checksum is fast
 
 
+def test_asserts_are_in_it(modules: list[Path]) -> None:
+    """A broker that finds one of its invariants broken ends, rather than write on."""
+    (core,) = (module for module in modules if module.name.startswith("_core."))
+    assert " __assert_fail" in tool("nm", "-D", "--undefined-only", core)
+
+
 def test_its_libraries_stay_inside(modules: list[Path]) -> None:
     for module in modules:
         defined = tool("nm", "-D", "--defined-only", module).split()[2::3]
