@@ -68,7 +68,7 @@ test-quick: build planted  ## pytest without the slow tests and those of the Jav
 test-native: build  ## the native tests of csrc/
 	@cmake -S . -B build/native -DBARNABAS_TESTS=ON >/dev/null
 	@cmake --build build/native -j $(JOBS)
-	@ctest --test-dir build/native --output-on-failure --no-tests=error
+	@ctest --test-dir build/native -j $(JOBS) --output-on-failure --no-tests=error
 
 test-python: build planted peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
 	$(BIN)/pytest tests/clients -q -m oracle --peer kafka
@@ -88,15 +88,15 @@ build/tsan/.configured: | bench-tools
 
 test-asan: build/asan/.configured  ## the native tests with address and undefined-behaviour checks
 	@cmake --build build/asan -j $(JOBS)
-	@ctest --test-dir build/asan --output-on-failure --no-tests=error
+	@ctest --test-dir build/asan -j $(JOBS) --output-on-failure --no-tests=error
 
 test-tsan: build/tsan/.configured  ## the native tests with data-race checks
 	@cmake --build build/tsan -j $(JOBS)
-	@ctest --test-dir build/tsan --output-on-failure --no-tests=error
+	@ctest --test-dir build/tsan -j $(JOBS) --output-on-failure --no-tests=error
 
-fuzz: build build/asan/.configured  ## the native fuzzers, FUZZ_SECONDS in all
+fuzz: build build/asan/.configured  ## the native fuzzers, FUZZ_SECONDS of one processor in all
 	@cmake --build build/asan -j $(JOBS)
-	$(BIN)/python tests/fuzz build/asan $(FUZZ_SECONDS)
+	$(BIN)/python tests/fuzz build/asan $(FUZZ_SECONDS) --jobs $(JOBS)
 
 lint: lint-python lint-native  ## every check that is not a test
 
