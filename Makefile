@@ -20,6 +20,7 @@ PYTHON_CODE := src tests bench ci examples setup.py
 
 .PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
 .PHONY: docs wheels test-wheels test-wheel wheel-tools lint-python lint-native lint-tools peers planted soak mixed-asan
+.PHONY: compile-native compile-asan compile-tsan docs-tools
 .PHONY: bench bench-quick bench-native bench-micro bench-tools instructions
 
 help:  ## what there is to make
@@ -65,10 +66,12 @@ mixed-asan: build/mixed/.configured  ## all there is in one process under Addres
 test-quick: build planted  ## pytest without the slow tests and those of the Java and Go clients
 	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow and not java and not go'
 
-test-native: build  ## the native tests of csrc/
+compile-native: build
 	@cmake -S . -B build/native -DBARNABAS_TESTS=ON >/dev/null
 	@cmake --build build/native -j $(JOBS)
-	@ctest --test-dir build/native --output-on-failure --no-tests=error
+
+test-native: compile-native  ## the native tests of csrc/
+	@ctest --test-dir build/native -j $(JOBS) --output-on-failure --no-tests=error
 
 test-python: build planted peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
 	$(BIN)/pytest tests/clients -q -m oracle --peer kafka
@@ -86,17 +89,17 @@ build/asan/.configured build/tsan/.configured: CMakeLists.txt | lint-tools $(VEN
 
 build/tsan/.configured: | bench-tools
 
-test-asan: build/asan/.configured  ## the native tests with address and undefined-behaviour checks
-	@cmake --build build/asan -j $(JOBS)
-	@ctest --test-dir build/asan --output-on-failure --no-tests=error
+compile-asan compile-tsan: compile-%: build/%/.configured
+	@cmake --build build/$* -j $(JOBS)
 
-test-tsan: build/tsan/.configured  ## the native tests with data-race checks
-	@cmake --build build/tsan -j $(JOBS)
-	@ctest --test-dir build/tsan --output-on-failure --no-tests=error
+test-asan: compile-asan  ## the native tests with address and undefined-behaviour checks
+	@ctest --test-dir build/asan -j $(JOBS) --output-on-failure --no-tests=error
 
-fuzz: build build/asan/.configured  ## the native fuzzers, FUZZ_SECONDS in all
-	@cmake --build build/asan -j $(JOBS)
-	$(BIN)/python tests/fuzz build/asan $(FUZZ_SECONDS)
+test-tsan: compile-tsan  ## the native tests with data-race checks
+	@ctest --test-dir build/tsan -j $(JOBS) --output-on-failure --no-tests=error
+
+fuzz: build compile-asan  ## the native fuzzers, FUZZ_SECONDS of one processor in all
+	$(BIN)/python tests/fuzz build/asan $(FUZZ_SECONDS) --jobs $(JOBS)
 
 lint: lint-python lint-native  ## every check that is not a test
 
@@ -161,8 +164,10 @@ test-wheels: wheel-tools  ## each wheel of dist/ in clean environments, with the
 test-wheel: build  ## the sdist, compiled as pip does and installed in a clean environment
 	@PYTHONPATH=ci CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python -m wheels smoke
 
-docs: build  ## the documentation site, into build/site; a warning fails
+docs-tools: $(VENV)/.ready
 	@$(BIN)/pip install -q --disable-pip-version-check $$($(BIN)/python ci/extra.py docs)
+
+docs: build docs-tools  ## the documentation site, into build/site; a warning fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 
 clean:  ## removes what was built, not the environment

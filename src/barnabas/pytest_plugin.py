@@ -76,6 +76,16 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Keeps pytest from rewriting the asserts of this package, as it does with all of a plugin's.
+
+    To rewrite is to parse, and a broker imports handlers on its own thread when they are needed:
+    CPython 3.11 before 3.11.8 cannot make syntax trees in two threads at once (gh-106905).
+    """
+    hook = early_config.pluginmanager.rewrite_hook
+    getattr(hook, "_must_rewrite", set()).discard("barnabas")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """With pytest-xdist, refuses settings that no broker takes before it starts its workers."""

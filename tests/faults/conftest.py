@@ -10,6 +10,7 @@ import pytest
 
 from barnabas import _core
 from faults.hostile import SERVER_CONFIG, under_attack
+from peers.forks import ForkServer
 from peers.servers import BarnabasServer, KafkaServer, Server
 
 ServerFactory = Callable[[Mapping[str, str]], Server]
@@ -57,6 +58,13 @@ def server(attacked_server: Server) -> Iterator[Server]:
     """One broker for a module's attacks, checked after each."""
     with under_attack(attacked_server):
         yield attacked_server
+
+
+@pytest.fixture(scope="module")
+def forks(request: pytest.FixtureRequest) -> Iterator[ForkServer]:
+    """Calls functions of the test's module in processes of their own."""
+    with ForkServer(f"faults.{request.path.stem}") as server:
+        yield server
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@ left are no loss to the second recovery.
 """
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,18 +12,13 @@ from confluent_kafka import Producer
 import barnabas
 from clients.test_topic_settings import alter
 from faults.test_compaction import TOPIC, await_true, create, last_of_each, read_all
+from peers.forks import ForkServer
 from peers.servers import BarnabasServer
 
 TIMEOUT_S = 60
 KILLED = -9
 CLEANING = {"log.cleaner.backoff.ms": "50", "log.cleaner.dedupe.buffer.size": "2000000"}
 RESTING = {"log.cleaner.enable": "false"}
-
-_COMPACT = """if True:
-    import sys
-    from faults.test_compaction_then_delete import compact_under_fault
-    compact_under_fault(*sys.argv[1:])
-"""
 
 
 def compact_under_fault(root: str, nth: str) -> None:
@@ -72,6 +65,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[bytes, 
 @pytest.mark.timeout(900)
 def test_a_new_cleanup_policy_after_a_kill_in_a_swap_loses_nothing(
     filled: tuple[Path, dict[bytes, bytes | None]],
+    forks: ForkServer,
     tmp_path: Path,
     measured: Callable[[str], None],
 ) -> None:
@@ -80,15 +74,8 @@ def test_a_new_cleanup_policy_after_a_kill_in_a_swap_loses_nothing(
     for nth in range(1, 1000, 13):  # there are about 230
         root = tmp_path / str(nth) / "data"
         shutil.copytree(source, root)
-        run = subprocess.run(
-            [sys.executable, "-c", _COMPACT, str(root), str(nth)],
-            cwd=Path(__file__).parents[1],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        assert run.returncode in (0, KILLED), run.stderr
+        run = forks.run(compact_under_fault, str(root), str(nth), timeout_s=TIMEOUT_S)
+        assert run.returncode in (0, KILLED), run.output
         with BarnabasServer(tmp_path / str(nth), RESTING) as server:
             alter(server, TOPIC, {"cleanup.policy": "delete"})
             found = read_all(server)

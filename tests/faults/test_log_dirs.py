@@ -1,7 +1,6 @@
 """Log directories that fail, at the start and later, and moves between them that go wrong."""
 
 import errno
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from barnabas.errors import StartError
 from barnabas.testing import faults
 from faults.test_compaction import await_true
 from faults.test_file_faults import STORAGE_ERROR, SYNCED, Client
+from peers.forks import ForkServer
 from unit.handlers.test_log_dirs import (
     TIMEOUT_S,
     alter,
@@ -314,27 +314,20 @@ def test_a_compaction_that_cannot_be_synced_costs_its_directory_alone(dirs: list
 
 # -- SIGKILL
 
-_MOVE = """if True:
-    import sys, time
-    import barnabas
-    from pathlib import Path
-    from barnabas.testing import faults
-    from unit.handlers.test_log_dirs import alter, describe
-    root, call, is_done, nth = sys.argv[1:]
-    dirs = [Path(root, name) for name in "ab"]
-    broker = barnabas.Broker(config={"log.dirs": ",".join(map(str, dirs))})
-    fault = faults.kill(call, root + "/*", is_done=is_done == "done", nth=int(nth))
-    assert alter(broker, "t", dirs[1]) == 0
-    while (found := describe(broker, "t")).keys() != {"b"} or found["b"].is_future_key:
-        time.sleep(0.01)
-    while list(dirs[0].glob("t-0.*")):  # the old directory goes
-        time.sleep(0.01)
-    print(fault.matched)
-    fault.remove()
-    broker.close()
-"""
 _RECORDS = 120
 _KILLED = -9
+
+
+def move_under_fault(root: str, call: faults.Call, is_done: str, nth: str) -> None:
+    """In the child."""
+    dirs = [Path(root, name) for name in "ab"]
+    with start(dirs) as broker:
+        fault = faults.kill(call, root + "/*", is_done=is_done == "done", nth=int(nth))
+        assert alter(broker, "t", dirs[1]) == 0
+        await_home(broker, "t", dirs[1])
+        await_true(lambda: not list(dirs[0].glob("t-0.*")))  # the old directory goes
+        print(fault.matched)
+        fault.remove()
 
 
 @pytest.fixture(scope="module")
@@ -357,22 +350,15 @@ def before_the_move(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [("rename", 1), ("sync", 3), ("make_directory", 1), ("unlink", 1), ("write", 5), ("open", 9)],
 )
 def test_a_kill_at_any_step_of_a_move_leaves_the_partition_whole(
-    before_the_move: Path, tmp_path: Path, call: str, step: int, is_done: str
+    before_the_move: Path, forks: ForkServer, tmp_path: Path, *, call: str, step: int, is_done: str
 ) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     kills = 0
     for nth in range(1, 1000, step):
         root = tmp_path / str(nth)
         shutil.copytree(before_the_move, root)
-        run = subprocess.run(
-            [sys.executable, "-c", _MOVE, str(root), call, is_done, str(nth)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        assert run.returncode in (0, _KILLED), run.stderr
+        arguments = (str(root), call, is_done, str(nth))
+        run = forks.run(move_under_fault, *arguments, timeout_s=TIMEOUT_S)
+        assert run.returncode in (0, _KILLED), run.output
         _expect_whole([root / name for name in "ab"], run.returncode == 0)
         shutil.rmtree(root)
         if run.returncode == 0:

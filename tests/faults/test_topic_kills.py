@@ -6,8 +6,6 @@ kind, before it or once it is done. `commit` is that of the metadata store.
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 import barnabas
 from faults.test_compaction import await_true
+from peers.forks import ForkServer
 from unit.wire import WireClient
 
 TIMEOUT_S = 30
@@ -29,13 +28,6 @@ RECORDS = 5  # of each partition
 CONFIG = {"offsets.topic.num.partitions": 1}
 TOPIC_CONFIG = {"file.delete.delay.ms": "0"}
 UNKNOWN_TOPIC = 3
-
-_CHILD = """if True:
-    import sys
-    from faults.test_topic_kills import change_under_fault
-    change_under_fault(*sys.argv[1:])
-"""
-
 
 # -- in the child
 
@@ -206,6 +198,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, To
 @pytest.mark.parametrize("change", ["create", "grow", "delete"])
 def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
     before: dict[str, tuple[Path, Topic | None]],
+    forks: ForkServer,
     tmp_path: Path,
     measured: Callable[[str], None],
     *,
@@ -219,16 +212,10 @@ def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
     for nth in range(1, 1000, step):
         root = tmp_path / str(nth)
         shutil.copytree(start, root)
-        run = subprocess.run(
-            [sys.executable, "-c", _CHILD, str(root), change, call, is_done, str(nth)],
-            cwd=Path(__file__).parents[1],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        assert run.returncode in (0, KILLED), run.stderr
-        has_changed = _expect_done_or_not_done(root, change, old, "answered" in run.stdout)
+        arguments = (str(root), change, call, is_done, str(nth))
+        run = forks.run(change_under_fault, *arguments, timeout_s=TIMEOUT_S)
+        assert run.returncode in (0, KILLED), run.output
+        has_changed = _expect_done_or_not_done(root, change, old, "answered" in run.output)
         shutil.rmtree(root)
         if run.returncode == 0:
             break

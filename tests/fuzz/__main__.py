@@ -1,5 +1,7 @@
 """Runs every native fuzzer for an equal part of the time: `python tests/fuzz BUILD_DIR [SECONDS]`.
 
+SECONDS are those of one processor; `--jobs N` runs N fuzzers at a time.
+
 Each starts from generated seeds, under the sanitizers of the build, with a cap on memory and on the
 time of one input. Exit code 1 when one found something; its input is kept and named.
 """
@@ -9,6 +11,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -71,12 +75,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("build_dir", type=Path)
     parser.add_argument("seconds", type=int, nargs="?", default=60)
+    parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
     sources = sorted(HERE.glob("fuzz_*.cc"))
     findings = arguments.build_dir.resolve() / "findings"
     findings.mkdir(parents=True, exist_ok=True)
     share = max(1, arguments.seconds // len(sources))
-    clean = [run_fuzzer(arguments.build_dir / path.stem, share, findings) for path in sources]
+    binaries = [arguments.build_dir / path.stem for path in sources]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        clean = list(pool.map(partial(run_fuzzer, seconds=share, findings=findings), binaries))
     return 0 if all(clean) else 1
 
 

@@ -140,6 +140,7 @@ class BarnabasServer(Server):
         self.options = list(options)  # of the command line, besides
 
     def _command(self) -> list[str]:
+        self.prepare()
         settings = [f"--set={key}={value}" for key, value in self.config.items()]
         return [
             str(Path(sys.executable).with_name("barnabas")),

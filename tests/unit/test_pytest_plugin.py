@@ -259,6 +259,31 @@ def test_a_run_that_uses_no_fixture_imports_nothing_of_the_broker(
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "xdist"])
+def test_the_package_is_imported_as_it_is_without_pytest(
+    pytester: pytest.Pytester, workers: tuple[str, ...]
+) -> None:
+    """A broker's thread that rewrote asserts would parse while the test's own thread does."""
+    pytester.makeconftest("import barnabas.closing")
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_no_loader_is_pytests(barnabas_broker):
+            loaders = {
+                name: module.__spec__.loader
+                for name, module in sys.modules.items()
+                if name.startswith("barnabas.") and name != "barnabas.pytest_plugin"
+            }
+            assert "barnabas.closing" in loaders
+            assert "barnabas.broker" in loaders
+            rewritten = [n for n, one in loaders.items() if "pytest" in type(one).__module__]
+            assert rewritten == []
+        """
+    )
+    pytester.runpytest_subprocess(*workers).assert_outcomes(passed=1)
+
+
 def test_importing_the_plugin_is_cheap() -> None:
     code = (
         "import sys, pytest; before = set(sys.modules); import barnabas.pytest_plugin;"
