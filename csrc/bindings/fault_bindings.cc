@@ -14,8 +14,8 @@ namespace {
 namespace py = pybind11;
 
 // Keeps GIL, as the others do: nothing waits.
-uint64_t add_fault(FileCall call, std::vector<std::string> patterns, FaultEffect effect, int64_t value,
-                   uint64_t nth, uint64_t times) {
+uint64_t add_fault(FileCall call, std::vector<std::string> patterns, FaultEffect effect,
+                   int64_t value, uint64_t nth, uint64_t times) {
   return FaultyFileSystem::instance().add({call, std::move(patterns), effect, value, nth, times});
 }
 
