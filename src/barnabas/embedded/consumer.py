@@ -391,7 +391,8 @@ class Consumer(NativeReader, Closing):
             return
         self._joining = None
         if committed is None:
-            return  # to join again
+            self.notify()  # to join again, at once
+            return
         self._reads.assign((p, committed.get(p)) for p in partitions)
         if self._on_assigned is not None:
             self._on_assigned(self.assignment())
