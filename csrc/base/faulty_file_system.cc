@@ -22,6 +22,12 @@ std::string path_of(int fd) {
   return length < 0 ? std::string() : std::string(path.data(), static_cast<size_t>(length));
 }
 
+bool concerns(const Fault& fault, const std::string& path) {
+  return std::any_of(fault.patterns.begin(), fault.patterns.end(), [&](const auto& pattern) {
+    return ::fnmatch(pattern.c_str(), path.c_str(), 0) == 0;
+  });
+}
+
 int fail_with(int64_t error) {
   errno = static_cast<int>(error);
   return -1;
@@ -63,7 +69,7 @@ std::optional<Fault> FaultyFileSystem::strike(FileCall call, const std::string& 
   std::optional<Fault> struck;
   for (auto& [id, entry] : entries_) {
     const Fault& fault = entry.fault;
-    if (fault.call != call || ::fnmatch(fault.pattern.c_str(), path.c_str(), 0) != 0) continue;
+    if (fault.call != call || !concerns(fault, path)) continue;
     const uint64_t number = ++entry.count.matched;
     if (struck || number < fault.nth || number - fault.nth >= fault.times) continue;
     ++entry.count.struck;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/file_system.h"
 #include "base/result.h"
@@ -42,8 +43,9 @@ enum class FaultEffect : uint8_t {
 
 struct Fault {
   FileCall call = FileCall::kWrite;
-  /// As for a shell, over the whole path, where * matches slashes, too. A rename is of its source.
-  std::string pattern;
+  /// Files of which one of these matches the whole path, as for a shell, where * matches slashes,
+  /// too. A rename is of its source.
+  std::vector<std::string> patterns;
   FaultEffect effect = FaultEffect::kFail;
   int64_t value = 0;
   uint64_t nth = 1;                                       // the first call that is struck, from 1

@@ -1,6 +1,9 @@
 // Faults of the file system, for barnabas.testing.faults.
+#include <pybind11/stl.h>
+
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/faulty_file_system.h"
 #include "bindings/bindings.h"
@@ -11,9 +14,9 @@ namespace {
 namespace py = pybind11;
 
 // Keeps GIL, as the others do: nothing waits.
-uint64_t add_fault(FileCall call, std::string pattern, FaultEffect effect, int64_t value,
-                   uint64_t nth, uint64_t times) {
-  return FaultyFileSystem::instance().add({call, std::move(pattern), effect, value, nth, times});
+uint64_t add_fault(FileCall call, std::vector<std::string> patterns, FaultEffect effect,
+                   int64_t value, uint64_t nth, uint64_t times) {
+  return FaultyFileSystem::instance().add({call, std::move(patterns), effect, value, nth, times});
 }
 
 std::pair<uint64_t, uint64_t> count_fault(uint64_t id) {
@@ -41,7 +44,7 @@ void bind_faults(py::module_& module) {
       .value("DELAY", FaultEffect::kDelay)
       .value("KILL_BEFORE", FaultEffect::kKillBefore)
       .value("KILL_AFTER", FaultEffect::kKillAfter);
-  module.def("add_fault", &add_fault, py::arg("call"), py::arg("pattern"), py::arg("effect"),
+  module.def("add_fault", &add_fault, py::arg("call"), py::arg("patterns"), py::arg("effect"),
              py::arg("value"), py::arg("nth"), py::arg("times"));
   module.def(
       "remove_fault", [](uint64_t id) { FaultyFileSystem::instance().remove(id); }, py::arg("id"));

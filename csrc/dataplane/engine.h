@@ -142,8 +142,9 @@ struct Produced {
   int64_t log_append_time_ms = record::kNoTimestamp;  // set for LogAppendTime
 };
 
-/// What a producer in this process needs to know of a topic.
+/// What producers and consumers in this process need to know of a topic.
 struct TopicShape {
+  Uuid topic_id;
   int32_t partition_count = 0;
   int32_t max_message_bytes = 0;
 };
@@ -305,10 +306,11 @@ class Engine {
       int32_t base_sequence) = 0;
   /// Whole batches from the one holding `offset` on, `max_bytes` at most but one at least; none at
   /// the end: of what is committed, or with `read_committed` of what is decided. `memory` is where
-  /// they are read to. Blocks on the disk.
+  /// they are read to. `topic_id`: kUnknownTopicId when the topic of that name is another one now;
+  /// zero takes any. Blocks on the disk.
   virtual Result<Fetched> fetch(std::string_view topic, int32_t partition, int64_t offset,
                                 size_t max_bytes, bool read_committed,
-                                RawArray<uint8_t> memory = {}) = 0;
+                                RawArray<uint8_t> memory = {}, const Uuid& topic_id = {}) = 0;
   /// `read_committed`: of offsets that are decided.
   virtual Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) = 0;
   /// Moves log start offsets, see delete_records.h; an answer for each, in the same order.

@@ -113,7 +113,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                                                        const TransactionalProducer& producer,
                                                        int32_t base_sequence) override;
   Result<Fetched> fetch(std::string_view topic, int32_t partition, int64_t offset, size_t max_bytes,
-                        bool read_committed, RawArray<uint8_t> memory) override;
+                        bool read_committed, RawArray<uint8_t> memory,
+                        const Uuid& topic_id) override;
   Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) override;
   int64_t now_ms() const override { return clock_.wall_ms(); }
   int64_t steady_ms() const override { return clock_.steady_ms(); }

@@ -16,7 +16,7 @@ Result<TopicShape> EngineImpl::topic_shape(std::string_view topic) {
   if (found == nullptr) {
     return Error{ErrorCode::kUnknownTopicOrPartition, "there is no topic " + std::string(topic)};
   }
-  return TopicShape{static_cast<int32_t>(found->partitions.size()),
+  return TopicShape{found->identity->id, static_cast<int32_t>(found->partitions.size()),
                     found->config.max_message_bytes};
 }
 
@@ -58,8 +58,13 @@ Result<storage::VerificationGuard> EngineImpl::begin_transaction(
 }
 
 Result<Fetched> EngineImpl::fetch(std::string_view topic, int32_t partition, int64_t offset,
-                                  size_t max_bytes, bool read_committed, RawArray<uint8_t> memory) {
+                                  size_t max_bytes, bool read_committed, RawArray<uint8_t> memory,
+                                  const Uuid& topic_id) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
+  if (!topic_id.is_zero() && found->topic().id != topic_id) {
+    return Error{ErrorCode::kUnknownTopicId,
+                 found->to_string() + " is of another topic of that name"};
+  }
   return fetch_batches(
       *found, offset, max_bytes,
       read_committed ? IsolationLevel::kReadCommitted : IsolationLevel::kReadUncommitted,

@@ -63,13 +63,14 @@ Status decode(const FetchOptions& options, int64_t offset, FetchedColumns& out) 
 
 Result<std::shared_ptr<FetchedColumns>> fetch_columns(dataplane::Engine& engine, FetchPool& pool,
                                                       const std::string& topic, int32_t partition,
-                                                      int64_t offset, const FetchOptions& options) {
+                                                      int64_t offset, const FetchOptions& options,
+                                                      const Uuid& topic_id) {
   auto out = pool.take();
   out->next_offset = offset;
   while (true) {
     BARNABAS_ASSIGN(out->fetched,
                     engine.fetch(topic, partition, out->next_offset, options.max_bytes,
-                                 options.read_committed, std::move(out->fetched.bytes)));
+                                 options.read_committed, std::move(out->fetched.bytes), topic_id));
     if (out->fetched.bytes.empty()) return out;
     if (Status status = decode(options, offset, *out); !status.ok()) {
       Error error = std::move(status).error();

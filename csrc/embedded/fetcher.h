@@ -22,9 +22,11 @@ struct FetchOptions {
 };
 
 /// The records from `offset` on. Empty at the end of what there is to see. May wait for a disk.
-/// Errors: those of Engine::fetch and of decoding; kCorruptMessage for a CRC that is wrong.
+/// `topic_id`: as for Engine::fetch. Errors: those of Engine::fetch and of decoding;
+/// kCorruptMessage for a CRC that is wrong.
 Result<std::shared_ptr<FetchedColumns>> fetch_columns(dataplane::Engine& engine, FetchPool& pool,
                                                       const std::string& topic, int32_t partition,
-                                                      int64_t offset, const FetchOptions& options);
+                                                      int64_t offset, const FetchOptions& options,
+                                                      const Uuid& topic_id = {});
 
 }  // namespace barnabas::embedded

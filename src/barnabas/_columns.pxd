@@ -83,10 +83,14 @@ cdef extern from "record/columns.h" namespace "barnabas::record" nogil:
 cdef class Columns:
     cdef const RecordColumns* _columns  # of the owner
     cdef object _owner
+    cdef list _keys  # once asked for, as the others
+    cdef list _values
+    cdef list _header_list
 
     @staticmethod
     cdef Columns over(const RecordColumns* columns, object owner)
 
+    cdef list _all_headers(self)
     cdef tuple _headers(self, int64_t begin, int64_t end)
 
 

@@ -123,7 +123,7 @@ cdef object _to_numpy(const RawArray[int64_t]& column, object owner):
 
 
 cdef class Columns:
-    """Records side by side: one array, or list, for each of their parts.
+    """Records side by side: one array, or list, for each of their parts. Lists are made once.
 
     The arrays are read-only and share the memory of the decoded records, which they keep alive.
     """
@@ -154,16 +154,25 @@ cdef class Columns:
     @property
     def keys(self):
         """The keys as a list of bytes or None."""
-        return _byte_strings(self._columns.keys, self._columns.buffers)
+        if self._keys is None:
+            self._keys = _byte_strings(self._columns.keys, self._columns.buffers)
+        return self._keys
 
     @property
     def values(self):
         """The values as a list of bytes or None."""
-        return _byte_strings(self._columns.values, self._columns.buffers)
+        if self._values is None:
+            self._values = _byte_strings(self._columns.values, self._columns.buffers)
+        return self._values
 
     @property
     def headers(self):
         """The headers as a list of tuples of (str, bytes or None)."""
+        if self._header_list is None:
+            self._header_list = self._all_headers()
+        return self._header_list
+
+    cdef list _all_headers(self):
         if self._columns.header_ends.empty():
             return [()] * len(self)
         cdef size_t i

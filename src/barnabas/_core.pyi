@@ -433,7 +433,7 @@ class FaultEffect:
     KILL_AFTER: FaultEffect
 
 def add_fault(
-    call: FileCall, pattern: str, effect: FaultEffect, value: int, nth: int, times: int
+    call: FileCall, patterns: list[str], effect: FaultEffect, value: int, nth: int, times: int
 ) -> int:
     """For barnabas.testing.faults; returns its id."""
 

@@ -13,6 +13,11 @@ cdef extern from "bindings/engine_capsule.h" namespace "barnabas::bindings" nogi
     const char* kEngineCapsule
 
 
+cdef extern from "base/uuid.h" namespace "barnabas" nogil:
+    cdef cppclass Uuid:
+        pass  # 16 bytes
+
+
 cdef extern from "dataplane/engine.h" namespace "barnabas::dataplane" nogil:
     cdef cppclass TransactionalProducer:
         int64_t id
@@ -39,6 +44,7 @@ cdef extern from "dataplane/engine.h" namespace "barnabas::dataplane" nogil:
         void clear()
 
     cdef cppclass TopicShape:
+        Uuid topic_id
         int32_t partition_count
 
     cdef cppclass Engine:

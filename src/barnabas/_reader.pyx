@@ -4,6 +4,7 @@
 
 cimport cython
 from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy
 from libcpp cimport bool as cbool
 from libcpp.memory cimport shared_ptr, unique_ptr
 from libcpp.string cimport string
@@ -16,6 +17,7 @@ from barnabas._engine cimport (
     Fetched,
     ReadySignal,
     TopicShape,
+    Uuid,
     WatchedPartition,
     WatchedSpan,
     engine_of,
@@ -42,7 +44,7 @@ cdef extern from "embedded/fetcher.h" namespace "barnabas::embedded" nogil:
         cbool check_crcs
 
     Result[shared_ptr[FetchedColumns]] fetch_columns(
-        Engine&, FetchPool&, const string&, int32_t, int64_t, const FetchOptions&
+        Engine&, FetchPool&, const string&, int32_t, int64_t, const FetchOptions&, const Uuid&
     )
 
 
@@ -76,16 +78,27 @@ cdef class NativeReader:
             raise kafka_error(made.value().error().code, made.value().error().message)
         self._signal = move(made.value().value())
 
-    def fetch(self, str topic, int32_t partition, int64_t offset):
+    def fetch(self, str topic, int32_t partition, int64_t offset, bytes topic_id=None):
         """(columns or None at the end, offset to go on from, end offset, log start offset): the end
-        is the high watermark, or the last stable offset with read_committed. Raises KafkaError.
+        is the high watermark, or the last stable offset with read_committed. Raises KafkaError:
+        UNKNOWN_TOPIC_ID when the topic has another id than `topic_id`.
         """
         cdef string name = topic.encode()
+        cdef Uuid wanted  # zero
+        if topic_id is not None:
+            assert len(topic_id) == sizeof(Uuid)
+            memcpy(&wanted, <const char*>topic_id, sizeof(Uuid))
         cdef optional[Result[shared_ptr[FetchedColumns]]] result
         with nogil:
             result.emplace(
                 fetch_columns(
-                    self._engine[0], self._pool.get()[0], name, partition, offset, self._options
+                    self._engine[0],
+                    self._pool.get()[0],
+                    name,
+                    partition,
+                    offset,
+                    self._options,
+                    wanted,
                 )
             )
         if not result.value().ok():
@@ -101,11 +114,14 @@ cdef class NativeReader:
             end = fetched.fetched.last_stable_offset
         return columns, fetched.next_offset, end, fetched.fetched.log_start_offset
 
-    def partition_count(self, str topic):
-        """How many partitions a topic has; 0 when it is not there."""
-        cdef optional[Result[TopicShape]] shape
-        shape.emplace(self._engine.topic_shape(<string>topic.encode()))
-        return shape.value().value().partition_count if shape.value().ok() else 0
+    def topic_shape(self, str topic):
+        """(how many partitions a topic has, its id); (0, None) when it is not there. Any thread."""
+        cdef optional[Result[TopicShape]] found
+        found.emplace(self._engine.topic_shape(<string>topic.encode()))
+        if not found.value().ok():
+            return 0, None
+        cdef TopicShape* shape = &found.value().value()
+        return shape.partition_count, (<const char*>&shape.topic_id)[: sizeof(Uuid)]
 
     # -- waiting
 

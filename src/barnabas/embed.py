@@ -283,7 +283,7 @@ class Broker(Closing):
         """
         from barnabas.testing.broker_faults import BrokerFaults
 
-        return BrokerFaults(self.services.core, self._data_dir)
+        return BrokerFaults(self.services.core, self._node.data_dirs)
 
     # -- life
 

@@ -6,7 +6,8 @@
             print(record.offset, record.value)
 
 May import: `_core`, `_records`, `config`. One process writes to a log at a time (the directory is
-locked); any number may read it with `read_only=True`, which changes no file.
+locked); any number may read it with `read_only=True`, which changes no file and
+ends where the log ended when it was opened.
 """
 
 import os

@@ -9,6 +9,7 @@ from confluent_kafka import Producer
 
 import barnabas
 from barnabas.embedded.batch import ConsumedBatch
+from barnabas.errors import KafkaError
 
 
 @pytest.fixture
@@ -130,7 +131,11 @@ def test_read_committed_leaves_out_what_is_aborted(broker: barnabas.Broker) -> N
             else:
                 producer.abort_transaction(20)
         assert hook.wait(20)
-        assert committed_only.wait(20)
+        # The client has its answer when the end is decided: the marker may be on its way yet.
+        deadline = time.monotonic() + 20
+        while not decided.values:
+            assert time.monotonic() < deadline
+            assert committed_only.wait(20)
     assert everything.values == [b"aborted", b"kept"]
     assert decided.values == [b"kept"]
 
@@ -164,3 +169,27 @@ def test_what_cannot_be_a_hook_is_refused(broker: barnabas.Broker) -> None:
     broker.close()
     with pytest.raises(barnabas.BrokerClosed):
         broker.on_append("t", print)
+
+
+def test_a_hook_outlives_a_disk_that_cannot_be_read(
+    broker: barnabas.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = Seen()
+    producer = broker.producer()
+    with broker.on_append("t", seen) as hook:
+        with broker.faults.disk.fail("read", "t-0/*.log"):
+            producer.send("t", b"unreadable", partition=0).result(5)
+            with pytest.raises(KafkaError, match="Input/output error"):
+                hook.wait(20)
+            assert isinstance(hook.failure, KafkaError)
+            producer.send("t", b"other", partition=1).result(5)
+            deadline = time.monotonic() + 20
+            while seen.values != [b"other"]:  # partition 0 holds up nobody
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        while hook.failure is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert hook.wait(20)
+        assert seen.values == [b"other", b"unreadable"]
+    assert caplog.text.count("cannot read") == 1

@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -18,6 +19,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, NewTopic
+from kio.schema.errors import ErrorCode
 
 import barnabas
 
@@ -260,3 +262,17 @@ def test_what_is_not_there_is_named(broker: barnabas.Broker) -> None:
     broker.close()
     with pytest.raises(barnabas.BrokerClosed):
         broker.faults  # noqa: B018
+
+
+def test_faults_of_the_disk_are_of_all_log_directories(tmp_path: Path) -> None:
+    directories = [tmp_path / "one", tmp_path / "tw[o]"]
+    config = {"log.dirs": ",".join(map(str, directories))}
+    with barnabas.Broker(config=config) as broker:
+        broker.create_topic("t", partitions=4)
+        with broker.faults.disk.fail("write", "t-*/*.log", times=3) as fault:
+            for partition in range(3):
+                with pytest.raises(barnabas.KafkaError) as failed:
+                    broker.producer().send("t", b"x", partition=partition).result(20)
+                assert failed.value.code is ErrorCode.kafka_storage_error
+            broker.producer().send("t", b"x", partition=3).result(20)
+            assert (fault.matched, fault.struck) == (4, 3)

@@ -1,5 +1,7 @@
 """barnabas.scan: a topic as a table, from files and from a cluster."""
 
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import barnabas
+from barnabas.testing.faults import Fault
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -103,3 +106,88 @@ def test_what_is_not_there_is_said(source: str, tmp_path: Path) -> None:
         barnabas.scan(source, "t", start=datetime(2026, 1, 1))
     with pytest.raises(ValueError, match="a bound is an offset"):
         rows(barnabas.scan(source, "t", start="yesterday"))  # type: ignore[arg-type]
+
+
+def test_times_are_those_of_the_records(tmp_path: Path) -> None:
+    """A producer may send them in any order, and start and end fall between two milliseconds."""
+    stamps = [1000, 5000, 2000, 6000, 3000, 7000, 2500]
+
+    def at(ms: float) -> datetime:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+
+    with barnabas.Broker(tmp_path / "data") as broker:
+        broker.create_topic("t")
+        broker.producer().send_many("t", [b"x"] * 7, timestamps=stamps).result(20)
+        for source in (str(broker.data_dir), broker.bootstrap_servers):
+
+            def offsets(source: str = source, **bounds: Any) -> list[int]:
+                return [offset for _, offset, _ in rows(barnabas.scan(source, "t", **bounds))]
+
+            assert offsets(start=at(5000)) == [1, 3, 5]
+            assert offsets(start=at(5000.5)) == [3, 5]
+            assert offsets(end=at(5000)) == [0]
+            assert offsets(end=at(5000.5)) == [0, 1, 2]
+            assert offsets(start=at(2000), end=at(6000)) == [1, 2]
+
+
+def test_a_scan_of_a_cluster_ends_behind_what_is_not_to_be_seen(broker: barnabas.Broker) -> None:
+    producer = broker.producer(transactional_id="x")
+    with producer.transaction():
+        producer.send("tail", b"kept", partition=0)
+    aborted = producer.transaction()
+    producer.send("tail", b"aborted", partition=0)
+    aborted.abort()
+    open_ = producer.transaction()
+    producer.send("tail", b"open", partition=0).result(20)
+    try:
+        assert rows(barnabas.scan(broker.bootstrap_servers, "tail")) == [(0, 0, b"kept")]
+    finally:
+        open_.abort()
+
+
+def test_a_broker_that_goes_away_is_an_error() -> None:
+    with barnabas.Broker() as broker:
+        broker.producer().send("t", b"x").result(20)
+        fault = broker.faults.drop("Fetch")
+        closing = threading.Thread(target=wait_and_close, args=(broker, fault))
+        closing.start()
+        begin = time.monotonic()
+        with pytest.raises(ConnectionError, match=r"127\.0\.0\.1.* down"):
+            barnabas.scan(broker.bootstrap_servers, "t").read_all()
+        assert time.monotonic() - begin < 20
+        closing.join()
+
+
+def wait_and_close(broker: barnabas.Broker, fault: Fault) -> None:
+    while fault.struck == 0:
+        time.sleep(0.01)
+    broker.close()
+
+
+def test_a_broker_that_goes_silent_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from barnabas.query import cluster
+
+    monkeypatch.setattr(cluster, "TIMEOUT_S", 2.0)
+    with barnabas.Broker() as broker:
+        broker.producer().send("t", b"x").result(20)
+        with broker.faults.drop("Fetch"), pytest.raises(ConnectionError, match="no records for"):
+            barnabas.scan(broker.bootstrap_servers, "t").read_all()
+
+
+def test_all_log_directories_are_asked_for(tmp_path: Path) -> None:
+    directories = [tmp_path / "one", tmp_path / "two"]
+    config = {"log.dirs": ",".join(map(str, directories))}
+    with barnabas.Broker(config=config) as broker:
+        broker.create_topic("t", partitions=3)
+        for partition in range(3):
+            broker.producer().send("t", b"%d" % partition, partition=partition).result(20)
+        for source in (directories[0], [directories[0]]):
+            with pytest.raises(FileNotFoundError, match=r"log\.dirs"):
+                barnabas.scan(source, "t")
+        expected_rows = [(partition, 0, b"%d" % partition) for partition in range(3)]
+        assert rows(barnabas.scan(directories, "t")) == expected_rows
+        here = [n for n in range(3) if (directories[0] / f"t-{n}").exists()]
+        assert 0 < len(here) < 3
+        found = rows(barnabas.scan(directories[0], "t", partitions=here))
+        assert [row[0] for row in found] == here
+    assert rows(barnabas.scan(directories, "t")) == expected_rows

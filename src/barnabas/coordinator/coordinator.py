@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from kio.schema.errors import ErrorCode
@@ -34,7 +36,7 @@ if TYPE_CHECKING:  # a broker without groups does not wait for these
     from barnabas.coordinator.append_queue import PartitionLog
     from barnabas.coordinator.group_partition import GroupPartition
     from barnabas.state.effects import Marker
-    from barnabas.state.group.commit import CommitRequest
+    from barnabas.state.group.commit import CommitRequest, OffsetToCommit
     from barnabas.state.group.join import JoinRequest
     from barnabas.state.group.liveness import Leaver
     from barnabas.state.group.shard import Offsets
@@ -46,6 +48,11 @@ class OffsetsTopic(InternalTopic, Protocol):
 
     def has_topic(self, topic: str) -> bool:
         """Whether a topic exists."""
+
+    def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
+        """Why nothing can be committed for a partition: UNKNOWN_TOPIC_OR_PARTITION, or
+        UNKNOWN_TOPIC_ID when the topic of that name is not the one with the id, if there is one.
+        """
 
 
 def group_config(settings: Mapping[str, int | str | bool]) -> GroupConfig:
@@ -148,13 +155,40 @@ class GroupCoordinator:
 
     # -- offsets
 
-    def commit(self, request: CommitRequest, reply: Callable[[CommitResponse], None]) -> None:
-        """OffsetCommit."""
-        shard, error = self._shards.find(request.group_id)
+    def commit(
+        self,
+        request: CommitRequest,
+        reply: Callable[[CommitResponse], None],
+        error: ErrorCode = ErrorCode.none,
+    ) -> None:
+        """OffsetCommit, or TxnOffsetCommit with a producer. Offsets of partitions that do not exist
+        are refused, each for itself; `error`: why the others are, too.
+        """
+        refused = self._refused(request.offsets)
+        shard = None
+        if error is ErrorCode.none and len(refused) < len(request.offsets):
+            shard, error = self._shards.find(request.group_id)
         if shard is None:
-            reply(CommitResponse(error=error))
+            reply(CommitResponse(error, refused or None))
             return
+        if refused:
+            kept = [o for o in request.offsets if (o.topic, o.partition) not in refused]
+            request = replace(request, offsets=kept)
+            reply = partial(_reply_with, refused, reply)
         shard.perform(shard.machine.commit(request, reply, shard.now()))
+
+    def has_any(self, offsets: Collection[OffsetToCommit]) -> bool:
+        """Whether one of the partitions, at least, exists."""
+        return len(self._refused(offsets)) < len(offsets)
+
+    def _refused(self, offsets: Iterable[OffsetToCommit]) -> dict[tuple[str, int], ErrorCode]:
+        check = self._offsets_topic.partition_error
+        return {
+            (offset.topic, offset.partition): error
+            for offset in offsets
+            if (error := check(offset.topic, offset.partition, offset.topic_id))
+            is not ErrorCode.none
+        }
 
     def committed(self, group_id: str) -> tuple[Offsets, ErrorCode]:
         """OffsetFetch: all committed offsets of a group, by topic and partition."""
@@ -267,3 +301,11 @@ class GroupCoordinator:
         for shard in self._shards:
             if shard.is_active:
                 shard.perform(shard.machine.expire(shard.now()))
+
+
+def _reply_with(
+    refused: Mapping[tuple[str, int], ErrorCode],
+    reply: Callable[[CommitResponse], None],
+    response: CommitResponse,
+) -> None:
+    reply(CommitResponse(response.error, {**refused, **(response.rejected or {})}))

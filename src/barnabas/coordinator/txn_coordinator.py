@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from kio.schema.errors import ErrorCode
@@ -20,6 +22,7 @@ from barnabas.metadata.store import StoreError
 from barnabas.state.effects import NO_PRODUCER_ID
 from barnabas.state.internal_topics import TRANSACTION_STATE
 from barnabas.state.txn.config import TransactionConfig
+from barnabas.state.txn.records import EPOCH_BUMP, TopicPartition
 from barnabas.state.txn.requests import (
     AddRequest,
     DescribedTransaction,
@@ -33,9 +36,41 @@ from barnabas.state.txn.requests import (
 if TYPE_CHECKING:  # a broker without transactions does not wait for these
     from barnabas.coordinator.append_queue import PartitionLog
     from barnabas.coordinator.txn_partition import TransactionPartition
+    from barnabas.state.group.commit import CommitRequest, OffsetToCommit
+    from barnabas.state.group.responses import CommitResponse
     from barnabas.state.txn.shard import Verified
 
 logger = logging.getLogger(__name__)
+
+
+class OffsetsMembership(Enum):
+    """How a group's partition of `__consumer_offsets` comes to be part of a transaction."""
+
+    ADDED = auto()  # with the offsets (KIP-890)
+    VERIFIED = auto()  # by AddOffsetsToTxn before, which is looked up
+    TAKEN_FOR_GRANTED = auto()
+
+
+class Groups(OffsetsOwner, Protocol):
+    """The part of `GroupCoordinator` that is needed here."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `__consumer_offsets` exists."""
+
+    def partition_of(self, group_id: str) -> TopicPartition:
+        """The partition of it that a group lives in."""
+
+    def has_any(self, offsets: Collection[OffsetToCommit]) -> bool:
+        """Whether one of the partitions, at least, exists."""
+
+    def commit(
+        self,
+        request: CommitRequest,
+        reply: Callable[[CommitResponse], None],
+        error: ErrorCode = ErrorCode.none,
+    ) -> None:
+        """Stores offsets, or refuses them with `error`."""
 
 
 class StateTopic(InternalTopic, Protocol):
@@ -82,12 +117,13 @@ class TransactionCoordinator:
         config: TransactionConfig,
         topic: StateTopic,
         producer_ids: ProducerIdSource,
-        groups: OffsetsOwner,
+        groups: Groups,
     ) -> None:
         self._core = core
         self._config = config
         self._topic = topic
         self._producer_ids = producer_ids
+        self._groups = groups
         self._loop: asyncio.AbstractEventLoop  # from start() on
         self._shards: Shards[TransactionPartition] = Shards(topic, self._make_shard)
         self._ticks: set[asyncio.TimerHandle] = set()
@@ -154,6 +190,40 @@ class TransactionCoordinator:
         if shard is None:
             return dict.fromkeys(request.partitions, error)
         return shard.machine.verify_partitions(request)
+
+    def commit_offsets(
+        self,
+        transactional_id: str,
+        request: CommitRequest,
+        reply: Callable[[CommitResponse], None],
+        membership: OffsetsMembership,
+    ) -> None:
+        """TxnOffsetCommit: offsets of the transaction of `request.producer`. Between the word that
+        the group's partition is in the transaction and the queue of appends nothing waits: no
+        marker comes between, and no deletion of a topic.
+        """
+        assert request.producer is not None
+        commit = partial(self._groups.commit, request, reply)
+        if not self._groups.has_any(request.offsets):
+            commit()
+        elif not request.group_id:
+            commit(ErrorCode.invalid_group_id)
+        elif not self._groups.is_open:
+            commit(ErrorCode.not_coordinator)
+        elif membership is OffsetsMembership.TAKEN_FOR_GRANTED:
+            commit()
+        else:
+            partition = self._groups.partition_of(request.group_id)
+            add = AddRequest(
+                transactional_id=transactional_id,
+                producer=request.producer,
+                partitions=frozenset({partition}),
+                client_transaction_version=EPOCH_BUMP,
+            )
+            if membership is OffsetsMembership.ADDED:
+                self.add_partitions(add, commit)
+            else:
+                commit(self.verify_partitions(add)[partition])
 
     def end(self, request: EndRequest, reply: Callable[[ProducerResponse], None]) -> None:
         """EndTxn."""

@@ -6,21 +6,26 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from barnabas.embedded.consumer import Consumer
+from barnabas.errors import BrokerClosed, KafkaError
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
     from barnabas.embedded.batch import ConsumedBatch
-    from barnabas.embedded.consumer_protocol import Partition
     from barnabas.embedded.host import Host
 
 logger = logging.getLogger(__name__)
 
 ASK_AGAIN_S: Final = 0.02
+READ_AGAIN_S: Final = 1.0
+
+_TopicPartition = tuple[bytes | None, int]
+"""Topic id and partition: a topic that is made again begins anew."""
 
 
 class AppendHook:
@@ -29,8 +34,10 @@ class AppendHook:
     topic that is made later.
 
     A call that takes long lets the hook lag behind, and holds up nobody; one that raises is logged
-    and counted, and the next batch comes. `isolation_level` read_committed leaves out what is not
-    decided, and what was aborted. Ends with `remove`, the end of its `with` block, or its broker.
+    and counted, and the next batch comes. Where records cannot be read, `failure` says why, and the
+    hook tries again every second; other partitions go on meanwhile. `isolation_level`
+    read_committed leaves out what is not decided, and what was aborted. Ends with `remove`, the end
+    of its `with` block, or its broker.
 
     Safe to use from several threads.
     """
@@ -51,9 +58,10 @@ class AppendHook:
         self._host = host
         self._topic = topic
         self._call = call
-        self._is_closed = False
+        self._closed = threading.Event()
         self._changed = threading.Condition()
-        self._seen = self._consumer.positions()  # up to where the calls have come
+        self._failure: Exception | None = None
+        self._seen = self._positions()  # up to where the calls have come
         self._calls = 0
         self._errors = 0
         self._thread = threading.Thread(target=self._run, name=f"hook {topic}", daemon=True)
@@ -69,14 +77,21 @@ class AppendHook:
         """How many of the calls have raised."""
         return self._errors
 
+    @property
+    def failure(self) -> Exception | None:
+        """Why it cannot read what was appended, None while it can."""
+        return self._failure
+
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until it has seen all that is appended now; False when that takes longer than
-        `timeout` seconds, or the hook has ended.
+        `timeout` seconds, or the hook has ended. Raises `failure` when there is one.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         ends = self._ends()
         with self._changed:
             while any(self._seen.get(partition, 0) < end for partition, end in ends.items()):
+                if self._failure is not None:
+                    raise self._failure
                 if not self._thread.is_alive():
                     return False
                 if deadline is not None and time.monotonic() >= deadline:
@@ -93,7 +108,7 @@ class AppendHook:
 
     def close(self) -> None:
         """Ends it, without waiting for a call that is under way."""
-        self._is_closed = True
+        self._closed.set()
         self._consumer.close()
 
     def __enter__(self) -> Self:
@@ -110,18 +125,29 @@ class AppendHook:
     # -- the thread
 
     def _run(self) -> None:
-        while not self._is_closed:
+        while not self._closed.is_set():
             try:
-                batch = self._consumer.poll(None)
-            except Exception:
-                if not self._is_closed:
-                    logger.exception("the hook of %s ends: it cannot be read", self._topic)
-                return
+                batch = self._consumer.poll(None if self._failure is None else 0)
+            except BrokerClosed:
+                break
+            except Exception as error:
+                self._fail(error)
+                continue
             if batch is not None:
                 self._show(batch)
             with self._changed:
-                self._seen = self._consumer.positions()
+                self._seen = self._positions()
+                if batch is None:  # each partition was asked
+                    self._failure = None
                 self._changed.notify_all()
+
+    def _fail(self, error: Exception) -> None:
+        if repr(error) != repr(self._failure):
+            logger.error("the hook of %s cannot read, and tries again: %s", self._topic, error)
+        with self._changed:
+            self._failure = error
+            self._changed.notify_all()
+        self._closed.wait(READ_AGAIN_S)
 
     def _show(self, batch: ConsumedBatch) -> None:
         self._calls += 1
@@ -131,7 +157,16 @@ class AppendHook:
             self._errors += 1
             logger.exception("the hook of %s has raised, at %r", self._topic, batch)
 
-    def _ends(self) -> dict[Partition, int]:
+    def _positions(self) -> dict[_TopicPartition, int]:
+        return {
+            (read.topic_id, read.partition): read.offset for read in self._consumer.read_offsets()
+        }
+
+    def _ends(self) -> dict[_TopicPartition, int]:
         core = self._host.services.core
-        infos = [info for info in core.partition_infos() if info.topic == self._topic]
-        return {(info.topic, info.partition): info.last_stable_offset for info in infos}
+        count, topic_id = self._consumer.topic_shape(self._topic)
+        ends: dict[_TopicPartition, int] = {}
+        for number in range(count):
+            with suppress(KafkaError):  # deleted meanwhile
+                ends[topic_id, number] = core.partition_info(self._topic, number).last_stable_offset
+        return ends

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
-
-from kio.schema.errors import ErrorCode
 
 from barnabas._reader import NativeReader
 from barnabas.closing import Closing
-from barnabas.embedded.batch import ConsumedBatch
+from barnabas.embedded.host import RETRY_S
 from barnabas.embedded.offsets import GroupOffsets, Member
+from barnabas.embedded.positions import Positions, ReadOffset
 from barnabas.errors import BrokerClosed, ConfigError, KafkaError
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from barnabas.embedded.batch import ConsumedBatch
     from barnabas.embedded.consumer_protocol import Partition
     from barnabas.embedded.host import Host
     from barnabas.embedded.membership import Membership
@@ -44,19 +45,6 @@ MS_PER_S: Final = 1_000
 Listener = Callable[["list[Partition]"], object]
 
 
-@dataclass(slots=True)
-class _Position:
-    """Where reading of a partition goes on. None: not known yet."""
-
-    offset: int | None = None
-    is_paused: bool = False
-    gone_until: float = 0.0  # of the monotonic clock: it is not there, and is not asked for before
-
-    def is_readable(self) -> bool:
-        """Whether there may be something to be read."""
-        return not self.is_paused and self.gone_until <= time.monotonic()
-
-
 class Consumer(NativeReader, Closing):
     """Reads topics of its broker, as a member of a group or, without one, all their partitions.
 
@@ -68,6 +56,9 @@ class Consumer(NativeReader, Closing):
     read_uncommitted or read_committed. `fetch_bytes`: of one partition's batches in the log at a
     time; a larger batch comes whole. `on_assigned` and `on_revoked` get lists of (topic,
     partition).
+
+    A topic that is deleted and made again is another one: what was committed for the old one does
+    not count, and the new one is read from its beginning.
 
     For one thread, or one event loop, at a time; `wake_up` and `close` may come from others.
     """
@@ -108,19 +99,20 @@ class Consumer(NativeReader, Closing):
         )
         self._host = host
         self._is_committed_only = isolation_level == "read_committed"
+        self._reads = Positions(
+            self, host, auto_offset_reset, is_committed_only=self._is_committed_only
+        )
         self._topics = frozenset(topics)
-        self._reset = auto_offset_reset
         self._timeout = timeout
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
-        self._positions: dict[Partition, _Position] = {}
-        self._turn: list[Partition] = []  # the one that has waited longest first
         self._topics_checked_at = float("-inf")
         self._is_closed = False
         self._closing = threading.Lock()
         self._woken = False
         self._membership: Membership | None = None
         self._joining: Future[list[Partition]] | None = None
+        self._assign_at = 0.0  # of the monotonic clock: what was joined for, not before
         self._offsets: GroupOffsets | None = None
         self._commit_interval_s: float | None = None
         if group is not None:
@@ -137,7 +129,7 @@ class Consumer(NativeReader, Closing):
                 max_poll_interval_ms=max_poll_interval_ms,
             )
             self._membership = Membership(host.services, config, self.notify)
-            self._offsets = GroupOffsets(host, group, self._membership)
+            self._offsets = GroupOffsets(host, group, self._membership, self._is_committed_only)
         self._next_commit_at = self._commit_time()
 
     # -- reading
@@ -150,33 +142,30 @@ class Consumer(NativeReader, Closing):
         poller = select.poll()
         poller.register(self.fileno(), select.POLLIN)
         while True:
-            self.clear()
-            if self._is_upkeep_due():
-                self._do_upkeep()
-            is_over, batch = self._look(deadline)
+            is_over, batch = self._step(deadline)
             if is_over:
                 return batch
             poller.poll(self._wait_s(deadline) * MS_PER_S)
 
     async def poll_async(self, timeout: float | None = 0) -> ConsumedBatch | None:
-        """As `poll`, without keeping the event loop from anything else."""
+        """As `poll`, without keeping the event loop from anything else: records are read on a
+        thread of the loop's executor. When it is cancelled it waits for that, and what was read is
+        handed out the next time.
+        """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else time.monotonic() + timeout
         ready = asyncio.Event()
-        loop.add_reader(self.fileno(), ready.set)
-        try:
-            while True:
-                self.clear()
-                ready.clear()
-                if self._is_upkeep_due():
-                    await asyncio.to_thread(self._do_upkeep)
-                is_over, batch = self._look(deadline)
-                if is_over:
-                    return batch
+        while True:
+            is_over, batch = await self._step_in_thread(deadline)
+            if is_over:
+                return batch
+            ready.clear()
+            loop.add_reader(self.fileno(), ready.set)
+            try:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(ready.wait(), self._wait_s(deadline))
-        finally:
-            loop.remove_reader(self.fileno())
+            finally:
+                loop.remove_reader(self.fileno())
 
     def __iter__(self) -> Self:
         return self
@@ -215,71 +204,80 @@ class Consumer(NativeReader, Closing):
 
     def assignment(self) -> list[Partition]:
         """The (topic, partition)s that it reads."""
-        return sorted(self._positions)
+        return self._reads.assignment()
 
     def position(self, topic: str, partition: int) -> int:
         """The offset that is read next. Raises KeyError for a partition that it does not read."""
-        return self._locate((topic, partition), self._positions[topic, partition])
+        return self._reads.position((topic, partition))
 
     def positions(self) -> dict[Partition, int]:
         """The offsets that are read next of the partitions from which something was read."""
-        return {
-            partition: position.offset
-            for partition, position in self._positions.items()
-            if position.offset is not None
-        }
+        return {(read.topic, read.partition): read.offset for read in self.read_offsets()}
+
+    def read_offsets(self) -> list[ReadOffset]:
+        """As `positions`, with the ids of the topics."""
+        return self._reads.read_offsets()
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Goes on at an offset. Raises KeyError for a partition that it does not read."""
         if offset < 0:
             raise ValueError(f"offset {offset} is below zero")
-        self._positions[topic, partition].offset = offset
+        self._reads.seek((topic, partition), offset)
 
     def seek_to_beginning(self) -> None:
         """Goes on with the first record of each partition."""
-        for partition, position in self._positions.items():
-            position.offset = self._start_of(partition)
+        for partition in self.assignment():
+            self._reads.move(partition, self._reads.start_of(partition))
 
     def seek_to_end(self) -> None:
         """Goes on behind the last record of each partition."""
-        for partition, position in self._positions.items():
-            position.offset = self._end_of(partition)
+        for partition in self.assignment():
+            self._reads.move(partition, self._reads.end_of(partition))
 
     def seek_to_time(self, timestamp_ms: int) -> None:
         """Goes on with the first record at or after a time (ms since the epoch) of each partition;
         behind the last one where there is none.
         """
         core = self._host.services.core
-        for partition, position in self._positions.items():
+        for partition in self.assignment():
             _, offset, _ = core.offset_for_timestamp(*partition, timestamp_ms)
-            position.offset = self._end_of(partition) if offset < 0 else offset
+            self._reads.move(partition, self._reads.end_of(partition) if offset < 0 else offset)
 
     def pause(self, topic: str, partition: int) -> None:
         """Hands out nothing of a partition until `resume`."""
-        self._positions[topic, partition].is_paused = True
+        self._reads.pause((topic, partition), True)
 
     def resume(self, topic: str, partition: int) -> None:
         """Goes on with a partition."""
-        self._positions[topic, partition].is_paused = False
+        self._reads.pause((topic, partition), False)
 
     def lag(self) -> dict[Partition, int]:
         """How many offsets each partition has that were not handed out yet."""
-        return {
-            partition: max(0, self._end_of(partition) - self._locate(partition, position))
-            for partition, position in self._positions.items()
-        }
+        return {partition: self._reads.lag(partition) for partition in self.assignment()}
 
     # -- offsets of the group
 
     def commit(self, offsets: Mapping[Partition, int] | None = None) -> None:
         """Stores that everything handed out so far, or what `offsets` say, was read: the group goes
-        on from there. Raises KafkaError, ValueError without a group.
+        on from there. Raises KafkaError, ValueError without a group. What was handed out of a topic
+        that was deleted meanwhile is left out; `offsets` of one are an error.
         """
-        self._need_group().commit(self.positions() if offsets is None else offsets)
+        group = self._need_group()
+        if offsets is None:
+            group.commit(self.read_offsets(), is_gone_fine=True)
+        else:
+            group.commit(
+                [
+                    ReadOffset(*partition, offset, self._reads.topic_id(partition))
+                    for partition, offset in offsets.items()
+                ]
+            )
 
     def committed(self) -> dict[Partition, int]:
-        """What the group has committed of the partitions that this consumer reads."""
-        return self._need_group().committed(self._positions, self._is_committed_only)
+        """What the group has committed of the partitions that this consumer reads. With
+        read_committed it waits for transactions that are about to commit more (KIP-447).
+        """
+        return self._need_group().committed(self.assignment())
 
     def membership(self) -> Member:
         """Who commits, for a transaction's offsets."""
@@ -295,61 +293,43 @@ class Consumer(NativeReader, Closing):
             if self._is_closed:
                 return
             self._is_closed = True
+        self._reads.close()
         self.notify()
         if self._membership is not None:
-            if self._joining is not None:
-                self._joining.cancel()
-            self._revoke()
-            self._host.call(self._membership.leave)
+            try:
+                self._revoke()
+            finally:
+                self._host.call(self._membership.leave)
 
     # -- one step of reading
 
-    def _look(self, deadline: float | None) -> tuple[bool, ConsumedBatch | None]:
+    def _step(self, deadline: float | None) -> tuple[bool, ConsumedBatch | None]:
         """Whether a poll is over, and with what. If it is not, news wakes it from here on."""
-        batch = self._take()
+        self.clear()
+        if self._is_upkeep_due():
+            self._do_upkeep()
+        batch = self._reads.take()
         if batch is not None or self._take_wake_up():
             return True, batch
         if deadline is not None and time.monotonic() >= deadline:
             return True, None
-        self._watch()
+        self.watch(self._reads.watched())
         return False, None
 
-    def _take(self) -> ConsumedBatch | None:
-        """The next records of the partition whose turn it is."""
-        for index, partition in enumerate(self._turn):
-            position = self._positions[partition]
-            if not position.is_readable():
-                continue
-            batch = self._fetch(partition, position)
-            if batch is not None:
-                self._turn.append(self._turn.pop(index))
-                return batch
-        return None
-
-    def _fetch(self, partition: Partition, position: _Position) -> ConsumedBatch | None:
-        try:
-            offset = self._locate(partition, position)
-            columns, next_offset, _, _ = self.fetch(*partition, offset)
-        except KafkaError as error:
-            if error.code is ErrorCode.unknown_topic_or_partition:
-                # Deleted: the group will see, or the next look at the topics.
-                position.gone_until = time.monotonic() + TOPIC_CHECK_S
-                return None
-            if error.code is not ErrorCode.offset_out_of_range:
-                raise
-            position.offset = self._reset_of(partition)
-            return None
-        position.offset = next_offset
-        if columns is None:
-            return None
-        return ConsumedBatch(*partition, columns, next_offset)
-
-    def _watch(self) -> None:
-        self.watch(
-            (*partition, position.offset)
-            for partition, position in self._positions.items()
-            if position.is_readable() and position.offset is not None
+    async def _step_in_thread(self, deadline: float | None) -> tuple[bool, ConsumedBatch | None]:
+        context = contextvars.copy_context()
+        step = asyncio.get_running_loop().run_in_executor(
+            None, partial(context.run, self._step, deadline)
         )
+        try:
+            return await asyncio.shield(step)
+        except asyncio.CancelledError:
+            while not step.done():  # nobody else shall be in this consumer meanwhile
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([step])
+            if step.exception() is None and step.result()[1] is not None:
+                self._reads.hand_back()
+            raise
 
     def _wait_s(self, deadline: float | None) -> float:
         """How long to wait for news at most."""
@@ -359,33 +339,13 @@ class Consumer(NativeReader, Closing):
             until.append(deadline)
         if self._joining is None:
             until.append(self._next_commit_at)
+        elif self._joining.done():
+            until.append(self._assign_at)
         return max(0.0, min(until) - now)
 
     def _take_wake_up(self) -> bool:
         woken, self._woken = self._woken, False
         return woken
-
-    def _locate(self, partition: Partition, position: _Position) -> int:
-        if position.offset is None:
-            position.offset = self._reset_of(partition)
-        return position.offset
-
-    def _reset_of(self, partition: Partition) -> int:
-        if self._reset == "none":
-            raise KafkaError(
-                ErrorCode.offset_out_of_range,
-                f"{partition[0]}-{partition[1]}: there is no offset to go on from, and "
-                "auto_offset_reset is none",
-            )
-        is_earliest = self._reset == "earliest"
-        return self._start_of(partition) if is_earliest else self._end_of(partition)
-
-    def _start_of(self, partition: Partition) -> int:
-        return self._host.services.core.partition_info(*partition).log_start_offset
-
-    def _end_of(self, partition: Partition) -> int:
-        info = self._host.services.core.partition_info(*partition)
-        return info.last_stable_offset if self._is_committed_only else info.high_watermark
 
     # -- upkeep: what may wait for the broker's loop
 
@@ -397,17 +357,18 @@ class Consumer(NativeReader, Closing):
             return now - self._topics_checked_at >= TOPIC_CHECK_S
         self._membership.polled_at = now
         if self._joining is not None:
-            return self._joining.done()
+            return self._joining.done() and now >= self._assign_at
         return self._membership.needs_join or now >= self._next_commit_at
 
     def _do_upkeep(self) -> None:
         if self._is_closed:
             raise BrokerClosed("the consumer is closed")
         if self._membership is None:
-            self._check_topics()
+            is_first = self._topics_checked_at == float("-inf")
+            self._topics_checked_at = time.monotonic()
+            self._reads.follow(self._topics, is_first=is_first)
         elif self._joining is not None:
-            joining, self._joining = self._joining, None
-            self._assign(joining.result())
+            self._assign(self._joining, self._membership)
         elif self._membership.needs_join:
             self._revoke()
             self._joining = self._host.begin(self._membership.join)
@@ -415,43 +376,43 @@ class Consumer(NativeReader, Closing):
         else:
             self._commit_if_due()
 
-    def _check_topics(self) -> None:
-        """Without a group: every partition there is, new ones from their beginning on."""
-        is_first = self._topics_checked_at == float("-inf") and not self._positions
-        self._topics_checked_at = time.monotonic()
-        found = {
-            (topic, partition)
-            for topic in self._topics
-            for partition in range(self.partition_count(topic))
-        }
-        for partition in found - self._positions.keys():
-            start = None if is_first else self._start_of(partition)
-            self._positions[partition] = _Position(start)
-        for partition in self._positions.keys() - found:
-            del self._positions[partition]
-        self._turn = sorted(self._positions)
-
-    def _assign(self, partitions: list[Partition]) -> None:
-        """Goes on where the group has stopped."""
-        committed = self._need_group().committed(partitions, self._is_committed_only)
-        self._positions = {p: _Position(committed.get(p)) for p in sorted(partitions)}
-        self._turn = list(self._positions)
+    def _assign(self, joining: Future[list[Partition]], membership: Membership) -> None:
+        """Goes on where the group has stopped, as soon as that is decided."""
+        try:
+            partitions = sorted(joining.result())
+            committed = self._need_group().stable(partitions)
+        except CancelledError:
+            raise BrokerClosed("the broker was closed meanwhile") from None
+        except BaseException:
+            self._joining, membership.needs_join = None, True
+            raise
+        if committed is None and not membership.needs_join:
+            self._assign_at = time.monotonic() + RETRY_S
+            return
+        self._joining = None
+        if committed is None:
+            self.notify()  # to join again, at once
+            return
+        self._reads.assign((p, committed.get(p)) for p in partitions)
         if self._on_assigned is not None:
             self._on_assigned(self.assignment())
 
     def _revoke(self) -> None:
         """Before the group shares its partitions out anew."""
-        if not self._positions:
+        is_first = self._reads.freeze()  # or another thread is about it, and may not come to an end
+        partitions = self.assignment()
+        if not partitions:
             return
-        if self._on_revoked is not None:
-            self._on_revoked(self.assignment())
         try:
-            self._commit_if_due(at_once=True)
-        except KafkaError as error:
-            # Thrown out: somebody else goes on from the last commit.
-            logger.warning("group %s: not committed: %s", self.group, error)
-        self._positions = {}
-        self._turn = []
+            if is_first and self._on_revoked is not None:
+                self._on_revoked(partitions)
+        finally:
+            try:
+                self._commit_if_due(at_once=True)
+            except KafkaError as error:
+                # Thrown out: somebody else goes on from the last commit.
+                logger.warning("group %s: not committed: %s", self.group, error)
+            self._reads.clear()
 
     def _commit_if_due(self, *, at_once: bool = False) -> None:
         if at_once or time.monotonic() >= self._next_commit_at:

@@ -24,6 +24,7 @@ from barnabas.embedded.consumer_protocol import (
     encode_subscription,
 )
 from barnabas.embedded.host import RETRIED, RETRY_S, answer, check
+from barnabas.errors import BrokerClosed
 from barnabas.state.group.join import JoinRequest
 from barnabas.state.group.liveness import Leaver
 from barnabas.state.group.member import Protocol
@@ -63,6 +64,7 @@ class Membership:
         self._config = config
         self._notify = notify
         self._heartbeats: asyncio.Task[None] | None = None
+        self._has_left = False
         self._topic_sizes: dict[str, int] = {}  # what the assignment was made for, by the leader
         # Of the consumer's thread, too.
         self.polled_at = 0.0  # when the consumer last asked for records, of the monotonic clock
@@ -71,13 +73,20 @@ class Membership:
         self.needs_join = True
 
     async def join(self) -> list[Partition]:
-        """Joins, or joins again: the partitions to read from now on. Raises KafkaError."""
+        """Joins, or joins again: the partitions to read from now on. Raises KafkaError, and
+        BrokerClosed once it has left.
+        """
         self._stop_heartbeats()
         groups = self._services.groups
         await groups.ensure_topic()
         while True:
+            self._check_not_left()
             joined = await answer(partial(groups.join, self._join_request()))
-            if joined.error in _LOST:
+            if self._has_left:
+                await self._leave_as(joined.member_id)
+            elif joined.error is ErrorCode.member_id_required:
+                self.member_id = joined.member_id  # known from here on, to leave with
+            elif joined.error in _LOST:
                 self.member_id = NO_MEMBER
             elif joined.error in RETRIED:
                 await asyncio.sleep(RETRY_S)
@@ -85,6 +94,7 @@ class Membership:
                 check(joined.error, f"group {self._config.group_id}")
                 self.member_id, self.generation = joined.member_id, joined.generation_id
                 partitions = await self._sync(joined)
+                self._check_not_left()
                 if partitions is not None:
                     self.needs_join = False
                     self._heartbeats = asyncio.create_task(self._beat())
@@ -96,12 +106,22 @@ class Membership:
         return self._config.group_instance_id
 
     async def leave(self) -> None:
-        """Leaves, so that others need not wait for the session timeout. A static member stays."""
+        """Leaves for good, so that others need not wait for the session timeout, in the middle of a
+        join, too. A static member stays.
+        """
+        self._has_left = True
         self._stop_heartbeats()
         member_id, self.member_id = self.member_id, NO_MEMBER
+        await self._leave_as(member_id)
+
+    async def _leave_as(self, member_id: str) -> None:
         if member_id != NO_MEMBER and self._config.group_instance_id is None:
             leavers = (Leaver(member_id, None),)
             await answer(partial(self._services.groups.leave, self._config.group_id, leavers))
+
+    def _check_not_left(self) -> None:
+        if self._has_left:
+            raise BrokerClosed("the consumer is closed")
 
     def _join_request(self) -> JoinRequest:
         metadata = encode_subscription(self._config.topics)
@@ -115,7 +135,7 @@ class Membership:
             rebalance_timeout_ms=self._config.max_poll_interval_ms,
             protocol_type=CONSUMER_PROTOCOL_TYPE,
             protocols=tuple(Protocol(name, metadata) for name in ASSIGNORS),
-            requires_known_member_id=False,  # an answer cannot get lost on its way here
+            requires_known_member_id=True,  # whoever leaves while joining knows who it is
             supports_skip_assignment=True,
         )
 

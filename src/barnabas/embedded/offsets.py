@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
+
+from kio.schema.errors import ErrorCode
 
 from barnabas.embedded.host import RETRY_S, Host, answer, check
 from barnabas.state.effects import Producer as ProducerIdentity
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
+from barnabas.state.group.records import NO_TOPIC_ID
 
 if TYPE_CHECKING:
     from barnabas.embedded.consumer_protocol import Partition
     from barnabas.embedded.membership import Membership
+    from barnabas.embedded.positions import ReadOffset
+    from barnabas.state.group.responses import CommitResponse
 
 NO_LEADER_EPOCH = -1
+_GONE = frozenset({ErrorCode.unknown_topic_or_partition, ErrorCode.unknown_topic_id})
 Member = tuple[str, int, str | None]
 """Member id, generation, group instance id."""
 
@@ -23,7 +29,7 @@ Member = tuple[str, int, str | None]
 def commit_request(
     group: str,
     member: Member,
-    offsets: Mapping[Partition, int],
+    offsets: Iterable[ReadOffset],
     producer: ProducerIdentity | None = None,
 ) -> CommitRequest:
     """OffsetCommit, or as part of a producer's transaction TxnOffsetCommit."""
@@ -36,60 +42,80 @@ def commit_request(
         retention_ms=DEFAULT_RETENTION,
         knows_group_id_not_found=producer is None,
         offsets=[
-            OffsetToCommit(topic, number, offset, NO_LEADER_EPOCH, "")
-            for (topic, number), offset in offsets.items()
+            OffsetToCommit(
+                topic, number, offset, NO_LEADER_EPOCH, "", NO_TOPIC_ID if id_ is None else id_
+            )
+            for topic, number, offset, id_ in offsets
         ],
         producer=producer,
     )
 
 
-class GroupOffsets:
-    """OffsetCommit and OffsetFetch for one member. Blocks on the broker's loop."""
+def check_committed(group: str, response: CommitResponse, *, is_gone_fine: bool) -> None:
+    """Raises KafkaError for offsets that are not stored. `is_gone_fine`: but not for those of
+    topics that are no more, as nobody goes on from there.
+    """
+    refused = [
+        (partition, error)
+        for partition, error in (response.rejected or {}).items()
+        if not (is_gone_fine and error in _GONE)
+    ]
+    check(response.error, f"group {group}")
+    for (topic, number), error in refused:
+        check(error, f"group {group}, {topic}-{number}")
 
-    def __init__(self, host: Host, group: str, member: Membership) -> None:
+
+class GroupOffsets:
+    """OffsetCommit and OffsetFetch for one member. Blocks on the broker's loop.
+
+    `is_committed_only`: what transactions are about to store is waited for (KIP-447).
+    """
+
+    def __init__(self, host: Host, group: str, member: Membership, is_committed_only: bool) -> None:
         self.group = group
         self._host = host
         self._member = member
+        self._is_committed_only = is_committed_only
 
     def membership(self) -> Member:
         """Who commits."""
         return self._member.member_id, self._member.generation, self._member.group_instance_id
 
-    def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Stores offsets. Raises KafkaError."""
+    def commit(self, offsets: Collection[ReadOffset], *, is_gone_fine: bool = False) -> None:
+        """Stores offsets. Raises KafkaError; see `check_committed`."""
         if not offsets:
             return
         request = commit_request(self.group, self.membership(), offsets)
 
         async def commit() -> None:
             response = await answer(partial(self._host.services.groups.commit, request))
-            check(response.error, f"group {self.group}")
-            for (topic, number), error in (response.rejected or {}).items():
-                check(error, f"group {self.group}, {topic}-{number}")
+            check_committed(self.group, response, is_gone_fine=is_gone_fine)
 
         self._host.call(commit)
 
-    def committed(
-        self, partitions: Collection[Partition], is_committed_only: bool
-    ) -> dict[Partition, int]:
-        """What the group has stored of the partitions. `is_committed_only`: waits for transactions
-        that are about to store more (KIP-447).
+    def stable(self, partitions: Collection[Partition]) -> dict[Partition, int] | None:
+        """What the group has stored of the partitions; None when a transaction has yet to decide
+        about more. Raises KafkaError.
         """
 
-        async def fetch() -> dict[Partition, int]:
+        async def fetch() -> dict[Partition, int] | None:
             groups = self._host.services.groups
-            while True:
-                offsets, error = groups.committed(self.group)
-                check(error, f"group {self.group}")
-                unstable = is_committed_only and any(
-                    groups.is_unstable(self.group, *partition) for partition in partitions
-                )
-                if not unstable:
-                    return {
-                        (topic, number): offsets[topic][number].offset
-                        for topic, number in partitions
-                        if number in offsets.get(topic, ())
-                    }
-                await asyncio.sleep(RETRY_S)
+            offsets, error = groups.committed(self.group)
+            check(error, f"group {self.group}")
+            if self._is_committed_only and any(
+                groups.is_unstable(self.group, *partition) for partition in partitions
+            ):
+                return None
+            return {
+                (topic, number): offsets[topic][number].offset
+                for topic, number in partitions
+                if number in offsets.get(topic, ())
+            }
 
         return self._host.call(fetch)
+
+    def committed(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """As `stable`, which it waits for."""
+        while (offsets := self.stable(partitions)) is None:
+            time.sleep(RETRY_S)
+        return offsets

@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING, Self
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.coordinator.txn_coordinator import OffsetsMembership
 from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer, check
-from barnabas.embedded.offsets import Member, commit_request
+from barnabas.embedded.offsets import Member, check_committed, commit_request
 from barnabas.errors import KafkaError
 from barnabas.state.effects import Producer as ProducerIdentity
 from barnabas.state.txn.records import EPOCH_BUMP, TopicPartition
 from barnabas.state.txn.requests import AddRequest, EndRequest, InitRequest, ProducerResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection
 
     from barnabas.embedded.consumer import Consumer
+    from barnabas.embedded.positions import ReadOffset
     from barnabas.embedded.producer import Producer
+    from barnabas.state.group.responses import CommitResponse
 
 
 class TransactionalId:
@@ -106,22 +109,28 @@ class TransactionalId:
         self,
         group: str,
         member: Member,
-        offsets: Mapping[tuple[str, int], int],
+        offsets: Collection[ReadOffset],
     ) -> None:
         """Makes a group's offsets part of the transaction (TxnOffsetCommit)."""
 
         async def commit() -> None:
-            groups = self._host.services.groups
-            await groups.ensure_topic()
-            partition = groups.partition_of(group)
-            while (error := await self._ask_for(partition)) in RETRIED:
-                await asyncio.sleep(RETRY_S)
-            check(error, f"transactional id {self._id}")
-            self._has_begun = True
+            services = self._host.services
+            await services.groups.ensure_topic()
             request = commit_request(group, member, offsets, self.identity)
-            response = await answer(partial(groups.commit, request))
-            check(response.error, f"group {group}")
 
+            def ask(reply: Callable[[CommitResponse], None]) -> None:
+                services.transactions.commit_offsets(
+                    self._id, request, reply, OffsetsMembership.ADDED
+                )
+
+            while True:
+                response = await answer(ask)
+                if response.error not in RETRIED:
+                    break
+                await asyncio.sleep(RETRY_S)
+            check_committed(group, response, is_gone_fine=True)
+
+        self._has_begun = True  # perhaps, even if it fails: then it is to be aborted
         self._host.call(commit)
 
 
@@ -146,7 +155,7 @@ class Transaction:
             raise ValueError("the consumer has no group, and so no offsets to commit")
         if consumer.commits_by_itself:
             raise ValueError("the consumer commits by itself: it needs enable_auto_commit=False")
-        offsets = consumer.positions()
+        offsets = consumer.read_offsets()
         if offsets:
             self._transactional_id.commit_offsets(group, consumer.membership(), offsets)
 

@@ -19,17 +19,11 @@ from barnabas.state.group.responses import CommitResponse
 GROUP_ID_NOT_FOUND_FROM_VERSION = 9
 TOPIC_IDS_FROM_VERSION = 10
 
-# By partition: why its offset is refused without asking the coordinator.
-_Refused = dict[int, ErrorCode]
-
 
 def handle(call: Call) -> Response:
-    """Checks the partitions, passes the rest on and answers when the coordinator does."""
+    """Names the topics, passes the offsets on and answers when the coordinator does."""
     request = call.request
-    offsets: list[OffsetToCommit] = []
-    topics = [_check_topic(call, topic, offsets) for topic in request.topics]
-    if not offsets:
-        return _encode(call, topics, CommitResponse())
+    names = [_name(call, topic) for topic in request.topics]
     commit = CommitRequest(
         group_id=request.group_id,
         generation_id=request.generation_id_or_member_epoch,
@@ -37,59 +31,64 @@ def handle(call: Call) -> Response:
         group_instance_id=getattr(request, "group_instance_id", None),
         retention_ms=getattr(request, "retention_time", DEFAULT_RETENTION),
         knows_group_id_not_found=call.version >= GROUP_ID_NOT_FOUND_FROM_VERSION,
-        offsets=offsets,
+        offsets=[
+            OffsetToCommit(
+                name,
+                item.partition_index,
+                item.committed_offset,
+                getattr(item, "committed_leader_epoch", NO_LEADER_EPOCH),
+                item.committed_metadata or "",
+                _topic_id(topic),
+            )
+            for topic, name in zip(request.topics, names, strict=True)
+            if name is not None
+            for item in topic.partitions
+        ],
     )
-    reply = PendingReply(partial(_encode, call, topics))
+    reply = PendingReply(partial(_encode, call, names))
     call.services.groups.commit(commit, reply)
     return reply.future
 
 
-def _check_topic(call: Call, topic: Any, offsets: list[OffsetToCommit]) -> tuple[str, _Refused]:
-    """Adds the topic's offsets to `offsets`; returns its name and the partitions refused."""
-    catalog = call.services.catalog
-    has_id = call.version >= TOPIC_IDS_FROM_VERSION
-    record = catalog.topic_by_id(topic.topic_id) if has_id else catalog.topic(topic.name)
-    if record is None:
-        unknown = ErrorCode.unknown_topic_id if has_id else ErrorCode.unknown_topic_or_partition
-        return "", {item.partition_index: unknown for item in topic.partitions}
-    topic_id = record.topic_id if has_id else NO_TOPIC_ID
-    partition_count = len(record.partitions)
-    refused: _Refused = {}
-    for item in topic.partitions:
-        partition = item.partition_index
-        if not 0 <= partition < partition_count:
-            refused[partition] = ErrorCode.unknown_topic_or_partition
-            continue
-        leader_epoch = getattr(item, "committed_leader_epoch", NO_LEADER_EPOCH)
-        metadata = item.committed_metadata or ""
-        offsets.append(
-            OffsetToCommit(
-                record.name, partition, item.committed_offset, leader_epoch, metadata, topic_id
-            )
-        )
-    return record.name, refused
+def _topic_id(topic: Any) -> bytes:
+    topic_id = getattr(topic, "topic_id", None)
+    return NO_TOPIC_ID if topic_id is None else bytes(topic_id.bytes)
 
 
-def _encode(call: Call, topics: list[tuple[str, _Refused]], response: CommitResponse) -> bytes:
+def _name(call: Call, topic: Any) -> str | None:
+    """The topic's name; None for an id that no topic has."""
+    if call.version < TOPIC_IDS_FROM_VERSION:
+        return str(topic.name)
+    record = call.services.catalog.topic_by_id(topic.topic_id)
+    return None if record is None else record.name
+
+
+def _encode(call: Call, names: list[str | None], response: CommitResponse) -> bytes:
     rejected = response.rejected or {}
-    answers = []
-    for topic, (name, refused) in zip(call.request.topics, topics, strict=True):
-        partitions = []
-        for item in topic.partitions:
-            partition = item.partition_index
-            error = refused.get(partition) or rejected.get((name, partition), response.error)
-            partitions.append({"partition_index": partition, "error_code": error})
-        answers.append(
+
+    def error_of(name: str | None, partition: int) -> ErrorCode:
+        if name is None:
+            return ErrorCode.unknown_topic_id
+        return rejected.get((name, partition), response.error)
+
+    return call.response(
+        topics=[
             {
                 "name": getattr(topic, "name", ""),
                 "topic_id": getattr(topic, "topic_id", None),
-                "partitions": partitions,
+                "partitions": [
+                    {
+                        "partition_index": item.partition_index,
+                        "error_code": error_of(name, item.partition_index),
+                    }
+                    for item in topic.partitions
+                ],
             }
-        )
-    return call.response(topics=answers)
+            for topic, name in zip(call.request.topics, names, strict=True)
+        ]
+    )
 
 
 def error_response(call: Call, error: ErrorCode) -> bytes:
     """The answer when this handler fails."""
-    topics: list[tuple[str, _Refused]] = [("", {}) for _ in call.request.topics]
-    return _encode(call, topics, CommitResponse(error=error))
+    return _encode(call, [""] * len(call.request.topics), CommitResponse(error=error))

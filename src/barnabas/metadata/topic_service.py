@@ -386,3 +386,12 @@ class InternalTopic:
     def has_topic(self, topic: str) -> bool:
         """Whether any topic exists."""
         return self._catalog.topic(topic) is not None or topic in self._elsewhere
+
+    def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
+        """Why nothing can be committed for a partition of a topic, whose id may be given."""
+        record = self._catalog.topic(topic)
+        if any(topic_id) and (record is None or record.topic_id != topic_id):
+            return ErrorCode.unknown_topic_id
+        if record is None or not 0 <= partition < len(record.partitions):
+            return ErrorCode.unknown_topic_or_partition
+        return ErrorCode.none

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
-
-MS_PER_S: Final = 1_000
 
 Bound: TypeAlias = "int | datetime | Mapping[int, int] | None"
 """An offset of every partition, offsets by partition, or a time: that of the first record at or
 after it."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def bound_of(bound: Bound, partition: int) -> int | datetime | None:
@@ -25,5 +25,13 @@ def bound_of(bound: Bound, partition: int) -> int | datetime | None:
 
 
 def to_ms(time: datetime) -> int:
-    """Ms since the epoch."""
-    return int(time.timestamp() * MS_PER_S)
+    """Ms since the epoch, rounded up: what is at or after that is at or after `time`."""
+    return -((_EPOCH - time) // timedelta(milliseconds=1))
+
+
+def start_ms(bounds: tuple[Bound, Bound]) -> int | None:
+    """The time before which there is nothing to be shown, None for any. Behind the first record at
+    or after it there may be some that are late.
+    """
+    start = bounds[0]
+    return to_ms(start) if isinstance(start, datetime) else None

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
-from barnabas.query.bounds import Bound, bound_of, to_ms
+from barnabas.query.bounds import Bound, bound_of, start_ms, to_ms
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,18 +33,22 @@ def cluster_batches(
     binary: str,
 ) -> Iterator[pa.RecordBatch]:
     """The records that are there now. Raises ConnectionError, FileNotFoundError."""
+    trouble = _Trouble()
     consumer = Consumer(
         {
             "bootstrap.servers": address,
             "group.id": "barnabas-scan",  # librdkafka wants one; nothing is committed
             "enable.auto.commit": False,
-            "enable.partition.eof": False,
+            "enable.partition.eof": True,
             "log_level": 0,
+            "error_cb": trouble.hear,
         }
     )
     try:
         for partition in _partitions(consumer, address, topic, wanted):
-            yield from _partition_batches(consumer, topic, partition, bounds, binary)
+            yield from _partition_batches(
+                consumer, TopicPartition(topic, partition), bounds, binary, trouble
+            )
     except KafkaException as error:
         raise ConnectionError(f"{address}: {error.args[0].str()}") from error
     finally:
@@ -52,30 +64,76 @@ def _partitions(
     return sorted(p for p in found.partitions if wanted is None or p in wanted)
 
 
+class _Trouble:
+    """What librdkafka says of its connections."""
+
+    def __init__(self) -> None:
+        self._all_down: KafkaError | None = None
+
+    def hear(self, error: KafkaError) -> None:
+        """Of librdkafka's, called while it is asked for records."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._all_down = error
+
+    def forget(self) -> None:
+        """Records have come."""
+        self._all_down = None
+
+    def check(self, silence_s: float) -> None:
+        """After nothing was heard for so long. Raises KafkaException."""
+        if self._all_down is not None:
+            raise KafkaException(self._all_down)
+        if silence_s >= TIMEOUT_S:
+            what = f"no records for {silence_s:.0f} s, though there are more"
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, what))
+
+
 def _partition_batches(
-    consumer: Consumer, topic: str, partition: int, bounds: tuple[Bound, Bound], binary: str
+    consumer: Consumer,
+    here: TopicPartition,
+    bounds: tuple[Bound, Bound],
+    binary: str,
+    trouble: _Trouble,
 ) -> Iterator[pa.RecordBatch]:
-    here = TopicPartition(topic, partition)
+    topic, partition = here.topic, here.partition
     low, high = consumer.get_watermark_offsets(here, timeout=TIMEOUT_S)
     start = max(low, _offset_of(consumer, here, bound_of(bounds[0], partition), low, high))
     end = min(high, _offset_of(consumer, here, bound_of(bounds[1], partition), high, high))
     if start >= end:
         return
     consumer.assign([TopicPartition(topic, partition, start)])
+    since_ms = start_ms(bounds)
+    silence_s = 0.0
     next_offset = start
     while next_offset < end:
+        asked_at = time.monotonic()
         messages = consumer.consume(BATCH_RECORDS, timeout=1)
+        rows = []
         for message in messages:
-            if message.error() is not None:
-                raise KafkaException(message.error())
-        if messages:
-            rows = [message for message in messages if (message.offset() or 0) < end]
-            if rows:
-                yield _to_arrow(partition, rows, binary)
-        # Behind what is not to be seen, too: markers, aborted records.
-        (position,) = consumer.position([here])
-        next_offset = max(next_offset, position.offset)
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            # At the end there may be what is not to be seen: markers, aborted records.
+            next_offset = max(next_offset, (message.offset() or 0) + (error is None))
+            if error is None and _is_within(message, end, since_ms):
+                rows.append(message)
+        if rows:
+            yield _to_arrow(partition, rows, binary)
+        if not messages:
+            silence_s += time.monotonic() - asked_at
+            trouble.check(silence_s)
+            continue
+        silence_s = 0.0
+        trouble.forget()
+        is_at_end = messages[-1].error() is not None
+        if is_at_end:
+            break
     consumer.unassign()
+
+
+def _is_within(message: Message, end: int, since_ms: int | None) -> bool:
+    is_late_enough = since_ms is None or message.timestamp()[1] >= since_ms
+    return is_late_enough and (message.offset() or 0) < end
 
 
 def _offset_of(

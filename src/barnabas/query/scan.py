@@ -4,15 +4,16 @@
     duckdb.sql("SELECT count(*), max(offset) FROM reader")
 
 A data directory is read as files, whether a broker runs on it or not; of a cluster the records are
-fetched. Either way only what lies within `start` and `end` is read: offsets and times are looked up
-in the indexes. Needs pyarrow (`pip install barnabas[arrow]`).
+fetched. Either way only what lies within `start` and `end` is shown: offsets and times are looked
+up in the indexes. A time ends it at the first record at or after it: what comes late, behind that,
+is not shown. Needs pyarrow (`pip install barnabas[arrow]`).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,7 +28,7 @@ _ADDRESS: Final = re.compile(r"[^/\\]+:\d+(,[^/\\]+:\d+)*")
 
 
 def scan(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     topic: str,
     *,
     start: Bound = None,
@@ -37,13 +38,15 @@ def scan(
 ) -> pa.RecordBatchReader:
     """The records of a topic, partition by partition, as a pyarrow.RecordBatchReader.
 
-    `source` is a data directory or the address of a cluster, HOST:PORT. Columns: partition, offset,
+    `source` is a data directory, all of them (log.dirs) for a broker that has several, or the
+    address of a cluster, HOST:PORT. Columns: partition, offset,
     timestamp, key, value, headers (see `barnabas.arrow.schema`, also for `binary`). `start` is
     inclusive, `end` exclusive; by default all that there is now. From files, the records of
     transactions are read whether they were committed or not; from a cluster, those committed.
 
-    Raises FileNotFoundError when the directory has no such topic, ValueError for a bound that is
-    none; reading raises CoreError and CorruptBatch, with file or offset, and ConnectionError.
+    Raises FileNotFoundError when the directory has no such topic, or not all its partitions,
+    ValueError for a bound that is none; reading raises CoreError and CorruptBatch, with file or
+    offset, and ConnectionError when the cluster is gone, or silent for 30 s.
     """
     import pyarrow
 
@@ -54,12 +57,13 @@ def scan(
     for bound in (start, end):
         if isinstance(bound, datetime) and bound.tzinfo is None:
             raise ValueError(f"{bound} has no time zone: a record's timestamp is a point in time")
-    address = os.fspath(source)
+    places = [source] if isinstance(source, str | os.PathLike) else list(source)
+    address = os.fspath(places[0]) if len(places) == 1 else ""
     if _ADDRESS.fullmatch(address) and not Path(address).exists():
         from barnabas.query.cluster import cluster_batches
 
         batches = cluster_batches(address, topic, wanted, (start, end), binary)
     else:
-        directories = partition_directories(Path(address), topic, wanted)
+        directories = partition_directories([Path(place) for place in places], topic, wanted)
         batches = file_batches(directories, (start, end), binary)
     return pyarrow.RecordBatchReader.from_batches(fields, batches)

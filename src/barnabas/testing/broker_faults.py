@@ -14,6 +14,7 @@ requests, and are not struck.
 `Broker.faults.disk` has the faults of `barnabas.testing.faults`, for this broker's files.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypedDict, Unpack
@@ -48,9 +49,9 @@ class BrokerFaults:
     Safe to use from several threads.
     """
 
-    def __init__(self, core: Core, data_dir: Path) -> None:
+    def __init__(self, core: Core, directories: Sequence[Path]) -> None:
         self._core = core
-        self.disk: Final = DiskFaults(data_dir)
+        self.disk: Final = DiskFaults(directories)
 
     def fail(
         self,
@@ -129,15 +130,17 @@ class BrokerFaults:
 
 
 class DiskFaults:
-    """`barnabas.testing.faults`, of the files below one directory: patterns are relative to it."""
+    """`barnabas.testing.faults`, of the files below a broker's log directories: patterns are
+    relative to each of them, and calls count together.
+    """
 
-    def __init__(self, directory: Path) -> None:
-        escaped = str(directory).translate({ord(char): f"[{char}]" for char in "*?["})
-        self._prefix = f"{escaped}/"
+    def __init__(self, directories: Sequence[Path]) -> None:
+        quotes = str.maketrans({char: f"[{char}]" for char in "*?["})
+        self._prefixes = [f"{str(directory).translate(quotes)}/" for directory in directories]
 
     def fail(self, call: faults.Call, pattern: str = "*", **options: int) -> faults.Fault:
         """See `barnabas.testing.faults.fail`."""
-        return faults.fail(call, self._prefix + pattern, **options)
+        return faults.fail(call, self._below(pattern), **options)
 
     def short(
         self,
@@ -148,17 +151,20 @@ class DiskFaults:
         **options: int,
     ) -> faults.Fault:
         """See `barnabas.testing.faults.short`."""
-        return faults.short(call, self._prefix + pattern, size=size, **options)
+        return faults.short(call, self._below(pattern), size=size, **options)
 
     def tear(self, pattern: str = "*", *, size: int, **options: int) -> faults.Fault:
         """See `barnabas.testing.faults.tear`."""
-        return faults.tear(self._prefix + pattern, size=size, **options)
+        return faults.tear(self._below(pattern), size=size, **options)
 
     def delay(
         self, call: faults.Call, pattern: str = "*", *, seconds: float, **options: int
     ) -> faults.Fault:
         """See `barnabas.testing.faults.delay`."""
-        return faults.delay(call, self._prefix + pattern, seconds=seconds, **options)
+        return faults.delay(call, self._below(pattern), seconds=seconds, **options)
+
+    def _below(self, pattern: str) -> list[str]:
+        return [prefix + pattern for prefix in self._prefixes]
 
 
 def _error_code(error: str | ErrorCode) -> ErrorCode:

@@ -4,14 +4,14 @@
         ...                                    # one append finds the disk full
     assert fault.struck == 1
 
-A fault concerns one kind of call and the files whose whole path matches a pattern (as for a shell;
-`*` matches slashes, too; a rename is of its source). It strikes the `nth` such call from when it
-was made on, and those after it: `times` of them, or all. It lasts until `remove()`, or the end of
-its `with` block.
+A fault concerns one kind of call and the files whose whole path matches a pattern, or one of
+several (as for a shell; `*` matches slashes, too; a rename is of its source). It strikes the `nth`
+such call from when it was made on, and those after it: `times` of them, or all. It lasts until
+`remove()`, or the end of its `with` block.
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Literal
@@ -22,6 +22,7 @@ from barnabas._core import FaultEffect, FileCall
 Call = Literal[
     "open", "write", "read", "send", "truncate", "sync", "rename", "unlink", "make_directory"
 ]
+Pattern = str | Sequence[str]
 _ALWAYS = 2**64 - 1
 
 
@@ -66,8 +67,9 @@ class Fault:
         self.remove()
 
 
-def _add(call: Call, pattern: str, effect: FaultEffect, value: int, **when: int) -> Fault:
-    fault = _core.add_fault(getattr(FileCall, call.upper()), pattern, effect, value, **when)
+def _add(call: Call, pattern: Pattern, effect: FaultEffect, value: int, **when: int) -> Fault:
+    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+    fault = _core.add_fault(getattr(FileCall, call.upper()), patterns, effect, value, **when)
     return Fault(partial(_core.count_fault, fault), partial(_core.remove_fault, fault))
 
 
@@ -79,7 +81,7 @@ def _when(nth: int, times: int | None) -> dict[str, int]:
 
 def fail(
     call: Call,
-    pattern: str = "*",
+    pattern: Pattern = "*",
     *,
     error: int = errno.EIO,
     nth: int = 1,
@@ -91,7 +93,7 @@ def fail(
 
 def short(
     call: Literal["write", "read", "send"],
-    pattern: str = "*",
+    pattern: Pattern = "*",
     *,
     size: int,
     nth: int = 1,
@@ -101,19 +103,19 @@ def short(
     return _add(call, pattern, FaultEffect.SHORT, size, **_when(nth, times))
 
 
-def tear(pattern: str = "*", *, size: int, nth: int = 1, times: int | None = None) -> Fault:
+def tear(pattern: Pattern = "*", *, size: int, nth: int = 1, times: int | None = None) -> Fault:
     """A write puts `size` bytes there and fails with EIO."""
     return _add("write", pattern, FaultEffect.TEAR, size, **_when(nth, times))
 
 
 def delay(
-    call: Call, pattern: str = "*", *, seconds: float, nth: int = 1, times: int | None = None
+    call: Call, pattern: Pattern = "*", *, seconds: float, nth: int = 1, times: int | None = None
 ) -> Fault:
     """The call takes so long."""
     return _add(call, pattern, FaultEffect.DELAY, round(seconds * 1000), **_when(nth, times))
 
 
-def kill(call: Call, pattern: str = "*", *, is_done: bool, nth: int = 1) -> Fault:
+def kill(call: Call, pattern: Pattern = "*", *, is_done: bool, nth: int = 1) -> Fault:
     """The process gets SIGKILL, once the call is done or instead of it."""
     effect = FaultEffect.KILL_AFTER if is_done else FaultEffect.KILL_BEFORE
     return _add(call, pattern, effect, 0, **_when(nth, 1))

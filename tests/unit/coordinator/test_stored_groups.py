@@ -47,6 +47,10 @@ class OffsetsTopic:
     def has_topic(self, topic: str) -> bool:
         return topic == "t"
 
+    def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
+        exists = self.has_topic(topic)
+        return ErrorCode.none if exists else ErrorCode.unknown_topic_or_partition
+
 
 class StoredGroups:
     """A coordinator over a data directory, new or not."""

@@ -57,6 +57,14 @@ def test_a_batch_is_columns(broker: barnabas.Broker) -> None:
         batch.offsets[0] = 7
 
 
+def test_lists_are_made_once(broker: barnabas.Broker) -> None:
+    fill(broker, "one", 3)
+    batch = next(from_start(broker, "one"))
+    assert batch.values is batch.values
+    assert batch.keys is batch.keys
+    assert batch.headers is batch.headers
+
+
 def test_arrays_outlive_their_batch(broker: barnabas.Broker) -> None:
     fill(broker, "one", 1000)
     offsets = next(from_start(broker, "one")).offsets

@@ -9,12 +9,14 @@ from io import BytesIO
 from types import SimpleNamespace
 from typing import Any, get_args
 
+from kio.schema.errors import ErrorCode
 from kio.serial import entity_reader, entity_writer
 
 from barnabas.coordinator.coordinator import GroupCoordinator
 from barnabas.handlers.call import Call
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
 from barnabas.metadata.records import PartitionRecord, TopicRecord
+from barnabas.metadata.topic_service import InternalTopic
 from barnabas.protocol.apis import APIS
 from barnabas.protocol.codec import codec_for, schema_class
 from barnabas.state.group.config import GroupConfig
@@ -30,13 +32,25 @@ def versions(name: str) -> range:
     return range(api.min_version, api.max_version + 1)
 
 
+class OffsetsTopic(FakeOffsetsTopic):
+    """As in a broker, but for its own partitions."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        super().__init__(exists=False)
+        service: Any = None  # makes topics
+        self.topic = InternalTopic("__consumer_offsets", service, catalog)
+
+    def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
+        return self.topic.partition_error(topic, partition, topic_id)
+
+
 class GroupBroker:
     """The group APIs over a log in memory, with one topic "t" of two partitions."""
 
     def __init__(self, config: GroupConfig = CONFIG) -> None:
         self.log = FakeLog()
-        self.offsets_topic = FakeOffsetsTopic(exists=False)
         self.catalog = Catalog()
+        self.offsets_topic = OffsetsTopic(self.catalog)
         self.add_topic("t", TOPIC_ID)
         self.groups = GroupCoordinator(self.log, config, self.offsets_topic)
         self.services: Any = SimpleNamespace(
