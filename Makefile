@@ -74,7 +74,7 @@ test-native: compile-native  ## the native tests of csrc/
 	@ctest --test-dir build/native -j $(JOBS) --output-on-failure --no-tests=error
 
 test-python: build planted peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
-	$(BIN)/pytest tests/clients -q -m oracle --peer kafka
+	$(BIN)/pytest $(PYTEST_ARGS) tests/clients -q -m oracle --peer kafka
 	$(BIN)/pytest $(PYTEST_ARGS) --kills $(KILLS)
 
 peers:

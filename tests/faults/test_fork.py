@@ -143,8 +143,7 @@ def test_a_fork_has_a_prefix_of_what_producers_are_writing(
                         consumer.poll(0.1)
                     except barnabas.KafkaError:  # nothing was committed yet for one of them
                         break
-                for topic, partition in consumer.assignment():
-                    offset = consumer.position(topic, partition)
+                for (_, partition), offset in consumer.positions().items():
                     assert offset <= len(values[partition])
                     committed += offset
             fork.close()
