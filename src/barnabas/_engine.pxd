@@ -13,6 +13,12 @@ cdef extern from "bindings/engine_capsule.h" namespace "barnabas::bindings" nogi
     const char* kEngineCapsule
 
 
+cdef extern from "base/process_mark.h" namespace "barnabas" nogil:
+    cdef cppclass ProcessMark:
+        ProcessMark()
+        cbool is_here()
+
+
 cdef extern from "dataplane/engine.h" namespace "barnabas::dataplane" nogil:
     cdef cppclass TransactionalProducer:
         int64_t id
