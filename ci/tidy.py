@@ -82,7 +82,7 @@ BANNED_TEXT = {
     re.compile(r"\b(?:[Ii]ssue|[Tt]icket|PR) ?#?\d"): "ticket talk",
     re.compile(r"[Cc]o-authored-by"): "a trailer",
 }
-SOURCE_SUFFIXES = {".py", ".pyi", ".pyx", ".pxd", ".cc", ".h", ".java", ".go", ".sh"}
+SOURCE_SUFFIXES = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".cc", ".h", ".java", ".go", ".sh"}
 CODE_DIRS = ("src", "csrc", "tests", "bench", "ci")
 
 

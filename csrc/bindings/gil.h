@@ -10,6 +10,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/process_mark.h"
 #include "bindings/python_gate.h"
 
 namespace barnabas::bindings {
@@ -23,11 +24,15 @@ auto without_gil(Work&& work) {
   return std::forward<Work>(work)();
 }
 
-/// Deletes what waits for native threads when it goes: these may need the GIL to come to an end.
+/// Deletes what waits for native threads when it goes: these may need the GIL to come to an end. In
+/// a forked child there are none, and what it would write is the parent's: there it is leaked.
 struct DeleteWithoutGil {
+  ProcessMark made_in;
+
   // Releases GIL.
   template <class T>
   void operator()(T* object) const {
+    if (!made_in.is_here()) return;
     py::gil_scoped_release release;
     delete object;
   }

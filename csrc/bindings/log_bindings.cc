@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/process_mark.h"
 #include "bindings/bindings.h"
 #include "bindings/convert.h"
 #include "bindings/gil.h"
@@ -23,9 +24,14 @@ using storage::BareLog;
 struct PyLog {
   std::unique_ptr<BareLog> bare;
   storage::LogConfig config;
+  ProcessMark made_in{};
 
-  // Raises once closed, instead of touching closed files.
+  // Raises once closed, instead of touching closed files, and in a forked child: the files, and the
+  // lock on them, are the parent's too.
   [[nodiscard]] storage::Log& open_log() const {
+    if (!made_in.is_here()) {
+      throw py::value_error("the log is open in the process that this one was forked from");
+    }
     if (bare->closed()) throw py::value_error("the log is closed");
     return bare->log();
   }
@@ -108,8 +114,9 @@ void bind_writing(PyLogClass& log) {
         return std::make_tuple(done.end_offset, done.records_read, done.records_kept);
       },
       py::arg("dedupe_buffer_bytes"));
-  log.def("close",
-          [](const PyLog& self) { check(without_gil([&] { return self.bare->close(); })); });
+  log.def("close", [](const PyLog& self) {
+    if (self.made_in.is_here()) check(without_gil([&] { return self.bare->close(); }));
+  });
 }
 
 void bind_reading(PyLogClass& log) {

@@ -4,10 +4,8 @@
 #include <Python.h>
 
 #include <functional>
-#include <thread>
 
 #include "bindings/python_gate.h"
-#include "embedded/producer.h"
 
 namespace barnabas::bindings {
 
@@ -25,20 +23,6 @@ inline std::function<void()> python_call(PyObject* callable) {
     Py_DECREF(callable);
     PyGILState_Release(state);
   };
-}
-
-/// For a producer whose last reference goes in a callback of its own thread, which has to end
-/// first. `core` outlives it. Requires GIL.
-inline void delete_elsewhere(embedded::Producer* producer, PyObject* core) {
-  Py_INCREF(core);
-  std::thread([producer, core] {
-    delete producer;
-    const PythonGate::Pass pass;
-    if (!pass) return;
-    const PyGILState_STATE state = PyGILState_Ensure();
-    Py_DECREF(core);
-    PyGILState_Release(state);
-  }).detach();
 }
 
 }  // namespace barnabas::bindings

@@ -53,11 +53,14 @@ void DurableWaiters::add(std::shared_ptr<Partition> partition, int64_t required_
                          int64_t base_offset, DurableCallback callback) {
   const auto waiter = std::make_shared<Waiter>(*this, std::move(partition), required_offset,
                                                base_offset, std::move(callback));
+  std::optional<ErrorCode> ended;
   {
     MutexLock lock(mutex_);
     waiters_.insert(waiter);
+    ended = ended_;
   }
   waiter->start();
+  if (ended) waiter->finish(*ended);
 }
 
 void DurableWaiters::fail_all(ErrorCode error) {
@@ -65,6 +68,7 @@ void DurableWaiters::fail_all(ErrorCode error) {
   {
     MutexLock lock(mutex_);
     waiters.swap(waiters_);
+    ended_ = error;
   }
   for (const auto& waiter : waiters) waiter->finish(error);
 }

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_set>
 
 #include "base/kafka_error.h"
@@ -22,7 +23,7 @@ class DurableWaiters {
   /// `required_offset`, or never will: at once, in this thread, when that is so already.
   void add(std::shared_ptr<Partition> partition, int64_t required_offset, int64_t base_offset,
            DurableCallback callback) EXCLUDES(mutex_);
-  /// Nothing will move any more: every callback hears `error`.
+  /// Nothing will move any more: every callback hears `error`, those that are still to come too.
   void fail_all(ErrorCode error) EXCLUDES(mutex_);
 
  private:
@@ -31,6 +32,7 @@ class DurableWaiters {
 
   Mutex mutex_;
   std::unordered_set<std::shared_ptr<Waiter>> waiters_ GUARDED_BY(mutex_);
+  std::optional<ErrorCode> ended_ GUARDED_BY(mutex_);
 };
 
 }  // namespace barnabas::dataplane

@@ -13,7 +13,7 @@ namespace barnabas::dataplane {
 
 Result<TopicShape> EngineImpl::topic_shape(std::string_view topic) {
   const TopicPtr found = table_.find(topic);
-  if (found == nullptr) {
+  if (found == nullptr || found->partitions.empty()) {
     return Error{ErrorCode::kUnknownTopicOrPartition, "there is no topic " + std::string(topic)};
   }
   return TopicShape{found->identity->id, static_cast<int32_t>(found->partitions.size()),

@@ -24,15 +24,22 @@ size_t encoded_size_limit(const OutgoingRecord& record) {
 }
 
 Lane::Lane(dataplane::Engine& engine, const std::string& topic, int32_t partition,
-           const record::BatchOptions& options)
-    : engine_(engine), topic_(topic), partition_(partition), draining_(options), open_(options) {}
+           const record::BatchOptions& options, std::shared_ptr<Teller> teller)
+    : engine_(engine),
+      topic_(topic),
+      partition_(partition),
+      teller_(std::move(teller)),
+      draining_(options),
+      open_(options) {}
 
 Lane::Place Lane::add(const OutgoingRecord& record, size_t limit_bytes) {
   const size_t size = encoded_size_limit(record);
   MutexLock lock(open_mutex_);
+  if (closed_) [[unlikely]]
+    return {Added::kClosed, nullptr};
   const bool first = open_.record_count() == 0;
   if (!first && open_.size_bytes() + size > limit_bytes) return {};
-  if (first) open_outcome_ = std::make_shared<Outcome>();
+  if (first) open_outcome_ = std::make_shared<Outcome>(teller_);
   open_.append(record.timestamp_ms, record.key, record.value, record.headers);
   Place place{first ? Added::kFirst : Added::kMore, open_outcome_, open_.record_count() - 1};
   if (open_.size_bytes() >= limit_bytes) place.added = Added::kFull;
@@ -49,22 +56,46 @@ bool Lane::drain(const Outcome* only) {
   return appended.has_value();
 }
 
-Lane::Appended Lane::append(record::BatchBuilder& builder) {
+std::optional<Lane::Appended> Lane::append(record::BatchBuilder& builder) {
   std::optional<Appended> before;
   std::optional<Appended> appended;
   {
     MutexLock lock(order_);
     before = drain_in_order(nullptr);
-    appended = append_in_order(builder, std::make_shared<Outcome>());
+    auto outcome = std::make_shared<Outcome>(teller_);
+    bool taken = false;
+    {
+      MutexLock open_lock(open_mutex_);
+      taken = !closed_;
+      forget_finished();
+      if (taken) unfinished_.push_back(outcome);
+    }
+    if (taken) appended = append_in_order(builder, std::move(outcome));
   }
   if (before) tell(*before);
-  tell(*appended);
-  return *std::move(appended);
+  if (appended) tell(*appended);
+  return appended;
 }
 
-std::shared_ptr<Outcome> Lane::last_outcome() {
-  MutexLock lock(order_);
-  return last_outcome_;
+void Lane::close() {
+  {
+    MutexLock lock(open_mutex_);
+    closed_ = true;
+  }
+  drain();
+}
+
+std::shared_ptr<Outcome> Lane::open_outcome() {
+  MutexLock lock(open_mutex_);
+  return open_outcome_;
+}
+
+void Lane::collect_unfinished(std::vector<std::shared_ptr<Outcome>>& out) {
+  MutexLock lock(open_mutex_);
+  forget_finished();
+  for (const auto& outcome : unfinished_) {
+    if (!outcome->done()) out.push_back(outcome);
+  }
 }
 
 void Lane::join(const dataplane::TransactionalProducer& producer,
@@ -77,12 +108,14 @@ void Lane::join(const dataplane::TransactionalProducer& producer,
 }
 
 std::optional<Error> Lane::transaction_error() {
-  MutexLock lock(order_);
+  MutexLock lock(open_mutex_);
+  forget_finished();
   return transaction_error_;
 }
 
 void Lane::leave() {
-  MutexLock lock(order_);
+  MutexLock lock(open_mutex_);
+  forget_finished();
   transaction_error_.reset();
   joined_.store(false, std::memory_order_release);
 }
@@ -101,6 +134,8 @@ std::optional<Lane::Appended> Lane::drain_in_order(const Outcome* only) {
     if (only != nullptr && only != open_outcome_.get()) return std::nullopt;
     std::swap(open_, draining_);
     outcome = std::move(open_outcome_);
+    forget_finished();
+    unfinished_.push_back(outcome);
   }
   return append_in_order(draining_, std::move(outcome));
 }
@@ -109,7 +144,6 @@ Lane::Appended Lane::append_in_order(record::BatchBuilder& builder,
                                      std::shared_ptr<Outcome> outcome) {
   const int32_t count = builder.record_count();
   if (producer_.id >= 0) builder.set_producer(producer_.id, producer_.epoch, next_sequence_);
-  last_outcome_ = outcome;
   auto sealed = builder.seal();
   if (!sealed.ok()) return {std::move(outcome), std::move(sealed).error()};
   auto produced =
@@ -118,10 +152,18 @@ Lane::Appended Lane::append_in_order(record::BatchBuilder& builder,
   if (producer_.id >= 0 && produced.ok()) {
     guard_ = storage::kNoGuard;
     next_sequence_ = record::BatchView::increment_sequence(next_sequence_, count);
-  } else if (producer_.id >= 0 && !transaction_error_) {
-    transaction_error_ = produced.error();
   }
   return {std::move(outcome), std::move(produced)};
+}
+
+void Lane::forget_finished() {
+  while (!unfinished_.empty() && unfinished_.front()->done()) {
+    const Outcome& outcome = *unfinished_.front();
+    if (outcome.error() != ErrorCode::kNone && joined() && !transaction_error_) {
+      transaction_error_ = Error{outcome.error(), outcome.message()};
+    }
+    unfinished_.pop_front();
+  }
 }
 
 }  // namespace barnabas::embedded

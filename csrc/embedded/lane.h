@@ -7,10 +7,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/thread_annotations.h"
 #include "dataplane/engine.h"
@@ -36,7 +38,8 @@ class Lane {
     kNo,     // it does not fit any more: drain() first
     kFirst,  // and begins a batch
     kMore,
-    kFull,  // and the batch is full: drain() now
+    kFull,    // and the batch is full: drain() now
+    kClosed,  // nothing is taken any more
   };
   struct Place {
     Added added = Added::kNo;
@@ -46,7 +49,7 @@ class Lane {
 
   /// The topic's name outlives the lane.
   Lane(dataplane::Engine& engine, const std::string& topic, int32_t partition,
-       const record::BatchOptions& options);
+       const record::BatchOptions& options, std::shared_ptr<Teller> teller);
 
   [[nodiscard]] int32_t partition() const { return partition_; }
 
@@ -61,10 +64,15 @@ class Lane {
     Result<dataplane::Produced> result;
   };
   /// Appends a batch of somebody else's making behind all that was added before. Its producer is
-  /// set here. May wait for a disk.
-  Appended append(record::BatchBuilder& builder) EXCLUDES(order_, open_mutex_);
-  /// Of the last batch that went to the log: batches are done in the order of their making.
-  [[nodiscard]] std::shared_ptr<Outcome> last_outcome() EXCLUDES(order_);
+  /// set here. Nothing when the lane is closed. May wait for a disk.
+  std::optional<Appended> append(record::BatchBuilder& builder) EXCLUDES(order_, open_mutex_);
+  /// From now on nothing is added; what was is written when this returns. May wait for a disk.
+  void close() EXCLUDES(order_, open_mutex_);
+
+  /// Of the batch that records are added to; null: there is none.
+  [[nodiscard]] std::shared_ptr<Outcome> open_outcome() EXCLUDES(open_mutex_);
+  /// Adds to `out` those of the batches on their way into the log, or not durable yet.
+  void collect_unfinished(std::vector<std::shared_ptr<Outcome>>& out) EXCLUDES(open_mutex_);
 
   // -- transactions: between two of them nothing may be open
   /// Whether the producer's transaction has this partition.
@@ -72,38 +80,43 @@ class Lane {
   /// The coordinator knows of it; `guard` is that of Engine::begin_transaction.
   void join(const dataplane::TransactionalProducer& producer, storage::VerificationGuard guard)
       EXCLUDES(order_);
-  /// Why a batch of the transaction was refused, the first that was.
-  [[nodiscard]] std::optional<Error> transaction_error() EXCLUDES(order_);
+  /// Why a batch of the transaction was refused, or is not durable; the first that was.
+  [[nodiscard]] std::optional<Error> transaction_error() EXCLUDES(open_mutex_);
   /// The transaction is over.
-  void leave() EXCLUDES(order_);
+  void leave() EXCLUDES(open_mutex_);
   /// The sequence of the next batch of a producer.
   [[nodiscard]] int32_t next_sequence(const dataplane::TransactionalProducer& producer)
       EXCLUDES(order_);
 
  private:
-  // Outcomes are told once the order's lock is free again: their callbacks may send.
+  // Outcomes are told once the order's lock is free again: whoever waits for one may send.
   [[nodiscard]] std::optional<Appended> drain_in_order(const Outcome* only) REQUIRES(order_)
       EXCLUDES(open_mutex_);
   [[nodiscard]] Appended append_in_order(record::BatchBuilder& builder,
                                          std::shared_ptr<Outcome> outcome) REQUIRES(order_);
+  /// Of `unfinished_`, those in front that are finished.
+  void forget_finished() REQUIRES(open_mutex_);
   static void tell(const Appended& appended) { appended.outcome->set_produced(appended.result); }
 
   dataplane::Engine& engine_;
   const std::string& topic_;
   const int32_t partition_;
+  const std::shared_ptr<Teller> teller_;
   std::atomic<bool> joined_{false};
 
   Mutex order_;  // taken before open_mutex_
   record::BatchBuilder draining_ GUARDED_BY(order_);
-  std::shared_ptr<Outcome> last_outcome_ GUARDED_BY(order_);
   dataplane::TransactionalProducer producer_ GUARDED_BY(order_);
   storage::VerificationGuard guard_ GUARDED_BY(order_) = storage::kNoGuard;
   int32_t next_sequence_ GUARDED_BY(order_) = 0;
-  std::optional<Error> transaction_error_ GUARDED_BY(order_);
 
   Mutex open_mutex_;
   record::BatchBuilder open_ GUARDED_BY(open_mutex_);
   std::shared_ptr<Outcome> open_outcome_ GUARDED_BY(open_mutex_);
+  /// Of batches that have gone to the log, in their order, from one that was not done on.
+  std::deque<std::shared_ptr<Outcome>> unfinished_ GUARDED_BY(open_mutex_);
+  std::optional<Error> transaction_error_ GUARDED_BY(open_mutex_);
+  bool closed_ GUARDED_BY(open_mutex_) = false;
 };
 
 }  // namespace barnabas::embedded

@@ -28,11 +28,6 @@ void Linger::start() {
   if (!thread_.joinable() && !stopping_) thread_ = std::thread([this] { run(); });
 }
 
-bool Linger::is_this_thread() {
-  MutexLock lock(mutex_);
-  return thread_.get_id() == std::this_thread::get_id();
-}
-
 void Linger::stop() {
   std::thread thread;
   {
@@ -64,9 +59,7 @@ void Linger::run() {
       entry = std::move(entries_.front());
       entries_.pop_front();
     }
-    if ((*entry.topic)[entry.partition].drain(entry.batch.get())) {
-      entry.topic->move_on(entry.partition);
-    }
+    entry.topic->drain(entry.partition, entry.batch.get());
   }
 }
 

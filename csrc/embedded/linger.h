@@ -1,7 +1,7 @@
 // The thread that sends batches which did not fill up in time.
 //
-// Ownership: borrows lanes, which outlive it. Thread-safety: every method but stop() may be called
-// from any thread; stop() once.
+// Ownership: borrows lanes, which outlive it. Thread-safety: every method may be called from any
+// other thread.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,7 @@ class Linger {
   void watch(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome> batch) EXCLUDES(mutex_);
   /// The batch is waited for: it is sent now, by this thread.
   void hurry(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome> batch) EXCLUDES(mutex_);
-  /// Whether this thread is the one that sends: then it cannot be waited for.
-  [[nodiscard]] bool is_this_thread() EXCLUDES(mutex_);
-  /// Sends no more.
+  /// Sends no more. May be repeated.
   void stop() EXCLUDES(mutex_);
 
  private:

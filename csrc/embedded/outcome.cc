@@ -47,7 +47,7 @@ void Outcome::set_durable(ErrorCode error) {
 }
 
 void Outcome::settle(bool all) {
-  std::vector<std::function<void()>> callbacks;
+  Teller::Callbacks callbacks;
   {
     MutexLock lock(mutex_);
     halves_ += all ? 2 : 1;
@@ -56,7 +56,7 @@ void Outcome::settle(bool all) {
     callbacks.swap(callbacks_);
   }
   changed_.notify_all();
-  for (const auto& callback : callbacks) callback();
+  if (!callbacks.empty()) teller_->tell(std::move(callbacks));
 }
 
 }  // namespace barnabas::embedded

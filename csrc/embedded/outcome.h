@@ -7,21 +7,26 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "base/result.h"
 #include "base/thread_annotations.h"
 #include "dataplane/engine.h"
+#include "embedded/teller.h"
 
 namespace barnabas::embedded {
 
 class Outcome {
  public:
+  explicit Outcome(std::shared_ptr<Teller> teller) : teller_(std::move(teller)) {}
+
   [[nodiscard]] bool done() const { return done_.load(std::memory_order_acquire); }
   /// Whether it is done after at most `timeout_ns`.
   bool wait(int64_t timeout_ns) EXCLUDES(mutex_);
-  /// Calls `callback` once it is done, in this thread when it is so already.
+  /// Has `callback` called once it is done: in this thread when it is so already, else by the
+  /// teller.
   void when_done(std::function<void()> callback) EXCLUDES(mutex_);
 
   /// It is in the log, or was refused. Once; it is done then, or with set_durable().
@@ -41,6 +46,7 @@ class Outcome {
   /// Half of what is waited for is there, or all of it.
   void settle(bool all) EXCLUDES(mutex_);
 
+  const std::shared_ptr<Teller> teller_;
   std::atomic<bool> done_{false};
   // Written before done_ is set, and never after.
   ErrorCode error_ = ErrorCode::kNone;
@@ -50,7 +56,7 @@ class Outcome {
   Mutex mutex_;
   ConditionVariable changed_;
   int halves_ GUARDED_BY(mutex_) = 0;
-  std::vector<std::function<void()>> callbacks_ GUARDED_BY(mutex_);
+  Teller::Callbacks callbacks_ GUARDED_BY(mutex_);
 };
 
 }  // namespace barnabas::embedded

@@ -1,5 +1,7 @@
 #include "embedded/producer.h"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "record/key_hash.h"
@@ -18,9 +20,10 @@ record::BatchOptions batch_options(const ProducerOptions& options) {
 /// The batches of one send_many, one open a partition.
 class ColumnSender {
  public:
-  ColumnSender(TopicLanes& topic, const record::BatchOptions& options, size_t limit_bytes)
+  ColumnSender(TopicLanes& topic, int32_t count, const record::BatchOptions& options,
+               size_t limit_bytes)
       : topic_(topic), options_(options), limit_bytes_(limit_bytes) {
-    builders_.resize(static_cast<size_t>(topic.count()));
+    builders_.resize(static_cast<size_t>(count));
     choose_keyless();
   }
 
@@ -49,23 +52,28 @@ class ColumnSender {
   }
 
  private:
-  /// A topic that grows meanwhile keeps its keys where they were until this is over.
+  /// A topic that grows or shrinks meanwhile keeps its keys where they were until this is over.
   [[nodiscard]] int32_t count() const { return static_cast<int32_t>(builders_.size()); }
   void choose_keyless() { keyless_ = topic_.choose(std::nullopt) % count(); }
 
   bool append(int32_t partition) {
     record::BatchBuilder& builder = *builders_[static_cast<size_t>(partition)];
     const int64_t records = builder.record_count();
-    Lane::Appended appended = topic_[partition].append(builder);
-    topic_.move_on(partition);
-    choose_keyless();
-    if (!appended.result.ok()) {
-      sent_.error = appended.result.error().code;
-      sent_.message = std::move(appended.result).error().message;
+    std::optional<Lane::Appended> appended = topic_[partition].append(builder);
+    if (!appended) {
+      sent_.error = ErrorCode::kNotLeaderOrFollower;
+      sent_.is_closed = true;
       return false;
     }
-    if (!appended.outcome->done()) sent_.unfinished.push_back(std::move(appended.outcome));
-    const int64_t base_offset = appended.result->base_offset;
+    topic_.move_on(partition);
+    choose_keyless();
+    if (!appended->result.ok()) {
+      sent_.error = appended->result.error().code;
+      sent_.message = std::move(appended->result).error().message;
+      return false;
+    }
+    if (!appended->outcome->done()) sent_.unfinished.push_back(std::move(appended->outcome));
+    const int64_t base_offset = appended->result->base_offset;
     auto& spans = sent_.spans;
     if (!spans.empty() && spans.back().partition == partition &&
         spans.back().base_offset + spans.back().count == base_offset) {
@@ -96,7 +104,8 @@ Result<TopicLanes*> Producer::topic(std::string_view name) {
   MutexLock lock(mutex_);
   auto& topic = topics_[std::string(name)];
   if (topic == nullptr) {
-    topic = std::make_unique<TopicLanes>(engine_, std::string(name), batch_options_);
+    topic = std::make_unique<TopicLanes>(engine_, std::string(name), batch_options_, teller_);
+    if (closed_) topic->close();
   }
   BARNABAS_TRY(topic->refresh());
   return topic.get();
@@ -108,16 +117,11 @@ Lane::Place Producer::add(TopicLanes& topic, int32_t partition, const OutgoingRe
   return place;
 }
 
-void Producer::drain(TopicLanes& topic, int32_t partition) {
-  if (!topic[partition].drain()) return;
-  topic.move_on(partition);
-  (void)topic.refresh().ok();  // a topic that is gone has refused the batch already
-}
-
 // Flattened: what a call costs here, every record pays.
 [[gnu::flatten]] SentColumns Producer::send_many(TopicLanes& topic, int32_t partition,
                                                  const OutgoingColumns& columns) {
-  ColumnSender sender(topic, batch_options_, limit(topic));
+  const int32_t count = std::max(topic.count(), partition + 1);
+  ColumnSender sender(topic, count, batch_options_, limit(topic));
   OutgoingRecord record;
   for (size_t i = 0; i < columns.values->size(); ++i) {
     record.key = columns.keys->at(i);
@@ -133,10 +137,25 @@ void Producer::drain(TopicLanes& topic, int32_t partition) {
 std::vector<std::shared_ptr<Outcome>> Producer::drain_all() {
   std::vector<std::shared_ptr<Outcome>> unfinished;
   for (TopicLanes* const topic : topics()) {
-    for (int32_t partition = 0; partition < topic->count(); ++partition) {
-      drain(*topic, partition);
-      auto last = (*topic)[partition].last_outcome();
-      if (last != nullptr && !last->done()) unfinished.push_back(std::move(last));
+    for (int32_t partition = 0; partition < topic->size(); ++partition) {
+      topic->drain(partition);
+      (*topic)[partition].collect_unfinished(unfinished);
+    }
+  }
+  return unfinished;
+}
+
+std::vector<std::shared_ptr<Outcome>> Producer::hurry_all() {
+  std::vector<std::shared_ptr<Outcome>> unfinished;
+  for (TopicLanes* const topic : topics()) {
+    for (int32_t partition = 0; partition < topic->size(); ++partition) {
+      Lane& lane = (*topic)[partition];
+      auto open = lane.open_outcome();
+      if (open != nullptr) {
+        unfinished.push_back(open);
+        hurry(*topic, partition, std::move(open));
+      }
+      lane.collect_unfinished(unfinished);  // after that: what was open may have gone meanwhile
     }
   }
   return unfinished;
@@ -150,7 +169,7 @@ Result<storage::VerificationGuard> Producer::begin_transaction(
 
 std::optional<Error> Producer::transaction_error() {
   for (TopicLanes* const topic : topics()) {
-    for (int32_t partition = 0; partition < topic->count(); ++partition) {
+    for (int32_t partition = 0; partition < topic->size(); ++partition) {
       if (auto error = (*topic)[partition].transaction_error()) return error;
     }
   }
@@ -159,15 +178,19 @@ std::optional<Error> Producer::transaction_error() {
 
 void Producer::leave_transaction() {
   for (TopicLanes* const topic : topics()) {
-    for (int32_t partition = 0; partition < topic->count(); ++partition) {
+    for (int32_t partition = 0; partition < topic->size(); ++partition) {
       (*topic)[partition].leave();
     }
   }
 }
 
 void Producer::close() {
+  {
+    MutexLock lock(mutex_);
+    closed_ = true;
+  }
   linger_.stop();
-  (void)drain_all();
+  for (TopicLanes* const topic : topics()) topic->close();
 }
 
 std::vector<TopicLanes*> Producer::topics() {

@@ -6,8 +6,7 @@
 // Nothing is ever sent twice, so that there is nothing to be made idempotent: a batch is in the log
 // when produce returns, or it is refused.
 //
-// Ownership: borrows the engine. Thread-safety: every method may be called from any thread, close()
-// when no other runs.
+// Ownership: borrows the engine. Thread-safety: every method may be called from any thread.
 #pragma once
 
 #include <algorithm>
@@ -58,6 +57,7 @@ struct SentColumns {
   std::vector<std::shared_ptr<Outcome>> unfinished;  // not as durable as the topic wants it yet
   ErrorCode error = ErrorCode::kNone;
   std::string message;
+  bool is_closed = false;  // the producer was closed meanwhile: that is the error
 };
 
 class Producer {
@@ -72,7 +72,7 @@ class Producer {
   /// Adds to the open batch of a partition of the topic.
   Lane::Place add(TopicLanes& topic, int32_t partition, const OutgoingRecord& record);
   /// Appends the partition's open batch to the log. May wait for a disk.
-  void drain(TopicLanes& topic, int32_t partition);
+  void drain(TopicLanes& topic, int32_t partition) { topic.drain(partition); }
   /// Has it appended soon, by another thread.
   void hurry(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome> batch) {
     linger_.hurry(topic, partition, std::move(batch));
@@ -80,8 +80,13 @@ class Producer {
   /// Appends all records before it returns. `partition` -1: by key, or in turn. Stops at the first
   /// error. May wait for a disk.
   SentColumns send_many(TopicLanes& topic, int32_t partition, const OutgoingColumns& columns);
-  /// Appends all open batches, and returns those that are still to become durable.
+  /// Appends all open batches, and returns those that are still to become durable. May wait for a
+  /// disk.
   std::vector<std::shared_ptr<Outcome>> drain_all() EXCLUDES(mutex_);
+  /// Has all open batches appended by another thread, and returns those that are not done yet.
+  std::vector<std::shared_ptr<Outcome>> hurry_all() EXCLUDES(mutex_);
+  /// Who calls what waits for batches.
+  [[nodiscard]] Teller& teller() { return *teller_; }
 
   /// Before a partition's first batch in a transaction: see Engine::begin_transaction.
   Result<storage::VerificationGuard> begin_transaction(
@@ -91,10 +96,8 @@ class Producer {
   /// The transaction is over: partitions have to join the next one. REQUIRES: nothing is open
   void leave_transaction() EXCLUDES(mutex_);
 
-  /// Whether this is its own thread, in a callback: on that it cannot be destroyed.
-  [[nodiscard]] bool is_own_thread() { return linger_.is_this_thread(); }
-  /// Appends what is open, and stops the thread. May be repeated.
-  void close();
+  /// Takes no more, appends what is open, and stops the thread. May be repeated.
+  void close() EXCLUDES(mutex_);
 
  private:
   [[nodiscard]] std::vector<TopicLanes*> topics() EXCLUDES(mutex_);
@@ -105,9 +108,11 @@ class Producer {
   dataplane::Engine& engine_;
   const size_t batch_bytes_;
   const record::BatchOptions batch_options_;
+  const std::shared_ptr<Teller> teller_ = Teller::create();
   Linger linger_;
   Mutex mutex_;
   std::unordered_map<std::string, std::unique_ptr<TopicLanes>> topics_ GUARDED_BY(mutex_);
+  bool closed_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace barnabas::embedded

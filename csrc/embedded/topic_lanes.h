@@ -1,4 +1,5 @@
-// The partitions of one topic as a producer in this process sees them.
+// The partitions of one topic as a producer in this process sees them. A topic that is made again
+// may have fewer than before: lanes stay, for what was added to them, and nothing is sent there.
 //
 // Ownership: lanes live as long as this. Thread-safety: every method may be called from any thread.
 #pragma once
@@ -19,15 +20,19 @@ namespace barnabas::embedded {
 
 class TopicLanes {
  public:
-  TopicLanes(dataplane::Engine& engine, std::string name, const record::BatchOptions& options)
-      : engine_(engine), name_(std::move(name)), options_(options) {}
+  TopicLanes(dataplane::Engine& engine, std::string name, const record::BatchOptions& options,
+             std::shared_ptr<Teller> teller)
+      : engine_(engine), name_(std::move(name)), options_(options), teller_(std::move(teller)) {}
 
   [[nodiscard]] const std::string& name() const { return name_; }
-  [[nodiscard]] int32_t count() const {
+  /// How many partitions the topic has.
+  [[nodiscard]] int32_t count() const { return count_.load(std::memory_order_acquire); }
+  /// How many lanes there are.
+  [[nodiscard]] int32_t size() const {
     const Lanes* const lanes = lanes_.load(std::memory_order_acquire);
     return lanes == nullptr ? 0 : static_cast<int32_t>(lanes->size());
   }
-  // REQUIRES: 0 <= partition < count()
+  // REQUIRES: 0 <= partition < size(), as what count() and choose() have ever returned is
   [[nodiscard]] Lane& operator[](int32_t partition) const {
     return *(*lanes_.load(std::memory_order_acquire))[static_cast<size_t>(partition)];
   }
@@ -39,9 +44,14 @@ class TopicLanes {
   [[nodiscard]] int32_t choose(const std::optional<ByteView>& key) const;
   /// A batch of `partition` is complete: records without a key go on to the next one.
   void move_on(int32_t partition);
+  /// Appends the partition's open batch to the log; with `only`, if it is still that one. May wait
+  /// for a disk.
+  void drain(int32_t partition, const Outcome* only = nullptr) EXCLUDES(mutex_);
 
-  /// Learns of partitions and limits that the topic has got meanwhile.
+  /// Learns which partitions and limits the topic has by now.
   Status refresh() EXCLUDES(mutex_);
+  /// From now on nothing is added; what was is written when this returns. May wait for a disk.
+  void close() EXCLUDES(mutex_);
 
  private:
   using Lanes = std::vector<Lane*>;
@@ -49,11 +59,14 @@ class TopicLanes {
   dataplane::Engine& engine_;
   const std::string name_;
   const record::BatchOptions options_;
+  const std::shared_ptr<Teller> teller_;
+  std::atomic<int32_t> count_{0};
   std::atomic<const Lanes*> lanes_{nullptr};
   std::atomic<size_t> max_message_bytes_{0};
   std::atomic<int32_t> keyless_{0};
 
-  Mutex mutex_;  // of growing
+  Mutex mutex_;  // of what follows, and of growing and shrinking
+  bool closed_ GUARDED_BY(mutex_) = false;
   std::vector<std::unique_ptr<Lane>> owned_ GUARDED_BY(mutex_);
   /// All there have ever been: somebody may still look into an old one.
   std::vector<std::unique_ptr<const Lanes>> snapshots_ GUARDED_BY(mutex_);

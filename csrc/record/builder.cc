@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <utility>
 
 #include "base/crc32c.h"
 #include "base/varint.h"
@@ -24,6 +25,11 @@ uint8_t* write_nullable(uint8_t* p, const std::optional<ByteView>& bytes) {
   if (!bytes) return write_length(p, -1);
   p = write_length(p, static_cast<int64_t>(bytes->size()));
   return std::copy(bytes->begin(), bytes->end(), p);
+}
+
+Status check_size(const RawArray<uint8_t>& batch) {
+  if (batch.size() - kBatchOverhead <= INT32_MAX) return {};
+  return Error{ErrorCode::kRecordListTooLarge, "the batch would exceed 2^31-1 bytes"};
 }
 
 }  // namespace
@@ -131,17 +137,28 @@ Result<std::vector<uint8_t>> BatchBuilder::build() {
 }
 
 Result<BuiltBatch> BatchBuilder::seal() {
-  BARNABAS_ASSIGN(RawArray<uint8_t>* const batch, encode());
-  const MutableBytes bytes(batch->data(), batch->size());
+  auto batch = encode();
+  if (!batch.ok()) {
+    restart();
+    plain_ = RawArray<uint8_t>();  // it may be what was too large
+    return std::move(batch).error();
+  }
+  const MutableBytes bytes((*batch)->data(), (*batch)->size());
   write_header(bytes);
-  count_ = 0;
-  last_offset_delta_ = -1;
+  restart();
   return BuiltBatch{bytes, plain_.size() - kBatchHeaderSize, min_timestamp_, max_timestamp_,
                     has_null_keys_};
 }
 
+void BatchBuilder::restart() {
+  count_ = 0;
+  last_offset_delta_ = -1;
+}
+
 Result<RawArray<uint8_t>*> BatchBuilder::encode() {
   assert(count_ > 0);
+  // What it expands to has to fit, too: a reader has 32 bits for the length of a record.
+  BARNABAS_TRY(check_size(plain_));
   RawArray<uint8_t>* batch = &plain_;
   if (options_.codec != Codec::kNone) {
     BARNABAS_ASSIGN(
@@ -151,9 +168,7 @@ Result<RawArray<uint8_t>*> BatchBuilder::encode() {
     compressed_.resize(kBatchHeaderSize + block.size());
     std::copy(block.begin(), block.end(), compressed_.begin() + kBatchHeaderSize);
     batch = &compressed_;
-  }
-  if (batch->size() - kBatchOverhead > INT32_MAX) {
-    return Error{ErrorCode::kRecordListTooLarge, "the batch would exceed 2^31-1 bytes"};
+    BARNABAS_TRY(check_size(compressed_));
   }
   return batch;
 }

@@ -79,7 +79,7 @@ class BatchBuilder {
     options_.base_sequence = base_sequence;
   }
 
-  /// The encoded batch, CRC and all; the builder is empty afterwards.
+  /// The encoded batch, CRC and all; the builder is empty afterwards, also when it cannot be made.
   /// REQUIRES: record_count() > 0
   Result<std::vector<uint8_t>> build();
   /// As build(), in the builder's own memory, which the next append or build uses again.
@@ -159,6 +159,8 @@ class BatchBuilder {
   /// Makes the mould fit records like the last one, if the one before was such a one.
   void mould(int32_t offset_delta, int64_t timestamp_delta, const std::optional<ByteView>& key,
              const std::optional<ByteView>& value, size_t start);
+  /// Empty again.
+  void restart();
   /// The batch so far, encoded, its header still empty.
   Result<RawArray<uint8_t>*> encode();
   void write_header(MutableBytes batch) const;

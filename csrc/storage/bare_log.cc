@@ -42,6 +42,20 @@ Status refuse_inside_a_running_broker(const std::string& directory) {
   return {};
 }
 
+/// Ends the lock, of which a forked child may have a copy, and not just its descriptor.
+class DirectoryLock {
+ public:
+  explicit DirectoryLock(UniqueFd fd) : fd_(std::move(fd)) {}
+  ~DirectoryLock() {
+    if (fd_.valid()) (void)::flock(fd_.get(), LOCK_UN);
+  }
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+
+ private:
+  UniqueFd fd_;
+};
+
 }  // namespace
 
 BareLog::BareLog(TopicPartition name, std::string directory, bool read_only)
@@ -85,7 +99,7 @@ BareLog::~BareLog() {
 Status BareLog::close() {
   if (closed_ || log_ == nullptr) return {};
   closed_ = true;
-  const UniqueFd lock = std::move(lock_);  // released at return, whatever happens
+  const DirectoryLock lock(std::move(lock_));  // released at return, whatever happens
   if (read_only_) return {};
   BARNABAS_TRY(log_->close());
   BARNABAS_ASSIGN(UniqueFd marker, open_file(directory_ + kCleanMarker, O_CREAT | O_WRONLY));

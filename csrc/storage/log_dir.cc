@@ -326,6 +326,11 @@ Status LogDir::mark_clean() {
 
 void LogDir::release_lock() {
   MutexLock lock(state_->checkpoint_mutex);
+  if (!state_->lock.valid()) return;
+  struct flock whole_file {};  // a forked child keeps the descriptor, and with it the lock
+  whole_file.l_type = F_UNLCK;
+  whole_file.l_whence = SEEK_SET;
+  (void)::fcntl(state_->lock.get(), F_OFD_SETLK, &whole_file);
   state_->lock.reset();
 }
 

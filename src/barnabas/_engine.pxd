@@ -18,6 +18,12 @@ cdef extern from "base/uuid.h" namespace "barnabas" nogil:
         pass  # 16 bytes
 
 
+cdef extern from "base/process_mark.h" namespace "barnabas" nogil:
+    cdef cppclass ProcessMark:
+        ProcessMark()
+        cbool is_here()
+
+
 cdef extern from "dataplane/engine.h" namespace "barnabas::dataplane" nogil:
     cdef cppclass TransactionalProducer:
         int64_t id

@@ -15,6 +15,7 @@ from barnabas._columns cimport Columns, RecordColumns, Result, optional
 from barnabas._engine cimport (
     Engine,
     Fetched,
+    ProcessMark,
     ReadySignal,
     TopicShape,
     Uuid,
@@ -23,6 +24,8 @@ from barnabas._engine cimport (
     engine_of,
     kafka_error,
 )
+
+from barnabas.errors import BrokerClosed
 
 
 cdef extern from "embedded/fetch_pool.h" namespace "barnabas::embedded" nogil:
@@ -64,6 +67,7 @@ cdef class NativeReader:
     cdef unique_ptr[ReadySignal] _signal
     cdef shared_ptr[FetchPool] _pool
     cdef FetchOptions _options
+    cdef ProcessMark _made_in
 
     def __init__(self, core, *, size_t max_bytes, bint read_committed, bint check_crcs):
         self._core = core
@@ -78,6 +82,16 @@ cdef class NativeReader:
             raise kafka_error(made.value().error().code, made.value().error().message)
         self._signal = move(made.value().value())
 
+    def __dealloc__(self):
+        if not self._made_in.is_here():
+            self._signal.release()  # locks of what it hangs in may be held for ever
+
+    cdef int _check_ours(self) except -1:
+        """Also where nothing is written: an eventfd is the parent's to clear, too."""
+        if not self._made_in.is_here():
+            raise BrokerClosed("the consumer is of the process that this one was forked from")
+        return 0
+
     def fetch(self, str topic, int32_t partition, int64_t offset, bytes topic_id=None):
         """(columns or None at the end, offset to go on from, end offset, log start offset): the end
         is the high watermark, or the last stable offset with read_committed. Raises KafkaError:
@@ -89,6 +103,7 @@ cdef class NativeReader:
             assert len(topic_id) == sizeof(Uuid)
             memcpy(&wanted, <const char*>topic_id, sizeof(Uuid))
         cdef optional[Result[shared_ptr[FetchedColumns]]] result
+        self._check_ours()
         with nogil:
             result.emplace(
                 fetch_columns(
@@ -117,6 +132,7 @@ cdef class NativeReader:
     def topic_shape(self, str topic):
         """(how many partitions a topic has, its id); (0, None) when it is not there. Any thread."""
         cdef optional[Result[TopicShape]] found
+        self._check_ours()
         found.emplace(self._engine.topic_shape(<string>topic.encode()))
         if not found.value().ok():
             return 0, None
@@ -127,12 +143,14 @@ cdef class NativeReader:
 
     def fileno(self):
         """An eventfd: readable from `notify`, or news of what is watched, to `clear`."""
+        self._check_ours()
         return self._signal.get().fd()
 
     def watch(self, positions):
         """Watches partitions, (topic, partition, offset to be read next), in the place of others."""
         cdef vector[WatchedPartition] watched
         cdef WatchedPartition one
+        self._check_ours()
         for topic, partition, offset in positions:
             one.topic = topic.encode()
             one.partition = partition
@@ -141,9 +159,11 @@ cdef class NativeReader:
         self._signal.get().watch(WatchedSpan(watched.data(), watched.size()))
 
     def notify(self):
-        """Wakes whoever waits. Any thread."""
-        self._signal.get().notify()
+        """Wakes whoever waits. Any thread. In a forked child nobody does."""
+        if self._made_in.is_here():
+            self._signal.get().notify()
 
     def clear(self):
         """From here on `fileno` waits again."""
+        self._check_ours()
         self._signal.get().clear()

@@ -17,6 +17,14 @@ cdef extern from "<functional>" namespace "std" nogil:
         pass
 
 
+cdef extern from "embedded/teller.h" namespace "barnabas::embedded" nogil:
+    cdef cppclass Teller:
+        @staticmethod
+        cbool is_this_thread()
+        uint64_t given()
+        cbool wait(uint64_t, int64_t)
+
+
 cdef extern from "embedded/outcome.h" namespace "barnabas::embedded" nogil:
     cdef cppclass Outcome:
         cbool done()
@@ -41,6 +49,7 @@ cdef extern from "embedded/lane.h" namespace "barnabas::embedded" nogil:
         kFirst
         kMore
         kFull
+        kClosed
 
     cdef cppclass Place "barnabas::embedded::Lane::Place":
         Place()
@@ -92,6 +101,7 @@ cdef extern from "embedded/producer.h" namespace "barnabas::embedded" nogil:
         vector[shared_ptr[Outcome]] unfinished
         ErrorCode error
         string message
+        cbool is_closed
 
     cdef cppclass Producer:
         Producer(Engine&, const ProducerOptions&)
@@ -102,8 +112,9 @@ cdef extern from "embedded/producer.h" namespace "barnabas::embedded" nogil:
         void hurry(TopicLanes&, int32_t, shared_ptr[Outcome])
         SentColumns send_many(TopicLanes&, int32_t, const OutgoingColumns&)
         vector[shared_ptr[Outcome]] drain_all()
+        vector[shared_ptr[Outcome]] hurry_all()
+        Teller& teller()
         Result[uint64_t] begin_transaction(TopicLanes&, int32_t, const TransactionalProducer&)
         optional[Error] transaction_error()
         void leave_transaction()
-        cbool is_own_thread()
         void close()

@@ -22,12 +22,18 @@ from barnabas._column_input cimport (
     read_bytes,
 )
 from barnabas._columns cimport ByteView, Error, ErrorCode, Result, Status, optional
-from barnabas._engine cimport Engine, TransactionalProducer, engine_of, kafka_error
+from barnabas._engine cimport (
+    Engine,
+    ProcessMark,
+    TransactionalProducer,
+    engine_of,
+    kafka_error,
+)
 from barnabas._record cimport Codec, kDefaultLevel
 
 import asyncio
-import atexit
 import time
+from functools import partial
 
 from kio.schema.errors import ErrorCode as ErrorCodes
 
@@ -36,7 +42,6 @@ from barnabas.errors import BrokerClosed, KafkaError
 
 cdef extern from "bindings/sender_callbacks.h" namespace "barnabas::bindings":
     Function python_call(object)
-    void delete_elsewhere(Producer*, object)
 
 
 cdef extern from "bindings/python_gate.h" namespace "barnabas::bindings":
@@ -46,37 +51,17 @@ cdef extern from "bindings/python_gate.h" namespace "barnabas::bindings":
         void close()
 
 
-@atexit.register
-def _close_gate():
-    """Native threads call Python no more."""
+def close_gate():
+    """From now on native threads call Python no more: callbacks that are still to come are lost."""
     PythonGate.of_module().close()
 
 
-# How long a thread waits before it looks whether Python has a signal for it.
-cdef int64_t SIGNAL_INTERVAL_NS = 50_000_000
-cdef int64_t NS_PER_S = 1_000_000_000
+def is_telling():
+    """Whether this is a native thread, in a callback."""
+    return Teller.is_this_thread()
 
 
-cdef bint _wait(Outcome* outcome, timeout) except -1:
-    """Whether it is done after at most `timeout` seconds (None: for ever)."""
-    if outcome.done():
-        return True
-    cdef int64_t left = 0
-    cdef int64_t part
-    cdef cbool done
-    cdef bint endless = timeout is None
-    deadline = 0 if endless else time.monotonic_ns() + int(timeout * NS_PER_S)
-    while True:
-        if not endless:
-            left = deadline - time.monotonic_ns()
-            if left <= 0:
-                return False
-        part = SIGNAL_INTERVAL_NS if endless else min(left, SIGNAL_INTERVAL_NS)
-        with nogil:
-            done = outcome.wait(part)
-        if done:
-            return True
-        PyErr_CheckSignals()
+include "_sender_waiting.pxi"
 
 
 cdef class RecordMetadata:
@@ -122,8 +107,11 @@ cdef class Delivery:
         return self._outcome.get().done()
 
     def result(self, timeout=None):
-        """The RecordMetadata, once there is one, in seconds. Raises KafkaError when the record was
-        refused, TimeoutError.
+        """The RecordMetadata, once there is one. Raises KafkaError when the record was refused,
+        TimeoutError after `timeout` seconds.
+
+        Without a timeout this thread writes the batch, if nobody does yet; with one another thread
+        does, so that a disk that hangs holds up that one.
         """
         error = self.exception(timeout)
         if error is not None:
@@ -131,10 +119,14 @@ cdef class Delivery:
         return self._metadata()
 
     def exception(self, timeout=None):
-        """Why the record was refused, or None. Raises TimeoutError."""
+        """Why the record was refused, or None. As `result`."""
         cdef Outcome* outcome = self._outcome.get()
         if not outcome.done():
-            self._producer._drain(self._topic, self._partition)
+            self._producer._check_ours()
+            if timeout is None:
+                self._producer._drain(self._topic, self._partition)
+            else:
+                self._producer._hurry(self)
             if not _wait(outcome, timeout):
                 raise TimeoutError(f"not delivered after {timeout} s")
         if outcome.error() == ErrorCode.kNone:
@@ -142,28 +134,21 @@ cdef class Delivery:
         return kafka_error(outcome.error(), outcome.message())
 
     def add_done_callback(self, callback):
-        """Calls `callback(delivery)` once it is done: at once, or later on a native thread."""
+        """Calls `callback(delivery)` once it is done: at once, or later on a thread that the
+        callbacks of the producer share. There all may be called that can be called elsewhere.
+        """
+        if not self.done():
+            self._producer._check_ours()
         self._outcome.get().when_done(python_call(lambda: callback(self)))
 
     def __await__(self):
         loop = asyncio.get_running_loop()
-        future = loop.create_future()
-
-        def settle():
-            if future.done():  # cancelled
-                return
-            error = self.exception()
-            if error is None:
-                future.set_result(self._metadata())
-            else:
-                future.set_exception(error)
-
-        if self._outcome.get().done():
-            settle()
-        else:
-            self.add_done_callback(lambda _: loop.call_soon_threadsafe(settle))
+        if not self.done():
+            future = loop.create_future()
+            self.add_done_callback(partial(_wake, loop, future, _resolve))
             self._producer._hurry(self)
-        return (yield from future)
+            yield from future
+        return self.result()
 
     cdef RecordMetadata _metadata(self):
         cdef Outcome* outcome = self._outcome.get()
@@ -191,6 +176,7 @@ cdef class NativeProducer:
     cdef dict _topics  # name -> _Topic
     cdef bint _is_closed
     cdef bint _is_transactional
+    cdef ProcessMark _made_in
 
     def __init__(
         self, core, *, int codec, level, size_t batch_size, int64_t linger_ns, bint transactional
@@ -208,10 +194,9 @@ cdef class NativeProducer:
 
     def __dealloc__(self):
         cdef Producer* producer = self._producer
-        if producer != NULL and producer.is_own_thread():
-            delete_elsewhere(producer, self._core)
-            return
-        with nogil:  # its thread may want the GIL to come to an end
+        if not self._made_in.is_here():
+            return  # what it has begun, and its thread, are the parent's: a leak does no harm
+        with nogil:  # it may wait for a disk
             del producer
 
     # -- for the subclass
@@ -248,7 +233,7 @@ cdef class NativeProducer:
         cdef Place place
         cdef int32_t chosen
         cdef Producer* producer = self._producer
-        if handle is None or self._is_closed:
+        if handle is None or self._is_closed or not self._made_in.is_here():
             handle = self._open(topic)
         read_bytes(value, record.value, "value")
         read_bytes(key, record.key, "key")
@@ -268,6 +253,8 @@ cdef class NativeProducer:
             place = producer.add(handle.lanes[0], chosen, record)
         if place.added == Added.kFull:
             self._drain(handle, chosen)
+        elif place.added == Added.kClosed:
+            raise BrokerClosed("the producer is closed")
         cdef Delivery delivery = Delivery.__new__(Delivery)
         delivery._outcome = place.outcome
         delivery._index = place.index
@@ -307,20 +294,32 @@ cdef class NativeProducer:
         with nogil:
             sent = producer.send_many(handle.lanes[0], chosen, columns)
         error = None
-        if sent.error != ErrorCode.kNone:
+        if sent.is_closed:
+            error = BrokerClosed("the producer is closed")
+        elif sent.error != ErrorCode.kNone:
             error = kafka_error(sent.error, sent.message)
         spans = [(span.partition, span.base_offset, span.count) for span in sent.spans]
         return spans, _unfinished(sent.unfinished), error
 
     def flush(self, timeout=None):
-        """Writes what was sent, and waits until all of it is done, `timeout` seconds at most.
-        Raises TimeoutError.
+        """Writes what was sent, and waits until all of it is done and callbacks have been called
+        (in a callback: but for these), `timeout` seconds at most: see Delivery.result. Raises
+        TimeoutError, KafkaError for what cannot be made durable, BrokerClosed in a forked child.
         """
         cdef vector[shared_ptr[Outcome]] unfinished
         cdef Producer* producer = self._producer
-        with nogil:
-            unfinished = producer.drain_all()
+        self._check_ours()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if timeout is None:
+            with nogil:
+                unfinished = producer.drain_all()
+        else:
+            with nogil:
+                unfinished = producer.hurry_all()
         _unfinished(unfinished).wait(timeout)
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if not self._tell(left):
+            raise TimeoutError(f"not all callbacks have been called after {timeout} s")
 
     # -- transactions
 
@@ -358,12 +357,34 @@ cdef class NativeProducer:
 
     # -- life
 
+    def _is_ours(self):
+        """Whether this process made it, and did not get a copy in a fork."""
+        return self._made_in.is_here()
+
     def _close(self):
-        """Writes what was sent; afterwards nothing is taken any more."""
+        """Takes no more, writes what was sent, and waits for callbacks. REQUIRES: it is ours."""
         cdef Producer* producer = self._producer
         self._is_closed = True
         with nogil:
             producer.close()
+        self._tell()
+
+    def _tell(self, timeout=None):
+        """Whether the callbacks of all that is done have been called after at most `timeout`
+        seconds (None: for ever). In a callback nothing is waited for.
+        """
+        cdef Teller* teller = &self._producer.teller()
+        cdef uint64_t given = teller.given()
+        cdef int64_t part
+        cdef cbool told = Teller.is_this_thread() or teller.wait(given, 0)
+        if told:
+            return True
+        for part in _slices(timeout):
+            with nogil:
+                told = teller.wait(given, part)
+            if told:
+                return True
+        return False
 
     # -- parts
 
@@ -371,6 +392,7 @@ cdef class NativeProducer:
         """The topic, new partitions included."""
         cdef string text = name.encode()
         cdef _Topic handle
+        self._check_ours()
         if self._is_closed:
             raise BrokerClosed("the producer is closed")
         cdef TopicLanes* lanes = self._find(text)
@@ -389,6 +411,11 @@ cdef class NativeProducer:
             handle.lanes = lanes
             self._topics[name] = handle
         return handle
+
+    cdef int _check_ours(self) except -1:
+        if not self._made_in.is_here():
+            raise BrokerClosed("the producer is of the process that this one was forked from")
+        return 0
 
     cdef TopicLanes* _find(self, const string& name):
         cdef optional[Result[TopicLanesPointer]] found
@@ -419,38 +446,3 @@ cdef class NativeProducer:
             delivery._topic.lanes[0], delivery._partition, delivery._outcome
         )
         return 0
-
-
-cdef class Unfinished:
-    """Batches that are in the log, and not yet as durable as their topics want them."""
-
-    cdef vector[shared_ptr[Outcome]] _outcomes
-
-    def done(self):
-        """Whether all are."""
-        cdef size_t i
-        for i in range(self._outcomes.size()):
-            if not self._outcomes[i].get().done():
-                return False
-        return True
-
-    def wait(self, timeout):
-        """Waits for all, `timeout` seconds at most (None: for ever). Raises TimeoutError, and
-        KafkaError when one cannot be made durable.
-        """
-        cdef size_t i
-        cdef Outcome* outcome
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for i in range(self._outcomes.size()):
-            outcome = self._outcomes[i].get()
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not _wait(outcome, left):
-                raise TimeoutError(f"not all was done after {timeout} s")
-            if outcome.error() != ErrorCode.kNone:
-                raise kafka_error(outcome.error(), outcome.message())
-
-
-cdef Unfinished _unfinished(const vector[shared_ptr[Outcome]]& outcomes):
-    cdef Unfinished made = Unfinished()
-    made._outcomes = outcomes
-    return made

@@ -23,6 +23,7 @@ import functools
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -56,15 +57,34 @@ _open_brokers: "WeakSet[Broker]" = WeakSet()
 
 
 def _close_open_brokers() -> None:
-    """Whoever forgets to close a broker gets its logs closed and its directory removed even so."""
+    """Whoever forgets to close a broker gets its logs closed and its directory removed even so.
+    Then callbacks of deliveries have been called, and native threads call Python no more.
+    """
     for broker in list(_open_brokers):
-        broker.close()
+        try:
+            broker.close()
+        except Exception:  # the others are to be closed, too
+            logger.exception("%r could not be closed", broker)
+    sender = _sender()
+    if sender is not None:
+        sender.close_gate()
 
 
 @functools.cache
 def _close_brokers_at_exit() -> None:
     """Before the core, which has registered what it does at the exit, calls Python no more."""
     atexit.register(_close_open_brokers)
+
+
+def _sender() -> Any:
+    """The module that native threads call Python from, if it is in use."""
+    return sys.modules.get("barnabas._sender")
+
+
+def _is_in_callback() -> bool:
+    """Whether this is the callback of a delivery."""
+    sender = _sender()
+    return sender is not None and bool(sender.is_telling())
 
 
 class Broker(Closing):
@@ -89,8 +109,11 @@ class Broker(Closing):
         clock: "VirtualClock | None" = None,
     ) -> None:
         self._clock = clock
-        self._closing = threading.RLock()  # closing clients call the loop
+        self._closing = threading.Lock()  # of the state, and of beginning a call
+        self._cutting = threading.Lock()  # of a fork, which needs the broker open
+        self._closer: int | None = None  # the thread that closes it
         self._closed = False
+        self._ended = threading.Event()
         self._pid = os.getpid()
         self._stop_error: Exception | None = None
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
@@ -203,22 +226,22 @@ class Broker(Closing):
 
         own = dict(config or {})
         wanted = wanted_directories(data_dir, own)
-        with self._closing:  # it stays open until all is there
-            self._check_open()
-            directories = ForkDirectories(self._node.data_dirs, wanted)
-            try:
+        self._check_open()
+        directories = ForkDirectories(self._node.data_dirs, wanted)
+        try:
+            listen = Address(self._node.listen_host, port)
+            settings = fork_config(self._config, own, listen, directories.paths)
+            with self._cutting:  # it stays open until the files are there
                 self.call(
                     lambda: self._node.fork(
                         directories.paths, is_durable=not directories.are_temporary
                     )
                 )
-                listen = Address(self._node.listen_host, port)
-                settings = fork_config(self._config, own, listen, directories.paths)
                 clock = None if self._clock is None else VirtualClock(self._clock.now())
-                forked = Broker(config=settings, clock=clock)
-            except BaseException:
-                directories.discard()
-                raise
+            forked = Broker(config=settings, clock=clock)
+        except BaseException:
+            directories.discard()
+            raise
         if directories.are_temporary:
             forked._temporary = directories.paths
         return forked
@@ -262,7 +285,7 @@ class Broker(Closing):
     def _keep(self, client: Client) -> Client:
         """Closes the client when the broker is closed."""
         with self._closing:
-            if not self._closed:
+            if self._closer is None:
                 self._clients.add(client)
                 return client
         client.close()
@@ -288,29 +311,50 @@ class Broker(Closing):
     # -- life
 
     def close(self) -> None:
-        """Stops serving and closes the logs; removes a temporary directory. Can be repeated."""
+        """Closes its clients, stops serving and closes the logs; removes a temporary directory. Can
+        be repeated: whoever comes second waits for the first, but in the callback of a delivery,
+        which the first may wait for.
+        """
         if not self._is_ours():
             return
         with self._closing:
-            if self._closed:
-                return
-            for client in list(self._clients):
-                try:
-                    client.close()
-                except Exception:  # of a listener of the user's; the logs are to be closed
-                    logger.exception("%r could not be closed", client)
-            self._closed = True
-            if self._clock is not None:
-                self._clock.unfollow(self)
-            _open_brokers.discard(self)
-            self._loop.call_soon_threadsafe(self._stopping.set)
-            self._thread.join()
-            self._remove_temporary()
+            closer = self._closer
+            if closer is None:
+                self._closer = threading.get_ident()
+        if closer is not None:
+            if closer != threading.get_ident() and not _is_in_callback():
+                self._ended.wait()
+            return
+        try:
+            self._end()
+        finally:
+            self._ended.set()
         if self._stop_error is not None:
             raise BarnabasError(f"not stopped cleanly: {self._stop_error}") from self._stop_error
 
+    def _end(self) -> None:
+        """Calls go on while clients are closed: these have some to make, and so may callbacks."""
+        clients = list(self._clients)
+        for client in clients:
+            try:
+                client.close()
+            except Exception:  # of a listener of the user's; the logs are to be closed
+                logger.exception("%r could not be closed", client)
+        with self._cutting, self._closing:
+            self._closed = True
+        if self._clock is not None:
+            self._clock.unfollow(self)
+        _open_brokers.discard(self)
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+        sender = _sender()
+        for client in clients:
+            if sender is not None and isinstance(client, sender.NativeProducer):
+                client._tell()  # what became durable at the very end
+        self._remove_temporary()
+
     def __enter__(self) -> Self:
-        if self._closed:
+        if self._closer is not None:
             raise BrokerClosed("the broker is closed")
         return self
 
@@ -357,6 +401,7 @@ class Broker(Closing):
 
     def begin(self, make: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
         """Begins to run a coroutine on the broker's loop. Raises BrokerClosed."""
+        self._check_ours()  # there the lock may be held for ever
         with self._closing:
             self._check_open()
             return asyncio.run_coroutine_threadsafe(self._tracked(make()), self._loop)
@@ -365,9 +410,12 @@ class Broker(Closing):
         """For a virtual clock that has moved: does what is due by the calendar. On the loop."""
         await self._node.run_due()
 
-    def _check_open(self) -> None:
+    def _check_ours(self) -> None:
         if not self._is_ours():
             raise BrokerClosed("the broker runs in the process that this one was forked from")
+
+    def _check_open(self) -> None:
+        self._check_ours()
         if self._closed:
             raise BrokerClosed("the broker is closed")
 

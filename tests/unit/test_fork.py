@@ -3,6 +3,8 @@
 import errno
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -339,3 +341,21 @@ def test_a_broker_with_an_offline_directory_is_not_forked(tmp_path: Path) -> Non
     assert not (tmp_path / "d").exists()
     with pytest.raises(barnabas.BarnabasError, match="not stopped"):
         parent.close()
+
+
+def test_others_go_on_while_a_fork_starts(tmp_path: Path, parent: barnabas.Broker) -> None:
+    fill(parent, "t", BIG_BATCH)
+    forks: list[barnabas.Broker] = []
+    target = tmp_path / "target"
+    with faults.delay("open", f"{target}/.lock", seconds=3) as fault:
+        thread = threading.Thread(target=lambda: forks.append(parent.fork(target)))
+        thread.start()
+        while not fault.struck:
+            time.sleep(0.01)
+        parent.create_topic("meanwhile")
+        assert parent.producer(linger_ms=0).send("meanwhile", b"v").result(20).offset == 0
+        assert not forks, "the fork is not there yet"
+        thread.join(30)
+    with forks[0] as fork:
+        assert read(fork, "t") == BIG_BATCH
+        assert read(fork, "meanwhile") == []

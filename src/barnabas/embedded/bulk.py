@@ -29,6 +29,7 @@ _OFFSET_TYPES: Final = {
     "large_binary": True,
     "large_string": True,
 }
+_TIMESTAMPS: Final = "integers (ms since the epoch) or datetime64, in a row"
 _VIEW_TYPES: Final = frozenset({"binary_view", "string_view"})
 
 
@@ -68,23 +69,35 @@ def headers_input(data: Any) -> HeadersInput:
 
 
 def timestamps_input(data: Any) -> Any:
-    """Timestamps, ms since the epoch, as a contiguous numpy array of int64: of integers, of numpy's
-    datetime64, of Arrow's integers and timestamps.
+    """Timestamps, ms since the epoch, as a contiguous buffer of int64: of integers, of numpy's
+    datetime64, of Arrow's integers and timestamps. numpy is not needed for Arrow's.
     """
+    if type(data).__module__.partition(".")[0] == "pyarrow":
+        return _timestamps_of_arrow(data)
     import numpy
 
-    if type(data).__module__.partition(".")[0] == "pyarrow":
-        import pyarrow
-
-        if pyarrow.types.is_timestamp(data.type):
-            data = data.cast(pyarrow.timestamp("ms", tz=data.type.tz))
-        data = data.cast(pyarrow.int64()).to_numpy(zero_copy_only=False)
     array = numpy.asarray(data)
     if array.dtype.kind == "M":
         array = array.astype("datetime64[ms]").astype(numpy.int64)
     if array.dtype.kind not in "iu" or array.ndim != 1:
-        raise TypeError("timestamps are integers (ms since the epoch) or datetime64, in a row")
+        raise TypeError(f"timestamps are {_TIMESTAMPS}")
     return numpy.ascontiguousarray(array, dtype=numpy.int64)
+
+
+def _timestamps_of_arrow(array: Any) -> memoryview:
+    import pyarrow
+
+    if hasattr(array, "combine_chunks"):
+        array = array.combine_chunks()
+    if pyarrow.types.is_timestamp(array.type):
+        array = array.cast(pyarrow.timestamp("ms", tz=array.type.tz))
+    elif not pyarrow.types.is_integer(array.type):
+        raise TypeError(f"timestamps are {_TIMESTAMPS}, not Arrow's {array.type}")
+    if array.null_count:
+        raise TypeError(f"timestamps are {_TIMESTAMPS}: none is null")
+    array = array.cast(pyarrow.int64())
+    data = memoryview(array.buffers()[1] or b"").cast("B").cast("q")
+    return data[array.offset : array.offset + len(array)]
 
 
 def _of_numpy(array: Any, what: str) -> ColumnInput:
@@ -120,8 +133,9 @@ def _of_offsets_and_data(offsets: Any, data: Any, what: str) -> ColumnInput:
     if code not in _WIDE or offsets.ndim != 1 or len(offsets) == 0:
         raise TypeError(f"offsets of {what}s are int32 or int64, one more than there are {what}s")
     data = memoryview(data).cast("B")
-    native = offsets.astype(offsets.dtype.newbyteorder("="), copy=False)
-    ends: Any = numpy.ascontiguousarray(native).view(numpy.uint8)
+    # A copy: what is checked here must still hold when the native core reads it without the GIL.
+    native = offsets.astype(offsets.dtype.newbyteorder("="), order="C", copy=True)
+    ends: Any = native.view(numpy.uint8)
     return ColumnInput.of_offsets(ends, data, _WIDE[code], 0, len(offsets) - 1, None)
 
 

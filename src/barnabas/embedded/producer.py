@@ -12,10 +12,12 @@ from barnabas._records import CODEC_NAMES
 from barnabas._sender import NativeProducer, Unfinished
 from barnabas.closing import Closing
 from barnabas.embedded.bulk import column_input, headers_input, timestamps_input
-from barnabas.errors import ConfigError, KafkaError
+from barnabas.errors import BarnabasError, ConfigError, KafkaError
 from barnabas.metadata.catalog import is_internal
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from barnabas.embedded.host import Host
     from barnabas.embedded.transaction import Transaction, TransactionalId
 
@@ -26,6 +28,8 @@ BATCH_SIZE: Final = 128 << 10
 BATCH_SIZE_MAX: Final = 1 << 30
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 NS_PER_MS: Final = 1_000_000
+# compression.*.level of Kafka's producers; -1 is gzip's own default.
+_LEVELS: Final = {"gzip": (1, 9), "lz4": (1, 17), "zstd": (-131072, 22)}
 
 
 class BulkDelivery:
@@ -40,7 +44,7 @@ class BulkDelivery:
         self,
         spans: list[tuple[int, int, int]],
         unfinished: Unfinished,
-        error: KafkaError | None,
+        error: BarnabasError | None,
     ) -> None:
         self.spans = spans
         self._unfinished = unfinished
@@ -55,12 +59,19 @@ class BulkDelivery:
         return self._error is not None or self._unfinished.done()
 
     def result(self, timeout: float | None = None) -> list[tuple[int, int, int]]:
-        """The spans, once all is durable. Raises KafkaError when a batch was refused: `spans` has
-        what was written before it; TimeoutError after `timeout` seconds.
+        """The spans, once all is durable. Raises KafkaError when a batch was refused, BrokerClosed
+        when the producer was closed meanwhile: `spans` has what was written before it; TimeoutError
+        after `timeout` seconds.
         """
         if self._error is not None:
             raise self._error
         self._unfinished.wait(timeout)
+        return self.spans
+
+    def __await__(self) -> Generator[Any, None, list[tuple[int, int, int]]]:
+        if self._error is not None:
+            raise self._error
+        yield from self._unfinished.__await__()
         return self.spans
 
 
@@ -68,9 +79,10 @@ class Producer(NativeProducer, Closing):
     """Sends records to the topics of its broker. Safe to use from several threads.
 
     `linger_ms`: how long a batch that is not full waits for more records, unless somebody waits for
-    one of them. `batch_size`: bytes of a batch at most, before compression.
-    `compression_type`: none, gzip, snappy, lz4 or zstd. With a `transactional_id` records are sent
-    within `transaction()` only.
+    one of them. `batch_size`: bytes of a batch at most, before compression. `compression_type`:
+    none, gzip, snappy, lz4 or zstd; `compression_level`: 1 to 9 for gzip, 1 to 17 for lz4, -131072
+    to 22 for zstd, the codec's own by default. With a `transactional_id` records are sent within
+    `transaction()` only.
 
     There is no idempotence to be switched on: nothing is sent twice where nothing can get lost.
     """
@@ -90,6 +102,8 @@ class Producer(NativeProducer, Closing):
             raise ConfigError(
                 f"compression_type {compression_type!r} is not one of {', '.join(CODEC_NAMES)}"
             )
+        if compression_level is not None:
+            _check_level(compression_type, compression_level)
         if linger_ms < 0:
             raise ConfigError(f"linger_ms {linger_ms} is below zero")
         if not 0 <= batch_size <= BATCH_SIZE_MAX:
@@ -212,7 +226,12 @@ class Producer(NativeProducer, Closing):
     # -- life
 
     def close(self) -> None:
-        """Writes what was sent, aborts an open transaction. May be repeated."""
+        """Aborts an open transaction, writes what was sent, and waits until callbacks of what is
+        done have been called (in a callback: but for these). Nothing is taken any more then. May be
+        repeated; in a forked child it does nothing.
+        """
+        if not self._is_ours():
+            return
         try:
             if self._transaction is not None:
                 self._transaction.abort()
@@ -220,6 +239,16 @@ class Producer(NativeProducer, Closing):
             logger.warning("a transaction is left to its timeout: %s", error)
         finally:
             self._close()
+
+
+def _check_level(compression_type: str, level: int) -> None:
+    if compression_type not in _LEVELS:
+        raise ConfigError(f"compression_level {level}: {compression_type} has no levels")
+    lowest, highest = _LEVELS[compression_type]
+    if not (lowest <= level <= highest or (compression_type == "gzip" and level == -1)):
+        raise ConfigError(
+            f"compression_level {level} of {compression_type} is not within {lowest} and {highest}"
+        )
 
 
 def _columns_of(table: Any) -> tuple[Any, Any, Any, Any]:

@@ -1,5 +1,8 @@
 """Producer.send_many: every kind of column that it takes, and what it refuses."""
 
+import asyncio
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -122,6 +125,124 @@ def test_what_was_read_can_be_sent_again(broker: barnabas.Broker, topic: str) ->
         assert again.values == batch.values
         assert again.keys == batch.keys
         assert again.timestamps.tolist() == [5, 6, 7, 8, 9]
+
+
+WITHOUT_NUMPY = """
+import sys
+
+
+class NoNumpy:
+    def find_spec(self, name, *args):
+        if name.partition(".")[0] == "numpy":
+            raise ModuleNotFoundError(name)
+
+
+sys.meta_path.insert(0, NoNumpy())
+import pyarrow as pa
+import barnabas
+
+with barnabas.Broker() as broker:
+    broker.create_topic("in")
+    broker.create_topic("out")
+    producer = broker.producer()
+    for number in range(3):
+        producer.send("in", b"v", key="k", headers={"h": b"x"}, timestamp=number)
+    producer.flush()
+    batch = broker.consumer(["in"], auto_offset_reset="earliest").poll(20)
+    sent = producer.send_many("out", batch.to_arrow()).result(20)
+    chunks = pa.chunked_array([pa.array([7]), pa.array([0, 8, 9])[1:]])
+    producer.send_many("out", [b"a", b"b", b"c"], timestamps=chunks).result(20)
+    times = []
+    for batch in broker.consumer(["out"], auto_offset_reset="earliest", timeout=0):
+        times += batch.to_arrow()["timestamp"].cast(pa.int64()).to_pylist()
+    print(sent, times)
+"""
+
+
+def test_arrow_needs_no_numpy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NUMPY],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "[(0, 0, 3)] [0, 1, 2, 7, 8, 9]\n", done.stderr
+
+
+def test_timestamps_of_arrow_that_are_none_are_refused(broker: barnabas.Broker, topic: str) -> None:
+    producer = broker.producer()
+    for bad in (pa.array([1, None]), pa.array([1.0, 2.0]), pa.array(["1", "2"])):
+        with pytest.raises(TypeError, match="timestamps are integers"):
+            producer.send_many(topic, [b"a", b"b"], timestamps=bad)
+
+
+def test_what_was_sent_in_bulk_can_be_awaited(broker: barnabas.Broker) -> None:
+    broker.create_topic("durable", partitions=3, config={"flush.messages": 1})
+    producer = broker.producer(batch_size=500)
+
+    async def send() -> list[tuple[int, int, int]]:
+        spans: list[tuple[int, int, int]] = []
+        for _ in range(10):
+            delivery = producer.send_many("durable", [b"v" * 100] * 100)
+            assert await asyncio.wait_for(delivery, 20) == delivery.spans
+            assert delivery.done()
+            spans += delivery.spans
+        refused = producer.send_many("durable", [b"x" * 2_000_000])
+        with pytest.raises(KafkaError):
+            await refused
+        return spans
+
+    assert sum(count for _, _, count in asyncio.run(send())) == 1000
+
+
+def test_offsets_that_change_meanwhile_are_not_read(broker: barnabas.Broker) -> None:
+    """In a process of its own: what is read out of bounds may end it."""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", CHANGING],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "whole\n", done.stderr
+
+
+CHANGING = """
+import threading
+import numpy as np
+import barnabas
+
+with barnabas.Broker() as broker:
+    broker.create_topic("t", config={"max.message.bytes": 10_000_000})
+    producer = broker.producer()
+    ends = np.arange(100_001, dtype=np.int64)
+    good = ends.copy()
+    over = threading.Event()
+
+    def change():
+        while not over.wait(0.001):
+            ends[50_000:] = 1 << 60
+            ends[:] = good
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    sent = 0
+    try:
+        while sent < 2_000_000:
+            try:
+                sent += len(producer.send_many("t", (ends, b"v" * 100_000)))
+            except ValueError:
+                pass  # it was seen in time
+    finally:
+        over.set()
+        thread.join()
+    count = 0
+    for batch in broker.consumer(["t"], auto_offset_reset="earliest", timeout=0):
+        assert set(batch.values) <= {b"v"}, "a value from elsewhere"
+        count += len(batch.values)
+    print("whole" if count == sent else f"{count} of {sent}")
+"""
 
 
 def test_keys_decide_and_records_without_fill_batches_in_turn(broker: barnabas.Broker) -> None:

@@ -170,6 +170,11 @@ def test_what_is_no_record_is_refused_at_once(broker: barnabas.Broker) -> None:
         ({"batch_size": -1}, "batch_size"),
         ({"batch_size": 1 << 31}, "batch_size"),
         ({"transactional_id": ""}, "transactional_id"),
+        ({"compression_type": "gzip", "compression_level": 10}, "10 of gzip"),
+        ({"compression_type": "gzip", "compression_level": 0}, "0 of gzip"),
+        ({"compression_type": "lz4", "compression_level": 18}, "18 of lz4"),
+        ({"compression_type": "zstd", "compression_level": 23}, "23 of zstd"),
+        ({"compression_type": "snappy", "compression_level": 1}, "snappy has no levels"),
     ],
 )
 def test_a_bad_configuration_names_its_key(
@@ -207,6 +212,22 @@ def test_a_deleted_topic_refuses_what_was_sent_to_it(broker: barnabas.Broker) ->
     with pytest.raises(KafkaError) as refused:
         delivery.result(5)
     assert refused.value.code is ErrorCode.unknown_topic_or_partition
+
+
+def test_a_topic_made_again_with_fewer_partitions_is_learnt(broker: barnabas.Broker) -> None:
+    producer = broker.producer(batch_size=0)
+    for number in range(8):
+        producer.send("t", b"x", key=b"%d" % number).result(5)
+    broker.delete_topic("t")
+    broker.create_topic("t", partitions=2)
+    refused = [producer.send("t", b"x", key=b"%d" % number).exception(5) for number in range(100)]
+    codes = [error.code for error in refused if isinstance(error, KafkaError)]
+    assert codes in ([], [ErrorCode.unknown_topic_or_partition]), "it is learnt with the first"
+    partitions = {producer.send("t", b"x").result(5).partition for _ in range(10)}
+    assert partitions == {0, 1}
+    with pytest.raises(KafkaError, match="t has partitions 0 to 1, not 3"):
+        producer.send("t", b"x", partition=3)
+    assert sum(producer.send_many("t", [b"x"] * 10, list("abcdefghij")).result(5)[0]) > 0
 
 
 def test_log_append_time_is_told(broker: barnabas.Broker) -> None:

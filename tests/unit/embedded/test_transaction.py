@@ -44,6 +44,23 @@ def network_read(broker: barnabas.Broker, count: int) -> list[bytes | None]:
         consumer.close()
 
 
+def test_a_transaction_with_a_record_that_was_refused_is_not_committed(
+    broker: barnabas.Broker,
+) -> None:
+    producer = broker.producer(transactional_id="refused")
+    large = b"x" * 2_000_000
+    for send_large in (producer.send, lambda topic, value: producer.send_many(topic, [value])):
+        transaction = producer.transaction()
+        producer.send("out", b"good")
+        send_large("out", large)
+        with pytest.raises(KafkaError):
+            transaction.commit()
+    assert read(broker, "read_committed") == []
+    with producer.transaction():
+        producer.send("out", b"after")
+    assert read(broker, "read_committed") == [b"after"]
+
+
 def test_committed_and_aborted(broker: barnabas.Broker) -> None:
     producer = broker.producer(transactional_id="x")
     with producer.transaction():
