@@ -162,9 +162,8 @@ int FaultyFileSystem::link(const char* from, const char* to) {
 }
 
 ssize_t FaultyFileSystem::copy_file_range(int from, int to, off_t offset, size_t count) {
-  return transfer(strike(FileCall::kCopy, to), count, [&](size_t part) {
-    return FileSystem::copy_file_range(from, to, offset, part);
-  });
+  return transfer(strike(FileCall::kCopy, to), count,
+                  [&](size_t part) { return FileSystem::copy_file_range(from, to, offset, part); });
 }
 
 int FaultyFileSystem::mkdir(const char* path, unsigned mode) {

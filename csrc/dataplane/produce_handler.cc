@@ -283,8 +283,7 @@ bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& name
 
 Result<storage::AppendInfo> ProduceHandler::append_on_disk_thread(
     Partition& partition, const storage::AppendBatch& batch) {
-  const int64_t stalls_from_ns =
-      services_.clock.monotonic_ns() + StalledDirectories::kPatienceNs;
+  const int64_t stalls_from_ns = services_.clock.monotonic_ns() + StalledDirectories::kPatienceNs;
   services_.stalled.begin_wait(partition, stalls_from_ns);
   auto appended = partition.append(batch, services_.flusher);
   if (services_.stalled.end_wait(partition, stalls_from_ns)) {

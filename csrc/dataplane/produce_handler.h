@@ -12,7 +12,8 @@
 // next batch goes elsewhere. Its connection's next request waits for it.
 //
 // A request for a partition that an append is stuck in, or in a log directory that stalls, waits,
-// like one that finds a queue full: its connection pauses until the stall ends. Nothing of it has happened by then.
+// like one that finds a queue full: its connection pauses until the stall ends. Nothing of it has
+// happened by then.
 //
 // acks=0 is never answered, and an error closes the connection; acks=1 and acks=all wait for the
 // high watermark, which with one replica moves with the append. min.insync.replicas is capped by

@@ -1,5 +1,5 @@
-// Which log directories do not get on: threads are stuck in appends to them, so that no other is sent
-// after them.
+// Which log directories do not get on: threads are stuck in appends to them, so that no other is
+// sent after them.
 //
 // A thread that waits for an append holds up its partition. The directory is held up only while an
 // append of such a partition is at the disk: one that waits for a lock, which healthy work may hold

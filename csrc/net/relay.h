@@ -85,8 +85,8 @@ class Relay {
   const std::function<void()> wake_;
   Watchdog* watchdog_ = nullptr;
   std::atomic<uint64_t> state_{0};
-  uint64_t calls_ = 0;  // of the thread that has the loop
-  uint64_t seen_ = 0;   // of the watchdog
+  uint64_t calls_ = 0;        // of the thread that has the loop
+  uint64_t seen_ = 0;         // of the watchdog
   bool was_refused_ = false;  // of the watchdog: the last thread that was asked for
   std::atomic<int> claims_{0};
 

@@ -12,8 +12,8 @@
 //   mutex_         the state; held for nanoseconds, never across a system call that touches a disk
 // State changes only with write_mutex_ and mutex_ both held, so a writer that holds write_mutex_
 // knows that what it saw under mutex_ still holds when it takes it again. (Verifications and which
-// ended transactions are decided change under mutex_ alone: no writer relies on them. Nor does one on
-// the directory's name while it renames it.)
+// ended transactions are decided change under mutex_ alone: no writer relies on them. Nor does one
+// on the directory's name while it renames it.)
 //
 // A lookup takes what it needs under mutex_ and reads files unlocked. Files only grow, except when
 // shape_version_ moves: a reader that finds it moved starts over.

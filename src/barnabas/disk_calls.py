@@ -26,9 +26,7 @@ class DiskCalls:
     def __init__(self) -> None:
         self._executors: dict[str, ThreadPoolExecutor] = {}
 
-    def run(
-        self, place: str, call: Callable[[*Args], T], *args: *Args
-    ) -> asyncio.Future[T]:
+    def run(self, place: str, call: Callable[[*Args], T], *args: *Args) -> asyncio.Future[T]:
         """Makes a call on a thread of `place`: a log directory's path, or one of the above."""
         executor = self._executors.get(place)
         if executor is None:

@@ -1,4 +1,4 @@
-"""Requests for Python's blocking threads: those of a log directory that stalls take none from others."""
+"""Requests that wait in Python for a log directory that stalls: they hold up none for another."""
 
 import threading
 import time

@@ -9,12 +9,13 @@ import pytest
 
 import barnabas
 from barnabas.testing import faults
-from faults.test_write_stall import await_struck, new_producer
+from faults.test_compaction import await_true
+from faults.test_write_stall import new_producer
 
-SYNC_S = 3.0
+SYNC_S = 2.0
 QUICK_S = 1.0
 CONFIG = {
-    "log.cleaner.backoff.ms": "100",
+    "log.cleaner.backoff.ms": "500",
     "log.retention.check.interval.ms": "100",
     "log.initial.task.delay.ms": "0",
 }
@@ -46,13 +47,14 @@ def test_a_compaction_that_waits_for_the_disk_holds_up_its_partition_alone(
             assert other.flush(20) == 0
             return time.monotonic() - begin
 
-        with faults.delay("sync", "*/busy-0", seconds=SYNC_S, times=1) as fault:
-            for number in range(40):
-                producers[0].produce("busy", bytes(1000), b"%d" % (number % 3))
-                producers[0].flush(20)
-                if fault.struck:
-                    break
-            begin_s = await_struck(fault)
+        for number in range(40):
+            other.produce("busy", bytes(1000), b"%d" % (number % 3))
+            assert other.flush(20) == 0
+        with faults.delay("sync", "*/busy-0", seconds=SYNC_S):
+            other.produce("busy", bytes(16000), b"rolls")
+            assert other.flush(20) == 0
+            await_true(lambda: bool(list((tmp_path / "busy-0").glob("*.log.swap"))))
+            begin_s = time.monotonic()
             for number, producer in enumerate(producers):
                 producer.produce("busy", b"v", b"%d" % number)
                 producer.poll(0)

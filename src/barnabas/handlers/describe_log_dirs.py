@@ -25,7 +25,9 @@ async def handle(call: Call) -> bytes:
     for info in _wanted(call):
         wanted[info.directory].append(info)
     results = [
-        await _described(call.services.disk_calls, path, wanted[path]) if is_online else _failed(path)
+        await _described(call.services.disk_calls, path, wanted[path])
+        if is_online
+        else _failed(path)
         for path, is_online in call.services.core.directory_states()
     ]
     return call.response(error_code=ErrorCode.none, results=results)

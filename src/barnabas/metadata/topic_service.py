@@ -301,9 +301,7 @@ class TopicService:
             await self._disk_calls.run(TOPICS, self._core.set_broker_config, settings)
             for topic in list(self._catalog):
                 config = self._config.core_topic_config(topic.config)
-                await self._disk_calls.run(
-                    TOPICS, self._core.set_topic_config, topic.name, config
-                )
+                await self._disk_calls.run(TOPICS, self._core.set_topic_config, topic.name, config)
 
     # -- parts
 

@@ -5,9 +5,9 @@
     assert fault.struck == 1
 
 A fault concerns one kind of call and the files whose whole path matches a pattern (as for a shell;
-`*` matches slashes, too; a rename or a link is of its source, a copy of its target). It strikes the `nth` such call from when it
-was made on, and those after it: `times` of them, or all. It lasts until `remove()`, or the end of
-its `with` block.
+`*` matches slashes, too; a rename or a link is of its source, a copy of its target). It strikes the
+`nth` such call from when it was made on, and those after it: `times` of them, or all. It lasts
+until `remove()`, or the end of its `with` block.
 """
 
 import errno

@@ -110,7 +110,9 @@ class TransactionShard:
             effects.reply(token, ProducerResponse(error))
         return effects
 
-    def _new_transaction(self, request: InitRequest, producer_id: int, steady_ms: int) -> Transaction:
+    def _new_transaction(
+        self, request: InitRequest, producer_id: int, steady_ms: int
+    ) -> Transaction:
         value = TransactionValue(
             producer_id=producer_id,
             timeout_ms=request.timeout_ms,
@@ -135,7 +137,10 @@ class TransactionShard:
             if new_producer_id == NO_PRODUCER_ID:
                 return ErrorCode.coordinator_load_in_progress
             value = transaction.with_new_producer_id(
-                new_producer_id, request.timeout_ms, steady_ms, keeps_last_epoch=expected is not None
+                new_producer_id,
+                request.timeout_ms,
+                steady_ms,
+                keeps_last_epoch=expected is not None,
             )
         else:
             value = transaction.with_next_epoch(expected, request.timeout_ms, steady_ms)
