@@ -75,6 +75,7 @@ def test_deletions_in_a_stalled_directory_hold_up_nothing_elsewhere(
             WireClient(broker.bootstrap_servers) as client,
             faults.delay("rename", "*/a/slow-0/*.log", seconds=STALL_S, times=1) as fault,
         ):
+            ask(client)  # what it needs is imported
             deleters = [
                 threading.Thread(target=delete_records, args=(broker, "slow"))
                 for _ in range(DELETERS)

@@ -218,12 +218,14 @@ def test_forks_leave_nothing_behind(
 def test_a_fork_that_there_is_no_room_for_leaves_its_parent_as_it_was(
     call: Literal["link", "copy", "write"], tmp_path: Path
 ) -> None:
-    expected = [b"%06d" % number for number in range(5_000)]
+    expected = [b"%06d" % number for number in range(30_000)]
     with barnabas.Broker(tmp_path / "parent") as parent:
-        parent.create_topic("t", partitions=PARTITIONS, config={"internal.segment.bytes": 20_000})
+        parent.create_topic("t", partitions=PARTITIONS, config=SMALL)
         with parent.producer() as producer:
             for partition in range(PARTITIONS):
-                producer.send_many("t", expected, partition=partition).result()
+                for begin in range(0, len(expected), 1000):
+                    part = expected[begin : begin + 1000]
+                    producer.send_many("t", part, partition=partition).result()
         pattern = f"{tmp_path}/*-0/*.log"
         if call == "write":  # what is neither linked nor copied
             pattern = f"{tmp_path}/fork/*"

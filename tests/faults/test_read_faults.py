@@ -156,23 +156,27 @@ def test_a_consumer_goes_on_when_the_disk_can_be_read_again(broker: barnabas.Bro
 
 
 def test_a_transaction_index_that_cannot_be_read_is_named(
-    broker: barnabas.Broker, core_log: list[str]
+    tmp_path: Path, core_log: list[str]
 ) -> None:
-    broker.create_topic("txn", config=SMALL_SEGMENTS)
-    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": "x"})
-    producer.init_transactions(TIMEOUT_S)
-    for _ in range(5):
-        producer.begin_transaction()
-        producer.produce("txn", bytes(200))
-        assert producer.flush(TIMEOUT_S) == 0
-        producer.abort_transaction(TIMEOUT_S)
-    first = broker.data_dir / "txn-0" / f"{0:020d}.txnindex"
-    await_true(first.exists)
+    with barnabas.Broker(tmp_path) as broker:
+        broker.create_topic("txn", config=SMALL_SEGMENTS)
+        servers = {"bootstrap.servers": broker.bootstrap_servers}
+        producer = Producer({**servers, "transactional.id": "x"})
+        producer.init_transactions(TIMEOUT_S)
+        for _ in range(5):
+            producer.begin_transaction()
+            producer.produce("txn", bytes(200))
+            assert producer.flush(TIMEOUT_S) == 0
+            producer.abort_transaction(TIMEOUT_S)
+    index = min((tmp_path / "txn-0").glob("*.txnindex"))
     asked = {("txn", 0): 0}
-    with WireClient(broker.bootstrap_servers) as client:
-        with faults.fail("open", str(first), error=errno.EIO) as fault:
-            assert fetch(client, asked, read_committed=True) == {("txn", 0): (STORAGE_ERROR, False)}
-            assert fault.struck > 0
+    with (
+        barnabas.Broker(tmp_path) as broker,
+        WireClient(broker.bootstrap_servers) as client,
+    ):
+        with faults.fail("open", str(index), error=errno.EIO) as fault:
             assert fetch(client, asked) == {("txn", 0): (0, True)}
-        assert fetch(client, asked, read_committed=True) == {("txn", 0): (0, True)}
-    await_true(lambda: any(str(first) in line and "Input/output" in line for line in core_log))
+            failed = {("txn", 0): (STORAGE_ERROR, False)}
+            assert fetch(client, asked, read_committed=True) == failed
+            assert fault.struck > 0
+    await_true(lambda: any(str(index) in line and "Input/output" in line for line in core_log))

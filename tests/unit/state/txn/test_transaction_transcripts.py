@@ -346,6 +346,7 @@ def test_a_transaction_from_after_now_has_its_time_from_the_load_on() -> None:
         90000 a init timeout=1000 => a is 1000/0
         90010 a add t/0           => a ok
         0     broker restarts
-        900   txn?                => Ongoing 1000/0 t/0
-        1002  txn?                => CompleteAbort 1000/1; t/0 abort 1000/1
+        1000  coordinator ticks
+        1000  txn?                => Ongoing 1000/0 t/0
+        1001  coordinator ticks   => t/0 abort 1000/1
     """)
