@@ -7,10 +7,9 @@
 
 namespace barnabas::dataplane {
 
-AppendThreads::AppendThreads()
-    : threads_("bnb-append", 1, std::numeric_limits<size_t>::max()) {}
+AppendThreads::AppendThreads() : threads_("bnb-append", 1, std::numeric_limits<size_t>::max()) {}
 
-bool AppendThreads::submit(std::shared_ptr<Partition> partition, DiskPool::Task append) {
+bool AppendThreads::submit(const std::shared_ptr<Partition>& partition, DiskPool::Task append) {
   MutexLock lock(mutex_);
   Lane& lane = lanes_[partition.get()];
   if (lane.queued == 0) lane.thread = &threads_.of(partition->directory());

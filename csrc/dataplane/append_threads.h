@@ -24,7 +24,7 @@ class AppendThreads {
   ~AppendThreads() { stop(); }
 
   /// Runs `append` behind what was submitted for the same partition before. False after stop().
-  [[nodiscard]] bool submit(std::shared_ptr<Partition> partition, DiskPool::Task append)
+  [[nodiscard]] bool submit(const std::shared_ptr<Partition>& partition, DiskPool::Task append)
       EXCLUDES(mutex_);
   /// Finishes what is queued, then takes no more.
   void stop() { threads_.stop(); }

@@ -148,7 +148,8 @@ void FetchOperation::read_on_disk_thread(size_t directory) {
   const auto self = std::static_pointer_cast<FetchOperation>(shared_from_this());
   for (; next_entry_ < plan_.entries.size(); ++next_entry_) {
     FetchEntry& entry = plan_.entries[next_entry_];
-    const bool cold = may_be_cold(entry);
+    // Once there is enough nothing more is read.
+    const bool cold = (bytes_read_ == 0 || bytes_read_ < plan_.max_bytes) && may_be_cold(entry);
     if (cold && entry.partition->directory() != directory) {
       services_.server.post(reactor(), [self] { self->go_to_disk(); });
       return;

@@ -38,8 +38,7 @@ void Flusher::request(std::shared_ptr<Partition> partition) {
 void Flusher::submit(std::shared_ptr<Partition> partition) {
   // Refused only after stop(): the log is closed, and so flushed, next.
   const size_t directory = partition->directory();
-  (void)threads_.submit(directory,
-                        [this, partition = std::move(partition)] { run(partition); });
+  (void)threads_.submit(directory, [this, partition = std::move(partition)] { run(partition); });
 }
 
 void Flusher::run(const std::shared_ptr<Partition>& partition) {

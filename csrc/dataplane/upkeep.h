@@ -76,7 +76,7 @@ class Upkeep {
   Mutex mutex_;
   ConditionVariable changed_;
   EngineConfig config_ GUARDED_BY(mutex_);
-  uint64_t rounds_asked_ GUARDED_BY(mutex_) = 0;  // by run_due
+  uint64_t rounds_asked_ GUARDED_BY(mutex_) = 0;           // by run_due
   std::vector<uint64_t> rounds_given_ GUARDED_BY(mutex_);  // by directory
   bool stopping_ GUARDED_BY(mutex_) = false;
 };

@@ -176,11 +176,12 @@ def _banner(node: "Node", start: "StartConfig") -> list[str]:
     from barnabas._core import __version__
 
     threads = start.config.get("num.network.threads")
+    disk_threads = start.config.get("num.io.threads")
     data_dirs = ", ".join(str(path.resolve()) for path in start.data_dirs)
     return [
         f"Barnabas {__version__}: broker {node.identity.node_id} of cluster "
         f"{node.identity.cluster_id}",
         f"  data      {data_dirs} ({len(node.catalog)} topics)",
         f"  listener  {node.address} (clients are told {node.advertised_address})",
-        f"  threads   {threads} for connections, {start.config.get('num.io.threads')} for disks",
+        f"  threads   {threads} for connections, {disk_threads} for each log directory",
     ]

@@ -1,10 +1,7 @@
 // Two log directories of which one stalls: what threads of the other do goes on.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,24 +12,17 @@
 namespace barnabas::dataplane {
 namespace {
 
-constexpr int64_t kStallMs = 1500;
-constexpr int64_t kQuickMs = 1000;  // what nothing that need not wait for the stall takes
+constexpr int64_t kStallMs = 3000;
+constexpr int64_t kQuickMs = 2500;  // what nothing that need not wait for the stall takes
 constexpr int kPartitions = 10;     // those with even numbers lie in the first directory
 
-/// More to expand than a reactor does.
-Bytes large_batch() {
-  return storage::make_batch(
-      {.records = 20, .value_bytes = 1'000'000, .codec = record::Codec::kGzip});
-}
+constexpr int kLargeRecords = 5;
 
-size_t count_threads(const std::string& name) {
-  size_t count = 0;
-  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::string found;
-    std::getline(std::ifstream(thread.path() / "comm"), found);
-    count += found == name ? 1 : 0;
-  }
-  return count;
+/// More to expand than a reactor does.
+const Bytes& large_batch() {
+  static const Bytes batch = storage::make_batch(
+      {.records = kLargeRecords, .value_bytes = 1'000'000, .codec = record::Codec::kGzip});
+  return batch;
 }
 
 class StalledDirectoryTest : public BrokerTest {
@@ -62,8 +52,7 @@ class StalledDirectoryTest : public BrokerTest {
   uint64_t fault_ = 0;
 };
 
-TEST_F(StalledDirectoryTest, an_append_that_stalls_on_a_disk_thread_holds_up_no_reactor) {
-  ASSERT_EQ(count_threads("bnb-standin"), 0U);
+TEST_F(StalledDirectoryTest, while_an_append_stalls_on_a_disk_thread_others_wait_without_one) {
   stall(FileCall::kWrite, 1);
   BrokerClient first(port_);
   first.send(produce_of(large_batch(), 0));
@@ -76,15 +65,14 @@ TEST_F(StalledDirectoryTest, an_append_that_stalls_on_a_disk_thread_holds_up_no_
   large.send(produce_of(large_batch(), 2));
   small.send(produce_of(storage::make_batch({}), 0));
   EXPECT_EQ(elsewhere.produce_one(produce_of(large_batch(), 1)).base_offset, 0);
-  EXPECT_EQ(elsewhere.produce_one(produce_of(storage::make_batch({}), 1)).base_offset, 20);
+  EXPECT_EQ(elsewhere.produce_one(produce_of(storage::make_batch({}), 1)).base_offset,
+            kLargeRecords);
   EXPECT_LT(now_ms() - begin_ms, kQuickMs);
-  EXPECT_EQ(count_threads("bnb-standin"), 0U);
-  EXPECT_EQ(count_threads("bnb-disk"), 2U);
+  EXPECT_EQ(stat("requests_total"), 3);  // the other two are put off
   EXPECT_EQ(stat("disk_reads_queued"), 0);
   EXPECT_EQ(decode_produce(first.receive(), 9).at(0).base_offset, 0);
-  EXPECT_EQ(decode_produce(small.receive(), 9).at(0).base_offset, 20);
+  EXPECT_EQ(decode_produce(small.receive(), 9).at(0).base_offset, kLargeRecords);
   EXPECT_EQ(decode_produce(large.receive(), 9).at(0).base_offset, 0);
-  EXPECT_GE(now_ms() - begin_ms, kQuickMs);
 }
 
 TEST_F(StalledDirectoryTest, a_request_for_both_directories_holds_up_the_one_that_stalls) {
@@ -105,12 +93,14 @@ TEST_F(StalledDirectoryTest, a_request_for_both_directories_holds_up_the_one_tha
     EXPECT_EQ(answer.error, ErrorCode::kNone);
     offsets.push_back(answer.base_offset);
   }
-  EXPECT_EQ(offsets, (std::vector<int64_t>{0, 20, 0}));
+  EXPECT_EQ(offsets, (std::vector<int64_t>{0, kLargeRecords, 0}));
 }
 
 TEST_F(StalledDirectoryTest, cold_fetches_of_the_other_go_on) {
-  BrokerClient(port_).produce_one(produce_of(storage::make_batch({.records = 3}), 0));
-  BrokerClient(port_).produce_one(produce_of(storage::make_batch({.records = 5}), 1));
+  for (const int32_t index : {0, 1, 3}) {
+    const auto batch = storage::make_batch({.records = 1 + index});
+    EXPECT_EQ(BrokerClient(port_).produce_one(produce_of(batch, index)).error, ErrorCode::kNone);
+  }
   ASSERT_TRUE(engine_->stop(0).ok());
   engine_.reset();
   open_both();
@@ -120,14 +110,14 @@ TEST_F(StalledDirectoryTest, cold_fetches_of_the_other_go_on) {
   start();
   stall(FileCall::kRead, 1);
   FetchSpec spec = fetch_of(0, 1);
-  for (const int32_t partition : {0, 1}) spec.parts.push_back({.partition = partition});
+  for (const int32_t partition : {0, 3}) spec.parts.push_back({.partition = partition});
   BrokerClient both(port_);
   both.send(spec);
   ASSERT_TRUE(have_struck(1));
   const int64_t begin_ms = now_ms();
   BrokerClient elsewhere(port_);
   const FetchedPartition found = elsewhere.fetch_one(fetch_of(0, 1));
-  EXPECT_EQ(found.high_watermark, 5);
+  EXPECT_EQ(found.high_watermark, 2);
   EXPECT_EQ(base_offsets(found.records), std::vector<int64_t>{0});
   EXPECT_LT(now_ms() - begin_ms, kQuickMs);
   std::vector<int64_t> ends;
@@ -135,7 +125,7 @@ TEST_F(StalledDirectoryTest, cold_fetches_of_the_other_go_on) {
     EXPECT_EQ(base_offsets(part.records), std::vector<int64_t>{0});
     ends.push_back(part.high_watermark);
   }
-  EXPECT_EQ(ends, (std::vector<int64_t>{5, 3, 5}));
+  EXPECT_EQ(ends, (std::vector<int64_t>{2, 1, 4}));
 }
 
 TEST_F(StalledDirectoryTest, flushes_of_the_other_go_on) {
@@ -148,8 +138,7 @@ TEST_F(StalledDirectoryTest, flushes_of_the_other_go_on) {
   ASSERT_TRUE(have_struck(4));
   const int64_t begin_ms = now_ms();
   BrokerClient elsewhere(port_);
-  const auto answer =
-      elsewhere.produce_one(produce_of(storage::make_batch({}), 1, "durable"));
+  const auto answer = elsewhere.produce_one(produce_of(storage::make_batch({}), 1, "durable"));
   EXPECT_EQ(answer.error, ErrorCode::kNone);
   EXPECT_LT(now_ms() - begin_ms, kQuickMs);
   for (int32_t index = 0; index < kPartitions; index += 2) {
