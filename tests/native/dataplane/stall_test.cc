@@ -27,7 +27,7 @@ class StallTest : public BrokerTest {
   /// The next write of partition 0 takes so long.
   void stall(int64_t ms) {
     fault_ = FaultyFileSystem::instance().add(
-        {FileCall::kWrite, "*/t-0/*.log", FaultEffect::kDelay, ms, 1, 1});
+        {FileCall::kWrite, {"*/t-0/*.log"}, FaultEffect::kDelay, ms, 1, 1});
   }
   bool has_struck() {
     return eventually([&] { return FaultyFileSystem::instance().count(fault_).struck == 1; });

@@ -43,7 +43,7 @@ class StalledDirectoryTest : public BrokerTest {
   /// So many such calls in the first directory take long.
   void stall(FileCall call, uint64_t times) {
     fault_ = FaultyFileSystem::instance().add(
-        {call, "*/a/*.log", FaultEffect::kDelay, kStallMs, 1, times});
+        {call, {"*/a/*.log"}, FaultEffect::kDelay, kStallMs, 1, times});
   }
   bool have_struck(uint64_t count) {
     return eventually([&] { return FaultyFileSystem::instance().count(fault_).struck == count; });
