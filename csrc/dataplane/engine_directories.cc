@@ -15,7 +15,6 @@ Result<std::vector<DirectoryIdentity>> EngineImpl::open_directories(
   }
   BARNABAS_ASSIGN(auto directories, LogDirectories::open(paths, cluster_id, node_id, clock_));
   directories_ = std::move(directories);
-  stalled_.set_count(directories_->count());
   {
     MutexLock lock(config_mutex_);
     mover_ = std::make_unique<PartitionMover>(table_, *directories_, clock_, config_);

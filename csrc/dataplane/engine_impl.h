@@ -135,12 +135,14 @@ class EngineImpl final : public Engine, private net::RequestHandler {
     if (faults_.any()) faults_.forget(connection);
   }
 
-  void on_displaced(uint32_t index, size_t directory) override {
-    stalled_.begin_wait(directory, kLongAgoNs);
+  void on_displaced(uint32_t index, const void* partition) override {
+    stalled_.begin_wait(*static_cast<const Partition*>(partition), kLongAgoNs);
     purgatory_.end_request(index);  // what the request has woken so far does not wait for it
   }
-  void on_returned(size_t directory) override {
-    if (stalled_.end_wait(directory, kLongAgoNs, clock_.monotonic_ns())) server_->resume_paused();
+  void on_returned(const void* partition) override {
+    if (stalled_.end_wait(*static_cast<const Partition*>(partition), kLongAgoNs)) {
+      server_->resume_paused();
+    }
   }
 
   [[nodiscard]] Status check_open() const {

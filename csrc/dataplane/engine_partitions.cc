@@ -31,7 +31,10 @@ Result<std::shared_ptr<Partition>> EngineImpl::find(std::string_view topic,
 
 Result<PartitionInfo> EngineImpl::partition_info(std::string_view topic, int32_t partition) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  return info_of(*found);
+  PartitionInfo info = info_of(*found);
+  const size_t directory = found->directory();
+  if (directory != Partition::kNoDirectory) info.directory = directories_->path(directory);
+  return info;
 }
 
 Result<storage::TimestampOffset> EngineImpl::offset_for_timestamp(std::string_view topic,

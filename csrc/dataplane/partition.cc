@@ -79,7 +79,7 @@ Result<storage::AppendInfo> Partition::append(const storage::AppendBatch& batch,
 }
 
 Result<storage::AppendInfo> Partition::write(const storage::AppendBatch& batch) {
-  const net::BlockingScope scope(directory());
+  const net::BlockingScope scope(this);
   return log_->append(batch, leader_epoch_);
 }
 
@@ -145,13 +145,7 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
   if (result.diverging.leader_epoch < 0 && params.fetch_offset < end_offset &&
       (max_bytes > 0 || at_least_one)) {
     auto slice = log_->read(params.fetch_offset, max_bytes, end_offset, at_least_one);
-    if (!slice.ok()) {
-      if (slice.error().code != ErrorCode::kOffsetOutOfRange) {
-        MutexLock lock(failure_mutex_);
-        read_failure_ = slice.error().message;
-      }
-      return fail(slice.error().code);
-    }
+    if (!slice.ok()) return fail(note_read_failure(slice.error()));
     result.slice = std::move(slice).value();
     if (isolation == IsolationLevel::kReadCommitted && result.slice.file.length > 0) {
       find_aborted(params.fetch_offset, end_offset, result);
@@ -164,6 +158,14 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
   return result;
 }
 
+ErrorCode Partition::note_read_failure(const Error& error) const {
+  if (error.code != ErrorCode::kOffsetOutOfRange) {
+    MutexLock lock(failure_mutex_);
+    read_failure_ = error.message;
+  }
+  return error.code;
+}
+
 std::string Partition::take_read_failure() const {
   MutexLock lock(failure_mutex_);
   return std::exchange(read_failure_, {});
@@ -174,7 +176,7 @@ void Partition::find_aborted(int64_t offset, int64_t end_offset, PartitionRead& 
   if (strikes<Bug::kAbortedOneShort>() && aborted.ok() && !aborted->empty()) aborted->pop_back();
   if (!aborted.ok()) {
     read.slice = {};
-    read.error = aborted.error().code;
+    read.error = note_read_failure(aborted.error());
   } else if (!aborted->empty()) {
     read.aborted = std::make_unique<const std::vector<storage::AbortedTransaction>>(
         std::move(aborted).value());

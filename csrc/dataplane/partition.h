@@ -93,6 +93,9 @@ class Partition : public std::enable_shared_from_this<Partition> {
   /// What a request to it is answered: none, deleted, or offline.
   [[nodiscard]] ErrorCode availability() const;
 
+  /// Whether an append of it is in its disk's hands: one that waits for a lock is not.
+  [[nodiscard]] bool is_writing() const { return log_ != nullptr && log_->is_writing(); }
+
   // -- appending ----------------------------------------------------------------------------------
   /// Appends as the leader. The batch is committed once the high watermark is above its last
   /// offset: at return, unless the topic wants an fdatasync first, which `flusher` is asked for.
@@ -143,6 +146,7 @@ class Partition : public std::enable_shared_from_this<Partition> {
     return unstable >= high_watermark ? high_watermark
                                       : std::max(unstable, log_->log_start_offset());
   }
+  ErrorCode note_read_failure(const Error& error) const EXCLUDES(failure_mutex_);
   void find_aborted(int64_t offset, int64_t end_offset, PartitionRead& read) const;
 
   const std::shared_ptr<const TopicIdentity> topic_;

@@ -140,7 +140,7 @@ bool ProduceHandler::touches_stalled(const Job& job) const {
       if (next < job.results.size()) continue;
       const int32_t index = job.request.partitions[next].index;
       const auto* const partition = topic == nullptr ? nullptr : topic->find(index);
-      if (partition != nullptr && services_.stalled.contains((*partition)->directory(), now_ns)) {
+      if (partition != nullptr && services_.stalled.holds_up(**partition, now_ns)) {
         return true;
       }
     }
@@ -265,7 +265,7 @@ bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& name
   job.inline_expansion_left -= std::min(job.inline_expansion_left, valid.expanded_bytes);
   storage::AppendBatch batch{valid.bytes};
   if (!job.checks.empty()) batch.producer.guard = job.checks[job.results.size()].guard;
-  auto appended = directory ? append_on_disk_thread(*partition, *directory, batch)
+  auto appended = directory ? append_on_disk_thread(*partition, batch)
                             : partition->append(batch, services_.flusher);
   if (!appended.ok()) {
     result = refused(std::move(appended).error(), *partition);
@@ -282,11 +282,11 @@ bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& name
 }
 
 Result<storage::AppendInfo> ProduceHandler::append_on_disk_thread(
-    Partition& partition, size_t directory, const storage::AppendBatch& batch) {
+    Partition& partition, const storage::AppendBatch& batch) {
   const int64_t stalls_from_ns = services_.clock.monotonic_ns() + StalledDirectories::kPatienceNs;
-  services_.stalled.begin_wait(directory, stalls_from_ns);
+  services_.stalled.begin_wait(partition, stalls_from_ns);
   auto appended = partition.append(batch, services_.flusher);
-  if (services_.stalled.end_wait(directory, stalls_from_ns, services_.clock.monotonic_ns())) {
+  if (services_.stalled.end_wait(partition, stalls_from_ns)) {
     services_.server.resume_paused();
   }
   return appended;

@@ -11,8 +11,9 @@
 // was too much, on a disk thread: one of the directory that the batch goes to, and another when the
 // next batch goes elsewhere. Its connection's next request waits for it.
 //
-// A request for a partition in a log directory that stalls waits, like one that finds a queue full:
-// its connection pauses until the stall ends. Nothing of it has happened by then.
+// A request for a partition that an append is stuck in, or in a log directory that stalls, waits,
+// like one that finds a queue full: its connection pauses until the stall ends. Nothing of it has
+// happened by then.
 //
 // acks=0 is never answered, and an error closes the connection; acks=1 and acks=all wait for the
 // high watermark, which with one replica moves with the append. min.insync.replicas is capped by
@@ -105,7 +106,7 @@ class ProduceHandler {
 
   net::Admission handle(const net::Request& request, Job& job);
   void begin(const net::Request& request, Job& job) const;
-  /// Whether one of the partitions that are left lies in a directory that stalls.
+  /// Whether one of the partitions that are left is held up by a stall.
   [[nodiscard]] bool touches_stalled(const Job& job) const;
   using Step = void (ProduceHandler::*)(const std::shared_ptr<Moved>&);
   /// When there is one: lets what was moved wait, then go on with `next`.
@@ -130,7 +131,7 @@ class ProduceHandler {
   bool append_one(const Topic& topic, const ProducePartition& partition,
                   std::optional<size_t> directory, Job& job, ProducePartitionResult& result);
   /// Where no watchdog looks after the thread: an append that takes long is a stall, too.
-  Result<storage::AppendInfo> append_on_disk_thread(Partition& partition, size_t directory,
+  Result<storage::AppendInfo> append_on_disk_thread(Partition& partition,
                                                     const storage::AppendBatch& batch);
   void move_to_disk_thread(const std::shared_ptr<Moved>& moved);
   void answer(Job& job);

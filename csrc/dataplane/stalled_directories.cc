@@ -1,35 +1,36 @@
 #include "dataplane/stalled_directories.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "dataplane/partition.h"
+
 namespace barnabas::dataplane {
 
-void StalledDirectories::set_count(size_t count) {
+bool StalledDirectories::holds_up(const Partition& partition, int64_t now_ns) {
   MutexLock lock(mutex_);
-  directories_.resize(count);
+  for (const Wait& wait : waits_) {
+    if (wait.since_ns > now_ns) continue;
+    const bool by_disk =
+        wait.partition->directory() == partition.directory() && wait.partition->is_writing();
+    if (wait.partition != &partition && !by_disk) continue;
+    told_ = true;
+    return true;
+  }
+  return false;
 }
 
-bool StalledDirectories::contains(size_t directory, int64_t now_ns) {
+void StalledDirectories::begin_wait(const Partition& partition, int64_t since_ns) {
   MutexLock lock(mutex_);
-  if (directory >= directories_.size() || !directories_[directory].stalls(now_ns)) return false;
-  directories_[directory].told = true;
-  return true;
+  waits_.push_back({&partition, since_ns});
+  count_.fetch_add(1);
 }
 
-void StalledDirectories::begin_wait(size_t directory, int64_t since_ns) {
+bool StalledDirectories::end_wait(const Partition& partition, int64_t since_ns) {
   MutexLock lock(mutex_);
-  if (directory >= directories_.size()) return;
-  directories_[directory].waits.insert(since_ns);
-  waits_.fetch_add(1);
-}
-
-bool StalledDirectories::end_wait(size_t directory, int64_t since_ns, int64_t now_ns) {
-  MutexLock lock(mutex_);
-  if (directory >= directories_.size()) return false;
-  Directory& ended = directories_[directory];
-  ended.waits.erase(ended.waits.find(since_ns));
-  waits_.fetch_sub(1);
-  if (!ended.told || ended.stalls(now_ns)) return false;
-  ended.told = false;
-  return true;
+  waits_.erase(std::find(waits_.begin(), waits_.end(), Wait{&partition, since_ns}));
+  count_.fetch_sub(1);
+  return std::exchange(told_, false);
 }
 
 }  // namespace barnabas::dataplane

@@ -1,50 +1,53 @@
-// Which log directories do not get on: threads wait in them, so that no other is sent after them.
+// Which log directories do not get on: threads are stuck in appends to them, so that no other is
+// sent after them.
 //
-// Thread-safety: every method may be called from any thread, once set_count() has returned.
+// A thread that waits for an append holds up its partition. The directory is held up only while an
+// append of such a partition is at the disk: one that waits for a lock, which healthy work may hold
+// for long (a compaction's swap, a move), says nothing of the others.
+//
+// Ownership: borrows the partitions, which live as long as appends to them.
+//
+// Thread-safety: every method may be called from any thread.
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
-#include <set>
 #include <vector>
 
 #include "base/thread_annotations.h"
 
 namespace barnabas::dataplane {
 
+class Partition;
+
 class StalledDirectories {
  public:
   /// How long a wait is none yet, as the net::Watchdog sees it.
   static constexpr int64_t kPatienceNs = 20'000'000;
 
-  // REQUIRES: no other thread knows of it yet.
-  void set_count(size_t count) EXCLUDES(mutex_);
+  /// Whether there may be a stall: quick.
+  [[nodiscard]] bool any() const { return count_.load(std::memory_order_relaxed) != 0; }
+  /// Whether an append to the partition would be stuck, too.
+  [[nodiscard]] bool holds_up(const Partition& partition, int64_t now_ns) EXCLUDES(mutex_);
 
-  /// Whether one may be: quick.
-  [[nodiscard]] bool any() const { return waits_.load(std::memory_order_relaxed) != 0; }
-  /// Of a number that no directory has: false.
-  [[nodiscard]] bool contains(size_t directory, int64_t now_ns) EXCLUDES(mutex_);
-
-  /// A thread begins to wait for the directory, which counts as stalled from `since_ns` (monotonic)
-  /// on.
-  void begin_wait(size_t directory, int64_t since_ns) EXCLUDES(mutex_);
-  /// Whether somebody was told that the directory stalls, and it does no more: what was put off is
-  /// to be tried again. With what begin_wait() was given.
-  [[nodiscard]] bool end_wait(size_t directory, int64_t since_ns, int64_t now_ns) EXCLUDES(mutex_);
+  /// A thread begins to wait for an append to the partition, which counts as stuck from `since_ns`
+  /// (monotonic) on.
+  void begin_wait(const Partition& partition, int64_t since_ns) EXCLUDES(mutex_);
+  /// Whether somebody was told of a stall: what was put off is to be tried again. With what
+  /// begin_wait() was given.
+  [[nodiscard]] bool end_wait(const Partition& partition, int64_t since_ns) EXCLUDES(mutex_);
 
  private:
-  struct Directory {
-    std::multiset<int64_t> waits;  // since when each counts
-    bool told = false;             // that it stalls
-    [[nodiscard]] bool stalls(int64_t now_ns) const {
-      return !waits.empty() && *waits.begin() <= now_ns;
-    }
+  struct Wait {
+    const Partition* partition;
+    int64_t since_ns;
+    bool operator==(const Wait&) const = default;
   };
 
-  std::atomic<int> waits_{0};  // of all
+  std::atomic<int> count_{0};  // of waits_
   Mutex mutex_;
-  std::vector<Directory> directories_ GUARDED_BY(mutex_);
+  std::vector<Wait> waits_ GUARDED_BY(mutex_);
+  bool told_ GUARDED_BY(mutex_) = false;  // that somebody is held up
 };
 
 }  // namespace barnabas::dataplane

@@ -7,7 +7,6 @@
 // not freed, and what was received stays where it lies.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -19,7 +18,7 @@ struct Connection;
 class BlockingScope {
  public:
   /// `resource`: what is waited for, in RequestHandler::on_displaced() and on_returned().
-  explicit BlockingScope(size_t resource);
+  explicit BlockingScope(const void* resource);
   ~BlockingScope();
   BlockingScope(const BlockingScope&) = delete;
   BlockingScope& operator=(const BlockingScope&) = delete;
@@ -28,7 +27,7 @@ class BlockingScope {
   friend class Reactor;
 
   Reactor* const reactor_;  // null on a thread that runs none
-  const size_t resource_;
+  const void* const resource_;
   uint64_t ticket_ = 0;
   // What the thread that took over has put aside.
   Connection* serving_ = nullptr;

@@ -96,7 +96,8 @@ void Reactor::come_back(BlockingScope& stuck) {
   handler_.on_returned(stuck.resource_);
 }
 
-BlockingScope::BlockingScope(size_t resource) : reactor_(current_reactor), resource_(resource) {
+BlockingScope::BlockingScope(const void* resource)
+    : reactor_(current_reactor), resource_(resource) {
   if (reactor_ == nullptr) return;
   reactor_->innermost_ = this;
   ticket_ = reactor_->relay_.enter();

@@ -74,9 +74,9 @@ class RequestHandler {
   virtual void on_closed(const RequestToken& /*connection*/) {}
   /// The thread of reactor `index` is stuck in a BlockingScope of `resource`; the calling thread
   /// runs the reactor from here on.
-  virtual void on_displaced(uint32_t /*index*/, size_t /*resource*/) {}
+  virtual void on_displaced(uint32_t /*index*/, const void* /*resource*/) {}
   /// It is stuck no more, and runs its reactor again.
-  virtual void on_returned(size_t /*resource*/) {}
+  virtual void on_returned(const void* /*resource*/) {}
 };
 
 /// Work that a reactor runs on its own thread.

@@ -13,6 +13,23 @@
 #include "storage/partition_metadata.h"
 
 namespace barnabas::storage {
+namespace {
+
+class WritingMark {
+ public:
+  explicit WritingMark(std::atomic<bool>& writing) : writing_(writing) {
+    writing_.store(true, std::memory_order_relaxed);
+  }
+  ~WritingMark() { writing_.store(false, std::memory_order_relaxed); }
+  WritingMark(const WritingMark&) = delete;
+  WritingMark& operator=(const WritingMark&) = delete;
+
+ private:
+  std::atomic<bool>& writing_;
+};
+
+}  // namespace
+
 Result<std::unique_ptr<Log>> Log::open(const std::string& directory, TopicPartition name,
                                        const LogConfig& config, const LogOpenOptions& options,
                                        FdCache& fds, Clock& clock) {
@@ -150,6 +167,7 @@ Result<AppendInfo> LogImpl::append(const AppendBatch& batch, int32_t leader_epoc
         should_roll(*segments_.back(), batch.bytes.size(), info.last_offset, view.max_timestamp());
     target = write_target();
   }
+  const WritingMark mark(writing_);
   if (roll_first) {
     BARNABAS_ASSIGN(target, roll_to_target());
   }
@@ -319,10 +337,13 @@ Result<SharedFd> LogImpl::open_log_file(const SegmentPtr& segment, std::string* 
       return file;
     }
   }
-  BARNABAS_ASSIGN(SharedFd file, fds_.open(path));
+  auto file = fds_.open(path);
+  if (!file.ok()) {
+    return follow_rename(file.error()) ? open_log_file(segment, path_out) : std::move(file);
+  }
   if (path_out != nullptr) *path_out = std::move(path);
   MutexLock lock(mutex_);
-  segment->file = file;
+  segment->file = *file;
   return file;
 }
 

@@ -226,6 +226,8 @@ class Log {
   [[nodiscard]] virtual uint64_t size_bytes() const = 0;
   [[nodiscard]] virtual size_t segment_count() const = 0;
   [[nodiscard]] virtual bool offline() const = 0;
+  /// Whether an append is at the files, with every lock that it needs; takes no lock.
+  [[nodiscard]] virtual bool is_writing() const = 0;
   [[nodiscard]] virtual const Uuid& topic_id() const = 0;
   [[nodiscard]] virtual const RecoveryReport& recovery_report() const = 0;
   [[nodiscard]] virtual std::string directory() const = 0;

@@ -12,7 +12,8 @@
 //   mutex_         the state; held for nanoseconds, never across a system call that touches a disk
 // State changes only with write_mutex_ and mutex_ both held, so a writer that holds write_mutex_
 // knows that what it saw under mutex_ still holds when it takes it again. (Verifications and which
-// ended transactions are decided change under mutex_ alone: no writer relies on them.)
+// ended transactions are decided change under mutex_ alone: no writer relies on them. Nor does one
+// on the directory's name while it renames it.)
 //
 // A lookup takes what it needs under mutex_ and reads files unlocked. Files only grow, except when
 // shape_version_ moves: a reader that finds it moved starts over.
@@ -86,6 +87,9 @@ class LogImpl final : public Log {
   [[nodiscard]] size_t segment_count() const override;
   [[nodiscard]] bool offline() const override {
     return offline_.load() || health_.load(std::memory_order_acquire)->failed();
+  }
+  [[nodiscard]] bool is_writing() const override {
+    return writing_.load(std::memory_order_relaxed);
   }
   [[nodiscard]] const Uuid& topic_id() const override { return topic_id_; }
   [[nodiscard]] const RecoveryReport& recovery_report() const override { return report_; }
@@ -239,6 +243,7 @@ class LogImpl final : public Log {
     for (int tries = 1;; ++tries) {
       const uint64_t version = shape_version_.load();
       auto result = look_up();
+      if (!result.ok()) follow_rename(result.error());
       if (shape_version_.load() == version || tries == kMaxTries) return result;
     }
   }
@@ -271,6 +276,10 @@ class LogImpl final : public Log {
       EXCLUDES(mutex_, other.write_mutex_, other.mutex_);
   /// Renames the directory that the log has got by an exchange to the partition's name.
   Status take_name() REQUIRES(write_mutex_) EXCLUDES(mutex_);
+  void enter_next_directory() REQUIRES(mutex_);
+  /// After a look-up by name failed: whether that is because take_name()'s rename has happened, and
+  /// perhaps not returned yet. From here on the log has its new directory: to be tried again.
+  bool follow_rename(const Error& error) EXCLUDES(mutex_);
 
   // -- forking (log_fork.cc)
   /// A segment that is to be written to again gets a .log of its own.
@@ -301,9 +310,11 @@ class LogImpl final : public Log {
   std::atomic<DirectoryHealth*> health_;  // of the directory that the log is in
   std::atomic<bool> offline_ = false;
   std::atomic<bool> cleaning_paused_ = false;
+  std::atomic<bool> writing_ = false;  // an append is behind its locks, at the files
 
   LogConfig config_ GUARDED_BY(mutex_);
   std::string directory_ GUARDED_BY(mutex_);
+  std::string next_directory_ GUARDED_BY(mutex_);  // while directory_ is being renamed to it
   // Of every directory it was in: whoever looked at health_ before a move may still do.
   std::vector<std::shared_ptr<DirectoryHealth>> healths_ GUARDED_BY(mutex_);
   std::vector<SegmentPtr> segments_ GUARDED_BY(mutex_);  // by base offset, the last one is active

@@ -9,7 +9,10 @@
 //   3. the copy's directory gets the partition's name
 // Readers find the copy from before step 2 on; those that have found something in the old files
 // keep them open.
+#include <unistd.h>
+
 #include <filesystem>
+#include <utility>
 
 #include "base/crc32c.h"
 #include "base/logger.h"
@@ -218,6 +221,8 @@ Status LogImpl::take_name() {
     return directory + path.substr(path.rfind('/'));
   };
   std::vector<std::string> old_paths;
+  std::string old_directory;
+  std::string home;
   {
     MutexLock lock(mutex_);
     for (const SegmentPtr& segment : segments_) {
@@ -226,16 +231,42 @@ Status LogImpl::take_name() {
         old_paths.push_back(path_of(*segment, file_suffix));
       }
     }
-    const std::string home = parent_of(directory_) + "/" + name_.to_string();
-    // Under the lock that readers take: none of them may look for a file by a name that is gone
-    // and find that nothing has changed.
-    BARNABAS_TRY(rename_file(directory_, home));
-    directory_ = home;
-    ++shape_version_;
-    for (DoomedFile& file : doomed_) file.path = renamed(file.path, home);
+    old_directory = directory_;
+    home = parent_of(directory_) + "/" + name_.to_string();
+    next_directory_ = home;
   }
+  // Not under the lock that readers take, as it may wait for the disk: see follow_rename().
+  Status taken = rename_file(old_directory, home);
+  {
+    MutexLock lock(mutex_);
+    if (taken.ok()) enter_next_directory();
+    next_directory_.clear();
+  }
+  if (!taken.ok()) return taken;
+  for (DoomedFile& file : doomed_) file.path = renamed(file.path, home);
   for (const std::string& path : old_paths) fds_.forget(path);
   return {};
+}
+
+void LogImpl::enter_next_directory() {
+  if (next_directory_.empty()) return;
+  directory_ = std::exchange(next_directory_, {});
+  ++shape_version_;
+}
+
+bool LogImpl::follow_rename(const Error& error) {
+  if (error.sys_errno != ENOENT) return false;
+  std::string old_directory;
+  {
+    MutexLock lock(mutex_);
+    if (next_directory_.empty()) return false;
+    old_directory = directory_;
+  }
+  // Nothing but that rename takes the name away, and it is not undone.
+  if (::access(old_directory.c_str(), F_OK) == 0) return false;
+  MutexLock lock(mutex_);
+  if (directory_ == old_directory) enter_next_directory();
+  return true;
 }
 
 }  // namespace barnabas::storage

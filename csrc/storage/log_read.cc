@@ -71,6 +71,7 @@ Result<std::optional<BatchPosition>> LogImpl::find(const Lookup& lookup) {
       return cursor.find(lookup.offset);
     }
   }
+  if (!floor.ok()) follow_rename(floor.error());
   {
     MutexLock lock(mutex_);
     // The log has got another directory: the look-up starts over.

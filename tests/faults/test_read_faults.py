@@ -41,7 +41,9 @@ def bases(broker: barnabas.Broker, partition: str) -> list[int]:
     return sorted(int(path.stem) for path in (broker.data_dir / partition).glob("*.log"))
 
 
-def fetch(client: WireClient, wanted: dict[tuple[str, int], int]) -> dict[tuple[str, int], Any]:
+def fetch(
+    client: WireClient, wanted: dict[tuple[str, int], int], *, read_committed: bool = False
+) -> dict[tuple[str, int], Any]:
     """One request for an offset of each partition; the error and whether records came."""
     topics: dict[str, list[dict[str, int]]] = {}
     for (topic, index), offset in wanted.items():
@@ -61,6 +63,7 @@ def fetch(client: WireClient, wanted: dict[tuple[str, int], int]) -> dict[tuple[
         max_wait=100,
         min_bytes=1,
         max_bytes=10_000_000,
+        isolation_level=int(read_committed),
         session_id=0,
         session_epoch=-1,
         topics=[{"topic": topic, "partitions": asked} for topic, asked in topics.items()],
@@ -150,3 +153,30 @@ def test_a_consumer_goes_on_when_the_disk_can_be_read_again(broker: barnabas.Bro
     with faults.fail("read", str(file), error=errno.EIO, times=3) as fault:
         assert read_all(broker, "old", 0) == [*range(RECORDS)]
     assert fault.struck == 3
+
+
+def test_a_transaction_index_that_cannot_be_read_is_named(
+    tmp_path: Path, core_log: list[str]
+) -> None:
+    with barnabas.Broker(tmp_path) as broker:
+        broker.create_topic("txn", config=SMALL_SEGMENTS)
+        servers = {"bootstrap.servers": broker.bootstrap_servers}
+        producer = Producer({**servers, "transactional.id": "x"})
+        producer.init_transactions(TIMEOUT_S)
+        for _ in range(5):
+            producer.begin_transaction()
+            producer.produce("txn", bytes(200))
+            assert producer.flush(TIMEOUT_S) == 0
+            producer.abort_transaction(TIMEOUT_S)
+    index = min((tmp_path / "txn-0").glob("*.txnindex"))
+    asked = {("txn", 0): 0}
+    with (
+        barnabas.Broker(tmp_path) as broker,
+        WireClient(broker.bootstrap_servers) as client,
+        faults.fail("open", str(index), error=errno.EIO) as fault,
+    ):
+        assert fetch(client, asked) == {("txn", 0): (0, True)}
+        failed = {("txn", 0): (STORAGE_ERROR, False)}
+        assert fetch(client, asked, read_committed=True) == failed
+        assert fault.struck > 0
+    await_true(lambda: any(str(index) in line and "Input/output" in line for line in core_log))

@@ -1,6 +1,9 @@
 // A reactor whose thread is stuck in a handler is run by another until it comes back.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <map>
@@ -35,7 +38,7 @@ class StuckHandler final : public testing::EchoHandler {
     const size_t resource = static_cast<size_t>(body.back() - 'a');
     if (displaced[resource] > 0) return Admission::kBusy;
     {
-      const BlockingScope scope(resource);
+      const BlockingScope scope(&displaced[resource]);
       std::unique_lock lock(mutex_);
       ++entered_[body];
       changed_.notify_all();
@@ -45,9 +48,9 @@ class StuckHandler final : public testing::EchoHandler {
     server->respond(request.token, echo(request.correlation_id, body));
     return Admission::kTaken;
   }
-  void on_displaced(uint32_t, size_t resource) override { ++displaced[resource]; }
-  void on_returned(size_t resource) override {
-    if (--displaced[resource] == 0) server->resume_paused();
+  void on_displaced(uint32_t, const void* resource) override { ++count_of(resource); }
+  void on_returned(const void* resource) override {
+    if (--count_of(resource) == 0) server->resume_paused();
   }
   void await_stuck(const std::string& body, int times = 1) {
     std::unique_lock lock(mutex_);
@@ -66,6 +69,11 @@ class StuckHandler final : public testing::EchoHandler {
   std::array<std::atomic<int>, 3> displaced{};
 
  private:
+  std::atomic<int>& count_of(const void* resource) {
+    return *std::find_if(displaced.begin(), displaced.end(),
+                         [&](const auto& count) { return &count == resource; });
+  }
+
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, int> entered_;

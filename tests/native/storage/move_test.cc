@@ -1,7 +1,11 @@
 // Moving a log to another log directory while it is in use.
 #include <fcntl.h>
 
+#include <atomic>
+#include <chrono>
 #include <fstream>
+#include <string_view>
+#include <thread>
 
 #include "base/faulty_file_system.h"
 #include "log_fixture.h"
@@ -160,6 +164,71 @@ TEST_F(MoveTest, WhoHasFoundSomethingInTheOldFilesReadsThem) {
   copy.reset();
   fs::remove_all(*moved);
   EXPECT_EQ(bytes_of(*slice), bytes);
+}
+
+TEST_F(MoveTest, ReadersDoNotWaitForARename) {
+  append_some(40);
+  const auto expected = batches_from(0);
+  make_copy();
+  ASSERT_TRUE(fill_copy().ok());
+  constexpr int64_t kRenameMs = 1500;
+  const uint64_t fault = FaultyFileSystem::instance().add(
+      {FileCall::kRename, target + "*-future", FaultEffect::kDelay, kRenameMs});
+  std::thread mover([this] { EXPECT_TRUE(move_log().ok()); });
+  while (FaultyFileSystem::instance().count(fault).struck == 0) std::this_thread::yield();
+  const auto begin = std::chrono::steady_clock::now();
+  int reads = 0;
+  while (log->directory() != target + "/topic-0") {
+    const auto from = std::chrono::steady_clock::now();
+    EXPECT_EQ(batches_from(0), expected);
+    EXPECT_TRUE(log->begin_verification(9, 0, 0, false).ok());
+    log->set_config(config);
+    EXPECT_LT(std::chrono::steady_clock::now() - from, std::chrono::milliseconds(kRenameMs / 2));
+    ++reads;
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(kRenameMs / 2));
+  mover.join();
+  FaultyFileSystem::instance().remove(fault);
+  EXPECT_GT(reads, 1);
+  EXPECT_EQ(batches_from(0), expected);
+}
+
+/// Of a system whose rename is over before the call that asked for it returns.
+class LateRename : public FileSystem {
+ public:
+  std::atomic<bool> renamed{false};
+  std::atomic<bool> may_return{false};
+
+  int rename(const char* from, const char* to) override {
+    const int result = FileSystem::rename(from, to);
+    if (!std::string_view(from).ends_with("-future")) return result;
+    renamed = true;
+    while (!may_return) std::this_thread::yield();
+    return result;
+  }
+};
+
+TEST_F(MoveTest, ReadersFindAFileWhoseDirectoryHasJustBeenRenamed) {
+  append_some(40);
+  abort_one();
+  append_some(40);
+  const auto expected = batches_from(0);
+  make_copy();
+  ASSERT_TRUE(fill_copy().ok());
+  LateRename late;
+  set_file_system(&late);
+  std::thread mover([this] { EXPECT_TRUE(move_log().ok()); });
+  while (!late.renamed) std::this_thread::yield();
+  EXPECT_EQ(batches_from(0), expected);
+  const auto by_time = log->max_timestamp_offset();
+  EXPECT_TRUE(by_time.ok());
+  const auto findings = log->scrub({});
+  EXPECT_TRUE(findings.ok() && findings->empty());
+  late.may_return = true;
+  mover.join();
+  set_file_system(nullptr);
+  EXPECT_EQ(batches_from(0), expected);
+  EXPECT_EQ(log->directory(), target + "/topic-0");
 }
 
 TEST_F(MoveTest, AProducerWhoseRecordsAreGoneIsKnownAfterTheMove) {
