@@ -2,7 +2,11 @@
 
 #include <pthread.h>
 
+#include <exception>
+#include <string>
 #include <utility>
+
+#include "base/logger.h"
 
 namespace barnabas::net {
 
@@ -54,16 +58,29 @@ bool Relay::look() {
   const bool inside = (now & kInside) != 0;
   if (std::exchange(seen_, now) != now) return true;
   if (!inside) return false;
+  if (!ensure_spare()) return true;
   seen_ = now ^ kInside ^ kTaken;
   if (!state_.compare_exchange_strong(now, seen_)) return true;
   MutexLock lock(mutex_);
   vacant_ = true;
-  if (spares_ > 0) {
-    changed_.notify_all();
-  } else {
+  changed_.notify_all();
+  return true;
+}
+
+bool Relay::ensure_spare() {
+  MutexLock lock(mutex_);
+  if (spares_ > 0) return true;
+  try {
     threads_.emplace_back(run_spare_);
-    pthread_setname_np(threads_.back().native_handle(), "bnb-standin");
+  } catch (const std::exception& error) {
+    if (!std::exchange(was_refused_, true)) {
+      log(LogLevel::kError, "net",
+          std::string("no thread for a reactor that a disk holds up: ") + error.what());
+    }
+    return false;
   }
+  was_refused_ = false;
+  pthread_setname_np(threads_.back().native_handle(), "bnb-standin");
   return true;
 }
 

@@ -77,13 +77,17 @@ class Relay {
   static constexpr uint64_t kOneCall = 4;
 
   bool wait_for_vacancy() REQUIRES(mutex_);
+  /// Whether there is a thread that could take the loop over; makes one if need be. When the system
+  /// has none to give, the loop stays where it is until the next look.
+  bool ensure_spare() EXCLUDES(mutex_);
 
   const std::function<void()> run_spare_;
   const std::function<void()> wake_;
   Watchdog* watchdog_ = nullptr;
   std::atomic<uint64_t> state_{0};
-  uint64_t calls_ = 0;  // of the thread that has the loop
-  uint64_t seen_ = 0;   // of the watchdog
+  uint64_t calls_ = 0;        // of the thread that has the loop
+  uint64_t seen_ = 0;         // of the watchdog
+  bool was_refused_ = false;  // of the watchdog: the last thread that was asked for
   std::atomic<int> claims_{0};
 
   Mutex mutex_;
