@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -222,3 +223,28 @@ def test_committed_offsets_and_idempotent_producers_stay(
     assert found.offset == 1
     again.close()
     assert watermarks(broker, "t") == (0, 6)
+
+
+def test_a_transaction_of_before_a_restart_has_no_more_than_its_time(
+    tmp_path: Path,
+) -> None:
+    """The clock was set back meanwhile: it began in what is the future now."""
+    settings: dict[str, str | int] = {
+        "transactional.id": "x",
+        "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+    }
+    with barnabas.Broker(tmp_path) as broker:
+        broker.create_topic("t")
+        producer = make_producer(broker, **settings)
+        producer.init_transactions(20)
+        producer.begin_transaction()
+        producer.produce("t", b"1")
+        producer.flush(20)
+    clock = barnabas.VirtualClock()
+    clock.step(hours=-1)
+    with barnabas.Broker(tmp_path, clock=clock) as broker:
+        core = broker.services.core
+        clock.advance(milliseconds=TRANSACTION_TIMEOUT_MS - 60_000)
+        assert core.partition_info("t", 0).last_stable_offset == 0
+        clock.advance(minutes=2)
+        assert core.partition_info("t", 0).last_stable_offset == 2

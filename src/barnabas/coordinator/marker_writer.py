@@ -22,6 +22,7 @@ from barnabas.state.txn.records import TopicPartition
 logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+_MAX_DOUBLINGS = 3  # of RETRY_S, while a partition goes on failing
 _SUPERSEDED = frozenset(
     {ErrorCode.invalid_producer_epoch, ErrorCode.transaction_coordinator_fenced}
 )
@@ -69,16 +70,22 @@ class MarkerWriter:
             self._write(marker, partition, finish)
 
     def _write(
-        self, marker: Marker, partition: TopicPartition, finish: Callable[[TopicPartition], None]
+        self,
+        marker: Marker,
+        partition: TopicPartition,
+        finish: Callable[[TopicPartition], None],
+        failures: int = 0,
     ) -> None:
         if not self._is_stopped:
-            self.write(marker, partition, partial(self._written, marker, partition, finish))
+            reply = partial(self._written, marker, partition, finish, failures)
+            self.write(marker, partition, reply)
 
     def _written(
         self,
         marker: Marker,
         partition: TopicPartition,
         finish: Callable[[TopicPartition], None],
+        failures: int,
         error: ErrorCode,
     ) -> None:
         if error is ErrorCode.none or error is ErrorCode.unknown_topic_or_partition:
@@ -92,10 +99,18 @@ class MarkerWriter:
             )
             finish(partition)
         else:
+            delay_s = RETRY_S * 2 ** min(failures, _MAX_DOUBLINGS)
             if error is not ErrorCode.coordinator_load_in_progress:
-                logger.error("cannot write a marker to %s-%d: %s", *partition, error.name)
+                failures += 1
+                if failures.bit_count() == 1:  # the more there were, the less news is another
+                    logger.error(
+                        "cannot write a marker to %s-%d, tried %d times: %s",
+                        *partition,
+                        failures,
+                        error.name,
+                    )
             loop = asyncio.get_running_loop()
-            loop.call_later(RETRY_S, self._write, marker, partition, finish)
+            loop.call_later(delay_s, self._write, marker, partition, finish, failures)
 
     def write(
         self, marker: Marker, partition: TopicPartition, reply: Callable[[ErrorCode], None]

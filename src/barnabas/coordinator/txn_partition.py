@@ -67,7 +67,7 @@ class TransactionPartition(Shard[TransactionRecord]):
         self.machine.replay(record)
 
     def _on_loaded(self, record_count: int) -> None:
-        self.perform(self.machine.loaded())
+        self.perform(self.machine.loaded(self._log.steady_ms()))
         if record_count:
             logger.info(
                 "loaded %d transactional ids from %d records of %s-%d",

@@ -2,7 +2,8 @@
 
 Every public method handles one event and returns its `Effects`, or an answer at once. Requests that
 wait carry a token; its one answer is in the effects of this event or of a later one. A request that
-is refused changes nothing. `now_ms` is the wall clock, which records carry; `new_producer_id` is an
+is refused changes nothing. `steady_ms` is the wall clock as it was when the broker started, gone on
+evenly since then: setting the clock does not move it, and records carry it. `new_producer_id` is an
 id never used before, to be given when `needs_producer_id` says so.
 """
 
@@ -74,7 +75,7 @@ class TransactionShard:
         self,
         request: InitRequest,
         token: Token,
-        now_ms: int,
+        steady_ms: int,
         new_producer_id: int = NO_PRODUCER_ID,
     ) -> Effects:
         """InitProducerId. Replies with a `ProducerResponse`, when the new epoch is stored."""
@@ -89,7 +90,7 @@ class TransactionShard:
             if new_producer_id == NO_PRODUCER_ID:
                 error = ErrorCode.coordinator_load_in_progress
             else:
-                transaction = self._new_transaction(request, new_producer_id, now_ms)
+                transaction = self._new_transaction(request, new_producer_id, steady_ms)
         elif transaction.is_changing:
             error = ErrorCode.concurrent_transactions
         elif not _is_known_producer(transaction, request.producer):
@@ -99,21 +100,23 @@ class TransactionShard:
             if transaction.state is TransactionState.ONGOING:
                 response = ProducerResponse(ErrorCode.concurrent_transactions)
                 error = self._abort(
-                    transaction, now_ms, new_producer_id, token, response, effects=effects
+                    transaction, steady_ms, new_producer_id, token, response, effects=effects
                 )
             else:
                 error = self._init(
-                    transaction, request, token, now_ms, new_producer_id, effects=effects
+                    transaction, request, token, steady_ms, new_producer_id, effects=effects
                 )
         if error is not ErrorCode.none:
             effects.reply(token, ProducerResponse(error))
         return effects
 
-    def _new_transaction(self, request: InitRequest, producer_id: int, now_ms: int) -> Transaction:
+    def _new_transaction(
+        self, request: InitRequest, producer_id: int, steady_ms: int
+    ) -> Transaction:
         value = TransactionValue(
             producer_id=producer_id,
             timeout_ms=request.timeout_ms,
-            last_update_timestamp_ms=now_ms,
+            last_update_timestamp_ms=steady_ms,
         )
         return Transaction(request.transactional_id, value)
 
@@ -122,7 +125,7 @@ class TransactionShard:
         transaction: Transaction,
         request: InitRequest,
         token: Token,
-        now_ms: int,
+        steady_ms: int,
         new_producer_id: int,
         *,
         effects: Effects,
@@ -134,10 +137,13 @@ class TransactionShard:
             if new_producer_id == NO_PRODUCER_ID:
                 return ErrorCode.coordinator_load_in_progress
             value = transaction.with_new_producer_id(
-                new_producer_id, request.timeout_ms, now_ms, keeps_last_epoch=expected is not None
+                new_producer_id,
+                request.timeout_ms,
+                steady_ms,
+                keeps_last_epoch=expected is not None,
             )
         else:
-            value = transaction.with_next_epoch(expected, request.timeout_ms, now_ms)
+            value = transaction.with_next_epoch(expected, request.timeout_ms, steady_ms)
         if value is None:
             return ErrorCode.producer_fenced
         self.transactions[request.transactional_id] = transaction
@@ -146,7 +152,7 @@ class TransactionShard:
 
     # -- partitions
 
-    def add_partitions(self, request: AddRequest, token: Token, now_ms: int) -> Effects:
+    def add_partitions(self, request: AddRequest, token: Token, steady_ms: int) -> Effects:
         """AddPartitionsToTxn, AddOffsetsToTxn. Replies with an `ErrorCode`, when it is stored."""
         effects = Effects()
         transaction = self.transactions.get(request.transactional_id)
@@ -168,7 +174,7 @@ class TransactionShard:
             effects.reply(token, ErrorCode.none)
         else:
             value = transaction.with_partitions(
-                request.partitions, now_ms, request.client_transaction_version
+                request.partitions, steady_ms, request.client_transaction_version
             )
             self._append(transaction, value, effects, token, ErrorCode.none)
         return effects
@@ -200,7 +206,7 @@ class TransactionShard:
         self,
         request: EndRequest,
         token: Token,
-        now_ms: int,
+        steady_ms: int,
         new_producer_id: int = NO_PRODUCER_ID,
     ) -> Effects:
         """EndTxn. Replies with a `ProducerResponse`, when the decision is stored."""
@@ -227,33 +233,33 @@ class TransactionShard:
                 effects.reply(token, ProducerResponse(ErrorCode.coordinator_load_in_progress))
                 return effects
             next_producer_id = new_producer_id
-        value = transaction.prepared(request.is_commit, now_ms, version, next_producer_id)
+        value = transaction.prepared(request.is_commit, steady_ms, version, next_producer_id)
         self._append(transaction, value, effects, token)
         return effects
 
-    def timed_out(self, now_ms: int) -> list[str]:
+    def timed_out(self, steady_ms: int) -> list[str]:
         """The transactional ids whose transaction is to be aborted by `abort_timed_out`."""
         return [
             transaction.transactional_id
             for transaction in self.transactions.values()
-            if _is_timed_out(transaction, now_ms)
+            if _is_timed_out(transaction, steady_ms)
         ]
 
     def abort_timed_out(
-        self, transactional_id: str, now_ms: int, new_producer_id: int = NO_PRODUCER_ID
+        self, transactional_id: str, steady_ms: int, new_producer_id: int = NO_PRODUCER_ID
     ) -> Effects:
         """Takes a transaction that has timed out from its producer, and aborts it."""
         effects = Effects()
         transaction = self.transactions.get(transactional_id)
-        if transaction is not None and _is_timed_out(transaction, now_ms):
+        if transaction is not None and _is_timed_out(transaction, steady_ms):
             # Without an id for what comes after, the next round tries again.
-            self._abort(transaction, now_ms, new_producer_id, effects=effects)
+            self._abort(transaction, steady_ms, new_producer_id, effects=effects)
         return effects
 
     def _abort(
         self,
         transaction: Transaction,
-        now_ms: int,
+        steady_ms: int,
         new_producer_id: int,
         token: Token | None = None,
         response: object = None,
@@ -266,11 +272,11 @@ class TransactionShard:
             if new_producer_id == NO_PRODUCER_ID:
                 return ErrorCode.coordinator_load_in_progress
             next_producer_id = new_producer_id
-        value = transaction.prepared(False, now_ms, EPOCH_BUMP, next_producer_id)
+        value = transaction.prepared(False, steady_ms, EPOCH_BUMP, next_producer_id)
         self._append(transaction, value, effects, token, response)
         return ErrorCode.none
 
-    def complete(self, markers: EndMarkers, now_ms: int) -> Effects:
+    def complete(self, markers: EndMarkers, steady_ms: int) -> Effects:
         """All markers of a transaction's end are written, or need not be."""
         effects = Effects()
         transaction = self.transactions.get(markers.transactional_id)
@@ -280,7 +286,7 @@ class TransactionShard:
             and transaction.pending is None
             and transaction.producer == markers.producer
         ):
-            self._append(transaction, transaction.completed(now_ms), effects)
+            self._append(transaction, transaction.completed(steady_ms), effects)
         return effects
 
     # -- administration
@@ -292,7 +298,7 @@ class TransactionShard:
             return None
         return DescribedTransaction(transactional_id, transaction.value)
 
-    def listed(self, wanted: ListFilter, now_ms: int) -> list[ListedTransaction]:
+    def listed(self, wanted: ListFilter, steady_ms: int) -> list[ListedTransaction]:
         """ListTransactions, for the transactional ids of this shard."""
         found = []
         for transaction in self.transactions.values():
@@ -303,7 +309,7 @@ class TransactionShard:
                 and (not wanted.states or value.state.value in wanted.states)
                 and (
                     wanted.longer_than_ms < 0
-                    or now_ms - value.start_timestamp_ms > wanted.longer_than_ms
+                    or steady_ms - value.start_timestamp_ms > wanted.longer_than_ms
                 )
             ):
                 found.append(
@@ -311,10 +317,10 @@ class TransactionShard:
                 )
         return found
 
-    def expire(self, now_ms: int) -> Effects:
+    def expire(self, steady_ms: int) -> Effects:
         """Forgets transactional ids that nobody has used for `transactional.id.expiration.ms`."""
         effects = Effects()
-        latest_ms = now_ms - self.config.id_expiration_ms
+        latest_ms = steady_ms - self.config.id_expiration_ms
         expired = [
             transaction
             for transaction in self.transactions.values()
@@ -346,7 +352,7 @@ class TransactionShard:
             [TransactionRecord(transactional_id, value)], Change(transactional_id, token, response)
         )
 
-    def appended(self, outcome: object, now_ms: int) -> Effects:
+    def appended(self, outcome: object, steady_ms: int) -> Effects:
         """The append with this outcome is stored."""
         effects = Effects()
         match outcome:
@@ -359,7 +365,7 @@ class TransactionShard:
                 after = transaction.value
                 if transaction.is_prepared:
                     effects.markers.append(_markers(transaction))
-                    after = transaction.completed(now_ms)  # the client goes on as that
+                    after = transaction.completed(steady_ms)  # the client goes on as that
                 if token is not None:
                     producer = Producer(after.producer_id, after.producer_epoch)
                     told = ProducerResponse(producer=producer) if response is None else response
@@ -396,12 +402,16 @@ class TransactionShard:
             transaction = Transaction(record.transactional_id, record.value)
             self.transactions[record.transactional_id] = transaction
 
-    def loaded(self) -> Effects:
-        """The log has been read: what was decided is finished."""
+    def loaded(self, steady_ms: int) -> Effects:
+        """The log has been read: what was decided is finished. A transaction that began later than
+        now did so before the clock was set back: its time counts from now on.
+        """
         effects = Effects()
         for transaction in self.transactions.values():
             if transaction.is_prepared:
                 effects.markers.append(_markers(transaction))
+            elif transaction.value.start_timestamp_ms > steady_ms:
+                transaction.value = replace(transaction.value, start_timestamp_ms=steady_ms)
         return effects
 
 
@@ -433,13 +443,13 @@ def _producer_error(transaction: Transaction, producer: Producer) -> ErrorCode:
     return ErrorCode.none
 
 
-def _is_timed_out(transaction: Transaction, now_ms: int) -> bool:
+def _is_timed_out(transaction: Transaction, steady_ms: int) -> bool:
     value = transaction.value
     return (
         value.state is TransactionState.ONGOING
         and transaction.pending is None
         and value.timeout_ms != NO_TIMEOUT_MS
-        and value.start_timestamp_ms + value.timeout_ms < now_ms
+        and value.start_timestamp_ms + value.timeout_ms < steady_ms
     )
 
 

@@ -115,7 +115,7 @@ class Transaction:
     # -- the changes; none of them changes `self`
 
     def with_next_epoch(
-        self, expected_epoch: int | None, timeout_ms: int, now_ms: int
+        self, expected_epoch: int | None, timeout_ms: int, steady_ms: int
     ) -> TransactionValue | None:
         """For InitProducerId: the epoch after this one; None if `expected_epoch` is fenced.
 
@@ -133,17 +133,17 @@ class Transaction:
         else:
             return None
         producer = Producer(old.producer_id, epoch)
-        return self._initialized(producer, last_epoch, timeout_ms, now_ms)
+        return self._initialized(producer, last_epoch, timeout_ms, steady_ms)
 
     def with_new_producer_id(
-        self, producer_id: int, timeout_ms: int, now_ms: int, *, keeps_last_epoch: bool
+        self, producer_id: int, timeout_ms: int, steady_ms: int, *, keeps_last_epoch: bool
     ) -> TransactionValue:
         """For InitProducerId when the epochs are used up."""
         last_epoch = self.value.producer_epoch if keeps_last_epoch else NO_PRODUCER_EPOCH
-        return self._initialized(Producer(producer_id, 0), last_epoch, timeout_ms, now_ms)
+        return self._initialized(Producer(producer_id, 0), last_epoch, timeout_ms, steady_ms)
 
     def _initialized(
-        self, producer: Producer, last_epoch: int, timeout_ms: int, now_ms: int
+        self, producer: Producer, last_epoch: int, timeout_ms: int, steady_ms: int
     ) -> TransactionValue:
         return replace(
             self.value,
@@ -155,26 +155,26 @@ class Transaction:
             state=TransactionState.EMPTY,
             partitions=frozenset(),
             start_timestamp_ms=NO_TIMESTAMP,
-            last_update_timestamp_ms=now_ms,
+            last_update_timestamp_ms=steady_ms,
         )
 
     def with_partitions(
-        self, partitions: frozenset[TopicPartition], now_ms: int, client_transaction_version: int
+        self, partitions: frozenset[TopicPartition], steady_ms: int, client_transaction_version: int
     ) -> TransactionValue:
         """For AddPartitionsToTxn: a transaction that includes `partitions`."""
         return replace(
             self.value,
             state=TransactionState.ONGOING,
             partitions=self.value.partitions | partitions,
-            start_timestamp_ms=now_ms if self.is_idle else self.value.start_timestamp_ms,
-            last_update_timestamp_ms=now_ms,
+            start_timestamp_ms=steady_ms if self.is_idle else self.value.start_timestamp_ms,
+            last_update_timestamp_ms=steady_ms,
             client_transaction_version=client_transaction_version,
         )
 
     def prepared(
         self,
         is_commit: bool,
-        now_ms: int,
+        steady_ms: int,
         client_transaction_version: int,
         next_producer_id: int = NO_PRODUCER_ID,
     ) -> TransactionValue:
@@ -195,12 +195,12 @@ class Transaction:
             state=(
                 TransactionState.PREPARE_COMMIT if is_commit else TransactionState.PREPARE_ABORT
             ),
-            start_timestamp_ms=now_ms if self.is_idle else old.start_timestamp_ms,
-            last_update_timestamp_ms=now_ms,
+            start_timestamp_ms=steady_ms if self.is_idle else old.start_timestamp_ms,
+            last_update_timestamp_ms=steady_ms,
             client_transaction_version=client_transaction_version,
         )
 
-    def completed(self, now_ms: int) -> TransactionValue:
+    def completed(self, steady_ms: int) -> TransactionValue:
         """When all markers are written."""
         old = self.value
         is_commit = old.state is TransactionState.PREPARE_COMMIT
@@ -210,7 +210,7 @@ class Transaction:
                 TransactionState.COMPLETE_COMMIT if is_commit else TransactionState.COMPLETE_ABORT
             ),
             partitions=frozenset(),
-            last_update_timestamp_ms=now_ms,
+            last_update_timestamp_ms=steady_ms,
         )
         if old.client_transaction_version < EPOCH_BUMP:
             return completed

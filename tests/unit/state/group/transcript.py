@@ -85,6 +85,7 @@ class Transcript(Script):
             self.world.restart()
         elif actor == "producer":
             producer_id, verb = arguments
+            assert verb in ("commits", "aborts"), verb
             marker = Marker(Producer(int(producer_id), 0), verb == "commits", 0)
             call = Call(self.clients.setdefault("marker", Client("marker")), "end")
             self.world.perform(self.world.shard.end_transaction(marker, call))
@@ -213,6 +214,8 @@ class Transcript(Script):
                 self.world.is_storage_held = True
             case ["resumes"]:
                 self.world.release_storage()
+            case _:
+                raise AssertionError(f"storage cannot {' '.join(arguments)}")
 
     def _look(self, word: str) -> str:
         if word == "offsets?":

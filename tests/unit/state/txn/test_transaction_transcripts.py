@@ -337,3 +337,16 @@ def test_restart_before_the_decision_keeps_the_transaction_open() -> None:
 
 def _at_epoch(value: TransactionValue, epoch: int) -> TransactionValue:
     return replace(value, producer_epoch=epoch)
+
+
+def test_a_transaction_from_after_now_has_its_time_from_the_load_on() -> None:
+    """The clock was set back between two runs of the broker."""
+    script = Transcript()
+    script.run("""
+        90000 a init timeout=1000 => a is 1000/0
+        90010 a add t/0           => a ok
+        0     broker restarts
+        1000  coordinator ticks
+        1000  txn?                => Ongoing 1000/0 t/0
+        1001  coordinator ticks   => t/0 abort 1000/1
+    """)

@@ -88,4 +88,4 @@ class World:
             record = decode(key, value)
             assert record is not None
             self.shard.replay(record)
-        self.perform(self.shard.loaded())
+        self.perform(self.shard.loaded(self.now_ms))
