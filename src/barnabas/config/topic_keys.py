@@ -244,6 +244,7 @@ _KEYS = (
         "Replicas that must be in sync for acks=all to succeed.",
         "min.insync.replicas",
         check=at_least(1),
+        used=False,
     ),
     _key(
         "preallocate",
@@ -324,6 +325,7 @@ _KEYS = (
         False,
         "Whether a replica that is not in sync may lead when there is no other.",
         "unclean.leader.election.enable",
+        used=False,
     ),
 )
 

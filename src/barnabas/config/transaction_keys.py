@@ -14,9 +14,11 @@ def _number(
     doc: str,
     importance: Importance = Importance.HIGH,
     type_: ConfigType = ConfigType.INT,
+    *,
+    used: bool = True,
 ) -> Key:
     """A number above zero."""
-    return broker_key(importance, name, type_, default, doc, check=at_least(1))
+    return broker_key(importance, name, type_, default, doc, check=at_least(1), used=used)
 
 
 TRANSACTION_KEYS: Final = (
@@ -30,6 +32,7 @@ TRANSACTION_KEYS: Final = (
         "transaction.state.log.min.isr",
         1,
         "Replicas of __transaction_state in sync: 2, or the number of brokers if that is less.",
+        used=False,
     ),
     _number(
         "transaction.state.log.num.partitions",
