@@ -157,6 +157,15 @@ int FaultyFileSystem::unlink(const char* path) {
   return perform(strike(FileCall::kUnlink, path), [&] { return FileSystem::unlink(path); });
 }
 
+int FaultyFileSystem::link(const char* from, const char* to) {
+  return perform(strike(FileCall::kLink, from), [&] { return FileSystem::link(from, to); });
+}
+
+ssize_t FaultyFileSystem::copy_file_range(int from, int to, off_t offset, size_t count) {
+  return transfer(strike(FileCall::kCopy, to), count,
+                  [&](size_t part) { return FileSystem::copy_file_range(from, to, offset, part); });
+}
+
 int FaultyFileSystem::mkdir(const char* path, unsigned mode) {
   return perform(strike(FileCall::kMakeDirectory, path),
                  [&] { return FileSystem::mkdir(path, mode); });

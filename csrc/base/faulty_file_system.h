@@ -29,6 +29,8 @@ enum class FileCall : uint8_t {
   kRename,
   kUnlink,  // and rmdir
   kMakeDirectory,
+  kLink,  // a second name: of the file that has one
+  kCopy,  // copy_file_range: of the file copied to
 };
 
 enum class FaultEffect : uint8_t {
@@ -75,6 +77,8 @@ class FaultyFileSystem : public FileSystem {
   int syncfs(int fd) override;
   int rename(const char* from, const char* to) override;
   int unlink(const char* path) override;
+  int link(const char* from, const char* to) override;
+  ssize_t copy_file_range(int from, int to, off_t offset, size_t count) override;
   int mkdir(const char* path, unsigned mode) override;
   int rmdir(const char* path) override;
 

@@ -33,7 +33,9 @@ void bind_faults(py::module_& module) {
       .value("SYNC", FileCall::kSync)
       .value("RENAME", FileCall::kRename)
       .value("UNLINK", FileCall::kUnlink)
-      .value("MAKE_DIRECTORY", FileCall::kMakeDirectory);
+      .value("MAKE_DIRECTORY", FileCall::kMakeDirectory)
+      .value("LINK", FileCall::kLink)
+      .value("COPY", FileCall::kCopy);
   py::enum_<FaultEffect>(module, "FaultEffect")
       .value("FAIL", FaultEffect::kFail)
       .value("SHORT", FaultEffect::kShort)

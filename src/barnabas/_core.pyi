@@ -420,6 +420,8 @@ class FileCall:
     RENAME: FileCall
     UNLINK: FileCall
     MAKE_DIRECTORY: FileCall
+    LINK: FileCall
+    COPY: FileCall
 
 class FaultEffect:
     """How a call goes wrong, and what `value` of add_fault is then."""

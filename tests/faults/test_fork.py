@@ -1,5 +1,6 @@
 """Forks of a broker that is in use, that is killed, and many of them."""
 
+import errno
 import gc
 import os
 import signal
@@ -10,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from confluent_kafka import Producer
 
 import barnabas
+from barnabas.testing import faults
 
 FORKS = 12
 PARTITIONS = 3
@@ -209,3 +212,29 @@ def test_forks_leave_nothing_behind(
         assert sorted(path.name for path in (parent.data_dir / "t-0").iterdir()) == files
         assert all(path.stat().st_nlink == 1 for path in parent.data_dir.rglob("*.log"))
     measured(f"{each_ms:.0f} ms from a fork to its end, {grown / 1024:,.0f} KiB grown in 50")
+
+
+@pytest.mark.parametrize("call", ["link", "copy", "write"])
+def test_a_fork_that_there_is_no_room_for_leaves_its_parent_as_it_was(
+    call: Literal["link", "copy", "write"], tmp_path: Path
+) -> None:
+    expected = [b"%06d" % number for number in range(30_000)]
+    with barnabas.Broker(tmp_path / "parent") as parent:
+        parent.create_topic("t", partitions=PARTITIONS, config=SMALL)
+        with parent.producer() as producer:
+            for partition in range(PARTITIONS):
+                for begin in range(0, len(expected), 1000):
+                    part = expected[begin : begin + 1000]
+                    producer.send_many("t", part, partition=partition).result()
+        pattern = f"{tmp_path}/*-0/*.log"
+        if call == "write":  # what is neither linked nor copied
+            pattern = f"{tmp_path}/fork/*"
+        with faults.fail(call, pattern, error=errno.ENOSPC) as fault:
+            with pytest.raises(barnabas.BarnabasError, match="No space left on device"):
+                parent.fork(tmp_path / "fork")
+            assert fault.struck > 0
+        assert not list(tmp_path.glob("fork/*"))
+        assert values_of(parent) == [expected] * PARTITIONS
+        parent.producer().send("t", b"goes on", partition=0).result()
+        with parent.fork(tmp_path / "second") as fork:
+            assert values_of(fork)[0] == [*expected, b"goes on"]

@@ -5,9 +5,9 @@
     assert fault.struck == 1
 
 A fault concerns one kind of call and the files whose whole path matches a pattern (as for a shell;
-`*` matches slashes, too; a rename is of its source). It strikes the `nth` such call from when it
-was made on, and those after it: `times` of them, or all. It lasts until `remove()`, or the end of
-its `with` block.
+`*` matches slashes, too; a rename or a link is of its source, a copy of its target). It strikes the
+`nth` such call from when it was made on, and those after it: `times` of them, or all. It lasts
+until `remove()`, or the end of its `with` block.
 """
 
 import errno
@@ -20,7 +20,17 @@ from barnabas import _core
 from barnabas._core import FaultEffect, FileCall
 
 Call = Literal[
-    "open", "write", "read", "send", "truncate", "sync", "rename", "unlink", "make_directory"
+    "open",
+    "write",
+    "read",
+    "send",
+    "truncate",
+    "sync",
+    "rename",
+    "unlink",
+    "make_directory",
+    "link",
+    "copy",
 ]
 _ALWAYS = 2**64 - 1
 
@@ -90,7 +100,7 @@ def fail(
 
 
 def short(
-    call: Literal["write", "read", "send"],
+    call: Literal["write", "read", "send", "copy"],
     pattern: str = "*",
     *,
     size: int,
