@@ -48,7 +48,7 @@ PYTHON_TIERS = (
     ("_records", "_column_input", "_reader"),
     ("_sender", "arrow"),
     ("config", "protocol", "logs"),
-    ("log", "testing", "clock", "forking"),
+    ("log", "testing", "clock", "disk_calls", "forking"),
     ("query",),
     ("metadata", "dump"),
     ("adopt", "coordinator"),

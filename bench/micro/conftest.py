@@ -12,6 +12,7 @@ from barnabas._core import Core
 from barnabas.config.start import StartConfig, make_start_config
 from barnabas.coordinator.coordinator import GroupCoordinator, group_config
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator, transaction_config
+from barnabas.disk_calls import DiskCalls
 from barnabas.handlers.call import Call
 from barnabas.handlers.services import Services
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
@@ -40,8 +41,10 @@ class ControlPlane:
         self._core.load_partitions([], {})
         self._store = SqliteStore(start.data_dir / FILE_NAME)
         catalog = Catalog()
+        self._disk_calls = DiskCalls()
         self._topics = TopicService(
             core=self._core,
+            disk_calls=self._disk_calls,
             store=self._store,
             catalog=catalog,
             config=config,
@@ -62,6 +65,7 @@ class ControlPlane:
         )
         self._services = Services(
             core=self._core,
+            disk_calls=self._disk_calls,
             identity=BrokerIdentity(1, directory.cluster_id, "localhost", 9092),
             catalog=catalog,
             producer_ids=producer_ids,
@@ -81,6 +85,7 @@ class ControlPlane:
     def close(self) -> None:
         self._loop.run_until_complete(self._topics.stop())
         self._loop.run_until_complete(self._groups.stop())
+        self._disk_calls.shutdown()
         self._core.stop(0)
         self._store.close()
         self._loop.run_until_complete(self._loop.shutdown_default_executor())

@@ -29,6 +29,7 @@ from barnabas.config.start import StartConfig
 from barnabas.coordinator.coordinator import GroupCoordinator, group_config
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator, transaction_config
 from barnabas.directory_watch import DirectoryWatch
+from barnabas.disk_calls import DiskCalls
 from barnabas.errors import ConfigError, StartError
 from barnabas.handlers.services import Services
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
@@ -54,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 START_ROOM_BYTES: Final = 256 << 10  # what a start writes, the store's log and index for the most
 STOP_GRACE_MS: Final = 2_000
-BLOCKING_THREADS: Final = 4  # for metadata changes and look-ups in logs
+BLOCKING_THREADS: Final = 4  # for the metadata store, and for reading logs back
 
 
 class Node:
@@ -66,6 +67,7 @@ class Node:
         native_clock = None if clock is None else clock.native
         self._core = Core(start.config.core_settings(), native_clock)
         self._executor = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="blocking")
+        self._disk_calls = DiskCalls()
         self._store: MetadataStore | None = None
         self._loop: BrokerLoop | None = None
         self._groups: GroupCoordinator | None = None
@@ -175,6 +177,7 @@ class Node:
             self._groups = None
         # What the executor has begun is finished while the core still runs.
         self._executor.shutdown(cancel_futures=True)
+        self._disk_calls.shutdown()
         try:
             # On the loop's thread: it has nothing left to do, and at the exit of the interpreter
             # an executor would not take the call any more.
@@ -362,6 +365,7 @@ class Node:
         )
         self.topics = TopicService(
             core=self._core,
+            disk_calls=self._disk_calls,
             store=store,
             catalog=self.catalog,
             config=self._config,
@@ -385,6 +389,7 @@ class Node:
         )
         self.services = Services(
             core=self._core,
+            disk_calls=self._disk_calls,
             identity=self.identity,
             catalog=self.catalog,
             producer_ids=producer_ids,

@@ -12,7 +12,7 @@ with kio's names, for all versions at once:
 
 which drops what the version lacks and fills in the schema's defaults; nested entities are mappings,
 or bytes encoded before. Handlers run on the broker loop's thread: what may wait for a disk goes
-through `asyncio.to_thread`.
+through `Services.disk_calls`.
 
 An exception is logged once and answered UNKNOWN_SERVER_ERROR: by the module's own
 

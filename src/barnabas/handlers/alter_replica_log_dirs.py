@@ -6,11 +6,11 @@ that does not exist (UNKNOWN_TOPIC_OR_PARTITION) is remembered for when it is ma
 not in log.dirs: LOG_DIR_NOT_FOUND; a directory or a partition that is offline: KAFKA_STORAGE_ERROR.
 """
 
-import asyncio
 from typing import Any
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.disk_calls import MOVES
 from barnabas.handlers.call import Call
 
 
@@ -18,7 +18,8 @@ async def handle(call: Call) -> bytes:
     """Answers each partition on its own."""
     asked = list(_asked(call).items())
     assignments = [(topic, partition, path) for (topic, partition), path in asked]
-    codes = await asyncio.to_thread(call.services.core.alter_replica_log_dirs, assignments)
+    move = call.services.core.alter_replica_log_dirs
+    codes = await call.services.disk_calls.run(MOVES, move, assignments)
     return _response(
         call, {at: ErrorCode(code) for (at, _), code in zip(asked, codes, strict=True)}
     )

@@ -7,12 +7,16 @@ lag behind, and the leader is the only one here.
 """
 
 import asyncio
-from typing import Any, Final
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
 
 from kio.schema.errors import ErrorCode
 
 from barnabas.handlers.call import Call
 from barnabas.state.internal_topics import INTERNAL_TOPICS
+
+if TYPE_CHECKING:
+    from barnabas._core import Core
 
 INVALID_LOW_WATERMARK: Final = -1
 
@@ -30,11 +34,26 @@ async def handle(call: Call) -> bytes:
         if at[0] in INTERNAL_TOPICS and call.services.catalog.topic(at[0]) is not None
     }
     deletions = [(*at, offset) for at, offset in asked.items() if at not in answers]
-    if deletions:
-        deleted = await asyncio.to_thread(call.services.core.delete_records, deletions)
-        for (topic, partition, _), (code, low_watermark) in zip(deletions, deleted, strict=True):
+    core, run = call.services.core, call.services.disk_calls.run
+    by_directory: defaultdict[str, list[tuple[str, int, int]]] = defaultdict(list)
+    for deletion in deletions:
+        by_directory[_directory(core, *deletion[:2])].append(deletion)
+    deleted = await asyncio.gather(
+        *(run(directory, core.delete_records, there) for directory, there in by_directory.items())
+    )
+    for there, results in zip(by_directory.values(), deleted, strict=True):
+        for (topic, partition, _), (code, low_watermark) in zip(there, results, strict=True):
             answers[topic, partition] = ErrorCode(code), low_watermark
     return _response(call, answers)
+
+
+def _directory(core: "Core", topic: str, partition: int) -> str:
+    from barnabas._core import CoreError
+
+    try:
+        return core.partition_info(topic, partition).directory
+    except CoreError:
+        return ""  # the core says what is wrong with it
 
 
 def error_response(call: Call, error: ErrorCode) -> bytes:

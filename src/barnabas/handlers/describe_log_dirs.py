@@ -6,13 +6,13 @@ added the top-level error, 4 the volume's total and usable bytes (KIP-827), 5 wh
 is cordoned, which none is here. Partitions that are not here are left out, as in Kafka.
 """
 
-import asyncio
 import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.disk_calls import DiskCalls
 from barnabas.handlers.call import Call
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ async def handle(call: Call) -> bytes:
     for info in _wanted(call):
         wanted[info.directory].append(info)
     results = [
-        await _described(path, wanted[path]) if is_online else _failed(path)
+        await _described(call.services.disk_calls, path, wanted[path])
+        if is_online
+        else _failed(path)
         for path, is_online in call.services.core.directory_states()
     ]
     return call.response(error_code=ErrorCode.none, results=results)
@@ -39,9 +41,11 @@ def error_response(call: Call, error: ErrorCode) -> bytes:
     return call.response(results=[{"error_code": error, "log_dir": path} for path, _ in states])
 
 
-async def _described(path: str, infos: "list[PartitionInfo]") -> dict[str, Any]:
+async def _described(
+    disk_calls: DiskCalls, path: str, infos: "list[PartitionInfo]"
+) -> dict[str, Any]:
     try:
-        volume = await asyncio.to_thread(os.statvfs, path)
+        volume = await disk_calls.run(path, os.statvfs, path)
     except OSError:
         return _failed(path)
     topics: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)

@@ -12,9 +12,10 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.handlers.call import Call
 from barnabas.handlers.leader_epochs import check_leader_epoch
+from barnabas.handlers.services import Services
 
 if TYPE_CHECKING:
-    from barnabas._core import Core, PartitionInfo
+    from barnabas._core import PartitionInfo
 
 LATEST: Final = -1
 EARLIEST: Final = -2
@@ -106,7 +107,7 @@ async def _answer(call: Call, topic: str, partition: Any) -> dict[str, Any]:
         if error := check_leader_epoch(info, getattr(partition, "current_leader_epoch", -1)):
             return _failed(index, error)
         isolation_level = getattr(call.request, "isolation_level", 0)
-        found = await _look_up(call.services.core, info, timestamp, isolation_level)
+        found = await _look_up(call.services, info, timestamp, isolation_level)
     except CoreError as error:
         return _failed(index, ErrorCode(error.code))
     return {
@@ -119,9 +120,10 @@ async def _answer(call: Call, topic: str, partition: Any) -> dict[str, Any]:
 
 
 async def _look_up(
-    core: "Core", info: "PartitionInfo", timestamp: int, isolation_level: int
+    services: Services, info: "PartitionInfo", timestamp: int, isolation_level: int
 ) -> tuple[int, int, int]:
     """Timestamp, offset and leader epoch of what was asked for."""
+    core, run = services.core, services.disk_calls.run
     topic, partition = info.topic, info.partition
     committed_only = isolation_level == READ_COMMITTED
     end = info.last_stable_offset if committed_only else info.high_watermark
@@ -133,7 +135,7 @@ async def _look_up(
     if timestamp in (LATEST_TIERED, EARLIEST_PENDING_UPLOAD):
         return _NOTHING  # there is no remote storage
     if timestamp == MAX_TIMESTAMP:
-        found = await asyncio.to_thread(core.max_timestamp_offset, topic, partition)
+        found = await run(info.directory, core.max_timestamp_offset, topic, partition)
     else:
-        found = await asyncio.to_thread(core.offset_for_timestamp, topic, partition, timestamp)
+        found = await run(info.directory, core.offset_for_timestamp, topic, partition, timestamp)
     return found if found[1] < end else _NOTHING

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from barnabas.config.broker_config import BrokerConfig
 from barnabas.coordinator.coordinator import GroupCoordinator
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator
+from barnabas.disk_calls import DiskCalls
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
 from barnabas.metadata.config_service import ConfigService
 from barnabas.metadata.producer_ids import ProducerIds
@@ -22,6 +23,7 @@ class Services:
     """The parts of a running broker. To be used on the broker loop's thread."""
 
     core: Core
+    disk_calls: DiskCalls
     identity: BrokerIdentity
     catalog: Catalog
     producer_ids: ProducerIds

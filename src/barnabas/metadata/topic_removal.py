@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from barnabas.disk_calls import TOPICS, DiskCalls
 from barnabas.metadata.records import Tombstone
 from barnabas.metadata.store import Delete, MetadataStore, StoreError
 
@@ -24,8 +25,9 @@ PARTITIONS_PER_STEP: Final = 100
 class TopicRemoval:
     """The topics that are deleted, and that the core may still hold."""
 
-    def __init__(self, core: "Core", store: MetadataStore) -> None:
+    def __init__(self, core: "Core", disk_calls: DiskCalls, store: MetadataStore) -> None:
         self._core = core
+        self._disk_calls = disk_calls
         self._store = store
         self._pending: dict[str, Tombstone] = {}
         self._step_done = asyncio.Event()
@@ -53,7 +55,7 @@ class TopicRemoval:
         while self._pending:
             step = self._next_step()
             try:
-                removed = await asyncio.to_thread(self._remove, step)
+                removed = await self._disk_calls.run(TOPICS, self._remove, step)
                 await asyncio.to_thread(
                     self._store.commit, [Delete(tombstone.path) for tombstone in removed]
                 )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from kio.schema.errors import ErrorCode
 
 from barnabas.config.broker_config import BrokerConfig
+from barnabas.disk_calls import TOPICS, DiskCalls
 from barnabas.errors import KafkaError
 from barnabas.metadata.catalog import Catalog, is_internal
 from barnabas.metadata.records import Tombstone, TopicRecord
@@ -42,6 +43,7 @@ class TopicService:
         self,
         *,
         core: "Core",
+        disk_calls: DiskCalls,
         store: MetadataStore,
         catalog: Catalog,
         config: BrokerConfig,
@@ -49,6 +51,7 @@ class TopicService:
         is_kept_for_kafka: bool = False,
     ) -> None:
         self._core = core
+        self._disk_calls = disk_calls
         self._store = store
         self._catalog = catalog
         self._config = config
@@ -56,7 +59,7 @@ class TopicService:
         self.is_kept_for_kafka = is_kept_for_kafka
         self._changing = asyncio.Lock()
         self._planner = TopicPlanner(catalog, config)
-        self._removal = TopicRemoval(core, store)
+        self._removal = TopicRemoval(core, disk_calls, store)
 
     async def stop(self) -> None:
         """Ends what goes on in the background."""
@@ -177,8 +180,8 @@ class TopicService:
 
         config = self._config.core_topic_config(topic.config)
         try:
-            await asyncio.to_thread(
-                self._core.create_partitions, topic.name, topic.topic_id, numbers, config
+            await self._disk_calls.run(
+                TOPICS, self._core.create_partitions, topic.name, topic.topic_id, numbers, config
             )
         except CoreError as error:
             logger.error("cannot make the logs of topic %s: %s", topic.name, error)
@@ -287,18 +290,18 @@ class TopicService:
             changed = replace(topic, config=dict(change(topic.config)))
             await self._store_topic(changed)
             self._catalog.put(changed)
-            await asyncio.to_thread(
-                self._core.set_topic_config, name, self._config.core_topic_config(changed.config)
-            )
+            in_force = self._config.core_topic_config(changed.config)
+            await self._disk_calls.run(TOPICS, self._core.set_topic_config, name, in_force)
             logger.info("topic %s now has the configuration %s", name, dict(changed.config))
 
     async def apply_broker_config(self) -> None:
         """Tells the core what is in force after a change of the broker's configuration."""
         async with self._turn():
-            await asyncio.to_thread(self._core.set_broker_config, self._config.core_settings())
+            settings = self._config.core_settings()
+            await self._disk_calls.run(TOPICS, self._core.set_broker_config, settings)
             for topic in list(self._catalog):
                 config = self._config.core_topic_config(topic.config)
-                await asyncio.to_thread(self._core.set_topic_config, topic.name, config)
+                await self._disk_calls.run(TOPICS, self._core.set_topic_config, topic.name, config)
 
     # -- parts
 
