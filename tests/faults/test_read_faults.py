@@ -173,10 +173,10 @@ def test_a_transaction_index_that_cannot_be_read_is_named(
     with (
         barnabas.Broker(tmp_path) as broker,
         WireClient(broker.bootstrap_servers) as client,
+        faults.fail("open", str(index), error=errno.EIO) as fault,
     ):
-        with faults.fail("open", str(index), error=errno.EIO) as fault:
-            assert fetch(client, asked) == {("txn", 0): (0, True)}
-            failed = {("txn", 0): (STORAGE_ERROR, False)}
-            assert fetch(client, asked, read_committed=True) == failed
-            assert fault.struck > 0
+        assert fetch(client, asked) == {("txn", 0): (0, True)}
+        failed = {("txn", 0): (STORAGE_ERROR, False)}
+        assert fetch(client, asked, read_committed=True) == failed
+        assert fault.struck > 0
     await_true(lambda: any(str(index) in line and "Input/output" in line for line in core_log))

@@ -12,7 +12,7 @@ import barnabas
 from barnabas.testing import faults
 
 KILLED = -9
-RECORDS = 30
+RECORDS = 10
 CONFIG = {"internal.segment.bytes": 1500, "index.interval.bytes": 100}
 VALUE = bytes(200)
 

@@ -255,7 +255,9 @@ def test_metadata_and_heartbeats_do_not_wait_for_topics_being_made(
             (answer,) = client.ask("CreateTopics", 7, topics=asked, timeout=60_000).topics
         codes.append(answer.error_code)
 
-    threads = [threading.Thread(target=create, args=(number,)) for number in range(6)]
+    create(0)  # the first imports what decodes the request
+    codes.clear()
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(1, 7)]
     with StallWatch() as machine, ExitStack() as stack:
         metadata = stack.enter_context(Asker(broker, ask_metadata))
         members = stack.enter_context(Asker(broker, beat))

@@ -28,7 +28,7 @@ class FaultSweepTest : public LogTest {
 
   uint64_t strike(FileCall call, FaultEffect effect, int64_t value, uint64_t nth) {
     clear();
-    fault_ = FaultyFileSystem::instance().add({call, root.path() + "*", effect, value, nth, 1});
+    fault_ = FaultyFileSystem::instance().add({call, {root.path() + "*"}, effect, value, nth, 1});
     return fault_;
   }
   void clear() {
