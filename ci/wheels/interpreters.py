@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-# Not the free-threaded ones: of kio, which every broker needs, there is neither a wheel for them nor
-# an sdist that builds.
+# Not the free-threaded ones: of kio, which every broker needs, there is neither a wheel for them
+# nor an sdist that builds.
 TAGS: Final = ("cp311", "cp312", "cp313")
 
 _TAG_OF_IT: Final = """
