@@ -274,8 +274,9 @@ class Engine {
   /// Appends one batch as the leader with acks=all; returns its base offset. With `on_durable` it
   /// waits a millisecond at most: the append is queued behind those of the same partition, nullopt
   /// is returned, and `on_durable` called exactly once with what came of it: on this thread before
-  /// the return, or later on another; never when this returned an error. With a producer the batch belongs to
-  /// its transaction; it has no sequence, and nobody is asked whether the transaction is known.
+  /// the return, or later on another; never when this returned an error. With a producer the batch
+  /// belongs to its transaction; it has no sequence, and nobody is asked whether the transaction is
+  /// known.
   virtual Result<std::optional<int64_t>> append_records(
       std::string_view topic, int32_t partition, std::span<const KeyValueView> records,
       int64_t timestamp_ms, DurableCallback on_durable,

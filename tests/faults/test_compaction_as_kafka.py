@@ -100,7 +100,8 @@ def await_markers(admin: AdminClient) -> None:
     at = TopicPartition(TOPIC, 0)
 
     def latest(level: IsolationLevel) -> int:
-        return admin.list_offsets({at: OffsetSpec.latest()}, isolation_level=level)[at].result().offset
+        asked = admin.list_offsets({at: OffsetSpec.latest()}, isolation_level=level)
+        return int(asked[at].result().offset)
 
     await_true(
         lambda: latest(IsolationLevel.READ_COMMITTED) == latest(IsolationLevel.READ_UNCOMMITTED)

@@ -83,7 +83,7 @@ class MoveTest : public LogTest {
   void strike(FileCall call, uint64_t nth) {
     clear_fault();
     fault_ = FaultyFileSystem::instance().add(
-        {call, root.path() + "*", FaultEffect::kFail, EIO, nth, 1});
+        {call, {root.path() + "*"}, FaultEffect::kFail, EIO, nth, 1});
   }
   void clear_fault() {
     if (fault_ != 0) FaultyFileSystem::instance().remove(fault_);
@@ -173,7 +173,7 @@ TEST_F(MoveTest, ReadersDoNotWaitForARename) {
   ASSERT_TRUE(fill_copy().ok());
   constexpr int64_t kRenameMs = 1500;
   const uint64_t fault = FaultyFileSystem::instance().add(
-      {FileCall::kRename, target + "*-future", FaultEffect::kDelay, kRenameMs});
+      {FileCall::kRename, {target + "*-future"}, FaultEffect::kDelay, kRenameMs});
   std::thread mover([this] { EXPECT_TRUE(move_log().ok()); });
   while (FaultyFileSystem::instance().count(fault).struck == 0) std::this_thread::yield();
   const auto begin = std::chrono::steady_clock::now();
