@@ -15,8 +15,8 @@
 namespace barnabas::dataplane {
 namespace {
 
-// What the broker loop waits for an append that nothing is before: several times what one takes, and
-// little beside what a heartbeat may wait.
+// What the broker loop waits for an append that nothing is before: several times what one takes,
+// and little beside what a heartbeat may wait.
 constexpr std::chrono::microseconds kPromptAppend{1000};
 
 Error unknown_partition(std::string_view topic, int32_t partition) {
@@ -131,10 +131,9 @@ void EngineImpl::append_queued(const std::shared_ptr<Partition>& partition, Muta
                                const std::shared_ptr<PromptOutcome>& outcome) {
   const auto appended = append_now(*partition, bytes, transaction_version);
   if (appended.ok()) {
-    durable_waiters_.add(partition, appended->last_offset + 1, appended->base_offset,
-                         [outcome](ErrorCode error, int64_t base_offset) {
-                           outcome->tell(error, base_offset);
-                         });
+    durable_waiters_.add(
+        partition, appended->last_offset + 1, appended->base_offset,
+        [outcome](ErrorCode error, int64_t base_offset) { outcome->tell(error, base_offset); });
     return;
   }
   append_log_.log(LogLevel::kError,
