@@ -55,6 +55,7 @@ class GatedLog final : public storage::Log {
     return end_;
   }
   [[nodiscard]] bool offline() const override { return offline_; }
+  [[nodiscard]] bool is_writing() const override { return false; }
 
   std::atomic<bool> wants_flush{true};  // what the next appends answer
 

@@ -166,7 +166,7 @@ TEST_P(SwapFaultTest, AFaultInAnyCallLosesNothing) {
     fs::remove_all(directory);
     fs::copy(kept, directory);
     open(true);
-    const uint64_t fault = files.add({GetParam(), "*", FaultEffect::kFail, EIO, nth, 1});
+    const uint64_t fault = files.add({GetParam(), {"*"}, FaultEffect::kFail, EIO, nth, 1});
     (void)log->clean(log->log_end_offset(), {});
     struck = files.count(fault).struck > 0;
     files.remove(fault);
@@ -197,7 +197,7 @@ TEST_F(SwapTest, AFailedFsyncOfItsNamesIsForGood) {
   CleanSettings settings;
   settings.on_step = [&](CleanStep step) {
     if (step != CleanStep::kSwapNamed || fault != 0) return;
-    fault = files.add({FileCall::kSync, directory, FaultEffect::kFail, EIO, 1, 1});
+    fault = files.add({FileCall::kSync, {directory}, FaultEffect::kFail, EIO, 1, 1});
   };
   EXPECT_FALSE(log->clean(log->log_end_offset(), settings).ok());
   EXPECT_EQ(files.count(fault).struck, 1u);
@@ -215,7 +215,7 @@ TEST_F(SwapTest, AFailedFsyncOfANewSegmentIsForGood) {
     const auto before = state();
     FaultyFileSystem& files = FaultyFileSystem::instance();
     const uint64_t fault =
-        files.add({FileCall::kSync, directory + "/" + what, FaultEffect::kFail, EIO, 1, 1});
+        files.add({FileCall::kSync, {directory + "/" + what}, FaultEffect::kFail, EIO, 1, 1});
     const auto cleaned = log->clean(log->log_end_offset(), {});
     ASSERT_FALSE(cleaned.ok());
     EXPECT_NE(cleaned.error().message.find(directory + "/"), std::string::npos);
