@@ -29,7 +29,8 @@ SYSTEM_LIBRARIES = {
 BUNDLED = {"zlib", "lz4", "zstd", "snappy", "llvm-libcxx"}
 MODULES = ("_core", "_columns", "_records", "_column_input", "_sender", "_reader")
 IMPORT_MAX_S = 0.040
-IMPORT_S = "import time; s = time.perf_counter(); import barnabas; print(time.perf_counter() - s)"
+# Of the processor: what others on it do is not the import's.
+IMPORT_S = "import time; s = time.process_time(); import barnabas; print(time.process_time() - s)"
 BROKER = """
 import sys
 import barnabas
