@@ -58,8 +58,8 @@ class Consumer(NativeReader, Closing):
     partition).
 
     A topic that is deleted and made again is another one: what was committed for the old one does
-    not count, and the new one is read from its beginning; by a group that has noticed that there was
-    none for a while, from where `auto_offset_reset` says.
+    not count, and the new one is read from its beginning; by a group that has noticed a time
+    without it, from where `auto_offset_reset` says.
 
     For one thread, or one event loop, at a time; `wake_up` and `close` may come from others.
     """
