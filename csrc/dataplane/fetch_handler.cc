@@ -147,6 +147,7 @@ void FetchHandler::plan_from_session(const FetchRequest& request, FetchPlan& pla
 
 void FetchHandler::plan_from_partitions(FetchSession::Partitions& partitions,
                                         const FetchRequest& request, FetchPlan& plan) const {
+  plan.entries.reserve(plan.entries.size() + partitions.size());
   for (auto& cached : partitions) {
     Resolved found = resolve(cached, plan.header.version);
     cached.partition = found.partition;
