@@ -75,7 +75,7 @@ def test_a_kill_in_a_roll_loses_nothing_that_was_acknowledged(
         told = run.stdout.split("\n")
         if run.returncode != KILLED:
             assert run.returncode == 0, run.stderr
-            assert f"matched {nth - 1}" in told or int(told[-2].split()[1]) < nth
+            assert int(told[-2].split()[1]) < nth
             break
         kills += 1
         acknowledged = [b"-1"] + [line.encode() for line in told if line]
@@ -84,4 +84,4 @@ def test_a_kill_in_a_roll_loses_nothing_that_was_acknowledged(
         assert [value.split()[0][:2] for value in found[1 : len(acknowledged)]] == acknowledged[1:]
         assert len(found) - len(acknowledged) in (0, 1)  # the last one may be there
     measured(f"{kills} kills")
-    assert kills > 0 or call in ("rename", "unlink")
+    assert kills > 0
