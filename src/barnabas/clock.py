@@ -157,7 +157,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []  # a heap, by time
         self._timers_made = 0
         self._calls_made = 0  # of call_soon
-        self._jobs = 0  # in threads
+        self._jobs = 0  # in threads, Python's and native ones
         self._job_ended = asyncio.Event()
         super().__init__()
 
@@ -216,13 +216,30 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[T]:
         """Notes the job, until its end has been noticed."""
         future = super().run_in_executor(executor, func, *args)
-        self._jobs += 1
-        future.add_done_callback(self._end_job)
+        self.begin_job()
+        future.add_done_callback(lambda _job: self.end_job())
         return future
 
-    def _end_job(self, _job: asyncio.Future[Any]) -> None:
+    def begin_job(self) -> None:
+        """Something is done elsewhere: the loop has not settled before `end_job`, on its thread."""
+        self._jobs += 1
+
+    def end_job(self) -> None:
+        """What it came to is known."""
         self._jobs -= 1
         self._job_ended.set()
+
+
+def begin_job(loop: asyncio.AbstractEventLoop) -> None:
+    """See `VirtualLoop.begin_job`; other loops need not know."""
+    if isinstance(loop, VirtualLoop):
+        loop.begin_job()
+
+
+def end_job(loop: asyncio.AbstractEventLoop) -> None:
+    """See `VirtualLoop.end_job`; other loops need not know."""
+    if isinstance(loop, VirtualLoop):
+        loop.end_job()
 
 
 def _ns(span: timedelta) -> int:

@@ -19,6 +19,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
 import barnabas
+from barnabas.testing import faults
 
 DAY_MS = 24 * 3_600_000
 
@@ -181,6 +182,22 @@ def test_a_transaction_that_takes_too_long_is_aborted(
     consumer.assign([TopicPartition("t", 0, 0)])
     assert [m.value() for m in consumer.consume(1, 20)] == [b"v"]
     consumer.close()
+
+
+def test_an_advance_waits_for_what_a_slow_disk_has_still_to_write(
+    broker: barnabas.Broker, clock: barnabas.VirtualClock
+) -> None:
+    broker.create_topic("t")
+    settings: dict[str, str | int] = {"transactional.id": "x", "transaction.timeout.ms": 60_000}
+    producer = make_producer(broker, **settings)
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.produce("t", "never")
+    assert producer.flush(20) == 0
+    with faults.delay("write", "*.log", seconds=0.05) as slow:
+        clock.advance(seconds=61)
+        assert broker.services.core.partition_info("t", 0).last_stable_offset == 2
+    assert slow.struck >= 2  # the transaction's state, and its marker
 
 
 def test_offsets_of_an_empty_group_expire(

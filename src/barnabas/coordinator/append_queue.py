@@ -6,15 +6,16 @@ outcomes come back in the order of the appends, whatever thread reports them.
 
 import asyncio
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.errors import told_for
+from barnabas.coordinator.outcome import Outcome
 from barnabas.state.effects import (
     CANNOT_BE_STORED,
     NO_PRODUCER_EPOCH,
@@ -24,8 +25,6 @@ from barnabas.state.effects import (
 )
 
 logger = logging.getLogger(__name__)
-
-UNKNOWN_SERVER_ERROR = -1
 
 R = TypeVar("R")
 
@@ -159,14 +158,7 @@ class AppendQueue(Generic[R]):
     def _append(self, appends: list[Append[R]], records: list[EncodedRecord]) -> None:
         batch = _Batch(appends)
         self._in_flight.append(batch)
-        thread = threading.get_ident()
-
-        def on_durable(code: int, _base_offset: int) -> None:
-            if threading.get_ident() == thread:
-                batch.error = told_for(code)
-            else:
-                self._loop.call_soon_threadsafe(self._finish, batch, told_for(code))
-
+        outcome = Outcome(self._loop, partial(self._finish, batch))
         marker, producer = appends[0].marker, appends[0].producer or _NOBODY
         try:
             if marker is not None:
@@ -177,7 +169,7 @@ class AppendQueue(Generic[R]):
                     producer_epoch=marker.producer.producer_epoch,
                     commit=marker.is_commit,
                     coordinator_epoch=marker.coordinator_epoch,
-                    on_durable=on_durable,
+                    on_durable=outcome,
                     transaction_version=marker.transaction_version,
                 )
             else:
@@ -186,16 +178,16 @@ class AppendQueue(Generic[R]):
                     self._partition,
                     records,
                     self._wall_clock_ms(),
-                    on_durable,
+                    outcome,
                     producer_id=producer.producer_id,
                     producer_epoch=producer.producer_epoch,
                 )
-        except Exception as error:  # CoreError has a code; the clients must be answered anyway
-            batch.error = told_for(getattr(error, "code", UNKNOWN_SERVER_ERROR))
+        except Exception as error:  # the clients must be answered anyway
             logger.error("append to %s-%d failed: %s", self._topic, self._partition, error)
+            outcome.fail(error)
 
-    def _finish(self, batch: _Batch[R], error: ErrorCode) -> None:
-        batch.error = error
+    def _finish(self, batch: _Batch[R], code: int) -> None:
+        batch.error = told_for(code)
         self._settle_finished()
 
     def _settle_finished(self) -> None:

@@ -6,14 +6,14 @@ nothing of this transaction left to end. Whatever else goes wrong is tried again
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.coordinator.append_queue import UNKNOWN_SERVER_ERROR, PartitionLog
+from barnabas.coordinator.append_queue import PartitionLog
+from barnabas.coordinator.outcome import Outcome
 from barnabas.state.effects import Marker
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
 from barnabas.state.txn.effects import EndMarkers
@@ -121,15 +121,7 @@ class MarkerWriter:
             # Offsets committed in the transaction come into force, or are forgotten.
             self._groups.end_transaction(number, marker, reply)
             return
-        loop = asyncio.get_running_loop()
-        thread = threading.get_ident()
-
-        def on_durable(code: int, _base_offset: int) -> None:
-            if threading.get_ident() == thread:
-                reply(ErrorCode(code))
-            else:
-                loop.call_soon_threadsafe(reply, ErrorCode(code))
-
+        outcome = Outcome(asyncio.get_running_loop(), lambda code: reply(ErrorCode(code)))
         try:
             self._log.append_marker(
                 topic,
@@ -138,8 +130,8 @@ class MarkerWriter:
                 producer_epoch=marker.producer.producer_epoch,
                 commit=marker.is_commit,
                 coordinator_epoch=marker.coordinator_epoch,
-                on_durable=on_durable,
+                on_durable=outcome,
                 transaction_version=marker.transaction_version,
             )
-        except Exception as error:  # CoreError has a code
-            reply(ErrorCode(getattr(error, "code", UNKNOWN_SERVER_ERROR)))
+        except Exception as error:
+            outcome.fail(error)
