@@ -87,6 +87,12 @@ std::optional<int64_t> append_marker(Engine& engine, const std::string& topic, i
 }
 
 // Requires GIL to read the arguments, then releases it.
+void mark_verified(Engine& engine, int64_t producer_id, int16_t producer_epoch,
+                   const std::vector<std::pair<std::string, int32_t>>& partitions) {
+  without_gil([&] { engine.mark_verified({producer_id, producer_epoch}, partitions); });
+}
+
+// Requires GIL to read the arguments, then releases it.
 void respond_many(Engine& engine, const py::sequence& answers) {
   std::vector<std::pair<uint64_t, std::vector<uint8_t>>> copies;
   copies.reserve(answers.size());
@@ -325,6 +331,8 @@ void bind_partitions(PyCore& core) {
            py::arg("producer_id"), py::arg("producer_epoch"), py::arg("commit"),
            py::arg("coordinator_epoch"), py::arg("on_durable") = py::none(),
            py::arg("transaction_version") = 0);
+  core.def("mark_verified", &mark_verified, py::arg("producer_id"), py::arg("producer_epoch"),
+           py::arg("partitions"));
   core.def(
       "producers",
       [](Engine& engine, const std::string& topic, int32_t partition) {

@@ -286,6 +286,10 @@ class Engine {
   virtual Result<std::optional<int64_t>> append_marker(std::string_view topic, int32_t partition,
                                                        const TransactionEnd& end,
                                                        DurableCallback on_durable) = 0;
+  /// The transaction coordinator has added these partitions to the producer's transaction: its
+  /// batches need not be asked about. Those that are not here do not matter.
+  virtual void mark_verified(const TransactionalProducer& producer,
+                             std::span<const std::pair<std::string, int32_t>> partitions) = 0;
   /// The producers that the partition remembers, in no order.
   virtual Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
                                                                int32_t partition) = 0;

@@ -98,6 +98,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Result<std::optional<int64_t>> append_marker(std::string_view topic, int32_t partition,
                                                const TransactionEnd& end,
                                                DurableCallback on_durable) override;
+  void mark_verified(const TransactionalProducer& producer,
+                     std::span<const std::pair<std::string, int32_t>> partitions) override;
   Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
                                                        int32_t partition) override;
   Result<std::vector<DeletedRecords>> delete_records(

@@ -54,7 +54,9 @@ Result<storage::VerificationGuard> EngineImpl::begin_transaction(
     std::string_view topic, int32_t partition, const TransactionalProducer& producer,
     int32_t base_sequence) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  return found->log()->begin_verification(producer.id, producer.epoch, base_sequence, true);
+  BARNABAS_ASSIGN(const auto entrance, found->log()->begin_verification(producer.id, producer.epoch,
+                                                                        base_sequence, true));
+  return entrance.guard;
 }
 
 Result<Fetched> EngineImpl::fetch(std::string_view topic, int32_t partition, int64_t offset,

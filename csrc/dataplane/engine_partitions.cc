@@ -142,6 +142,14 @@ void EngineImpl::append_queued(const std::shared_ptr<Partition>& partition, Muta
   outcome->tell(appended.error().code, -1);
 }
 
+void EngineImpl::mark_verified(const TransactionalProducer& producer,
+                               std::span<const std::pair<std::string, int32_t>> partitions) {
+  for (const auto& [topic, number] : partitions) {
+    const auto found = find(topic, number);
+    if (found.ok()) (*found)->log()->mark_verified(producer.id, producer.epoch);
+  }
+}
+
 Result<std::vector<storage::ProducerInfo>> EngineImpl::producers(std::string_view topic,
                                                                  int32_t partition) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));

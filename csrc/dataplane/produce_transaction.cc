@@ -70,14 +70,14 @@ void ProduceHandler::check_batch(const Topic& topic, const ProducePartition& nam
   if (!topic.config.verify_transactions && !question.transactions_v2) return;
   storage::Log* const log = (*topic.find(named.index))->log();
   if (log == nullptr) return;  // the append says why
-  const auto guard = log->begin_verification(batch.producer_id(), batch.producer_epoch(),
-                                             batch.base_sequence(), question.transactions_v2);
-  if (!guard.ok()) {
-    check.error = guard.error().code;
+  const auto entrance = log->begin_verification(batch.producer_id(), batch.producer_epoch(),
+                                                batch.base_sequence(), question.transactions_v2);
+  if (!entrance.ok()) {
+    check.error = entrance.error().code;
     return;
   }
-  check.guard = *guard;
-  if (check.guard == storage::kNoGuard) return;  // the transaction is open
+  check.guard = entrance->guard;
+  if (entrance->verified || check.guard == storage::kNoGuard) return;
   question.partitions.push_back({topic.identity->name, named.index, number});
 }
 

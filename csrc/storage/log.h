@@ -196,9 +196,11 @@ class Log {
   /// Before the first batch of a client's transaction: kNoGuard when the transaction is open here,
   /// else what the append is to bring with it once the transaction coordinator knows of it.
   /// kInvalidProducerEpoch when a later epoch has been here.
-  virtual Result<VerificationGuard> begin_verification(int64_t producer_id, int16_t epoch,
-                                                       int32_t base_sequence,
-                                                       bool transactions_v2) = 0;
+  virtual Result<TransactionEntrance> begin_verification(int64_t producer_id, int16_t epoch,
+                                                         int32_t base_sequence,
+                                                         bool transactions_v2) = 0;
+  /// The transaction coordinator knows of it; nobody has to ask until its marker has come.
+  virtual void mark_verified(int64_t producer_id, int16_t epoch) = 0;
   /// Where the oldest transaction begins that is not decided below the high watermark; INT64_MAX
   /// without one. A reader that loads the high watermark first sees no undecided record below both.
   [[nodiscard]] virtual int64_t first_unstable_offset() const = 0;

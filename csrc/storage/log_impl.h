@@ -64,9 +64,10 @@ class LogImpl final : public Log {
   EpochEndOffset end_offset_for_epoch(int32_t leader_epoch) override;
   int32_t epoch_for_offset(int64_t offset) override;
 
-  Result<VerificationGuard> begin_verification(int64_t producer_id, int16_t epoch,
-                                               int32_t base_sequence,
-                                               bool transactions_v2) override;
+  Result<TransactionEntrance> begin_verification(int64_t producer_id, int16_t epoch,
+                                                 int32_t base_sequence,
+                                                 bool transactions_v2) override;
+  void mark_verified(int64_t producer_id, int16_t epoch) override;
   [[nodiscard]] int64_t first_unstable_offset() const override {
     return first_unstable_offset_.load();
   }

@@ -3,11 +3,14 @@
 //
 // The guard ties the coordinator's answer to the append: a marker that is written in between takes
 // the guard away, and the append is refused instead of leaving a transaction that nobody ends.
+// A coordinator in this process says so by itself when a partition is added: nobody has to ask.
 //
 // Pure state; its owner (Log) locks it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <unordered_map>
 
 namespace barnabas::storage {
@@ -17,28 +20,41 @@ using VerificationGuard = uint64_t;
 inline constexpr VerificationGuard kNoGuard = 0;
 
 struct Verification {
+  static constexpr int32_t kNoBatch = std::numeric_limits<int32_t>::max();
+
   VerificationGuard guard = kNoGuard;
   int16_t epoch = 0;
-  /// Of the batches that asked: a higher one must not overtake a lower one that is to be retried.
-  int32_t lowest_sequence = 0;
+  /// Of the batches that came: a higher one must not overtake a lower one that is to be retried.
+  int32_t lowest_sequence = kNoBatch;
   bool transactions_v2 = false;
-  int64_t since_ms = 0;  // wall clock
+  bool verified = false;  // the coordinator has said that it knows of the transaction
+  int64_t since_ms = 0;   // wall clock
+};
+
+/// What the first batch of a transaction is to bring with it; kNoGuard when that is open.
+struct TransactionEntrance {
+  VerificationGuard guard = kNoGuard;
+  bool verified = false;  // the coordinator need not be asked
 };
 
 class Verifications {
  public:
   /// The guard of the producer's next transaction, the same for all batches that want to begin it.
-  VerificationGuard begin(int64_t producer_id, int16_t epoch, int32_t base_sequence,
-                          bool transactions_v2, int64_t now_ms) {
-    const auto [place, is_new] = by_producer_.try_emplace(producer_id);
-    Verification& verification = place->second;
-    if (is_new) verification = {++last_guard_, epoch, base_sequence, transactions_v2, now_ms};
-    if (epoch > verification.epoch ||
-        (epoch == verification.epoch && base_sequence < verification.lowest_sequence)) {
-      verification.epoch = epoch;
-      verification.lowest_sequence = base_sequence;
+  TransactionEntrance begin(int64_t producer_id, int16_t epoch, int32_t base_sequence,
+                            bool transactions_v2, int64_t now_ms) {
+    Verification& verification = of(producer_id, epoch, now_ms);
+    if (verification.lowest_sequence == Verification::kNoBatch) {
+      verification.transactions_v2 = transactions_v2;
     }
-    return verification.guard;
+    if (epoch != verification.epoch) return {verification.guard, false};
+    verification.lowest_sequence = std::min(verification.lowest_sequence, base_sequence);
+    return {verification.guard, verification.verified};
+  }
+
+  /// The coordinator has the partition in the producer's transaction, until a marker ends it.
+  void mark_verified(int64_t producer_id, int16_t epoch, int64_t now_ms) {
+    Verification& verification = of(producer_id, epoch, now_ms);
+    if (epoch == verification.epoch) verification.verified = true;
   }
 
   /// Null when the producer has none.
@@ -58,6 +74,22 @@ class Verifications {
   }
 
  private:
+  /// Of the producer's latest epoch.
+  Verification& of(int64_t producer_id, int16_t epoch, int64_t now_ms) {
+    const auto [place, is_new] = by_producer_.try_emplace(producer_id);
+    Verification& verification = place->second;
+    if (is_new) {
+      verification.guard = ++last_guard_;
+      verification.epoch = epoch;
+      verification.since_ms = now_ms;
+    } else if (epoch > verification.epoch) {
+      verification.epoch = epoch;
+      verification.lowest_sequence = Verification::kNoBatch;
+      verification.verified = false;
+    }
+    return verification;
+  }
+
   std::unordered_map<int64_t, Verification> by_producer_;
   VerificationGuard last_guard_ = kNoGuard;
 };

@@ -248,6 +248,12 @@ class Core:
         on_durable: Callable[[int, int], None],
         transaction_version: int = 0,
     ) -> None: ...
+    def mark_verified(
+        self, producer_id: int, producer_epoch: int, partitions: Sequence[tuple[str, int]]
+    ) -> None:
+        """The transaction coordinator has added the partitions to the producer's transaction, which
+        is still to be ended there by a marker: the first Produce need not be verified (KIP-890).
+        Partitions that are not here do not matter."""
     def producers(self, topic: str, partition: int) -> list[ProducerInfo]:
         """The producers that the partition remembers, in no order."""
     def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kio.schema.errors import ErrorCode
 
 from barnabas.handlers.call import Call, Response
+from barnabas.handlers.pending import Answer, PendingReply
 from barnabas.protocol.apis import API_BY_KEY, API_VERSIONS_KEY, Api
 from barnabas.protocol.codec import BadRequest, Codec, codec_for
 
@@ -55,6 +56,7 @@ class BrokerLoop:
         self._answers: list[tuple[int, bytes]] = []
         self._flush_scheduled = False
         self._in_flight: set[asyncio.Future[bytes]] = set()
+        self._pending: dict[PendingReply, int] = {}  # the tokens of their requests
 
     def start(self) -> None:
         """Begins to take requests."""
@@ -65,6 +67,9 @@ class BrokerLoop:
         self._loop.remove_reader(self._core.control_fd())
         for future in self._in_flight:
             future.cancel()
+        for token in self._pending.values():
+            self._core.close_connection(token)
+        self._pending.clear()
 
     def _take(self) -> None:
         # What is left beyond the limit keeps the eventfd readable.
@@ -111,10 +116,14 @@ class BrokerLoop:
         except Exception as error:
             self._fail(request, route, call, error)
             return
-        if type(response) is bytes:
+        if isinstance(response, bytes):
             self._answers.append((request.token, codec.frame(request.correlation_id, response)))
             return
-        future = asyncio.ensure_future(response)  # type: ignore[arg-type]
+        if isinstance(response, PendingReply):
+            self._pending[response] = request.token
+            response.send_to(partial(self._answer_pending, request, route, call, response))
+            return
+        future = asyncio.ensure_future(response)
         self._in_flight.add(future)
         future.add_done_callback(partial(self._finish, request, route, call))
 
@@ -186,6 +195,21 @@ class BrokerLoop:
         else:
             frame = route.codec.frame(request.correlation_id, future.result())
             self._answer_soon(request.token, frame)
+
+    def _answer_pending(
+        self,
+        request: "ControlRequest",
+        route: _Route,
+        call: Call,
+        reply: PendingReply,
+        answer: Answer,
+    ) -> None:
+        if self._pending.pop(reply, None) is None:
+            return  # given up
+        if isinstance(answer, bytes):
+            self._answer_soon(request.token, route.codec.frame(request.correlation_id, answer))
+        else:
+            self._fail(request, route, call, answer)
 
     def _fail(
         self, request: "ControlRequest", route: _Route, call: Call, error: BaseException

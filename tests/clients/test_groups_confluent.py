@@ -62,6 +62,12 @@ def running_member(
             member.child.kill()
 
 
+def commit_beginning(server: Server, topic: str, group: str) -> None:
+    consumer = make_consumer(server, group)
+    consumer.commit(offsets=[TopicPartition(topic, p, 0) for p in ALL], asynchronous=False)
+    consumer.close()
+
+
 class Membership:
     """A consumer on a thread of its own, and which partitions it owns now."""
 
@@ -126,6 +132,8 @@ def test_partitions_have_one_owner_and_offsets_never_regress_in_200_rejoins(
 ) -> None:
     topic = create_topic(server.bootstrap, PARTITIONS)
     group = f"g-{topic}"
+    # librdkafka that loses a partition while it looks up where it begins may read it all the same.
+    commit_beginning(server, topic, group)
     owners = Owners()
     members = [Membership(owners, server, topic, group) for _ in range(3)]
     total = 0
@@ -141,7 +149,8 @@ def test_partitions_have_one_owner_and_offsets_never_regress_in_200_rejoins(
             visitor.leave()
             rebalances += visitor.rebalances
             now = committed(server, group, topic)
-            assert all(now.get(partition, -1) >= offset for partition, offset in last.items())
+            regressed = {p: (last[p], now.get(p)) for p in last if now.get(p, -1) < last[p]}
+            assert not regressed
             last = now
         wait_until(
             lambda: committed(server, group, topic) == dict.fromkeys(ALL, total),

@@ -35,6 +35,10 @@ class ConfluentClient(Client):
             return self._handle(line.split())
         except KafkaException as error:
             return f"error {error.args[0].name()}"
+        except SystemError as error:  # a fatal error and a delivery at once: how the client says it
+            if not isinstance(error.__cause__, KafkaException):
+                raise
+            return f"error {error.__cause__.args[0].name()}"
 
     def _handle(self, words: list[str]) -> str:
         match words:

@@ -163,6 +163,40 @@ def test_a_transaction_begins_once_the_coordinator_knows_it(
     assert core.partition_info("t", 1).last_stable_offset == 0
 
 
+@pytest.mark.parametrize("version", [9, 13])
+def test_the_coordinator_is_not_asked_for_what_it_has_added(
+    client: WireClient, coordinator: Coordinator, core: Core, version: int
+) -> None:
+    core.mark_verified(PRODUCER, 0, [("t", 0), ("t", 9), ("none", 0)])
+    for sequence in range(2):
+        (answer,) = produce(client, version, sequence)
+        assert answer.error_code == ErrorCode.none
+    assert coordinator.asked == []
+    answers = produce(client, version, 2, partitions=2)
+    assert [answer.error_code for answer in answers] == [
+        ErrorCode.none,
+        ErrorCode.none if version < 12 else ErrorCode.out_of_order_sequence_number,
+    ]
+    (asked,) = coordinator.asked
+    assert [(topic.name, topic.partitions) for topic in asked.topics] == [("t", (1,))]
+
+
+def test_a_marker_ends_what_the_coordinator_has_added(
+    client: WireClient, coordinator: Coordinator, core: Core
+) -> None:
+    core.mark_verified(PRODUCER, 0, [("t", 0)])
+    core.append_marker("t", 0, PRODUCER, 0, False, 1)
+    coordinator.error = ErrorCode.transaction_abortable
+    (answer,) = produce(client, 9, 0)
+    assert answer.error_code == ErrorCode.invalid_txn_state
+    assert len(coordinator.asked) == 1
+    core.mark_verified(PRODUCER, 1, [("t", 0)])  # of another epoch than the one that comes
+    (answer,) = produce(client, 9, 0)
+    assert answer.error_code == ErrorCode.invalid_txn_state
+    assert len(coordinator.asked) == 2
+    assert core.partition_info("t", 0).log_end_offset == 1
+
+
 def test_what_the_coordinator_refuses_is_not_appended(
     client: WireClient, coordinator: Coordinator, core: Core
 ) -> None:

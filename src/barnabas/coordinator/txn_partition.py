@@ -42,12 +42,17 @@ class TransactionPartition(Shard[TransactionRecord]):
 
     def perform(self, effects: Effects) -> None:
         """Does what the state machine has asked for."""
+        for added in effects.added:
+            self._log.mark_verified(*added.producer, list(added.partitions))
         self._perform(effects)
-        for markers in effects.markers:
-            self._writer.write_all(markers, self._coordinator_epoch, self._complete)
+        for markers in effects.markers:  # the client has its answer before
+            self._loop.call_soon(self._write_all, markers)
         for markers in effects.retries:
             logger.error("cannot note the end of transaction %s", markers.transactional_id)
             self._loop.call_later(RETRY_S, self._complete, markers)
+
+    def _write_all(self, markers: EndMarkers) -> None:
+        self._writer.write_all(markers, self._coordinator_epoch, self._complete)
 
     def _complete(self, markers: EndMarkers) -> None:
         if self.status is ShardStatus.ACTIVE:

@@ -2,7 +2,7 @@
 
 A module has
 
-    def handle(call: Call) -> Response            # bytes, or a Future of bytes
+    def handle(call: Call) -> Response            # bytes, or what waits for them
     async def handle(call: Call) -> bytes         # where something is waited for
 
 `call.request` is kio's entity of exactly `call.version`. The answer is made from keyword fields,

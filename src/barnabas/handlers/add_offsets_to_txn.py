@@ -38,7 +38,7 @@ async def _answer(call: Call) -> bytes:
     )
     reply = PendingReply(partial(error_response, call))
     call.services.transactions.add_partitions(add, reply)
-    return await reply.future
+    return await reply
 
 
 def error_response(call: Call, error: ErrorCode) -> bytes:

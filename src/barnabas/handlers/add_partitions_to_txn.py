@@ -6,15 +6,16 @@ from 5 on they do so for clients of transactions v2, which do not add partitions
 data plane asks in version 5. All partitions of a transaction are added, or none is.
 """
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from kio.schema.errors import ErrorCode
 
 from barnabas.handlers.call import Call, Response
 from barnabas.handlers.fencing import told_to_producer
+from barnabas.handlers.pending import PendingReply
 from barnabas.metadata.catalog import is_internal
 from barnabas.state.effects import Producer
 from barnabas.state.txn.records import CLASSIC, EPOCH_BUMP, TopicPartition
@@ -29,22 +30,35 @@ _Errors = Mapping[TopicPartition, ErrorCode]
 
 def handle(call: Call) -> Response:
     """Passes each transaction on, and answers when all are done."""
-    request = call.request
-    if call.version >= BATCHED_FROM_VERSION:
-        transactions = request.transactions
-        results = [_ask(call, transaction, transaction) for transaction in transactions]
-        if all(isinstance(result, dict) for result in results):
-            return _encode_batch(call, results)
-        return _answer_batch(call, results)
-    return _answer_single(call)
+    return _batch(call) if call.version >= BATCHED_FROM_VERSION else _single(call)
 
 
-def _ask(call: Call, transaction: Any, fields: Any) -> "_Errors | asyncio.Future[_Errors]":
-    """The errors of a transaction's partitions, at once or later."""
-    partitions = _partitions(fields.topics)
+def _batch(call: Call) -> Response:
+    transactions = call.request.transactions
+    results: list[_Errors] = [{}] * len(transactions)
+    outstanding = set(range(len(transactions)))
+    reply = PendingReply(partial(_encode_batch, call))
+
+    def finish(number: int, errors: _Errors) -> None:
+        results[number] = errors
+        outstanding.discard(number)
+        if not outstanding:
+            reply(results)
+
+    for number, transaction in enumerate(transactions):
+        _ask(call, transaction, partial(finish, number))
+    if not transactions:
+        reply(results)
+    return reply
+
+
+def _ask(call: Call, transaction: Any, finish: Callable[[_Errors], None]) -> None:
+    """`finish` gets the errors of the transaction's partitions, at once or later."""
+    partitions = _partitions(transaction.topics)
     refused = _refused(call, partitions)
     if refused:
-        return refused
+        finish(refused)
+        return
     add = AddRequest(
         transactional_id=transaction.transactional_id,
         producer=Producer(transaction.producer_id, transaction.producer_epoch),
@@ -53,25 +67,15 @@ def _ask(call: Call, transaction: Any, fields: Any) -> "_Errors | asyncio.Future
             EPOCH_BUMP if call.version >= EPOCH_BUMP_FROM_VERSION else CLASSIC
         ),
     )
-    transactions = call.services.transactions
     if transaction.verify_only:
-        return dict(transactions.verify_partitions(add))
-    future: asyncio.Future[_Errors] = asyncio.get_running_loop().create_future()
-
-    def reply(error: ErrorCode) -> None:
-        if not future.done():
-            future.set_result(dict.fromkeys(partitions, error))
-
-    transactions.add_partitions(add, reply)
-    return future
+        finish(call.services.transactions.verify_partitions(add))
+        return
+    call.services.transactions.add_partitions(
+        add, lambda error: finish(dict.fromkeys(partitions, error))
+    )
 
 
-async def _answer_batch(call: Call, results: "list[_Errors | asyncio.Future[_Errors]]") -> bytes:
-    done = [await result if asyncio.isfuture(result) else result for result in results]
-    return _encode_batch(call, done)
-
-
-def _encode_batch(call: Call, results: Iterable[Any]) -> bytes:
+def _encode_batch(call: Call, results: list[_Errors]) -> bytes:
     return call.response(
         error_code=ErrorCode.none,
         results_by_transaction=[
@@ -84,25 +88,29 @@ def _encode_batch(call: Call, results: Iterable[Any]) -> bytes:
     )
 
 
-async def _answer_single(call: Call) -> bytes:
+def _single(call: Call) -> Response:
     request = call.request
     partitions = _partitions(request.v3_and_below_topics)
-    errors: _Errors | None = _refused(call, partitions)
-    if not errors:
-        add = AddRequest(
-            transactional_id=request.v3_and_below_transactional_id,
-            producer=Producer(
-                request.v3_and_below_producer_id, request.v3_and_below_producer_epoch
-            ),
-            partitions=partitions,
-            client_transaction_version=CLASSIC,
-        )
-        future: asyncio.Future[ErrorCode] = asyncio.get_running_loop().create_future()
-        call.services.transactions.add_partitions(add, future.set_result)
-        error = told_to_producer(
-            await future, call.version, fenced_from_version=FENCED_FROM_VERSION
-        )
-        errors = dict.fromkeys(partitions, error)
+    refused = _refused(call, partitions)
+    if refused:
+        return _encode_single(call, refused)
+    add = AddRequest(
+        transactional_id=request.v3_and_below_transactional_id,
+        producer=Producer(request.v3_and_below_producer_id, request.v3_and_below_producer_epoch),
+        partitions=partitions,
+        client_transaction_version=CLASSIC,
+    )
+    reply = PendingReply(partial(_encode_verdict, call, partitions))
+    call.services.transactions.add_partitions(add, reply)
+    return reply
+
+
+def _encode_verdict(call: Call, partitions: frozenset[TopicPartition], error: ErrorCode) -> bytes:
+    told = told_to_producer(error, call.version, fenced_from_version=FENCED_FROM_VERSION)
+    return _encode_single(call, dict.fromkeys(partitions, told))
+
+
+def _encode_single(call: Call, errors: _Errors) -> bytes:
     return call.response(results_by_topic_v3_and_below=_topic_results(errors))
 
 
@@ -137,5 +145,4 @@ def error_response(call: Call, error: ErrorCode) -> bytes:
     """The answer when this handler fails."""
     if call.version >= BATCHED_FROM_VERSION:
         return call.response(error_code=error, results_by_transaction=[])
-    errors = dict.fromkeys(_partitions(call.request.v3_and_below_topics), error)
-    return call.response(results_by_topic_v3_and_below=_topic_results(errors))
+    return _encode_single(call, dict.fromkeys(_partitions(call.request.v3_and_below_topics), error))

@@ -32,7 +32,7 @@ def handle(call: Call) -> Response:
     )
     reply = PendingReply(partial(_encode, call))
     call.services.transactions.end(end, reply)
-    return reply.future
+    return reply
 
 
 def _encode(call: Call, response: ProducerResponse) -> bytes:

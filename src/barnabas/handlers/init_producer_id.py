@@ -48,7 +48,7 @@ def handle(call: Call) -> Response:
     )
     reply = PendingReply(partial(_encode, call))
     call.services.transactions.init(init, reply)
-    return reply.future
+    return reply
 
 
 def error_response(call: Call, error: ErrorCode) -> bytes:

@@ -43,7 +43,7 @@ def handle(call: Call) -> Response:
     )
     reply = PendingReply(partial(_encode, call))
     call.services.groups.join(join, reply)
-    return reply.future
+    return reply
 
 
 def _encode(call: Call, response: JoinResponse) -> bytes:

@@ -26,7 +26,7 @@ def handle(call: Call) -> Response:
         leavers = (Leaver(request.member_id, None),)
     reply = PendingReply(partial(_encode, call))
     call.services.groups.leave(request.group_id, leavers, reply)
-    return reply.future
+    return reply
 
 
 def _encode(call: Call, response: LeaveResponse) -> bytes:

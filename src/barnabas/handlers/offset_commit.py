@@ -47,7 +47,7 @@ def handle(call: Call) -> Response:
     )
     reply = PendingReply(partial(_encode, call, names))
     call.services.groups.commit(commit, reply)
-    return reply.future
+    return reply
 
 
 def _topic_id(topic: Any) -> bytes:

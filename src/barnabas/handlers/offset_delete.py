@@ -24,7 +24,7 @@ def handle(call: Call) -> Response:
     ]
     reply = PendingReply(partial(_encode, call))
     call.services.groups.delete_offsets(request.group_id, keys, reply)
-    return reply.future
+    return reply
 
 
 def _exists(call: Call, topic: Any, item: Any) -> bool:

@@ -1,24 +1,52 @@
-"""An answer of the group coordinator that may come later."""
+"""An answer of a coordinator that may come later."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
+
+Answer = bytes | Exception
+"""An encoded response message, or what went wrong with it."""
 
 
 class PendingReply:
-    """The coordinator's `reply` callback: encodes its value into `future`, for the broker loop."""
+    """The coordinator's `reply` callback: encodes what it is called with, once.
 
-    __slots__ = ("_encode", "future")
+    The broker loop takes the answer with `send_to`; others may await it. What the coordinator does
+    after a reply comes after the answer has been sent, if it is left to another pass of the loop.
+    """
+
+    __slots__ = ("_answer", "_encode", "_send")
 
     def __init__(self, encode: Callable[[Any], bytes]) -> None:
         self._encode = encode
-        self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._answer: Answer | None = None
+        self._send: Callable[[Answer], None] | None = None
 
     def __call__(self, response: Any) -> None:
         """Takes the coordinator's answer."""
-        if self.future.done():  # given up when the broker stops
-            return
         try:
-            self.future.set_result(self._encode(response))
+            self._answer = self._encode(response)
         except Exception as error:  # must not reach the others that the coordinator answers
-            self.future.set_exception(error)
+            self._answer = error
+        if self._send is not None:
+            self._send(self._answer)
+
+    def send_to(self, send: Callable[[Answer], None]) -> None:
+        """`send` gets the answer when there is one, perhaps at once."""
+        self._send = send
+        if self._answer is not None:
+            send(self._answer)
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def send(answer: Answer) -> None:
+            if future.done():  # given up
+                return
+            if isinstance(answer, bytes):
+                future.set_result(answer)
+            else:
+                future.set_exception(answer)
+
+        self.send_to(send)
+        return future.__await__()

@@ -34,7 +34,7 @@ def handle(call: Call) -> Response:
     )
     reply = PendingReply(partial(_encode, call))
     call.services.groups.sync(sync, reply)
-    return reply.future
+    return reply
 
 
 def _encode(call: Call, response: SyncResponse) -> bytes:

@@ -52,7 +52,7 @@ def handle(call: Call) -> Response:
     call.services.transactions.commit_offsets(
         request.transactional_id, commit, reply, _membership(call)
     )
-    return reply.future
+    return reply
 
 
 def _membership(call: Call) -> OffsetsMembership:

@@ -41,8 +41,10 @@ class TransactionTest : public LogTest {
     return appended;
   }
   Result<VerificationGuard> verify(const Producer& producer, bool transactions_v2 = false) {
-    return log->begin_verification(producer.id, producer.epoch, producer.next_sequence,
-                                   transactions_v2);
+    BARNABAS_ASSIGN(const auto entrance,
+                    log->begin_verification(producer.id, producer.epoch, producer.next_sequence,
+                                            transactions_v2));
+    return entrance.guard;
   }
   /// As a client does it whose coordinator knows the partition. Returns the first offset.
   int64_t send(Producer& producer, int records = 1) {
@@ -120,6 +122,32 @@ class TransactionTest : public LogTest {
 
   std::vector<AbortedTransaction> expected;
 };
+
+TEST_F(TransactionTest, WhatTheCoordinatorHasVerifiedNobodyAsksFor) {
+  open();
+  const auto verified = [this](const Producer& producer) {
+    const auto entrance =
+        log->begin_verification(producer.id, producer.epoch, producer.next_sequence, false);
+    return entrance.ok() && entrance->verified;
+  };
+  Producer one{.id = 1};
+  const VerificationGuard asked = *verify(one);
+  EXPECT_FALSE(verified(one));
+  log->mark_verified(one.id, one.epoch);
+  EXPECT_TRUE(verified(one));
+  EXPECT_EQ(*verify(one), asked);  // the batch that was asked for may come, too
+  EXPECT_FALSE(verified({.id = 2}));
+  send(one);
+  log->mark_verified(one.id, one.epoch);  // open: nothing to wait for
+  commit(one);
+  EXPECT_FALSE(verified(one));  // that was another transaction
+
+  log->mark_verified(one.id, one.epoch);
+  one.epoch = 1;
+  EXPECT_FALSE(verified(one));
+  one.epoch = 0;
+  EXPECT_FALSE(verified(one));  // a later one has been here
+}
 
 TEST_F(TransactionTest, TheOldestOpenTransactionIsUnstableUntilItsMarkerIsReplicated) {
   open();

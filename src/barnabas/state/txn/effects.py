@@ -22,9 +22,18 @@ class EndMarkers:
     transaction_version: int
 
 
+@dataclass(frozen=True, slots=True)
+class AddedPartitions:
+    """They are in the producer's transaction now, and its marker is still to come."""
+
+    producer: Producer
+    partitions: frozenset[TopicPartition]
+
+
 @dataclass(slots=True)
 class Effects(effects.Effects[TransactionRecord]):
     """Everything one event caused."""
 
+    added: list[AddedPartitions] = field(default_factory=list)  # before the replies
     markers: list[EndMarkers] = field(default_factory=list)
     retries: list[EndMarkers] = field(default_factory=list)  # written, but not noted as such

@@ -14,7 +14,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.state.effects import CANNOT_BE_STORED, NO_PRODUCER_ID, Producer, Token
 from barnabas.state.txn.config import TransactionConfig
-from barnabas.state.txn.effects import Effects, EndMarkers
+from barnabas.state.txn.effects import AddedPartitions, Effects, EndMarkers
 from barnabas.state.txn.end import judge
 from barnabas.state.txn.records import (
     EPOCH_BUMP,
@@ -48,6 +48,7 @@ class Change:
     transactional_id: str
     token: Token | None = None
     response: object = None
+    added: frozenset[TopicPartition] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,9 @@ class TransactionShard:
             value = transaction.with_partitions(
                 request.partitions, steady_ms, request.client_transaction_version
             )
-            self._append(transaction, value, effects, token, ErrorCode.none)
+            self._append(
+                transaction, value, effects, token, ErrorCode.none, added=request.partitions
+            )
         return effects
 
     def verify_partitions(self, request: AddRequest) -> Verified:
@@ -345,11 +348,14 @@ class TransactionShard:
         effects: Effects,
         token: Token | None = None,
         response: object = None,
+        *,
+        added: frozenset[TopicPartition] = frozenset(),
     ) -> None:
         transaction.begin(value)
         transactional_id = transaction.transactional_id
         effects.append(
-            [TransactionRecord(transactional_id, value)], Change(transactional_id, token, response)
+            [TransactionRecord(transactional_id, value)],
+            Change(transactional_id, token, response, added),
         )
 
     def appended(self, outcome: object, steady_ms: int) -> Effects:
@@ -359,10 +365,12 @@ class TransactionShard:
             case Expiry(transactional_ids=ids):
                 for transactional_id in ids:
                     del self.transactions[transactional_id]
-            case Change(transactional_id=transactional_id, token=token, response=response):
+            case Change(transactional_id, token, response, added):
                 transaction = self.transactions[transactional_id]
                 transaction.commit()
                 after = transaction.value
+                if added:
+                    effects.added.append(AddedPartitions(transaction.producer, added))
                 if transaction.is_prepared:
                     effects.markers.append(_markers(transaction))
                     after = transaction.completed(steady_ms)  # the client goes on as that
