@@ -43,7 +43,7 @@ METRICS = {
     "cpu_ms_per_transaction": Metric("broker CPU a transaction", "ms", digits=3),
     "compaction_s": Metric("compaction", "s"),
     "start_s": Metric("start", "s", digits=3),
-    "unflushed_gb": Metric("log behind the recovery point", "GB", digits=2),
+    "unflushed_gb": Metric("log behind the recovery point, all checked", "GB", digits=2),
     "checked_gb_per_s": Metric("log checked at the start", "GB/s", is_higher_better=True),
 }
 
