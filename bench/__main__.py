@@ -32,7 +32,7 @@ from bench.stalls import StallWatch  # noqa: E402
 from bench.suite import Suite, running_peers  # noqa: E402
 
 REPETITIONS = 3
-WARM_UP = ("librdkafka-fetch-100", "librdkafka-fetch-1000", "requests-64x1")
+WARM_UP = "librdkafka-produce-100"
 
 
 def _arguments() -> argparse.Namespace:
@@ -59,6 +59,8 @@ def _arguments() -> argparse.Namespace:
 
 def _chosen(options: argparse.Namespace) -> list[Operation]:
     operations = all_operations()
+    if options.list and not options.quick:
+        return operations
     if options.only:
         patterns = options.only.split(",")
         return [
@@ -66,7 +68,7 @@ def _chosen(options: argparse.Namespace) -> list[Operation]:
             for operation in operations
             if any(fnmatch.fnmatch(operation.info.id, pattern) for pattern in patterns)
         ]
-    return [operation for operation in operations if operation.is_core or not options.quick]
+    return [o for o in operations if (o.is_core if options.quick else not o.is_only_core)]
 
 
 def _resumed(
@@ -118,9 +120,8 @@ def main() -> None:
         suite = Suite(peers, stalls, lambda line: print(line, flush=True))
         if options.resume:
             suite.samples, operations = _resumed(results_file, results, operations)
-        if "kafka" in names:
-            warm_up = WARM_UP[:1] if options.quick else WARM_UP
-            suite.warm_up([o for o in all_operations() if o.info.id in warm_up])
+        if "kafka" in names and (options.quick or options.only):  # the whole list begins with it
+            suite.warm_up([o for o in all_operations() if o.info.id == WARM_UP])
         for operation in operations:
             suite.run(operation, 1 if options.quick else options.repetitions or REPETITIONS)
             results.samples = suite.samples

@@ -30,6 +30,8 @@ METRICS = {
     "cpu_s_per_gb": Metric("broker CPU per GB", "s/GB", digits=3),
     "cpu_us_per_request": Metric("broker CPU a request", "µs"),
     "client_cpu_s_per_gb": Metric("client CPU per GB", "s/GB", digits=3),
+    "client_thread": Metric("busiest thread of the client", "of a core"),
+    "busy_cores": Metric("CPU of client and broker", "cores"),
     "mean_ms": Metric("latency, mean", "ms", digits=3),
     "p50_ms": Metric("latency, median", "ms", digits=3),
     "p99_ms": Metric("latency, p99", "ms", digits=3),
@@ -80,7 +82,8 @@ class Figure:
     operation: str
     target: str
     measured: str
-    is_reached: bool | None  # None: not measured in this run
+    is_reached: bool | None  # None: not measured in this run, or not decided
+    is_decided: bool = True  # False: repetitions were so far apart that either may be true
 
 
 @dataclass

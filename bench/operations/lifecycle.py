@@ -13,7 +13,7 @@ from unit.wire import API_BY_NAME, WireClient, request_message
 
 LOG_BYTES = 10_500_000_000  # nine full segments of 1 GiB, and a tenth of 1 GB that is not flushed
 RECORD_BYTES = 1000
-IDLE_S = 3.0
+IDLE_S = 2.0
 CHECKPOINT_MS = 2000
 CHECKPOINT = {"log.flush.offset.checkpoint.interval.ms": str(CHECKPOINT_MS)}
 FIRST_CHECKPOINT = {"log.initial.task.delay.ms": str(CHECKPOINT_MS)}  # Kafka's own is 30 s
@@ -114,7 +114,7 @@ def _clean_start() -> Operation:
         "nothing",
         ("start_s",),
     )
-    return Operation(info, run, peers=("barnabas",), repetitions=2)
+    return Operation(info, run, peers=("barnabas",))
 
 
 def _crash() -> Operation:
