@@ -26,8 +26,8 @@ def facts() -> dict[str, str]:
         "clients": (
             f"Python {platform.python_version()}, confluent-kafka {version('confluent-kafka')}, "
             f"librdkafka {confluent_kafka.libversion()[0]} with its defaults but for "
-            f"statistics.interval.ms={STATISTICS_MS} and, of consumers, enable.auto.commit=false and "
-            f"fetch.queue.backoff.ms={FETCH_BACKOFF_MS}"
+            f"statistics.interval.ms={STATISTICS_MS} and, of consumers, "
+            f"enable.auto.commit=false and fetch.queue.backoff.ms={FETCH_BACKOFF_MS}"
         ),
     }
 
