@@ -148,7 +148,7 @@ bench-micro: build  ## what the parts of src/ cost
 # Whether the data path needs more instructions than ci/instructions.json says; UPDATE=1 writes that.
 instructions: build/bench/.configured  ## counts the instructions of the data path, with valgrind
 	@cmake --build build/bench -j $(JOBS) --target instructions
-	$(BIN)/python ci/instructions.py build/bench/instructions $(if $(UPDATE),--update)
+	$(BIN)/python ci/instructions.py build/bench/instructions $(if $(UPDATE),--update) $(if $(ANY_TOOLCHAIN),--any-toolchain)
 
 WHEELS ?=
 wheel-tools: $(VENV)/.ready

@@ -26,7 +26,7 @@ from bench.kernel import PROGRAM  # noqa: E402
 from bench.operation import BROKERS, Operation  # noqa: E402
 from bench.operations import all_operations  # noqa: E402
 from bench.report import write_markdown, write_report  # noqa: E402
-from bench.results import PEERS, Results, Sample, load_results  # noqa: E402
+from bench.results import GZIP, PEERS, Results, Sample, load_results  # noqa: E402
 from bench.servers import description  # noqa: E402
 from bench.stalls import StallWatch  # noqa: E402
 from bench.suite import Suite, running_peers  # noqa: E402
@@ -52,7 +52,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("build/bench-report"), help="directory")
     parser.add_argument(
-        "--markdown", type=Path, help="write the report there, too, with pictures/ beside it"
+        "--markdown",
+        type=Path,
+        help="write the report there, too, with pictures/ and all samples (.json.gz) beside it",
     )
     return parser.parse_args()
 
@@ -135,6 +137,7 @@ def main() -> None:
     write_report(results, options.out)
     if options.markdown is not None:
         write_markdown(results, options.markdown, options.markdown.with_name("pictures"))
+        results.save(options.markdown.with_suffix(f".json{GZIP}"))
     print(f"the report: {options.out / 'index.html'}")
 
 

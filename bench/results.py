@@ -5,12 +5,14 @@ metrics; reports take medians and spreads of them.
 """
 
 import dataclasses
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+GZIP = ".gz"
 PEERS = ("barnabas", "kafka", "tansu", "kernel")  # in the order reports show them
 
 
@@ -113,13 +115,17 @@ class Results:
             yield group, [operation for operation in self.operations if operation.group == group]
 
     def save(self, path: Path) -> None:
-        """Writes the JSON file."""
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n")
+        """Writes the JSON file, compressed where its name ends so."""
+        text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+        data = text.encode()
+        path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == GZIP else data)
 
 
 def load_results(path: Path) -> Results:
     """Reads what `Results.save` wrote."""
-    fields: dict[str, Any] = json.loads(path.read_text())
+    data = path.read_bytes()
+    text = gzip.decompress(data) if path.suffix == GZIP else data
+    fields: dict[str, Any] = json.loads(text)
     return Results(
         **{
             **fields,
