@@ -44,6 +44,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--repetitions", type=int, help="of what has no number of its own (default: 3)"
     )
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="begin no operation after so many"
+    )
     parser.add_argument("--peers", default=",".join(BROKERS), help="brokers, comma-separated")
     parser.add_argument(
         "--resume",
@@ -124,7 +127,11 @@ def main() -> None:
             suite.samples, operations = _resumed(results_file, results, operations)
         if "kafka" in names and (options.quick or options.only):  # the whole list begins with it
             suite.warm_up([o for o in all_operations() if o.info.id == WARM_UP])
-        for operation in operations:
+        for number, operation in enumerate(operations):
+            if time.monotonic() - begin_s > options.minutes * 60:
+                left = [operation.info.id for operation in operations[number:]]
+                results.machine["left out"] = f"for want of time: {', '.join(left)}"
+                break
             suite.run(operation, 1 if options.quick else options.repetitions or REPETITIONS)
             results.samples = suite.samples
             results.figures = figures(results)

@@ -22,7 +22,7 @@ WARM_UP = -1  # a repetition that does not count
 AGREEING = 3  # repetitions in a row that cost about the same: the JVM has compiled
 AGREEMENT = 1.2  # the dearest of them over the cheapest
 MOST_WARM_UP_S = 30.0
-REPEATED_S = 120.0  # in a whole run, of what the machine stood still in
+REPEATED_S = 95.0  # in a whole run, of what the machine stood still in
 
 
 class Suite:
@@ -96,6 +96,7 @@ class Suite:
         if not (stalls.count and is_latency) or took_s > self._left_to_repeat_s:
             return
         first = self.samples.pop()
+        self._say(f"{operation.info.id:32} {name:9} again: {stalls.note()}")
         begin_s = time.monotonic()
         self._once(operation, name, run, repetition)
         self._left_to_repeat_s -= time.monotonic() - begin_s

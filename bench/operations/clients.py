@@ -8,11 +8,12 @@ from bench.results import OperationInfo
 
 PARTITIONS = 4
 RECORD_BYTES = (100, 1000)
-PAYLOAD_BYTES = {100: 150_000_000, 1000: 400_000_000}
-FETCH_PAYLOAD_BYTES = {100: 80_000_000, 1000: 400_000_000}
+PAYLOAD_BYTES = {100: 150_000_000, 1000: 300_000_000}
+FETCH_PAYLOAD_BYTES = {100: 80_000_000, 1000: 300_000_000}
 WRITES_GB = 0.5
 KERNEL_S = 1.0
-TOOL_PAYLOAD_BYTES = 50_000_000
+TOOL_RECORD_BYTES = 100
+TOOL_PAYLOAD_BYTES = 40_000_000
 TOOL_WRITES_GB = 0.1
 SHOWN = (
     "cpu_s_per_gb",
@@ -28,8 +29,8 @@ SHOWN = (
 def operations() -> list[Operation]:
     found = []
     for size in RECORD_BYTES:
-        found += [_produce(size), _fetch(size), _java_produce(size), _java_fetch(size)]
-    return found
+        found += [_produce(size), _fetch(size)]
+    return [*found, _java_produce(TOOL_RECORD_BYTES), _java_fetch(TOOL_RECORD_BYTES)]
 
 
 def _title(what: str, record_bytes: int) -> str:

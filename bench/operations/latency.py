@@ -13,7 +13,7 @@ from bench.results import OperationInfo
 PEERS = ("barnabas", "kafka")  # Tansu keeps up with a quarter of the rate
 RATE = 10_000  # records a second
 RECORD_BYTES = 100
-TOOL_RECORDS = 3_000
+TOOL_RECORDS = 2_000
 COLD_BYTES = 2_000_000_000
 COLD_RECORD_BYTES = 1000
 LATENCY = ("p50_ms", "p99_ms", "p999_ms")
@@ -78,7 +78,7 @@ def _tool() -> Operation:
         JAVA,
         ("mean_ms",),
     )
-    return Operation(info, run, peers=PEERS)
+    return Operation(info, run, peers=PEERS, repetitions=1)
 
 
 def _beside_cold_reader(is_read: bool) -> Operation:

@@ -94,7 +94,12 @@ def _idle_memory() -> Operation:
 
     info = OperationInfo("idle-memory", "idle", "Memory", "nothing", ("idle_rss_mb",))
     return Operation(
-        info, run, peers=("barnabas", "kafka", "tansu"), is_core=True, is_warmed_up=False
+        info,
+        run,
+        peers=("barnabas", "kafka", "tansu"),
+        repetitions=1,
+        is_core=True,
+        is_warmed_up=False,
     )
 
 
@@ -114,7 +119,7 @@ def _clean_start() -> Operation:
         "nothing",
         ("start_s",),
     )
-    return Operation(info, run, peers=("barnabas",))
+    return Operation(info, run, peers=("barnabas",), repetitions=1)
 
 
 def _crash() -> Operation:

@@ -1,5 +1,8 @@
 """Throughput at saturation: acks, partitions and codecs, with the native generator and with
 librdkafka.
+
+Of one broker's partitions acks 1 and all ask for the same. The client has both in every cell, the
+generator with records that are not compressed.
 """
 
 from collections.abc import Callable
@@ -16,7 +19,7 @@ BATCH_BYTES = 64 << 10
 CONNECTIONS = 4
 IN_FLIGHT = 4
 THREADS = 2  # of the generator: one alone would be what is measured
-SECONDS = 0.6
+SECONDS = 0.5
 WARM_UP_S = 0.2
 FILL_RECORDS = 150_000
 CODECS = ("none", "lz4", "zstd")
@@ -35,7 +38,7 @@ def operations() -> list[Operation]:
     written = [(a, p, c) for c in CODECS for p in PARTITIONS for a in ACKS]
     read = [(p, c) for c in CODECS for p in PARTITIONS]
     return [
-        *(_produce(*cell) for cell in written),
+        *(_produce(*cell) for cell in written if cell[0] == ACKS[-1] or cell[2] == CODECS[0]),
         *(_fetch(*cell) for cell in read),
         *(_client_produce(*cell) for cell in written),
         *(_client_fetch(*cell) for cell in read),
@@ -96,8 +99,8 @@ def _produce(acks: str, partitions: int, codec: str) -> Operation:
         BROKERS if is_plain else NATIVE_PEERS,
         is_core=is_plain,
         writes_gb=PRODUCE_WRITES_GB,
-        is_warmed_up=partitions == 1 and acks == ACKS[0],
-        warm_up_by="cpu_s_per_gb",
+        is_warmed_up=partitions == 1,
+        warm_up_by="cpu_s_per_gb" if codec == CODECS[0] and acks == ACKS[0] else None,
     )
 
 
@@ -138,7 +141,7 @@ def _fetch(partitions: int, codec: str) -> Operation:
         BROKERS if is_plain else NATIVE_PEERS,
         is_core=is_plain,
         is_warmed_up=partitions == 1,
-        warm_up_by="cpu_s_per_gb",
+        warm_up_by="cpu_s_per_gb" if codec == CODECS[0] else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from bench import librdkafka, native_load
 from bench.kernel import Kernel
-from bench.operation import BROKERS, LIBRDKAFKA, NATIVE, Operation
+from bench.operation import LIBRDKAFKA, NATIVE, Operation
 from bench.peer import Measured, Peer
 from bench.results import OperationInfo
 
@@ -41,8 +41,14 @@ def _native(connections: int, in_flight: int) -> Operation:
 
     title = f"{connections} connection{'s'[: connections > 1]}, {in_flight} in flight"
     info = OperationInfo(f"requests-{connections}x{in_flight}", title, GROUP, NATIVE, SHOWN)
-    peers = BROKERS if connections > 1 else PEERS
-    return Operation(info, run, kernel, peers=peers, is_core=True, warm_up_by="cpu_us_per_request")
+    return Operation(
+        info,
+        run,
+        kernel,
+        peers=PEERS,
+        is_core=True,
+        warm_up_by="cpu_us_per_request" if (connections, in_flight) == SHAPES[0] else None,
+    )
 
 
 def _flushed() -> Operation:
@@ -80,4 +86,4 @@ def _client() -> Operation:
             return Measured({**found.metrics, "cpu_us_per_request": per_record * 1e6})
 
     info = OperationInfo("requests-librdkafka", "one librdkafka client", GROUP, LIBRDKAFKA, SHOWN)
-    return Operation(info, run, peers=PEERS, warm_up_by="cpu_us_per_request")
+    return Operation(info, run, peers=PEERS)

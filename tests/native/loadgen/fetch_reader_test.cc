@@ -121,7 +121,9 @@ TEST(FetchReaderTest, WhatMayBeDroppedUnseenIsNotMissed) {
       have += count - *used;
     }
     ASSERT_EQ(heard.text, kRich) << piece;
-    if (piece == 1) ASSERT_GT(dropped, bytes.size() / 4);
+    if (piece == 1) {
+      ASSERT_GT(dropped, bytes.size() / 4);
+    }
   }
 }
 
