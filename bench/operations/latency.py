@@ -78,7 +78,7 @@ def _tool() -> Operation:
         JAVA,
         ("mean_ms",),
     )
-    return Operation(info, run, peers=PEERS, repetitions=1)
+    return Operation(info, run, peers=PEERS, repetitions=1, is_warmed_up=False)
 
 
 def _beside_cold_reader(is_read: bool) -> Operation:
@@ -110,7 +110,7 @@ def _beside_cold_reader(is_read: bool) -> Operation:
         NATIVE,
         ("p50_ms", "p99_ms", "requests_per_s"),
     )
-    return Operation(info, run, peers=PEERS, is_warmed_up=not is_read, once=("kafka",))
+    return Operation(info, run, peers=PEERS, is_warmed_up=False, once=("kafka",))
 
 
 def _produce(peer: Peer, topic: str, rate: float) -> Measured:

@@ -1,4 +1,7 @@
-"""What small records, many partitions and many connections cost."""
+"""What small records, many partitions and many connections cost.
+
+Kafka's path of Produce has been warmed by the operations before these.
+"""
 
 import contextlib
 import resource
@@ -63,7 +66,7 @@ def _record_size(size: int) -> Operation:
         run,
         peers=("barnabas", "kafka"),
         writes_gb=1.0,
-        is_warmed_up=size == RECORD_BYTES[0],
+        is_warmed_up=False,
         once=("kafka",),
     )
 
@@ -98,7 +101,7 @@ def _partitions(count: int) -> Operation:
         run,
         peers=peers,
         writes_gb=2.0,
-        is_warmed_up=count == PARTITIONS[0],
+        is_warmed_up=False,
         once=("kafka",),
     )
 
@@ -134,7 +137,7 @@ def _connections(count: int) -> Operation:
         run,
         peers=peers,
         writes_gb=0.1,
-        is_warmed_up=count == CONNECTIONS[0],
+        is_warmed_up=False,
         once=("kafka",),
     )
 
