@@ -122,7 +122,7 @@ format: $(VENV)/.ready lint-tools  ## rewrites sources in the house's format
 	clang-format -i $(NATIVE)
 
 bench: build peers build/bench/kernel_loop  ## Barnabas beside Kafka, Tansu and the kernel; writes bench/RESULTS.md
-	$(BIN)/python -m bench --markdown bench/RESULTS.md
+	$(BIN)/python -m bench --minutes 27 --markdown bench/RESULTS.md
 
 bench-quick: build peers build/bench/kernel_loop  ## the core of it; the report is in build/bench-report
 	$(BIN)/python -m bench --quick
@@ -148,7 +148,7 @@ bench-micro: build  ## what the parts of src/ cost
 # Whether the data path needs more instructions than ci/instructions.json says; UPDATE=1 writes that.
 instructions: build/bench/.configured  ## counts the instructions of the data path, with valgrind
 	@cmake --build build/bench -j $(JOBS) --target instructions
-	$(BIN)/python ci/instructions.py build/bench/instructions $(if $(UPDATE),--update)
+	$(BIN)/python ci/instructions.py build/bench/instructions $(if $(UPDATE),--update) $(if $(ANY_TOOLCHAIN),--any-toolchain)
 
 WHEELS ?=
 wheel-tools: $(VENV)/.ready

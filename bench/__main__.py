@@ -26,13 +26,13 @@ from bench.kernel import PROGRAM  # noqa: E402
 from bench.operation import BROKERS, Operation  # noqa: E402
 from bench.operations import all_operations  # noqa: E402
 from bench.report import write_markdown, write_report  # noqa: E402
-from bench.results import PEERS, Results, Sample, load_results  # noqa: E402
+from bench.results import GZIP, PEERS, Results, Sample, load_results  # noqa: E402
 from bench.servers import description  # noqa: E402
 from bench.stalls import StallWatch  # noqa: E402
 from bench.suite import Suite, running_peers  # noqa: E402
 
 REPETITIONS = 3
-WARM_UP = ("librdkafka-fetch-100", "librdkafka-fetch-1000", "requests-64x1")
+WARM_UP = "librdkafka-produce-100"
 
 
 def _arguments() -> argparse.Namespace:
@@ -44,6 +44,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--repetitions", type=int, help="of what has no number of its own (default: 3)"
     )
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="begin no operation after so many"
+    )
     parser.add_argument("--peers", default=",".join(BROKERS), help="brokers, comma-separated")
     parser.add_argument(
         "--resume",
@@ -52,13 +55,17 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("build/bench-report"), help="directory")
     parser.add_argument(
-        "--markdown", type=Path, help="write the report there, too, with pictures/ beside it"
+        "--markdown",
+        type=Path,
+        help="write the report there, too, with pictures/ and all samples (.json.gz) beside it",
     )
     return parser.parse_args()
 
 
 def _chosen(options: argparse.Namespace) -> list[Operation]:
     operations = all_operations()
+    if options.list and not options.quick:
+        return operations
     if options.only:
         patterns = options.only.split(",")
         return [
@@ -66,7 +73,7 @@ def _chosen(options: argparse.Namespace) -> list[Operation]:
             for operation in operations
             if any(fnmatch.fnmatch(operation.info.id, pattern) for pattern in patterns)
         ]
-    return [operation for operation in operations if operation.is_core or not options.quick]
+    return [o for o in operations if (o.is_core if options.quick else not o.is_only_core)]
 
 
 def _resumed(
@@ -118,10 +125,13 @@ def main() -> None:
         suite = Suite(peers, stalls, lambda line: print(line, flush=True))
         if options.resume:
             suite.samples, operations = _resumed(results_file, results, operations)
-        if "kafka" in names:
-            warm_up = WARM_UP[:1] if options.quick else WARM_UP
-            suite.warm_up([o for o in all_operations() if o.info.id in warm_up])
-        for operation in operations:
+        if "kafka" in names and (options.quick or options.only):  # the whole list begins with it
+            suite.warm_up([o for o in all_operations() if o.info.id == WARM_UP])
+        for number, operation in enumerate(operations):
+            if time.monotonic() - begin_s > options.minutes * 60:
+                left = [operation.info.id for operation in operations[number:]]
+                results.machine["left out"] = f"for want of time: {', '.join(left)}"
+                break
             suite.run(operation, 1 if options.quick else options.repetitions or REPETITIONS)
             results.samples = suite.samples
             results.figures = figures(results)
@@ -134,6 +144,7 @@ def main() -> None:
     write_report(results, options.out)
     if options.markdown is not None:
         write_markdown(results, options.markdown, options.markdown.with_name("pictures"))
+        results.save(options.markdown.with_suffix(f".json{GZIP}"))
     print(f"the report: {options.out / 'index.html'}")
 
 

@@ -18,7 +18,8 @@ from unit.wire import API_BY_NAME, WireClient, decode, is_flexible, request_mess
 CONNECTIONS = 50
 IN_FLIGHT = 5
 METADATA_TOPICS = 100
-OFFSETS_TOPIC = "bench-committed"
+OFFSETS_TOPIC = "bench-committed-offsets"
+OFFSETS_PARTITIONS = 10
 HELD = 0.95  # of a rate that was asked for
 _LENGTH = struct.Struct(">i")
 
@@ -168,23 +169,26 @@ def _join(clients: list[WireClient], groups: list[str]) -> list[Any]:
 
 
 def _offset_commits(clients: list[WireClient]) -> list[bytes]:
-    """Commits of one partition, by nobody's member."""
+    """Each client commits for a group of its own, by nobody's member, a partition at a time: what
+    a consumer of one does. Which partition differs from group to group.
+    """
     _await_coordinator(clients[0])
-    _create(clients[0], [OFFSETS_TOPIC])
-    commit = {
-        "group_id": "bench-commits",
+    _create(clients[0], [OFFSETS_TOPIC], OFFSETS_PARTITIONS)
+    return [frame("OffsetCommit", 8, _commit(number)) for number in range(len(clients))]
+
+
+def _commit(number: int) -> dict[str, Any]:
+    partition = {
+        "partition_index": number % OFFSETS_PARTITIONS,
+        "committed_offset": 1,
+        "committed_metadata": "",
+    }
+    return {
+        "group_id": f"bench-commits-{number}",
         "generation_id_or_member_epoch": -1,
         "member_id": "",
-        "topics": [
-            {
-                "name": OFFSETS_TOPIC,
-                "partitions": [
-                    {"partition_index": 0, "committed_offset": 1, "committed_metadata": ""}
-                ],
-            }
-        ],
+        "topics": [{"name": OFFSETS_TOPIC, "partitions": [partition]}],
     }
-    return [frame("OffsetCommit", 8, commit)] * len(clients)
 
 
 def _metadata(clients: list[WireClient]) -> list[bytes]:
@@ -195,11 +199,11 @@ def _metadata(clients: list[WireClient]) -> list[bytes]:
     return [frame("Metadata", 9, {"topics": topics})] * len(clients)
 
 
-def _create(client: WireClient, names: list[str]) -> None:
+def _create(client: WireClient, names: list[str], partitions: int = 1) -> None:
     topics = [
         {
             "name": name,
-            "num_partitions": 1,
+            "num_partitions": partitions,
             "replication_factor": 1,
             "assignments": [],
             "configs": [],

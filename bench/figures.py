@@ -1,10 +1,34 @@
 """The figures that are to be reached: ratios and limits of one run's medians."""
 
+import os
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bench.results import Figure, Results
+
+WIDE = 1.5  # the largest of the repetitions over the smallest: they do not agree
+
+
+@dataclass(frozen=True)
+class Span:
+    """A median, and the smallest and largest that the repetitions allow in its place."""
+
+    median: float
+    low: float
+    high: float
+    is_wide: bool = False  # some peer's repetitions do not agree
+
+    def over(self, other: "Span") -> "Span | None":
+        """The ratio; its ends pair the smallest with the largest."""
+        if not (other.median and other.low and other.high):
+            return None
+        return Span(
+            self.median / other.median,
+            self.low / other.high,
+            self.high / other.low,
+            self.is_wide or other.is_wide,
+        )
 
 
 @dataclass(frozen=True)
@@ -12,21 +36,41 @@ class Bound:
     """One number and what it may be at most, or at least."""
 
     label: str
-    value: float | None  # None: not measured
+    span: Span | None  # None: not measured
     limit: float
     is_least: bool = False
 
     @property
+    def value(self) -> float | None:
+        return None if self.span is None else self.span.median
+
+    @property
+    def limit_text(self) -> str:
+        number = f"{self.limit:,.3g}" if self.limit < 1000 else f"{self.limit:,g}"
+        return f"{'≥' if self.is_least else '≤'} {number}"
+
+    @property
     def holds(self) -> bool:
-        if self.value is None:
-            return False
-        return self.value >= self.limit if self.is_least else self.value <= self.limit
+        return self.span is not None and self._allows(self.span.median)
+
+    @property
+    def is_decided(self) -> bool:
+        """False where repetitions were far apart and the limit is between what they say."""
+        span = self.span
+        return span is None or not span.is_wide or self._allows(span.low) == self._allows(span.high)
+
+    def _allows(self, value: float) -> bool:
+        return value >= self.limit if self.is_least else value <= self.limit
 
     def __str__(self) -> str:
         measured = "–" if self.value is None else f"{self.value:,.3g}"
         if self.value is not None and abs(self.value) >= 1000:
             measured = f"{self.value:,.0f}"
-        return f"{self.label} {measured} ({'≥' if self.is_least else '≤'} {self.limit:,g})"
+        limit = f"({self.limit_text})"
+        if self.span is None or self.is_decided:
+            return f"{self.label} {measured} {limit}"
+        between = f"undecided, {self.span.low:,.3g} – {self.span.high:,.3g}"
+        return f"{self.label} {measured} {limit[:-1]}; {between})"
 
 
 def figures(results: Results) -> list[Figure]:
@@ -39,19 +83,19 @@ def _figure(text: str, bounds: Iterable[Bound]) -> Figure:
     known = [bound for bound in found if bound.value is not None]
     return Figure(
         operation=text,
-        target="; ".join(
-            f"{bound.label} {'≥' if bound.is_least else '≤'} {bound.limit:,g}" for bound in found
-        ),
+        target="; ".join(f"{bound.label} {bound.limit_text}" for bound in found),
         measured="; ".join(str(bound) for bound in known) or "–",
         is_reached=_is_reached(found),
+        is_decided=all(bound.is_decided for bound in found)
+        or any(bound.is_decided and not bound.holds for bound in known),
     )
 
 
 def _is_reached(bounds: list[Bound]) -> bool | None:
-    """One that does not hold decides; while one is not known, the others do not."""
-    if any(bound.value is not None and not bound.holds for bound in bounds):
+    """One that does not hold decides; while one is not known or decided, the others do not."""
+    if any(b.value is not None and b.is_decided and not b.holds for b in bounds):
         return False
-    return None if any(bound.value is None for bound in bounds) else True
+    return None if any(b.value is None or not b.is_decided for b in bounds) else True
 
 
 class _Medians:
@@ -61,32 +105,86 @@ class _Medians:
         self._results = results
         self.ids = [operation.id for operation in results.operations]
 
-    def of(self, operation: str, metric: str, peer: str = "barnabas") -> float | None:
+    def of(self, operation: str, metric: str, peer: str = "barnabas") -> Span | None:
         values = self._results.values(operation, peer, metric)
-        return statistics.median(values) if values else None
+        if not values:
+            return None
+        low, high = min(values), max(values)
+        return Span(statistics.median(values), low, high, is_wide=high > low * WIDE)
 
-    def over(self, operation: str, metric: str, peer: str) -> float | None:
+    def over(self, operation: str, metric: str, peer: str) -> Span | None:
         """Barnabas's over another's."""
         return _ratio(self.of(operation, metric), self.of(operation, metric, peer))
 
-    def between(self, above: str, below: str, metric: str) -> float | None:
+    def between(self, above: str, below: str, metric: str) -> Span | None:
         """Barnabas's at one operation over its own at another."""
         return _ratio(self.of(above, metric), self.of(below, metric))
 
-    def lowest_over(self, prefix: str, metric: str, peer: str) -> tuple[float | None, str]:
+    def lowest_over(self, prefix: str, metric: str, peer: str) -> tuple[Span | None, str]:
         """The smallest ratio of all operations whose id begins so, and of which. A cell that
         Barnabas failed is the worst there is.
         """
         names = [name for name in self.ids if name.startswith(prefix)]
         ratios = {name: self.over(name, metric, peer) for name in names}
-        ratios |= {name: 0.0 for name in names if self.of(name, metric) is None}
+        ratios |= {name: FAILED for name in names if self.of(name, metric) is None}
         known = {name: ratio for name, ratio in ratios.items() if ratio is not None}
-        worst = min(known, key=known.__getitem__, default="")
+        worst = min(known, key=lambda name: known[name].median, default="")
         return known.get(worst), worst.removeprefix(prefix).strip("-")
 
+    def cells_over(self, prefixes: tuple[str, ...], peer: str) -> list["ClientCell"]:
+        """The MB/s of all operations of real clients whose id begins so."""
+        return [
+            ClientCell(name, peer, ratio, self._is_client_bound(name, peer))
+            for name in self.ids
+            if name.startswith(prefixes) and (ratio := self.over(name, "mb_per_s", peer))
+        ] + [
+            ClientCell(name, peer, FAILED, is_client_bound=False)
+            for name in self.ids
+            if name.startswith(prefixes) and self.of(name, "mb_per_s") is None
+        ]
 
-def _ratio(above: float | None, below: float | None) -> float | None:
-    return None if above is None or not below else above / below
+    def _is_client_bound(self, operation: str, peer: str) -> bool:
+        """Whether the client was the bottleneck with both brokers: it has a core to itself, or
+        there is no core left.
+        """
+        return all(
+            any(
+                (used := self.of(operation, metric, one)) is not None and used.median >= full
+                for metric, full in (("client_thread", CLIENT_FULL), ("busy_cores", cores_full()))
+            )
+            for one in ("barnabas", peer)
+        )
+
+
+FAILED = Span(0.0, 0.0, 0.0)
+CLIENT_FULL = 0.9  # of a core
+CLIENT_BOUND = 0.97  # what a ratio has to reach where the client is the bottleneck
+
+
+def cores_full() -> float:
+    """CPU that client and broker use together when there is none left."""
+    return CLIENT_FULL * (os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class ClientCell:
+    """What a real client reached with Barnabas over what it reached with another broker."""
+
+    operation: str
+    peer: str
+    ratio: Span
+    is_client_bound: bool
+
+    def bound(self) -> Bound:
+        """Of its own limit. Sorting by how far it is from that finds the worst."""
+        limit = CLIENT_BOUND if self.is_client_bound else 1.0
+        who = "the client is the bottleneck" if self.is_client_bound else "it is not the client"
+        label = f"{self.operation} over {self.peer.title()}'s ({who})"
+        return Bound(label, self.ratio, limit, is_least=True)
+
+
+def _ratio(above: Span | None, below: Span | None) -> Span | None:
+    return None if above is None or below is None else above.over(below)
 
 
 def _librdkafka_produce(m: _Medians) -> Iterable[Bound]:
@@ -118,21 +216,21 @@ def _matrix(m: _Medians) -> Iterable[Bound]:
 
 
 def _clients(m: _Medians) -> Iterable[Bound]:
-    for prefix in ("librdkafka-produce", "librdkafka-fetch", "java-produce", "java-fetch"):
-        for peer in ("kafka", "tansu"):
-            if prefix.startswith("java") and peer == "tansu":
-                continue
-            lowest, size = m.lowest_over(f"{prefix}-", "mb_per_s", peer)
-            label = f"{prefix} ({size} B) over {peer.title()}'s"
-            yield Bound(label, lowest, 0.97, is_least=True)
+    yield from _worst_and_missed(m, ("librdkafka-produce-", "librdkafka-fetch-", "java-"))
 
 
 def _client_matrix(m: _Medians) -> Iterable[Bound]:
-    for what in ("produce", "fetch"):
-        for peer in ("kafka", "tansu"):
-            lowest, cell = m.lowest_over(f"client-{what}-", "mb_per_s", peer)
-            label = f"{what}, worst cell ({cell}) over {peer.title()}'s"
-            yield Bound(label, lowest, 0.97, is_least=True)
+    yield from _worst_and_missed(m, ("client-",))
+
+
+def _worst_and_missed(m: _Medians, prefixes: tuple[str, ...]) -> Iterable[Bound]:
+    """Of each other broker the worst cell, and besides every one that does not hold."""
+    for peer in ("kafka", "tansu"):
+        cells = [cell.bound() for cell in m.cells_over(prefixes, peer)]
+        cells.sort(key=lambda bound: (bound.value or 0.0) / bound.limit)
+        yield from (b for n, b in enumerate(cells) if n == 0 or not b.holds)
+        if not cells:
+            yield Bound(f"over {peer.title()}'s", None, 1.0, is_least=True)
 
 
 def _requests(m: _Medians) -> Iterable[Bound]:
@@ -189,12 +287,12 @@ def _partitions(m: _Medians) -> Iterable[Bound]:
 
 def _connections(m: _Medians) -> Iterable[Bound]:
     costs = [
-        (value, name)
+        cost
         for name in m.ids
-        if name.startswith("connections-") and (value := m.of(name, "cpu_s_per_gb")) is not None
+        if name.startswith("connections-")
+        and (cost := m.between(name, "connections-1", "cpu_s_per_gb")) is not None
     ]
-    first = m.of("connections-1", "cpu_s_per_gb")
-    worst = _ratio(max(costs)[0], first) if costs else None
+    worst = max(costs, key=lambda cost: cost.median, default=None)
     yield Bound("CPU a GB, dearest over one connection's", worst, 1.5)
     yield Bound("KB of an idle one", m.of("idle-connections", "rss_kb_per_connection"), 8)
 

@@ -1,7 +1,10 @@
 """The load of Kafka's own benchmarks: ProducerPerformance, ConsumerPerformance, EndToEndLatency."""
 
 import re
+import resource
 import subprocess
+import time
+import uuid
 
 from bench.peer import Cost, Measured, Peer
 from peers.java import CONSUMER_PERFORMANCE, PRODUCER_PERFORMANCE, tool_command
@@ -9,6 +12,29 @@ from peers.java import CONSUMER_PERFORMANCE, PRODUCER_PERFORMANCE, tool_command
 END_TO_END_LATENCY = "org.apache.kafka.tools.EndToEndLatency"
 MIB = 1 << 20
 RUN_TIMEOUT_S = 300.0
+
+
+class Load:
+    """What broker and tool used together while the block ran a tool."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._cost = Cost(peer)
+
+    def __enter__(self) -> "Load":
+        self._begin_s, self._children_s = time.monotonic(), _children_cpu_s()
+        self._cost.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._cost.__exit__()
+        wall_s = time.monotonic() - self._begin_s
+        self.broker_cpu_s = self._cost.cpu_s
+        self.busy_cores = (self.broker_cpu_s + _children_cpu_s() - self._children_s) / wall_s
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class UnexpectedOutputError(RuntimeError):
@@ -35,7 +61,7 @@ def producer_performance(peer: Peer, topic: str, records: int, record_bytes: int
     """As fast as it goes, acks=all, the Java client's default batches."""
     args = ["--topic", topic, "--num-records", str(records), "--record-size", str(record_bytes)]
     args += ["--throughput", "-1", "--producer-props", f"bootstrap.servers={peer.bootstrap}"]
-    with Cost(peer) as cost:
+    with Load(peer) as load:
         out = _run(PRODUCER_PERFORMANCE, *args, "acks=all")
     last = out.strip().splitlines()[-1]
     found = re.search(
@@ -48,7 +74,8 @@ def producer_performance(peer: Peer, topic: str, records: int, record_bytes: int
     return Measured(
         {
             "mb_per_s": speed * MIB / 1e6,
-            "cpu_s_per_gb": cost.cpu_s / (records * record_bytes / 1e9),
+            "cpu_s_per_gb": load.broker_cpu_s / (records * record_bytes / 1e9),
+            "busy_cores": load.busy_cores,
             "p50_ms": p50,
             "p99_ms": p99,
             "p999_ms": p999,
@@ -58,9 +85,9 @@ def producer_performance(peer: Peer, topic: str, records: int, record_bytes: int
 
 def consumer_performance(peer: Peer, topic: str, records: int, record_bytes: int) -> Measured:
     """All records of the topic, by a group of one; its speed while it fetches."""
-    args = ["--topic", topic, "--num-records", str(records), "--group", f"group-of-{topic}"]
+    args = ["--topic", topic, "--num-records", str(records), "--group", f"bench-{uuid.uuid4().hex}"]
     args += ["--bootstrap-server", peer.bootstrap, "--hide-header", "--timeout", "60000"]
-    with Cost(peer) as cost:
+    with Load(peer) as load:
         out = _run(CONSUMER_PERFORMANCE, *args)
     last = out.strip().splitlines()[-1].split(", ")
     # start, end, MiB, MiB/s, records, records/s, rebalance ms, fetch ms, fetch MiB/s, …
@@ -69,7 +96,8 @@ def consumer_performance(peer: Peer, topic: str, records: int, record_bytes: int
     return Measured(
         {
             "mb_per_s": float(last[8]) * MIB / 1e6,
-            "cpu_s_per_gb": cost.cpu_s / (records * record_bytes / 1e9),
+            "cpu_s_per_gb": load.broker_cpu_s / (records * record_bytes / 1e9),
+            "busy_cores": load.busy_cores,
         }
     )
 

@@ -5,6 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -14,6 +15,8 @@ from bench.peer import Cost, Measured, Peer
 VALUE_POOL = 1000
 WORDS = 513
 TIMEOUT_S = 120.0
+STATISTICS_MS = 200
+FETCH_BACKOFF_MS = 5
 
 
 class Traffic:
@@ -21,12 +24,21 @@ class Traffic:
 
     def __init__(self) -> None:
         self._latest: dict[str, Any] = {}
+        self._taken = 0
 
     def config(self) -> dict[str, Any]:
-        return {"statistics.interval.ms": 200, "stats_cb": self._take}
+        return {"statistics.interval.ms": STATISTICS_MS, "stats_cb": self._take}
 
     def _take(self, text: str) -> None:
         self._latest = json.loads(text)
+        self._taken += 1
+
+    def await_latest(self, poll: Callable[[float], object]) -> None:
+        """Polls until statistics have come that were made after this call."""
+        before = self._taken
+        deadline = time.monotonic() + TIMEOUT_S
+        while self._taken < before + 2 and time.monotonic() < deadline:  # one may be on its way
+            poll(0.02)
 
     def requests(self, api: str) -> int:
         """How many of an API were sent. Raises LookupError while nothing is known."""
@@ -97,7 +109,7 @@ def produce(
         assert not failed, failed[0]
 
     found = _measure(peer, count * record_bytes, send)
-    producer.poll(0.3)  # the last statistics
+    traffic.await_latest(producer.poll)
     requests = traffic.requests("Produce")
     peer.memo["produce_request_bytes"] = traffic.wire_bytes("tx") / requests
     peer.memo["payload_share"] = count * record_bytes / traffic.wire_bytes("tx")
@@ -117,7 +129,7 @@ def fetch(
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             # A client whose queue is full would sleep for a second, which is no broker's speed.
-            "fetch.queue.backoff.ms": 5,
+            "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
             **traffic.config(),
         }
     )
@@ -134,9 +146,8 @@ def fetch(
 
     found = _measure(peer, count * record_bytes, read)
     found.pop("wall_s")
-    deadline = time.monotonic() + 1  # the last statistics
-    while time.monotonic() < deadline:
-        consumer.poll(0.1)
+    consumer.unassign()
+    traffic.await_latest(consumer.poll)
     peer.memo["fetch_answer_bytes"] = traffic.wire_bytes("rx") / traffic.requests("Fetch")
     peer.memo["payload_share"] = count * record_bytes / traffic.wire_bytes("rx")
     consumer.close()
@@ -144,15 +155,26 @@ def fetch(
 
 
 def _measure(peer: Peer, payload_bytes: int, run: Callable[[], None]) -> dict[str, float]:
+    threads = _thread_cpu_s()
     own_begin_s, begin = time.process_time(), time.monotonic()
     with Cost(peer) as cost:
         run()
         wall_s = time.monotonic() - begin
+    own_s = time.process_time() - own_begin_s
+    busiest_s = max(now - threads.get(thread, 0.0) for thread, now in _thread_cpu_s().items())
     return {
         "wall_s": wall_s,
         "mb_per_s": payload_bytes / 1e6 / wall_s,
         "cpu_s_per_gb": cost.cpu_s / (payload_bytes / 1e9),
-        "client_cpu_s_per_gb": (time.process_time() - own_begin_s) / (payload_bytes / 1e9),
+        "client_cpu_s_per_gb": own_s / (payload_bytes / 1e9),
+        "client_thread": busiest_s / wall_s,
+        "busy_cores": (own_s + cost.cpu_s) / wall_s,
         "context_switches_per_s": cost.context_switches / wall_s,
         "peak_rss_mb": cost.peak_rss_bytes / 1e6,
     }
+
+
+def _thread_cpu_s() -> dict[str, float]:
+    """What each thread of this process has run for."""
+    threads = Path("/proc/self/task").iterdir()
+    return {t.name: int((t / "schedstat").read_text().split()[0]) / 1e9 for t in threads}

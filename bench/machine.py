@@ -10,6 +10,8 @@ from pathlib import Path
 
 import confluent_kafka
 
+from bench.librdkafka import FETCH_BACKOFF_MS, STATISTICS_MS
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -23,7 +25,9 @@ def facts() -> dict[str, str]:
         "load": f"{os.getloadavg()[0]:.1f} at the start; clients and brokers share the cores",
         "clients": (
             f"Python {platform.python_version()}, confluent-kafka {version('confluent-kafka')}, "
-            f"librdkafka {confluent_kafka.libversion()[0]}"
+            f"librdkafka {confluent_kafka.libversion()[0]} with its defaults but for "
+            f"statistics.interval.ms={STATISTICS_MS} and, of consumers, "
+            f"enable.auto.commit=false and fetch.queue.backoff.ms={FETCH_BACKOFF_MS}"
         ),
     }
 

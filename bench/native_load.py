@@ -60,6 +60,8 @@ def measured(report: dict[str, Any]) -> Measured:
         "cpu_s_per_gb": broker["cpu_s_per_gb"],
         "cpu_us_per_request": broker["cpu_us_per_request"],
         "client_cpu_s_per_gb": client["cpu_s_per_gb"],
+        "client_thread": client["busiest_thread"],
+        "busy_cores": client["cores"] + broker["cores"],
         "p50_ms": latency.get("p50"),
         "p99_ms": latency.get("p99"),
         "p999_ms": latency.get("p99.9"),

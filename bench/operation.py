@@ -17,10 +17,12 @@ JAVA = "Kafka's own tools"
 class Operation:
     """What is run against each peer.
 
-    `repetitions` None means as many as the run is asked for; `is_core` puts it in the quick run;
-    `writes_gb` is about what a repetition adds to the page cache. Where `is_warmed_up`, Kafka runs
-    it once before it counts, so that its JVM has compiled what the operation needs; with
-    `warm_up_by`, a metric, again until that falls no more.
+    `repetitions` None means as many as the run is asked for; `is_core` puts it in the quick run,
+    `is_only_core` in no other; `writes_gb` is about what a repetition adds to the page cache.
+    Where `is_warmed_up`, Kafka runs it once before it counts, so that its JVM has compiled what
+    the operation needs; with `warm_up_by`, a metric, again until that stays what it is. The
+    brokers in `once` are measured in the first repetition only: where what is looked for is a
+    ratio of Barnabas's own.
     """
 
     info: OperationInfo
@@ -29,6 +31,8 @@ class Operation:
     peers: tuple[str, ...] = BROKERS
     repetitions: int | None = None
     is_core: bool = False
+    is_only_core: bool = False
     writes_gb: float = 0.0
     is_warmed_up: bool = True
     warm_up_by: str | None = None
+    once: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -15,6 +15,8 @@ from barnabas.bench.usage import Usage, process_usage
 from peers.servers import Server
 
 ADMIN_TIMEOUT_S = 120.0
+# What a delete leaves to do is not done within another operation. Tansu has no files.
+TOPIC_SETTINGS = {"file.delete.delay.ms": "0"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Peer:
         self.name = server.name
         self.memo: dict[str, float] = {}
         self.half_load = 0.0  # requests a second; 0: not known yet
+        self._filled: dict[int, tuple[str, dict[str, float]]] = {}
 
     @property
     def bootstrap(self) -> str:
@@ -53,9 +56,7 @@ class Peer:
         """The name of a new topic whose partitions serve."""
         name = f"bench-{uuid.uuid4().hex[:8]}"
         admin = self.admin()
-        settings = dict(config or {})
-        if self.name != "tansu":  # what a delete leaves to do is not done within another operation
-            settings["file.delete.delay.ms"] = "0"
+        settings = {**({} if self.name == "tansu" else TOPIC_SETTINGS), **(config or {})}
         topic = NewTopic(name, partitions, 1, config=settings)
         admin.create_topics([topic])[name].result(ADMIN_TIMEOUT_S)
         if self.name == "kafka":
@@ -70,6 +71,29 @@ class Peer:
             yield name
         finally:
             self._delete_topic(name)
+
+    def filled_topic(self, partitions: int, fill: Callable[[str], object]) -> str:
+        """A topic that `fill` has written to, the same in all repetitions of an operation; the memo
+        is as it was after that.
+        """
+        if partitions not in self._filled:
+            name = self.create_topic(partitions)
+            try:
+                fill(name)
+            except BaseException:
+                self._delete_topic(name)
+                raise
+            self._filled[partitions] = (name, dict(self.memo))
+        name, memo = self._filled[partitions]
+        self.memo.update(memo)
+        return name
+
+    def forget_topics(self) -> None:
+        """Deletes those of `filled_topic`."""
+        while self._filled:
+            _, (name, _) = self._filled.popitem()
+            with contextlib.suppress(KafkaException):  # of a broker that has ended
+                self._delete_topic(name)
 
     def _delete_topic(self, name: str) -> None:
         admin = self.admin()  # a client that is dropped takes its requests with it

@@ -5,12 +5,14 @@ metrics; reports take medians and spreads of them.
 """
 
 import dataclasses
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+GZIP = ".gz"
 PEERS = ("barnabas", "kafka", "tansu", "kernel")  # in the order reports show them
 
 
@@ -30,6 +32,8 @@ METRICS = {
     "cpu_s_per_gb": Metric("broker CPU per GB", "s/GB", digits=3),
     "cpu_us_per_request": Metric("broker CPU a request", "µs"),
     "client_cpu_s_per_gb": Metric("client CPU per GB", "s/GB", digits=3),
+    "client_thread": Metric("busiest thread of the client", "of a core"),
+    "busy_cores": Metric("CPU of client and broker", "cores"),
     "mean_ms": Metric("latency, mean", "ms", digits=3),
     "p50_ms": Metric("latency, median", "ms", digits=3),
     "p99_ms": Metric("latency, p99", "ms", digits=3),
@@ -43,7 +47,7 @@ METRICS = {
     "cpu_ms_per_transaction": Metric("broker CPU a transaction", "ms", digits=3),
     "compaction_s": Metric("compaction", "s"),
     "start_s": Metric("start", "s", digits=3),
-    "unflushed_gb": Metric("log behind the recovery point", "GB", digits=2),
+    "unflushed_gb": Metric("log behind the recovery point, all checked", "GB", digits=2),
     "checked_gb_per_s": Metric("log checked at the start", "GB/s", is_higher_better=True),
 }
 
@@ -80,7 +84,8 @@ class Figure:
     operation: str
     target: str
     measured: str
-    is_reached: bool | None  # None: not measured in this run
+    is_reached: bool | None  # None: not measured in this run, or not decided
+    is_decided: bool = True  # False: repetitions were so far apart that either may be true
 
 
 @dataclass
@@ -110,13 +115,17 @@ class Results:
             yield group, [operation for operation in self.operations if operation.group == group]
 
     def save(self, path: Path) -> None:
-        """Writes the JSON file."""
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n")
+        """Writes the JSON file, compressed where its name ends so."""
+        text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+        data = text.encode()
+        path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == GZIP else data)
 
 
 def load_results(path: Path) -> Results:
     """Reads what `Results.save` wrote."""
-    fields: dict[str, Any] = json.loads(path.read_text())
+    data = path.read_bytes()
+    text = gzip.decompress(data) if path.suffix == GZIP else data
+    fields: dict[str, Any] = json.loads(text)
     return Results(
         **{
             **fields,

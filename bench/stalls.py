@@ -22,6 +22,7 @@ class Stalls:
 
     count: int
     longest_s: float
+    total_s: float
 
     def note(self) -> str:
         return (
@@ -50,7 +51,7 @@ class StallWatch:
         lines = Path(self._file.name).read_text().split("\n")[:-1]
         pairs = (map(float, line.split()) for line in lines)
         found = [length_s for at_s, length_s in pairs if at_s >= begin_s]
-        return Stalls(len(found), max(found, default=0.0))
+        return Stalls(len(found), max(found, default=0.0), sum(found))
 
 
 def watch() -> None:

@@ -47,7 +47,8 @@ constexpr size_t kHeaderBytes = 64;              // before the slice of a file
 constexpr uint64_t kFileBytes = 256ULL << 20U;   // of the file that is sent
 constexpr uint64_t kSegmentBytes = 1ULL << 30U;  // of a file that is written, as of a log's
 constexpr size_t kReceiveBytes = 256 << 10;      // asked of one recv, at least
-constexpr size_t kDiscardBytes = 4 << 20;        // of answers, in one recv
+constexpr size_t kAnswersBytes = 256 << 10;      // to Produce, in one recv
+constexpr int kReceives = 64;                    // of a connection, before another has its turn
 constexpr int kEvents = 256;
 constexpr int kWaitMs = 100;
 
@@ -266,7 +267,7 @@ class Client {
   Client(const Options& options, Shared& shared, const sockaddr_in& address)
       : options_(options), shared_(shared), poller_(epoll_create1(EPOLL_CLOEXEC)) {
     request_.resize(options.request_bytes * options.in_flight, 'x');
-    scratch_.resize(kDiscardBytes);
+    scratch_.resize(std::max(kAnswersBytes, options.write_bytes));
     for (size_t i = 0; i < options.connections; ++i) connect_one(address);
   }
 
@@ -337,9 +338,8 @@ class Client {
 
   void serve(Caller& caller, uint32_t index) {
     const bool was_blocked = caller.unsent > 0;
-    const ssize_t got = recv(caller.socket.get(), scratch_.data(), scratch_.size(), MSG_DONTWAIT);
-    if (got > 0) {
-      caller.answer_bytes += static_cast<size_t>(got);
+    if (const size_t got = receive(caller); got > 0) {
+      caller.answer_bytes += got;
       const size_t answers = caller.answer_bytes / options_.answer_bytes;
       caller.answer_bytes %= options_.answer_bytes;
       count(caller, answers);
@@ -350,6 +350,20 @@ class Client {
     if (is_blocked == was_blocked) return;
     watch(poller_.get(), caller.socket.get(), is_blocked ? EPOLLIN | EPOLLOUT : EPOLLIN, index,
           EPOLL_CTL_MOD);
+  }
+
+  /// As the load generator does: what is fetched is dropped unseen, a batch at a time.
+  size_t receive(Caller& caller) {
+    const size_t most = options_.is_fetch ? options_.write_bytes : scratch_.size();
+    const int flags = MSG_DONTWAIT | (options_.is_fetch ? MSG_TRUNC : 0);
+    size_t total = 0;
+    for (int i = 0; i < kReceives; ++i) {
+      const ssize_t got = recv(caller.socket.get(), scratch_.data(), most, flags);
+      if (got <= 0) break;
+      total += static_cast<size_t>(got);
+      if (static_cast<size_t>(got) < most) break;
+    }
+    return total;
   }
 
   void count(Caller& caller, size_t answers) {

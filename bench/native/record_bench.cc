@@ -1,4 +1,4 @@
-// What a record's bytes cost before they are written: checksum, validation, building.
+// What a record's bytes cost before they are written: checksum, codecs, validation, building.
 //
 // Rates are of uncompressed batch bytes.
 #include <benchmark/benchmark.h>
@@ -8,6 +8,7 @@
 
 #include "base/crc32c.h"
 #include "fixture.h"
+#include "record/codec.h"
 #include "record/validate.h"
 
 namespace barnabas::bench {
@@ -52,6 +53,36 @@ void checksum(benchmark::State& state) {
 // The portable one, by tables, is what other processors get.
 BENCHMARK_TEMPLATE(checksum, crc32c)->ArgName("B")->Arg(kBatchBytes)->Arg(kLargeBatchBytes);
 BENCHMARK_TEMPLATE(checksum, crc32c_portable)->ArgName("B")->Arg(kBatchBytes);
+
+// -- codecs, by themselves
+
+Bytes plain_records(const benchmark::State& state) {
+  const Bytes batch = plain_batch(state);
+  return {batch.begin() + kBatchHeaderSize, batch.end()};
+}
+
+void compress(benchmark::State& state) {
+  const Bytes plain = plain_records(state);
+  for (auto _ : state) benchmark::DoNotOptimize(check(record::compress(codec(state), plain)));
+  count_bytes(state, plain.size());
+  state.SetLabel(kCodecNames[state.range(2)]);
+}
+BENCHMARK(compress)
+    ->ArgNames({"value_B", "batch_B", "codec"})
+    ->ArgsProduct({{1000}, {kBatchBytes, kLargeBatchBytes}, {1, 2, 3, 4}});
+
+void decompress(benchmark::State& state) {
+  const Bytes plain = plain_records(state);
+  const Bytes packed = check(record::compress(codec(state), plain));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(check(record::decompress(codec(state), packed, plain.size())));
+  }
+  count_bytes(state, plain.size());
+  state.SetLabel(kCodecNames[state.range(2)]);
+}
+BENCHMARK(decompress)
+    ->ArgNames({"value_B", "batch_B", "codec"})
+    ->ArgsProduct({{1000}, {kBatchBytes, kLargeBatchBytes}, {1, 2, 3, 4}});
 
 // -- validation
 

@@ -16,12 +16,15 @@ from bench.operation import Operation
 from bench.peer import Cost, Measured, Peer
 from bench.results import OperationInfo
 
-SECONDS = 2.0
+SECONDS = 1.5
 PRODUCE_S = 2.5
-WARM_UP_S = 1.0
-FIFTH_HEARTBEATS_PER_S = 3000
+WARM_UP_S = 0.7
+ALL = (HEARTBEATS, OFFSET_COMMITS, METADATA)
+FIFTH_PER_S = (3000.0, 2000.0, 1000.0)  # of what each is to reach on a core
 PRODUCE_PER_S = 2000  # requests of one record of 1 KB
+SATURATING = (0.0, 0.0, 0.0)
 PEERS = ("barnabas", "kafka")
+OURS = ("barnabas",)  # what the control plane takes from producers is compared with itself
 
 
 def operations() -> list[Operation]:
@@ -61,20 +64,20 @@ def _saturated(name: str, kind: Kind) -> Operation:
         "pipelined sockets",
         ("per_cpu_s", "requests_per_s"),
     )
-    return Operation(info, run, peers=PEERS, repetitions=2)
+    return Operation(info, run, peers=PEERS)
 
 
 def _produce_latency(is_loaded: bool) -> Operation:
     def run(peer: Peer) -> Measured:
-        return _beside_heartbeats(
+        return _beside_control(
             peer,
-            FIFTH_HEARTBEATS_PER_S if is_loaded else None,
+            FIFTH_PER_S if is_loaded else None,
             batch_records=1,
             record_size=1000,
             rate=PRODUCE_PER_S,
         )
 
-    suffix = "beside 3,000 heartbeats/s" if is_loaded else "alone"
+    suffix = "beside a fifth of all three" if is_loaded else "alone"
     info = OperationInfo(
         f"control-produce-latency-{'loaded' if is_loaded else 'alone'}",
         f"produce 2,000 records/s, {suffix}",
@@ -82,16 +85,16 @@ def _produce_latency(is_loaded: bool) -> Operation:
         "barnabas bench, pipelined sockets",
         ("p99_ms", "mb_per_s"),
     )
-    return Operation(info, run, peers=PEERS, repetitions=2, is_warmed_up=not is_loaded)
+    return Operation(info, run, peers=OURS)
 
 
 def _produce_speed(is_loaded: bool) -> Operation:
     def run(peer: Peer) -> Measured:
-        return _beside_heartbeats(
-            peer, 0.0 if is_loaded else None, batch_size=16 << 10, record_size=1000
+        return _beside_control(
+            peer, SATURATING if is_loaded else None, batch_size=16 << 10, record_size=1000
         )
 
-    suffix = "beside heartbeats at saturation" if is_loaded else "alone"
+    suffix = "beside all three at saturation" if is_loaded else "alone"
     info = OperationInfo(
         f"control-produce-speed-{'loaded' if is_loaded else 'alone'}",
         f"produce at saturation, {suffix}",
@@ -99,16 +102,18 @@ def _produce_speed(is_loaded: bool) -> Operation:
         "barnabas bench, pipelined sockets",
         ("p99_ms", "mb_per_s"),
     )
-    return Operation(info, run, peers=PEERS, repetitions=2, is_warmed_up=not is_loaded)
+    return Operation(info, run, peers=OURS)
 
 
-def _beside_heartbeats(peer: Peer, heartbeats_per_s: float | None, **options: object) -> Measured:
-    """None: no heartbeats; 0: as many as are answered."""
+def _beside_control(peer: Peer, rates: tuple[float, ...] | None, **options: object) -> Measured:
+    """Beside heartbeats, commits and metadata at such rates a second, 0 being as many as are
+    answered; None: beside none.
+    """
     with peer.topic(4) as topic, contextlib.ExitStack() as stack:
-        if heartbeats_per_s is not None:
-            load = ControlLoad(peer, HEARTBEATS)
+        for kind, rate in zip(ALL, rates or (), strict=False):
+            load = ControlLoad(peer, kind)
             stack.callback(load.close)
-            stack.enter_context(Beside(load, heartbeats_per_s))
+            stack.enter_context(Beside(load, rate))
         return native_load.load(
             peer,
             "produce",

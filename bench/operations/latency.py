@@ -13,7 +13,7 @@ from bench.results import OperationInfo
 PEERS = ("barnabas", "kafka")  # Tansu keeps up with a quarter of the rate
 RATE = 10_000  # records a second
 RECORD_BYTES = 100
-TOOL_RECORDS = 5_000
+TOOL_RECORDS = 2_000
 COLD_BYTES = 2_000_000_000
 COLD_RECORD_BYTES = 1000
 LATENCY = ("p50_ms", "p99_ms", "p999_ms")
@@ -26,7 +26,7 @@ READ_AFTER_S = 2.0  # the producer has started and warmed up
 def operations() -> list[Operation]:
     return [
         _end_to_end("end-to-end", 30, 60, is_core=False),
-        _end_to_end("end-to-end-short", 3, 7, is_core=True),
+        _end_to_end("end-to-end-short", 3, 5, is_core=True),
         _tool(),
         _beside_cold_reader(is_read=False),
         _beside_cold_reader(is_read=True),
@@ -55,7 +55,15 @@ def _end_to_end(
 
     title = f"10,000 records/s, linger 0, {seconds} s after {warm_up_s} s"
     info = OperationInfo(name, title, "End-to-end latency", NATIVE, LATENCY)
-    return Operation(info, run, peers=PEERS, repetitions=1, is_core=is_core, is_warmed_up=False)
+    return Operation(
+        info,
+        run,
+        peers=PEERS,
+        repetitions=1,
+        is_core=is_core,
+        is_only_core=is_core,
+        is_warmed_up=False,
+    )
 
 
 def _tool() -> Operation:
@@ -70,7 +78,7 @@ def _tool() -> Operation:
         JAVA,
         ("mean_ms",),
     )
-    return Operation(info, run, peers=PEERS, repetitions=2)
+    return Operation(info, run, peers=PEERS, repetitions=1, is_warmed_up=False)
 
 
 def _beside_cold_reader(is_read: bool) -> Operation:
@@ -102,7 +110,7 @@ def _beside_cold_reader(is_read: bool) -> Operation:
         NATIVE,
         ("p50_ms", "p99_ms", "requests_per_s"),
     )
-    return Operation(info, run, peers=PEERS, repetitions=2)
+    return Operation(info, run, peers=PEERS, is_warmed_up=False, once=("kafka",))
 
 
 def _produce(peer: Peer, topic: str, rate: float) -> Measured:

@@ -13,8 +13,12 @@ from unit.wire import API_BY_NAME, WireClient, request_message
 
 LOG_BYTES = 10_500_000_000  # nine full segments of 1 GiB, and a tenth of 1 GB that is not flushed
 RECORD_BYTES = 1000
-IDLE_S = 3.0
-CHECKPOINT_S = 2
+IDLE_S = 2.0
+CHECKPOINT_MS = 2000
+CHECKPOINT = {"log.flush.offset.checkpoint.interval.ms": str(CHECKPOINT_MS)}
+FIRST_CHECKPOINT = {"log.initial.task.delay.ms": str(CHECKPOINT_MS)}  # Kafka's own is 30 s
+CHECKPOINT_TIMEOUT_S = 60.0
+UNFLUSHED_BYTES = (800_000_000, 1_200_000_000)  # both brokers are to have as much to check
 PEERS = ("barnabas", "kafka")
 
 
@@ -90,7 +94,12 @@ def _idle_memory() -> Operation:
 
     info = OperationInfo("idle-memory", "idle", "Memory", "nothing", ("idle_rss_mb",))
     return Operation(
-        info, run, peers=("barnabas", "kafka", "tansu"), is_core=True, is_warmed_up=False
+        info,
+        run,
+        peers=("barnabas", "kafka", "tansu"),
+        repetitions=1,
+        is_core=True,
+        is_warmed_up=False,
     )
 
 
@@ -110,14 +119,15 @@ def _clean_start() -> Operation:
         "nothing",
         ("start_s",),
     )
-    return Operation(info, run, peers=("barnabas",), repetitions=2)
+    return Operation(info, run, peers=("barnabas",), repetitions=1)
 
 
 def _crash() -> Operation:
     @with_own_server
     def run(peer: Peer) -> Measured:
-        interval = "log.flush.offset.checkpoint.interval.ms"
-        peer.server.config[interval] = str(CHECKPOINT_S * 1000)
+        peer.server.config.update(CHECKPOINT)
+        if peer.name == "kafka":
+            peer.server.config.update(FIRST_CHECKPOINT)
         peer.server.start()
         name = peer.create_topic(1)
         load = {"warm_up": 0, "records": LOG_BYTES // RECORD_BYTES}
@@ -133,9 +143,10 @@ def _crash() -> Operation:
         )
         native_load.run(peer, "consume", name, **load)
         usage = peer.usage()
-        time.sleep(CHECKPOINT_S + 1)
+        _await_checkpoint(peer.server, name)
         peer.server.kill()
         unflushed = _unflushed_bytes(peer.server, name)
+        assert UNFLUSHED_BYTES[0] < unflushed < UNFLUSHED_BYTES[1], f"{unflushed:,} B to check"
         peer.server.start()
         return Measured(
             {
@@ -156,9 +167,18 @@ def _crash() -> Operation:
     return Operation(info, run, peers=PEERS, repetitions=1, is_warmed_up=False)
 
 
+def _await_checkpoint(server: Server, topic: str) -> None:
+    """Until the last roll's flush is in the file that a start believes."""
+    deadline = time.monotonic() + CHECKPOINT_TIMEOUT_S
+    while (left := _unflushed_bytes(server, topic)) >= UNFLUSHED_BYTES[1]:
+        assert time.monotonic() < deadline, f"{left:,} B are not flushed"
+        time.sleep(0.1)
+
+
 def _unflushed_bytes(server: Server, topic: str) -> int:
     """Of the segments from the recovery point on, which a start has to check."""
-    lines = (server.data_dir / "recovery-point-offset-checkpoint").read_text().splitlines()[2:]
+    checkpoint = server.data_dir / "recovery-point-offset-checkpoint"
+    lines = checkpoint.read_text().splitlines()[2:] if checkpoint.exists() else []
     points = {tuple(line.split()[:2]): int(line.split()[2]) for line in lines}
     point = points.get((topic, "0"), 0)
     segments = sorted(server.partition_dir(topic, 0).glob("*.log"))

@@ -10,8 +10,9 @@ RECORD_BYTES = 100
 REQUEST_BYTES = 225  # of one record in a Produce request, as the generator sends it
 GROUP = "Requests of one 100 B record"
 SHOWN = ("requests_per_s", "cpu_us_per_request", "p50_ms")
-SECONDS = 1.5
-WARM_UP_S = 0.7
+SECONDS = 1.2
+WARM_UP_S = 0.4
+PEERS = ("barnabas", "kafka")
 CLIENT_RECORDS = 40_000
 SHAPES = ((64, 1), (1, 64), (1, 1))  # connections, in flight
 
@@ -40,7 +41,14 @@ def _native(connections: int, in_flight: int) -> Operation:
 
     title = f"{connections} connection{'s'[: connections > 1]}, {in_flight} in flight"
     info = OperationInfo(f"requests-{connections}x{in_flight}", title, GROUP, NATIVE, SHOWN)
-    return Operation(info, run, kernel, is_core=True)
+    return Operation(
+        info,
+        run,
+        kernel,
+        peers=PEERS,
+        is_core=True,
+        warm_up_by="cpu_us_per_request" if (connections, in_flight) == SHAPES[0] else None,
+    )
 
 
 def _flushed() -> Operation:
@@ -61,7 +69,7 @@ def _flushed() -> Operation:
     info = OperationInfo(
         "requests-flushed", "64 connections, flush.messages=1", GROUP, NATIVE, SHOWN
     )
-    return Operation(info, run, peers=("barnabas", "kafka"), is_core=True)
+    return Operation(info, run, peers=PEERS, is_core=True)
 
 
 def _client() -> Operation:
@@ -78,4 +86,4 @@ def _client() -> Operation:
             return Measured({**found.metrics, "cpu_us_per_request": per_record * 1e6})
 
     info = OperationInfo("requests-librdkafka", "one librdkafka client", GROUP, LIBRDKAFKA, SHOWN)
-    return Operation(info, run)
+    return Operation(info, run, peers=PEERS)

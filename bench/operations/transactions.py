@@ -13,8 +13,8 @@ from bench.results import OperationInfo
 RECORDS = 100
 RECORD_BYTES = 100
 PARTITIONS = 4
-WARM_UP_S = 1.0
-SECONDS = 3.0
+WARM_UP_S = 0.5
+SECONDS = 2.0
 TIMEOUT_S = 30.0
 
 

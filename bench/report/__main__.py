@@ -11,7 +11,9 @@ from bench.results import load_results
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
-    parser.add_argument("results", type=Path, help="the JSON file of a run")
+    parser.add_argument(
+        "results", type=Path, help="the JSON file of a run, or that compressed (.gz)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="directory of the report")
     parser.add_argument("--markdown", type=Path, help="write the Markdown here as well")
     parser.add_argument(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bench.figures import WIDE
 from bench.report.numbers import DASH, LOG_SPAN, Spread, metric_of, slug, spread_of, unique
 from bench.results import PEERS, Figure, Metric, OperationInfo, Results
 
@@ -80,6 +81,7 @@ class FigureState(StrEnum):
 
     REACHED = "reached"
     MISSED = "not reached"
+    UNDECIDED = "undecided"
     UNKNOWN = "not measured"
 
 
@@ -112,6 +114,8 @@ def ratio_of(ours: Spread | None, rival: Spread | None, metric: Metric) -> Ratio
 
 def figure_state(figure: Figure) -> FigureState:
     """The state that `is_reached` stands for."""
+    if not figure.is_decided:
+        return FigureState.UNDECIDED
     if figure.is_reached is None:
         return FigureState.UNKNOWN
     return FigureState.REACHED if figure.is_reached else FigureState.MISSED
@@ -119,7 +123,8 @@ def figure_state(figure: Figure) -> FigureState:
 
 def symbol_of(state: FigureState) -> str:
     """A sign to find the state by."""
-    return {FigureState.REACHED: "✓", FigureState.MISSED: "✗"}.get(state, DASH)
+    signs = {FigureState.REACHED: "✓", FigureState.MISSED: "✗", FigureState.UNDECIDED: "?"}
+    return signs.get(state, DASH)
 
 
 def figure_title(results: Results, figure: Figure) -> str:
@@ -195,6 +200,8 @@ def explanations_of(results: Results) -> list[str]:
         "A GB is 10^9 bytes and an MB 10^6: of batches as they cross the wire with `barnabas "
         "bench`, of values with other clients.",
         f"What was not measured, or cannot be, is a dash: {DASH}.",
+        f"A figure is undecided when a peer's largest repetition is more than {WIDE:g} times its "
+        "smallest, and the limit lies between the ratios that the repetitions allow.",
         "Barnabas / Kafka divides the medians. When the repetitions of the two overlap, the "
         "difference is called within the spread; otherwise it is better or worse for Barnabas.",
         "Charts say so where a scale is logarithmic, which it is when the largest median is more "

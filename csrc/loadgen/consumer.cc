@@ -11,6 +11,8 @@ namespace {
 
 constexpr int64_t kRetryNs = 100 * kNsPerMs;  // after an error, so that it is not asked for at once
 constexpr int64_t kDrainPollNs = 10 * kNsPerMs;  // between two looks whether all has arrived
+constexpr size_t kLargeBodyBytes = 16 << 10;     // those behind it are taken to be as large
+constexpr size_t kHeadBytes = 512;               // what is between two of them is shorter
 constexpr size_t kMaxBatchBytes = 256 << 20;     // of a stamped batch, decompressed
 
 }  // namespace
@@ -64,6 +66,17 @@ Result<size_t> Consumer::on_bytes(ByteView bytes, int64_t now_ns, Tally& tally) 
   now_ns_ = now_ns;
   tally_ = &tally;
   return reader_.feed(bytes);
+}
+
+Status Consumer::on_dropped(size_t count, int64_t now_ns, Tally& tally) {
+  now_ns_ = now_ns;
+  tally_ = &tally;
+  return reader_.drop(count);
+}
+
+size_t Consumer::receive_bytes() const {
+  const bool is_read = plan_.verify || plan_.stamped;
+  return is_read || reader_.body_bytes() < kLargeBodyBytes ? Session::receive_bytes() : kHeadBytes;
 }
 
 void Consumer::on_error(int16_t error) {

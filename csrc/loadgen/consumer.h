@@ -24,6 +24,9 @@ class Consumer final : public Session, private FetchSink {
 
   Status pump(int64_t now_ns, Tally& tally) override;
   Result<size_t> on_bytes(ByteView bytes, int64_t now_ns, Tally& tally) override;
+  [[nodiscard]] size_t droppable() const override { return reader_.droppable(); }
+  Status on_dropped(size_t count, int64_t now_ns, Tally& tally) override;
+  [[nodiscard]] size_t receive_bytes() const override;
   [[nodiscard]] bool is_done() const override { return is_done_; }
   [[nodiscard]] int64_t waiting_since_ns() const override { return sent_ns_; }
 

@@ -66,6 +66,22 @@ Result<size_t> FetchReader::feed(ByteView bytes) {
   }
 }
 
+size_t FetchReader::droppable() const {
+  if (step_ == Step::kSkip) return skip_left_;
+  return step_ == Step::kBody && !options_.verify && !options_.collect ? body_left_ : 0;
+}
+
+Status FetchReader::drop(size_t count) {
+  answer_left_ -= count;
+  if (step_ == Step::kSkip) {
+    skip_left_ -= count;
+    if (skip_left_ == 0) step_ = after_skip_;
+    return {};
+  }
+  body_left_ -= count;
+  return body_left_ > 0 ? Status{} : end_batch();
+}
+
 Result<bool> FetchReader::step(ByteView& at) {
   switch (step_) {
     case Step::kSize:
@@ -179,7 +195,7 @@ Result<bool> FetchReader::read_batch(ByteView& at) {
   const ByteView bytes = at.first(record::kBatchHeaderSize);
   batch_.assign(bytes.begin(), bytes.end());
   if (options_.verify) crc_ = crc32c(bytes.subspan(record::field::kAttributes));
-  body_left_ = header.size_bytes() - record::kBatchHeaderSize;
+  body_left_ = body_bytes_ = header.size_bytes() - record::kBatchHeaderSize;
   records_left_ -= header.size_bytes();
   take(at, record::kBatchHeaderSize);
   step_ = Step::kBody;

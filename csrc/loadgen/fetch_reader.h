@@ -46,6 +46,12 @@ class FetchReader {
 
   /// Takes what it can; returns how many bytes, the rest has to come again with more behind it.
   Result<size_t> feed(ByteView bytes);
+  /// How many of the bytes to come are of no interest, and only them.
+  [[nodiscard]] size_t droppable() const;
+  /// Goes on as if it had been fed as many. REQUIRES: count <= droppable()
+  Status drop(size_t count);
+  /// Of the batch that was begun last, without its header.
+  [[nodiscard]] size_t body_bytes() const { return body_bytes_; }
 
  private:
   enum class Step : uint8_t { kSize, kHead, kTopic, kPartition, kBatch, kBody, kSkip, kTags, kTag };
@@ -79,6 +85,7 @@ class FetchReader {
   size_t records_left_ = 0;  // bytes of the partition's records
   size_t skip_left_ = 0;     // bytes to be skipped
   size_t body_left_ = 0;     // bytes of the batch that is read
+  size_t body_bytes_ = 0;    // of all of that batch
   uint32_t topics_left_ = 0;
   uint32_t partitions_left_ = 0;
   uint32_t tags_left_ = 0;

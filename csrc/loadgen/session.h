@@ -45,6 +45,12 @@ class Session {
   virtual Status pump(int64_t now_ns, Tally& tally) = 0;
   /// Takes received bytes; returns how many, the rest comes again with more behind it.
   virtual Result<size_t> on_bytes(ByteView bytes, int64_t now_ns, Tally& tally) = 0;
+  /// How many of the bytes to come are of no interest: they may be dropped unseen.
+  [[nodiscard]] virtual size_t droppable() const { return 0; }
+  /// So many of them have been.
+  virtual Status on_dropped(size_t /*count*/, int64_t /*now_ns*/, Tally& /*tally*/) { return {}; }
+  /// How much to receive at most, so that what may be dropped is not copied before that is known.
+  [[nodiscard]] virtual size_t receive_bytes() const { return std::numeric_limits<size_t>::max(); }
   /// Bytes of the outbox have gone out.
   virtual void on_sent(int64_t /*now_ns*/, Tally& /*tally*/) {}
   /// There is nothing left to send or to wait for.

@@ -17,6 +17,8 @@ namespace barnabas::loadgen {
 namespace {
 
 constexpr size_t kBufferBytes = 256 << 10;         // what one receive may take; fits a cache
+constexpr size_t kDropBytes = 16 << 10;            // fewer are copied in less than a system call
+constexpr int kReceives = 64;                      // of a connection, before another has its turn
 constexpr int64_t kLookAroundNs = 100 * kNsPerMs;  // between two looks at stop and stalls
 constexpr int64_t kAnswerTimeoutNs = 30 * kNsPerSecond;
 
@@ -99,20 +101,38 @@ Status Worker::serve(size_t index, uint32_t events) {
 }
 
 Status Worker::receive(Slot& slot) {
+  for (int i = 0; i < kReceives; ++i) {
+    BARNABAS_ASSIGN(const bool is_more, receive_once(slot));
+    if (!is_more) return {};
+  }
+  return {};
+}
+
+Result<bool> Worker::receive_once(Slot& slot) {
+  Session& session = *slot.session;
   const size_t carried = slot.carry.size();
+  const size_t droppable = carried == 0 ? session.droppable() : 0;
+  const bool is_dropped = droppable >= kDropBytes;
+  const size_t most =
+      std::min(is_dropped ? droppable : session.receive_bytes(), buffer_.size() - carried);
   std::copy(slot.carry.begin(), slot.carry.end(), buffer_.begin());
   const ssize_t got =
-      ::recv(slot.session->fd(), buffer_.data() + carried, buffer_.size() - carried, 0);
+      ::recv(session.fd(), buffer_.data() + carried, most, is_dropped ? MSG_TRUNC : 0);
   if (got < 0) {
-    if (errno == EAGAIN || errno == EINTR) return {};
+    if (errno == EAGAIN || errno == EINTR) return false;
     return system_error("the connection to the broker is lost", ErrorCode::kNetworkException);
   }
   if (got == 0) return peer_error("the broker closed the connection");
-  const ByteView bytes(buffer_.data(), carried + static_cast<size_t>(got));
-  BARNABAS_ASSIGN(const size_t used, slot.session->on_bytes(bytes, now_ns(), tally_));
+  const auto count = static_cast<size_t>(got);
+  if (is_dropped) {
+    BARNABAS_TRY(session.on_dropped(count, now_ns(), tally_));
+    return count == most;
+  }
+  const ByteView bytes(buffer_.data(), carried + count);
+  BARNABAS_ASSIGN(const size_t used, session.on_bytes(bytes, now_ns(), tally_));
   slot.carry.assign(bytes.begin() + static_cast<ptrdiff_t>(used), bytes.end());
   if (slot.carry.size() == buffer_.size()) return peer_error("the broker's answer is malformed");
-  return {};
+  return count == most && session.droppable() >= kDropBytes;
 }
 
 Status Worker::advance(size_t index) {

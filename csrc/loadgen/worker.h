@@ -58,6 +58,8 @@ class Worker {
   void wait();
   Status serve(size_t index, uint32_t events) REQUIRES(mutex_);
   Status receive(Slot& slot) REQUIRES(mutex_);
+  /// One system call. Returns whether to go on at once.
+  Result<bool> receive_once(Slot& slot) REQUIRES(mutex_);
   Status advance(size_t index) REQUIRES(mutex_);
   Status serve_timers() REQUIRES(mutex_);
   Status look_around() REQUIRES(mutex_);

@@ -173,14 +173,27 @@ def test_keys_go_where_kafkas_partitioner_sends_them(cli: Cli, server: Server) -
 def test_consume_counts_all_records_once(cli: Cli) -> None:
     topic = cli.new_topic(3)
     sent = report_of(cli, "produce", "--topic", topic, "--records", "100000", "--codec", "lz4")
-    for connections in ("1", "3"):
-        report = report_of(
-            cli, "consume", "--topic", topic, "--verify", "--connections", connections
-        )
+    for options in (["--verify"], ["--verify", "--connections", "3"], ["--connections", "3"]):
+        report = report_of(cli, "consume", "--topic", topic, *options)
         assert report["records"] == 100_000
         assert report["bytes"] == sent["bytes"]
         assert report["latency_of"] == "request"
         assert report["latency_samples"] == report["requests"]
+
+
+@pytest.mark.parametrize("verify", [[], ["--verify"]])
+def test_consume_counts_large_batches_that_it_looks_at_or_drops(
+    cli: Cli, verify: list[str]
+) -> None:
+    topic = cli.new_topic(2)
+    sent = report_of(
+        cli, "produce", "--topic", topic, "--records", "50000", "--record-size", "1000",
+        "--batch-size", "200000",
+    )  # fmt: skip
+    report = report_of(cli, "consume", "--topic", topic, *verify)
+    assert report["records"] == 50_000
+    assert report["bytes"] == sent["bytes"]
+    assert report["corrupt_batches"] == 0
 
 
 def test_consume_in_small_answers_counts_no_batch_twice(cli: Cli, topic: str) -> None:
@@ -292,6 +305,19 @@ def test_an_interrupt_ends_the_load_with_its_report(cli: Cli, topic: str) -> Non
     report = json.loads(out)
     assert report["records"] == records_in(cli, topic)
     assert report["records_per_s"] == pytest.approx(1000, rel=0.1)
+    assert [note.split()[0] for note in report["notes"]] == ["interrupted"]
+
+
+def test_an_interrupt_of_the_warm_up_says_that_nothing_was_measured(cli: Cli, topic: str) -> None:
+    process = subprocess.Popen(
+        cli.command("bench", "produce", "--topic", topic, "--warm-up", "60"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_until(lambda: records_in(cli, topic) > 100, 20, "the load to run")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130
+    assert b"interrupted while it warmed up: nothing was measured" in err
 
 
 def test_usage_of_the_broker_is_shown(cli: Cli, server: Server, topic: str) -> None:

@@ -59,6 +59,7 @@ class Outcome:
     unsent_records: int
     lost_records: int
     corrupt_batches: int
+    is_interrupted: bool = False  # by the user, before its time was over
 
 
 def build_report(outcome: Outcome) -> dict[str, Any]:
@@ -123,10 +124,14 @@ def _broker(outcome: Outcome, wall_s: float, done: Flow) -> dict[str, Any] | Non
 def notes(outcome: Outcome, client_cpu_s: float) -> list[str]:
     """What a reader must know before believing the figures."""
     said = []
+    if outcome.is_interrupted and outcome.elapsed_s <= 0:
+        said.append("interrupted while it warmed up: nothing was measured")
+    elif outcome.is_interrupted:
+        said.append(f"interrupted after {outcome.elapsed_s:.1f} s of what counts")
     begin, end = outcome.begin.broker, outcome.end.broker
     broker_cpu_s = None if begin is None or end is None else end.cpu_s - begin.cpu_s
     wanted = outcome.rate * outcome.elapsed_s
-    is_behind = bool(outcome.rate) and outcome.measured.records < _HELD * wanted
+    is_behind = wanted > 0 and outcome.measured.records < _HELD * wanted
     if is_behind:
         said.append(
             f"the rate was not held: {outcome.measured.records / outcome.elapsed_s:,.0f} of "

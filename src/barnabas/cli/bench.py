@@ -39,6 +39,8 @@ _KEYS_MAX: Final = 10_000_000
 _THREADS_MAX: Final = 1024
 _TOPICS_MAX: Final = 10_000
 _PARTITIONS_MAX: Final = 100_000
+# Of the librdkafka client that asks for the metadata and makes the topics; the load has its own.
+_ADMIN_PROPERTIES: Final = ("client.id", "debug", "log", "metadata.", "reconnect.", "socket.")
 _STAMP_BYTES: Final = 16
 _WAIT_MAX_MS: Final = 10_000
 _ABOUT: Final = (
@@ -289,7 +291,11 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("-q", "--quiet", action="store_true", help="no progress")
     add_json_option(parser)
-    add_cluster_options(parser)
+    add_cluster_options(
+        parser,
+        "a property of the librdkafka client that asks for the metadata, for instance "
+        "socket.timeout.ms=5000; the load itself has none and speaks PLAINTEXT; repeatable",
+    )
 
 
 def _up_to(most: int) -> "Callable[[str], int]":
@@ -360,16 +366,26 @@ def check_options(args: argparse.Namespace) -> None:
             lambda: args.operation == "end-to-end" and args.acks == "0",
             "end-to-end needs --acks 1 or all, to know what must arrive",
         ),
-        (
-            lambda: (
-                dict(args.properties).get("security.protocol", "PLAINTEXT").upper() != "PLAINTEXT"
-            ),
-            "bench speaks PLAINTEXT only",
-        ),
     ]
     for is_wrong, message in checks:
         if is_wrong():
             raise CommandError(message, EXIT_USAGE)
+    for name, value in args.properties:
+        _check_property(name, value)
+
+
+def _check_property(name: str, value: str) -> None:
+    """Refuses what the native connections would not heed."""
+    if name == "security.protocol":
+        if value.upper() != "PLAINTEXT":
+            raise CommandError("bench speaks PLAINTEXT only", EXIT_USAGE)
+    elif name == "bootstrap.servers":
+        raise CommandError("-X bootstrap.servers: give them with --bootstrap-server", EXIT_USAGE)
+    elif not name.startswith(_ADMIN_PROPERTIES):
+        raise CommandError(
+            f"-X {name} does nothing here: the load does not come from librdkafka, see --help",
+            EXIT_USAGE,
+        )
 
 
 def settle_times(args: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ class BenchRun:
 
     def __init__(self, args: argparse.Namespace, generator: "LoadGenerator") -> None:
         self.args = args
-        self.interrupted = False
+        self.interrupted_s: float | None = None  # when
         self._generator = generator
         self._histogram = empty_histogram()
 
@@ -57,9 +57,9 @@ class BenchRun:
                 if self._generator.wait(max(0.001, min(_TICK_S, left_s))):
                     return True
             except KeyboardInterrupt:
-                if self.interrupted:
+                if self.interrupted_s is not None:
                     raise
-                self.interrupted = True
+                self.interrupted_s = time.monotonic()
                 self._generator.stop()
             if status.is_shown:
                 status.update(_flow(self.args.operation, self._generator.counters()))
@@ -87,15 +87,11 @@ class BenchRun:
 
     def _outcome(self, begin: Sample, end: Sample) -> Outcome:
         counters = self._generator.counters()
-        measure_ns = self._generator.measure_ns
-        elapsed_s = max(counters.last_measured_ns - measure_ns, 0) / 1e9
-        if self.args.duration is not None and not self.interrupted:
-            elapsed_s = max(elapsed_s, self.args.duration)
         is_end_to_end = self.args.operation == "end-to-end"
         return Outcome(
             measured=_flow(self.args.operation, counters, "measured_"),
             total_records=_flow(self.args.operation, counters).records,
-            elapsed_s=elapsed_s,
+            elapsed_s=self._elapsed_s(counters.last_measured_ns / 1e9),
             histogram=self._histogram,
             latency_of="request" if self.args.operation == "consume" else "record",
             rate=getattr(self.args, "rate", 0),
@@ -112,7 +108,18 @@ class BenchRun:
                 max(counters.produced_records - counters.fetched_records, 0) if is_end_to_end else 0
             ),
             corrupt_batches=counters.corrupt_batches,
+            is_interrupted=self.interrupted_s is not None,
         )
+
+    def _elapsed_s(self, last_s: float) -> float:
+        """What the measured records took. Of an open loop that was interrupted, the time in which
+        they became due: not that in which the rest was answered.
+        """
+        measure_s = self._generator.measure_ns / 1e9
+        if self.interrupted_s is not None:
+            end_s = self.interrupted_s if getattr(self.args, "rate", 0) else last_s
+            return max(end_s - measure_s, 0.0)
+        return max(last_s - measure_s, self.args.duration or 0.0)
 
 
 class Status:
@@ -178,7 +185,7 @@ def run_bench(args: argparse.Namespace) -> int:
         **build_report(outcome),
     }
     _print_report(report, args)
-    if run.interrupted:
+    if run.interrupted_s is not None:
         return EXIT_INTERRUPTED
     has_failed = outcome.failed_requests or outcome.lost_records or outcome.corrupt_batches
     return EXIT_FAILURE if has_failed else 0

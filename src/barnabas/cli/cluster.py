@@ -33,7 +33,12 @@ _AFTERMATH = re.compile(r"( \(after \d+ms in state .*|: brokers might be old.*)$
 T = TypeVar("T")
 
 
-def add_cluster_options(parser: argparse.ArgumentParser) -> None:
+def add_cluster_options(
+    parser: argparse.ArgumentParser,
+    properties_help: str = (
+        "a librdkafka client property, for instance security.protocol=SSL; repeatable"
+    ),
+) -> None:
     """Adds --bootstrap-server, --connect-timeout and -X."""
     group = parser.add_argument_group("cluster")
     group.add_argument(
@@ -57,7 +62,7 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
         type=key_value,
         action="append",
         default=[],
-        help="a librdkafka client property, for instance security.protocol=SSL; repeatable",
+        help=properties_help,
     )
 
 

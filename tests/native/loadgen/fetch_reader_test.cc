@@ -99,6 +99,34 @@ TEST(FetchReaderTest, ReadsAnAnswerInPiecesOfAnySize) {
   }
 }
 
+TEST(FetchReaderTest, WhatMayBeDroppedUnseenIsNotMissed) {
+  const auto bytes = rich_answer();
+  for (size_t piece = 1; piece <= bytes.size(); ++piece) {
+    Heard heard;
+    FetchReader reader({}, heard);
+    size_t dropped = 0;
+    size_t have = 0;  // of what was received, but not taken
+    for (size_t at = 0; at < bytes.size();) {
+      const size_t droppable = have == 0 ? reader.droppable() : 0;
+      const size_t count = std::min(piece, bytes.size() - at);
+      if (droppable > 0) {
+        ASSERT_TRUE(reader.drop(std::min(droppable, count)).ok());
+        dropped += std::min(droppable, count);
+        at += std::min(droppable, count);
+        continue;
+      }
+      const auto used = reader.feed(ByteView(bytes).subspan(at - have, have + count));
+      ASSERT_TRUE(used.ok()) << used.error().message << ", piece " << piece;
+      at += count;
+      have += count - *used;
+    }
+    ASSERT_EQ(heard.text, kRich) << piece;
+    if (piece == 1) {
+      ASSERT_GT(dropped, bytes.size() / 4);
+    }
+  }
+}
+
 TEST(FetchReaderTest, ReadsAnswersOneAfterTheOther) {
   auto bytes = rich_answer();
   const auto once = bytes;

@@ -108,3 +108,15 @@ def test_usage_of_a_process_is_read_from_proc() -> None:
     assert usage.peak_rss_bytes >= usage.rss_bytes
     assert usage.context_switches > 0
     assert abs(usage.cpu_s - own_usage().cpu_s) < 1
+
+
+def test_an_interrupt_is_said_and_does_not_break_a_rate() -> None:
+    stopped = outcome(rate=5000, elapsed_s=2.0, is_interrupted=True)
+    assert build_report(stopped)["notes"] == ["interrupted after 2.0 s of what counts"]
+    begin = outcome().begin
+    warming = outcome(
+        rate=5000, elapsed_s=0.0, measured=Flow(0, 0, 0), is_interrupted=True, end=begin
+    )
+    assert build_report(warming)["notes"] == [
+        "interrupted while it warmed up: nothing was measured"
+    ]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bench.results import load_results
 
 ROOT = Path(__file__).parents[3]
 
@@ -65,6 +66,7 @@ def test_a_run_measures_and_writes_its_report(tmp_path: Path) -> None:
     # A request is served by the core that its CPU time was measured of.
     assert requests["cpu_us_per_request"] * requests["requests_per_s"] < 2.5e6
     assert 0 < samples["start-first-record"]["metrics"]["start_s"] < 20
+    assert load_results(tmp_path / "RESULTS.json.gz") == load_results(out / "results.json")
     page = (out / "index.html").read_text()
     assert "the same with flush.messages=1" in page
     assert "64 connections, flush.messages=1" in markdown.read_text()

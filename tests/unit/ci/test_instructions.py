@@ -43,6 +43,7 @@ def test_an_operation_that_needs_fewer_asks_for_a_lower_baseline() -> None:
 def test_counts_of_another_compiler_are_shown_and_not_judged() -> None:
     verdict = compare(BASELINE, measured(2000.0, toolchain=CLANG))
     assert not verdict.failed
+    assert not verdict.is_judged
     assert "+100.00%" in verdict.lines[1]
     assert verdict.lines[-1].startswith("not judged: the baseline is of gcc 12.2.0, glibc 2.36")
 

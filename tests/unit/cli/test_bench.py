@@ -31,6 +31,11 @@ def parse(*argv: str) -> argparse.Namespace:
         (["end-to-end", "--acks", "0"], "end-to-end needs --acks 1 or all"),
         (["produce", "--batch-records", "1000000", "--record-size", "300"], "a batch is at most"),
         (["produce", "-X", "security.protocol=ssl"], "bench speaks PLAINTEXT only"),
+        (["produce", "-X", "acks=all"], "-X acks does nothing here"),
+        (["produce", "-X", "linger.ms=5"], "-X linger.ms does nothing here"),
+        (["consume", "-X", "fetch.min.bytes=5"], "-X fetch.min.bytes does nothing here"),
+        (["produce", "-X", "sasl.mechanism=PLAIN"], "-X sasl.mechanism does nothing here"),
+        (["produce", "-X", "bootstrap.servers=x:1"], "give them with --bootstrap-server"),
     ],
 )
 def test_contradictions_are_one_clear_line(argv: list[str], message: str) -> None:
@@ -105,3 +110,8 @@ def test_consuming_connections_divide_the_partitions() -> None:
     assert _divide(cluster([1] * 4), 2) == [(1, [0, 2]), (1, [1, 3])]
     assert _divide(cluster([1, 1]), 3) == [(1, [0]), (1, [1]), (1, [0])], "one is read twice"
     assert _divide(cluster([1, 2, 1]), 2) == [(1, [0, 2]), (2, [1])]
+
+
+def test_properties_of_the_client_that_asks_for_metadata_are_taken() -> None:
+    args = parse("produce", "-X", "socket.timeout.ms=5000", "-X", "security.protocol=plaintext")
+    assert dict(args.properties)["socket.timeout.ms"] == "5000"
