@@ -81,11 +81,6 @@ class PartitionLog(Protocol):
     ) -> object:
         """See `Core.append_marker`; raises an exception with a `code`."""
 
-    def mark_verified(
-        self, producer_id: int, producer_epoch: int, partitions: Sequence[tuple[str, int]]
-    ) -> None:
-        """See `Core.mark_verified`."""
-
     def partition_info(self, topic: str, partition: int) -> PartitionBounds:
         """See `Core.partition_info`."""
 

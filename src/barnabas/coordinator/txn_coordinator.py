@@ -34,8 +34,7 @@ from barnabas.state.txn.requests import (
 )
 
 if TYPE_CHECKING:  # a broker without transactions does not wait for these
-    from barnabas.coordinator.append_queue import PartitionLog
-    from barnabas.coordinator.txn_partition import TransactionPartition
+    from barnabas.coordinator.txn_partition import TransactionLog, TransactionPartition
     from barnabas.state.group.commit import CommitRequest, OffsetToCommit
     from barnabas.state.group.responses import CommitResponse
     from barnabas.state.txn.shard import Verified
@@ -113,7 +112,7 @@ class TransactionCoordinator:
 
     def __init__(
         self,
-        core: PartitionLog,
+        core: TransactionLog,
         config: TransactionConfig,
         topic: StateTopic,
         producer_ids: ProducerIdSource,

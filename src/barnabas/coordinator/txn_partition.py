@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
 
 from kio.schema.errors import ErrorCode
 
@@ -20,6 +21,15 @@ from barnabas.state.txn.shard import TransactionShard
 logger = logging.getLogger(__name__)
 
 
+class TransactionLog(PartitionLog, Protocol):
+    """The part of `barnabas._core.Core` that transactions need."""
+
+    def mark_verified(
+        self, producer_id: int, producer_epoch: int, partitions: Sequence[tuple[str, int]]
+    ) -> None:
+        """See `Core.mark_verified`."""
+
+
 class TransactionPartition(Shard[TransactionRecord]):
     """Performs the effects of one partition's transactions. To be used on the loop's thread."""
 
@@ -28,7 +38,7 @@ class TransactionPartition(Shard[TransactionRecord]):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        log: PartitionLog,
+        log: TransactionLog,
         partition: int,
         config: TransactionConfig,
         writer: MarkerWriter,
@@ -36,6 +46,7 @@ class TransactionPartition(Shard[TransactionRecord]):
         coordinator_epoch: int,
     ) -> None:
         super().__init__(loop, log, partition)
+        self._mark_verified = log.mark_verified
         self.machine = TransactionShard(config)
         self._writer = writer
         self._coordinator_epoch = coordinator_epoch
@@ -43,7 +54,7 @@ class TransactionPartition(Shard[TransactionRecord]):
     def perform(self, effects: Effects) -> None:
         """Does what the state machine has asked for."""
         for added in effects.added:
-            self._log.mark_verified(*added.producer, list(added.partitions))
+            self._mark_verified(*added.producer, list(added.partitions))
         self._perform(effects)
         for markers in effects.markers:  # the client has its answer before
             self._loop.call_soon(self._write_all, markers)
