@@ -27,8 +27,9 @@ struct ArrowArray {
 
 /// Fills `out` with a struct array of partition int32, offset int64, timestamp int64, key and value
 /// BinaryView, headers LargeList of structs of key and value BinaryView: without a copy, but for
-/// the ends of headers. `owner` keeps the columns until `let_go` is called with it, from any thread.
-/// Where memory is short it throws; what is in `out` then is to be released, too, if it can be.
+/// the ends of headers. `owner` keeps the columns until `let_go` is called with it, from any
+/// thread. Where memory is short it throws; what is in `out` then is to be released, too, if it can
+/// be.
 void export_arrow(const RecordColumns& columns, int32_t partition, void* owner,
                   void (*let_go)(void*), ArrowArray* out);
 
