@@ -72,6 +72,12 @@ class RawArray {
     reserve_more(1);
     return data_[size_++];
   }
+  /// As many more elements of `value`.
+  void append(size_t count, const T& value) {
+    reserve_more(count);
+    std::fill_n(data_ + size_, count, value);
+    size_ += count;
+  }
   /// As many elements of `value`.
   void assign(size_t size, const T& value) {
     resize(size);

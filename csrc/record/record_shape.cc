@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "record/binary_column.h"
+
 namespace barnabas::record {
 namespace {
 
@@ -51,12 +53,13 @@ void RecordShape::look(const uint8_t* p, const RecordFields& record) {
   value_at_ = value_at;
   constexpr uint64_t kValueBits = 0x7f7f7f7f7f7f7f7f;
   timestamp_mask_ = kValueBits >> (8 * (kWordBytes - timestamp_bytes));
-  offset_mask_ = kValueBits >> (8 * (kWordBytes - offset_bytes));
+  offset_mask_ = static_cast<uint32_t>(kValueBits >> (8 * (kWordBytes - offset_bytes)));
   key_length_ = record.key_length;
   value_length_ = record.value_length;
   record_bytes_ = record_bytes;
-  // A word begins in the head, or at the tail.
-  readable_bytes_ = std::max({record_bytes, kHeadBytes + kWordBytes, tail_at + kWordBytes});
+  // A word begins in the head, or at the tail; a view is read as if it had all its bytes.
+  readable_bytes_ = std::max({record_bytes, kHeadBytes + kWordBytes, tail_at + kWordBytes,
+                              value_at + ViewStamp::kReadBytes});
 }
 
 }  // namespace barnabas::record

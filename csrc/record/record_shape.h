@@ -14,27 +14,40 @@ namespace barnabas::record {
 
 class RecordShape {
  public:
-  /// Parses the record at `p`, and moves `p` behind it, if it has the lengths of the one learned,
-  /// and no headers. Otherwise false, and nothing is known about it.
-  [[nodiscard]] bool parse(const uint8_t*& p, const uint8_t* end, RecordFields& out) const {
-    // Whatever the record, every load below is within these bytes.
+  /// Whether the record at `p` has the lengths of the one learned, and no headers.
+  [[nodiscard]] bool fits(const uint8_t* p, const uint8_t* end) const {
+    // Whatever the record, what is read here and below is within these bytes.
     if (static_cast<size_t>(end - p) < readable_bytes_) return false;
     const uint64_t wrong = head_[0].difference(p) | head_[1].difference(p + kWordBytes) |
                            tail_.difference(p + tail_at_);
-    if ((wrong | p[record_bytes_ - 1]) != 0) return false;  // the last byte counts the headers
-    out.timestamp_delta = zigzag_decode(read_groups(p + timestamp_at_, timestamp_mask_));
-    out.offset_delta =
-        static_cast<int32_t>(zigzag_decode(read_groups(p + offset_at_, offset_mask_)));
-    out.key_length = key_length_;
-    out.value_length = value_length_;
-    out.header_count = 0;
-    out.key = p + key_at_;
-    out.value = p + value_at_;
-    p += record_bytes_;
-    out.headers = p;
-    out.end = p;
-    return true;
+    return (wrong | p[record_bytes_ - 1]) == 0;  // the last byte counts the headers
   }
+
+  // REQUIRES for all below: the record at `p` fits
+
+  /// The timestamp as it lies there: equal for equal timestamps.
+  [[nodiscard]] uint64_t timestamp_code(const uint8_t* p) const {
+    return load_word(p + timestamp_at_) & timestamp_mask_;
+  }
+  [[nodiscard]] static int64_t timestamp_delta(uint64_t code) {
+    code = (code & 0x007f007f007f007f) | ((code & 0x7f007f007f007f00) >> 1);
+    code = (code & 0x00003fff00003fff) | ((code & 0x3fff00003fff0000) >> 2);
+    return zigzag_decode((code & 0x0fffffff) | ((code & 0x0fffffff00000000) >> 4));
+  }
+  [[nodiscard]] int32_t offset_delta(const uint8_t* p) const {
+    uint32_t code = 0;
+    std::memcpy(&code, p + offset_at_, sizeof code);
+    code &= offset_mask_;
+    code = (code & 0x007f007f) | ((code & 0x7f007f00) >> 1);
+    return zigzag_decode((code & 0x3fff) | ((code & 0x3fff0000) >> 2));
+  }
+  [[nodiscard]] size_t record_bytes() const { return record_bytes_; }
+  /// -1: null, as for the value.
+  [[nodiscard]] int32_t key_length() const { return key_length_; }
+  [[nodiscard]] int32_t value_length() const { return value_length_; }
+  /// From the record's first byte on. ViewStamp::kReadBytes can be read there, as for the value.
+  [[nodiscard]] size_t key_at() const { return key_at_; }
+  [[nodiscard]] size_t value_at() const { return value_at_; }
 
   /// Notes what [p, record.end) looks like, which parse_record() has found well-formed. Looks
   /// closer once a second record is as long as the first: lengths that vary are not worth it.
@@ -68,14 +81,6 @@ class RecordShape {
     }
   };
 
-  /// The value of the varint at `p`: `mask` has all its bits but those that continue it.
-  static uint64_t read_groups(const uint8_t* p, uint64_t mask) {
-    uint64_t x = load_word(p) & mask;
-    x = (x & 0x007f007f007f007f) | ((x & 0x7f007f007f007f00) >> 1);
-    x = (x & 0x00003fff00003fff) | ((x & 0x3fff00003fff0000) >> 2);
-    return (x & 0x0fffffff) | ((x & 0x0fffffff00000000) >> 4);
-  }
-
   void look(const uint8_t* p, const RecordFields& record);
 
   Pattern head_[2];                   // length, attributes, timestamp, offset, the key's length
@@ -87,8 +92,9 @@ class RecordShape {
   size_t key_at_ = 0;
   size_t tail_at_ = 0;
   size_t value_at_ = 0;
+  // The bits of these varints but those that continue them.
   uint64_t timestamp_mask_ = 0;
-  uint64_t offset_mask_ = 0;
+  uint32_t offset_mask_ = 0;
   int32_t key_length_ = 0;
   int32_t value_length_ = 0;
 

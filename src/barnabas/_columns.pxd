@@ -80,6 +80,16 @@ cdef extern from "record/columns.h" namespace "barnabas::record" nogil:
         BinaryColumn header_values
 
 
+cdef extern from "record/arrow_array.h" namespace "barnabas::record" nogil:
+    cdef cppclass ArrowArray:
+        ArrowArray()
+        void (*release)(ArrowArray*) noexcept
+
+    void export_arrow(
+        const RecordColumns&, int32_t, void*, void (*)(void*) noexcept nogil, ArrowArray*
+    ) except +
+
+
 cdef class Columns:
     cdef const RecordColumns* _columns  # of the owner
     cdef object _owner

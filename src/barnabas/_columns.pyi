@@ -1,10 +1,12 @@
 """Decoded records: as Python objects, as numpy columns, and as the memory of Arrow's arrays."""
 
-from collections.abc import Iterable
-from typing import final
+from collections.abc import Callable, Iterable
+from typing import TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
+
+T = TypeVar("T")
 
 class CorruptBatch(ValueError):
     code: int
@@ -48,6 +50,4 @@ class Columns:
     @property
     def headers(self) -> list[tuple[tuple[str, bytes | None], ...]]: ...
     def records(self) -> list[Record]: ...
-    def arrow_int64(self, name: str) -> Memory: ...
-    def arrow_views(self, name: str) -> tuple[int, int, Memory | None, Memory | None]: ...
-    def arrow_buffers(self) -> list[Memory]: ...
+    def lend_arrow(self, partition: int, take: Callable[[int], T]) -> T: ...

@@ -5,6 +5,7 @@
 cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
 from libcpp.vector cimport vector
@@ -106,6 +107,17 @@ cdef list _byte_strings(const BinaryColumn& column, const vector[ByteView]& buff
     if column.all_null():
         return [None] * column.size()
     return [_bytes_at(column, i, buffers) for i in range(column.size())]
+
+
+cdef extern from "Python.h" nogil:
+    int Py_IsInitialized()
+
+
+cdef void _let_go(void* owner) noexcept nogil:
+    # On whatever thread the last of its arrays goes; there may be no interpreter any more.
+    if Py_IsInitialized():
+        with gil:
+            Py_DECREF(<object>owner)
 
 
 cdef object _to_numpy(const RawArray[int64_t]& column, object owner):
@@ -219,47 +231,16 @@ cdef class Columns:
             out.append((name, _bytes_at(columns.header_values, i, columns.buffers)))
         return tuple(out)
 
-    # -- for barnabas.arrow: memory in Arrow's layouts, whose owner this object is
-
-    def arrow_int64(self, str name):
-        """The memory of `offsets`, `timestamps` or `header_ends`."""
-        cdef const RawArray[int64_t]* column
-        if name == "offsets":
-            column = &self._columns.offsets
-        elif name == "timestamps":
-            column = &self._columns.timestamps
-        elif name == "header_ends":
-            column = &self._columns.header_ends
-        else:
-            raise KeyError(name)
-        return _memory(column.data(), column.size() * sizeof(int64_t), self)
-
-    def arrow_views(self, str name):
-        """(size, null count, validity bitmap or None, views or None when all are null) of `keys`,
-        `values`, `header_keys` or `header_values`.
+    def lend_arrow(self, int32_t partition, take):
+        """What `take` makes of the address of an array of Arrow's C data interface, which it is to
+        take over: the records as a struct array, for `barnabas.arrow`. Their memory is shared.
         """
-        cdef const BinaryColumn* column
-        if name == "keys":
-            column = &self._columns.keys
-        elif name == "values":
-            column = &self._columns.values
-        elif name == "header_keys":
-            column = &self._columns.header_keys
-        elif name == "header_values":
-            column = &self._columns.header_values
-        else:
-            raise KeyError(name)
-        validity = views = None
-        if not column.all_null():
-            views = _memory(column.views().data(), column.size() * sizeof(BinaryView), self)
-            if not column.validity().empty():
-                validity = _memory(column.validity().data(), column.validity().size(), self)
-        return column.size(), column.null_count(), validity, views
-
-    def arrow_buffers(self):
-        """The memory that views refer to, by their buffer numbers."""
-        cdef size_t i
-        return [
-            _memory(self._columns.buffers[i].data(), self._columns.buffers[i].size(), self)
-            for i in range(self._columns.buffers.size())
-        ]
+        cdef ArrowArray array
+        array.release = NULL
+        Py_INCREF(self)
+        try:
+            export_arrow(self._columns[0], partition, <void*>self, _let_go, &array)
+            return take(<size_t>&array)
+        finally:
+            if array.release != NULL:
+                array.release(&array)

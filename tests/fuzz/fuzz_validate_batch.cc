@@ -5,6 +5,7 @@
 // then the bytes of a Produce request's partition.
 #include <cassert>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "base/crc32c.h"
@@ -31,24 +32,29 @@ ValidationPolicy policy_of(uint8_t options) {
   return policy;
 }
 
+bool is_same(const BinaryColumn& column, size_t i, const std::vector<ByteView>& buffers,
+             const std::optional<ByteView>& bytes) {
+  if (column.is_null(i) == bytes.has_value()) return false;
+  if (!bytes) return true;
+  const BinaryView& view = column.views()[i];
+  return static_cast<size_t>(view.length) == bytes->size() &&
+         (view.length == 0 || std::memcmp(view.data(buffers), bytes->data(), bytes->size()) == 0);
+}
+
 /// Whether columns and records, which are read differently, agree.
 bool is_same(const RecordColumns& columns, ByteView records, const BatchView& batch) {
+  const bool is_append_time = batch.timestamp_type() == TimestampType::kLogAppendTime;
   RecordReader reader(records, batch.record_count());
   for (size_t i = 0;; ++i) {
     const auto record = reader.next();
     if (!record.ok()) return false;
     if (!*record) return i == columns.offsets.size();
+    const auto timestamp = static_cast<int64_t>(static_cast<uint64_t>(batch.base_timestamp()) +
+                                                static_cast<uint64_t>((*record)->timestamp_delta));
     if (columns.offsets[i] != batch.base_offset() + (*record)->offset_delta ||
-        columns.keys.is_null(i) == (*record)->key.has_value() ||
-        columns.values.is_null(i) == (*record)->value.has_value()) {
-      return false;
-    }
-    if (!(*record)->value) continue;
-    const BinaryView& view = columns.values.views()[i];
-    const ByteView value = *(*record)->value;
-    if (static_cast<size_t>(view.length) != value.size() ||
-        (view.length != 0 &&
-         std::memcmp(view.data(columns.buffers), value.data(), value.size()) != 0)) {
+        columns.timestamps[i] != (is_append_time ? batch.max_timestamp() : timestamp) ||
+        !is_same(columns.keys, i, columns.buffers, (*record)->key) ||
+        !is_same(columns.values, i, columns.buffers, (*record)->value)) {
       return false;
     }
   }

@@ -140,12 +140,14 @@ class Consumer(NativeReader, Closing):
         (None: for ever). Also does what the group wants: joining, committing. Raises KafkaError.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        poller = select.poll()
-        poller.register(self.fileno(), select.POLLIN)
+        poller = None
         while True:
             is_over, batch = self._step(deadline)
             if is_over:
                 return batch
+            if poller is None:
+                poller = select.poll()
+                poller.register(self.fileno(), select.POLLIN)
             poller.poll(self._wait_s(deadline) * MS_PER_S)
 
     async def poll_async(self, timeout: float | None = 0) -> ConsumedBatch | None:

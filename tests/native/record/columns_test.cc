@@ -112,6 +112,15 @@ TEST(Columns, ReadingBeginsInTheMiddleOfABatchOfAnyCodec) {
   }
 }
 
+TEST(Columns, LogAppendTimeIsThatOfAllRecords) {
+  BatchBuilder builder({.timestamp_type = TimestampType::kLogAppendTime});
+  for (int i = 0; i < 10; ++i) builder.append(kNow + i, std::nullopt, as_bytes("one like another"));
+  const Bytes batch = *builder.build();
+  Decoded decoded;
+  decoded.add(batch);
+  EXPECT_EQ(listed(decoded.columns.timestamps), std::vector<int64_t>(10, kNow + 9));
+}
+
 /// A record as it was given to a builder.
 struct Given {
   int64_t timestamp = 0;
