@@ -33,6 +33,7 @@ FRAME_BYTES = 24 + 4096
 FRAME_HEADER_BYTES = 24
 FLIPS = 200  # at random places, beside those that are tried one by one
 BROKERS = 12
+HEADER_FIELDS = (24, 40, 60, 92)  # a change counter, a cookie, the format, the version of SQLite
 DAMAGES = (0xFF, 1, 2, 3, 4, 8, 16, 32, 64, 128)
 
 Documents = Mapping[str, Entry]
@@ -95,6 +96,13 @@ def test_a_wrong_byte_is_refused_or_changes_no_document(
     measured(f"{len(places)} bytes: {dict(outcomes)}")
     assert outcomes["refused"] > FLIPS / 4
     assert outcomes["the same"] > FLIPS / 10
+
+
+def test_a_file_that_was_cut_is_refused(path: Path) -> None:
+    data = path.read_bytes()
+    for size in (len(data) - 1, len(data) - 4096, len(data) // 2, 4096, HEADER_BYTES, 10):
+        path.write_bytes(data[:size])
+        expect_refused(path)
 
 
 def test_a_wrong_byte_in_the_write_ahead_log_is_refused_or_costs_the_last_commit(
@@ -169,7 +177,7 @@ def test_a_broker_serves_the_same_topics_or_does_not_start(
     for number in range(BROKERS):
         root = tmp_path / str(number)
         shutil.copytree(whole, root)
-        position = number if number % 3 == 0 else chance.choice(used)
+        position = chance.choice(used) if number % 3 else HEADER_FIELDS[number // 3]
         (root / FILE_NAME).write_bytes(damaged(data, position, chance))
         try:
             with barnabas.Broker(root) as broker:
@@ -180,6 +188,7 @@ def test_a_broker_serves_the_same_topics_or_does_not_start(
             outcomes["refused"] += 1
         assert not list(root.glob("*-stray"))
     measured(f"{BROKERS} brokers: {dict(outcomes)}")
+    assert outcomes["the same"]
     assert refusals
     assert all(re.search(r"metadata\.sqlite.* restore it from a backup", r) for r in refusals)
 
