@@ -2,12 +2,13 @@
 
 import errno
 import json
+import shutil
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -21,9 +22,12 @@ from unit.wire import WireClient
 TIMEOUT_S = 30
 STATE: Final = "__transaction_state"
 IDS: Final = ("copier-a", "copier-b", "copier-c")
-TRANSACTIONS = 25  # of each
+SESSIONS = 4  # of each: every producer begins with an epoch of its own
+TRANSACTIONS = 8  # of each session
+LOADING: Final = (14, 15)  # COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE
+UNKNOWN_ID: Final = 105  # TRANSACTIONAL_ID_NOT_FOUND
 PREPARED: Final = "cut-short"
-RECORDS_PER_TRANSACTION = 3  # ongoing, prepared, complete
+RECORDS = SESSIONS * (1 + 3 * TRANSACTIONS)  # empty; ongoing, prepared, complete
 CONFIG = {
     "transaction.state.log.num.partitions": "1",
     "log.retention.check.interval.ms": "100",  # and of what is to be rolled
@@ -58,13 +62,16 @@ def transactional(broker: barnabas.Broker, transactional_id: str) -> Producer:
     return producer
 
 
-def run_transactions(broker: barnabas.Broker) -> None:
-    for transactional_id in IDS:
-        producer = transactional(broker, transactional_id)
-        for number in range(TRANSACTIONS):
-            producer.begin_transaction()
-            producer.produce("t", f"{transactional_id} {number}")
-            producer.commit_transaction(TIMEOUT_S)
+def value_of(transactional_id: str, session: int, number: int) -> bytes:
+    return f"{transactional_id} {session} {number}".encode()
+
+
+def run_session(broker: barnabas.Broker, transactional_id: str, session: int) -> None:
+    producer = transactional(broker, transactional_id)
+    for number in range(TRANSACTIONS):
+        producer.begin_transaction()
+        producer.produce("t", value_of(transactional_id, session, number))
+        producer.commit_transaction(TIMEOUT_S)
 
 
 def prepare(broker: barnabas.Broker) -> None:
@@ -98,12 +105,30 @@ def cleanup_policy(broker: barnabas.Broker) -> str:
 
 
 def describe(broker: barnabas.Broker, transactional_id: str) -> State | None:
-    with WireClient(broker.bootstrap_servers) as client:
-        asked = [transactional_id]
-        (found,) = client.ask("DescribeTransactions", 0, transactional_ids=asked).transaction_states
-    if found.error_code != 0:
+    """Once the log has been read back; None when there is nothing of it."""
+    found: Any = None
+
+    def is_loaded() -> bool:
+        nonlocal found
+        with WireClient(broker.bootstrap_servers) as client:
+            asked = [transactional_id]
+            answer = client.ask("DescribeTransactions", 0, transactional_ids=asked)
+        (found,) = answer.transaction_states
+        return found.error_code not in LOADING
+
+    until(is_loaded)
+    if found.error_code == UNKNOWN_ID:
         return None
+    assert found.error_code == 0
     return State(found.transaction_state, int(found.producer_id), int(found.producer_epoch))
+
+
+def is_complete(broker: barnabas.Broker, transactional_id: str) -> Callable[[], bool]:
+    def check() -> bool:
+        state = describe(broker, transactional_id)
+        return state is not None and state.name == "CompleteCommit"
+
+    return check
 
 
 def read(broker: barnabas.Broker, topic: str, isolation: str) -> list[tuple[bytes, bytes | None]]:
@@ -145,25 +170,39 @@ def size(root: Path) -> int:
     return sum(path.stat().st_size for path in (root / f"{STATE}-0").glob("*.log"))
 
 
-@pytest.fixture
-def compacted(tmp_path: Path) -> tuple[Path, dict[str, State | None]]:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, State | None]]:
     """A directory whose `__transaction_state` has been compacted, and what the ids were then."""
+    root = tmp_path_factory.mktemp("original")
     # The second write is that of the marker, which is tried again and again.
     no_room = faults.fail("write", "*/prepared-0/*.log", error=errno.ENOSPC, nth=2)
-    with no_room, broker_of(tmp_path) as broker:
+    with no_room, broker_of(root) as broker:
         for topic in ("t", "prepared"):
             broker.create_topic(topic)
-        run_transactions(broker)
+        for name in IDS:
+            for session in range(SESSIONS):
+                run_session(broker, name, session)
         prepare(broker)
         assert cleanup_policy(broker) == "compact"
-        before = stored(broker)
-        assert all(before[name] > RECORDS_PER_TRANSACTION * TRANSACTIONS for name in IDS)
-        size_before = size(tmp_path)
+        until(
+            lambda: {**stored(broker), PREPARED: 0} == {**dict.fromkeys(IDS, RECORDS), PREPARED: 0}
+        )
+        size_before = size(root)
         compact_often(broker)
         until(lambda: stored(broker) == dict.fromkeys((*IDS, PREPARED), 1))
-        until(lambda: size(tmp_path) < size_before / 10)
+        until(lambda: size(root) < size_before / 10)
         states = {name: describe(broker, name) for name in (*IDS, PREPARED)}
-    return tmp_path, states
+    return root, states
+
+
+@pytest.fixture
+def compacted(
+    original: tuple[Path, dict[str, State | None]], tmp_path: Path
+) -> tuple[Path, dict[str, State | None]]:
+    """A copy of it."""
+    root = tmp_path / "data"
+    shutil.copytree(original[0], root)
+    return root, original[1]
 
 
 def test_a_restart_finds_each_id_as_it_was(
@@ -175,14 +214,17 @@ def test_a_restart_finds_each_id_as_it_was(
         for name in IDS:
             state = states[name]
             assert state is not None
-            assert state.name == "CompleteCommit"
-            assert state.producer_epoch >= TRANSACTIONS  # transactions v2: one up with each
-            transactional(broker, name)
-            again = describe(broker, name)
-            assert again is not None
-            assert again[1:] == (state.producer_id, state.producer_epoch + 1)
+            assert (state.name, state.producer_epoch) == ("CompleteCommit", SESSIONS - 1)
+            run_session(broker, name, SESSIONS)
+            until(is_complete(broker, name))
+            assert describe(broker, name) == state._replace(producer_epoch=SESSIONS)
         values = [value for _, value in read(broker, "t", "read_committed")]
-        assert values == [f"{name} {i}".encode() for name in IDS for i in range(TRANSACTIONS)]
+        assert values == [
+            value_of(name, session, number)
+            for name in IDS
+            for session in range(SESSIONS)
+            for number in range(TRANSACTIONS)
+        ] + [value_of(name, SESSIONS, number) for name in IDS for number in range(TRANSACTIONS)]
 
 
 def test_a_restart_finishes_what_was_decided(
@@ -203,13 +245,19 @@ def test_an_id_that_expires_leaves_nothing(
     root, _ = compacted
     with broker_of(root, **EXPIRING) as broker:
         until(lambda: all(describe(broker, name) is None for name in (*IDS, PREPARED)))
-        until(lambda: not stored(broker))  # not even tombstones
     with broker_of(root) as broker:
-        assert all(describe(broker, name) is None for name in IDS)
-        transactional(broker, IDS[0])
+        assert all(describe(broker, name) is None for name in (*IDS, PREPARED))
+
+        def has_only_new() -> bool:
+            transactional(broker, "new")  # without something new there is nothing to compact
+            return stored(broker).keys() == {"new"}
+
+        until(has_only_new)  # not even tombstones
+        run_session(broker, IDS[0], 0)
+        until(is_complete(broker, IDS[0]))
         state = describe(broker, IDS[0])
         assert state is not None
-        assert (state.name, state.producer_epoch) == ("Empty", 0)
+        assert state.producer_epoch == 0
 
 
 @pytest.mark.java
