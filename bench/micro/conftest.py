@@ -55,7 +55,7 @@ class ControlPlane:
             config=group_config(config.core_settings()),
             offsets_topic=InternalTopic(CONSUMER_OFFSETS, self._topics, catalog),
         )
-        producer_ids = ProducerIds(self._store)
+        producer_ids = ProducerIds(self._store, self._disk_calls)
         transactions = TransactionCoordinator(
             core=self._core,
             config=transaction_config(config.core_settings()),
@@ -72,7 +72,11 @@ class ControlPlane:
             config=config,
             topics=self._topics,
             configs=ConfigService(
-                store=self._store, catalog=catalog, config=config, topics=self._topics
+                store=self._store,
+                catalog=catalog,
+                config=config,
+                topics=self._topics,
+                disk_calls=self._disk_calls,
             ),
             groups=self._groups,
             transactions=transactions,

@@ -56,6 +56,12 @@ uint64_t FaultyFileSystem::add(Fault fault) {
 void FaultyFileSystem::remove(uint64_t id) {
   MutexLock lock(mutex_);
   entries_.erase(id);
+  removed_.notify_all();
+}
+
+void FaultyFileSystem::await_removal(uint64_t id) {
+  MutexLock lock(mutex_);
+  while (entries_.contains(id)) removed_.wait(mutex_);
 }
 
 FaultyFileSystem::Count FaultyFileSystem::count(uint64_t id) const {
@@ -64,21 +70,22 @@ FaultyFileSystem::Count FaultyFileSystem::count(uint64_t id) const {
   return found == entries_.end() ? Count{} : found->second.count;
 }
 
-std::optional<Fault> FaultyFileSystem::strike(FileCall call, const std::string& path) {
+std::optional<FaultyFileSystem::Strike> FaultyFileSystem::strike(FileCall call,
+                                                                 const std::string& path) {
   MutexLock lock(mutex_);
-  std::optional<Fault> struck;
+  std::optional<Strike> struck;
   for (auto& [id, entry] : entries_) {
     const Fault& fault = entry.fault;
     if (fault.call != call || !concerns(fault, path)) continue;
     const uint64_t number = ++entry.count.matched;
     if (struck || number < fault.nth || number - fault.nth >= fault.times) continue;
     ++entry.count.struck;
-    struck = fault;
+    struck = Strike{fault.effect, fault.value, id};
   }
   return struck;
 }
 
-std::optional<Fault> FaultyFileSystem::strike(FileCall call, int fd) {
+std::optional<FaultyFileSystem::Strike> FaultyFileSystem::strike(FileCall call, int fd) {
   {
     MutexLock lock(mutex_);
     if (entries_.empty()) return std::nullopt;  // the path costs a system call
@@ -87,7 +94,7 @@ std::optional<Fault> FaultyFileSystem::strike(FileCall call, int fd) {
 }
 
 template <class Call>
-auto FaultyFileSystem::perform(const std::optional<Fault>& fault, const Call& call)
+auto FaultyFileSystem::perform(const std::optional<Strike>& fault, const Call& call)
     -> decltype(call()) {
   if (!fault) return call();
   switch (fault->effect) {
@@ -95,6 +102,9 @@ auto FaultyFileSystem::perform(const std::optional<Fault>& fault, const Call& ca
       return fail_with(fault->value);
     case FaultEffect::kDelay:
       std::this_thread::sleep_for(std::chrono::milliseconds(fault->value));
+      return call();
+    case FaultEffect::kHold:
+      await_removal(fault->id);
       return call();
     case FaultEffect::kKillBefore:
       die();
@@ -109,7 +119,7 @@ auto FaultyFileSystem::perform(const std::optional<Fault>& fault, const Call& ca
 }
 
 template <class Call>
-ssize_t FaultyFileSystem::transfer(const std::optional<Fault>& fault, size_t count,
+ssize_t FaultyFileSystem::transfer(const std::optional<Strike>& fault, size_t count,
                                    const Call& call) {
   const bool partial =
       fault && (fault->effect == FaultEffect::kShort || fault->effect == FaultEffect::kTear);

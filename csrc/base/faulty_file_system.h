@@ -39,6 +39,7 @@ enum class FaultEffect : uint8_t {
   kShort,       // a write or read of `value` bytes, if more were asked for, and they are done
   kTear,        // the first `value` bytes are written, then it fails with EIO
   kDelay,       // after `value` milliseconds it is done
+  kHold,        // once the fault is removed it is done
   kKillBefore,  // the process gets SIGKILL, before the call or once it is done
   kKillAfter,
 };
@@ -89,17 +90,24 @@ class FaultyFileSystem : public FileSystem {
     Fault fault;
     Count count;
   };
-  /// What strikes this call, if something does.
-  std::optional<Fault> strike(FileCall call, const std::string& path);
-  std::optional<Fault> strike(FileCall call, int fd);
+  /// What strikes a call.
+  struct Strike {
+    FaultEffect effect;
+    int64_t value;
+    uint64_t id;
+  };
+  std::optional<Strike> strike(FileCall call, const std::string& path);
+  std::optional<Strike> strike(FileCall call, int fd);
+  void await_removal(uint64_t id);
   /// Runs a call of which nothing can be done in part.
   template <class Call>
-  auto perform(const std::optional<Fault>& fault, const Call& call) -> decltype(call());
+  auto perform(const std::optional<Strike>& fault, const Call& call) -> decltype(call());
   /// Runs one that takes or gives a number of bytes.
   template <class Call>
-  ssize_t transfer(const std::optional<Fault>& fault, size_t count, const Call& call);
+  ssize_t transfer(const std::optional<Strike>& fault, size_t count, const Call& call);
 
   mutable Mutex mutex_;
+  ConditionVariable removed_;
   std::map<uint64_t, Entry> entries_ GUARDED_BY(mutex_);
   uint64_t next_id_ GUARDED_BY(mutex_) = 1;
 };

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "base/virtual_clock.h"
@@ -217,6 +218,46 @@ void bind_control(PyCore& core) {
       py::arg("token"));
 }
 
+using dataplane::TopicChange;
+using ChangeHolder = std::unique_ptr<TopicChange, DeleteWithoutGil>;
+
+// Releases GIL while `begin` runs.
+template <class Begin>
+ChangeHolder begin_change(Begin&& begin) {
+  return ChangeHolder(check(without_gil(std::forward<Begin>(begin))).release());
+}
+
+void bind_topic_changes(py::module_& module, PyCore& core) {
+  constexpr int64_t kSeveral = -1;
+  py::class_<TopicChange, ChangeHolder>(module, "TopicChange")
+      // Requires GIL.
+      .def("next_directory",
+           [](const TopicChange& change) -> std::optional<int64_t> {
+             const auto directory = change.next_directory();
+             if (!directory) return std::nullopt;
+             return *directory == TopicChange::kSeveral ? kSeveral
+                                                        : static_cast<int64_t>(*directory);
+           })
+      // Releases GIL.
+      .def("step", [](TopicChange& change) { check(without_gil([&] { return change.step(); })); });
+  core.def(
+      "begin_creation",
+      [](Engine& engine, const std::string& topic, const py::bytes& topic_id,
+         const std::vector<std::pair<int32_t, int32_t>>& partitions, const py::object& config) {
+        const Uuid id = to_uuid(topic_id);
+        const auto settings = to_settings(config);
+        return begin_change([&] { return engine.begin_creation(topic, id, partitions, settings); });
+      },
+      py::arg("topic"), py::arg("topic_id"), py::arg("partitions"), py::arg("config"),
+      py::keep_alive<0, 1>());
+  core.def(
+      "begin_deletion",
+      [](Engine& engine, const std::string& topic) {
+        return begin_change([&] { return engine.begin_deletion(topic); });
+      },
+      py::arg("topic"), py::keep_alive<0, 1>());
+}
+
 void bind_topics(PyCore& core) {
   // Releases GIL, each.
   core.def(
@@ -229,12 +270,6 @@ void bind_topics(PyCore& core) {
             without_gil([&] { return engine.create_partitions(topic, id, partitions, settings); }));
       },
       py::arg("topic"), py::arg("topic_id"), py::arg("partitions"), py::arg("config"));
-  core.def(
-      "delete_topic",
-      [](Engine& engine, const std::string& topic) {
-        check(without_gil([&] { return engine.delete_topic(topic); }));
-      },
-      py::arg("topic"));
   core.def(
       "set_topic_config",
       [](Engine& engine, const std::string& topic, const py::object& config) {
@@ -379,6 +414,7 @@ void bind_core(py::module_& module) {
   bind_network(core);
   bind_control(core);
   bind_topics(core);
+  bind_topic_changes(module, core);
   bind_partitions(core);
   bind_offsets(core);
   bind_request_faults(module, core);

@@ -44,6 +44,7 @@ void bind_faults(py::module_& module) {
       .value("SHORT", FaultEffect::kShort)
       .value("TEAR", FaultEffect::kTear)
       .value("DELAY", FaultEffect::kDelay)
+      .value("HOLD", FaultEffect::kHold)
       .value("KILL_BEFORE", FaultEffect::kKillBefore)
       .value("KILL_AFTER", FaultEffect::kKillAfter);
   module.def("add_fault", &add_fault, py::arg("call"), py::arg("patterns"), py::arg("effect"),

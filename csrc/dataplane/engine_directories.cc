@@ -95,7 +95,7 @@ std::vector<PartitionInfo> EngineImpl::partition_infos() {
 Result<std::vector<ErrorCode>> EngineImpl::alter_replica_log_dirs(
     std::span<const DirectoryAssignment> asked) {
   BARNABAS_TRY(check_open());
-  MutexLock lock(topics_mutex_);
+  MutexLock lock(moves_mutex_);
   std::vector<ErrorCode> answers;
   answers.reserve(asked.size());
   for (const DirectoryAssignment& one : asked) {

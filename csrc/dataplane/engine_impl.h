@@ -1,6 +1,6 @@
-// The one implementation of Engine. Spread over engine.cc (life, network, topics),
-// engine_directories.cc (log directories), engine_fork.cc (forks) and engine_partitions.cc (what is
-// asked of one partition).
+// The one implementation of Engine. Spread over engine.cc (life, network), engine_topics.cc
+// (changes of topics), engine_directories.cc (log directories), engine_fork.cc (forks) and
+// engine_partitions.cc (what is asked of one partition).
 #pragma once
 
 #include <atomic>
@@ -72,10 +72,10 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   void respond(uint64_t token, std::vector<uint8_t> payload) override;
   void close_connection(uint64_t token) override;
 
-  Status create_partitions(const std::string& topic, const Uuid& topic_id,
-                           std::span<const std::pair<int32_t, int32_t>> partitions,
-                           const SettingMap& config) override;
-  Status delete_topic(const std::string& topic) override;
+  Change begin_creation(const std::string& topic, const Uuid& topic_id,
+                        std::span<const std::pair<int32_t, int32_t>> partitions,
+                        const SettingMap& config) override;
+  Change begin_deletion(const std::string& topic) override;
   Status set_topic_config(const std::string& topic, const SettingMap& config) override;
   Status set_broker_config(const SettingMap& settings) override;
 
@@ -169,7 +169,10 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                      int16_t transaction_version, const std::shared_ptr<PromptOutcome>& outcome);
   std::shared_ptr<Partition> open_partition(const PartitionSpec& spec, const Topic& topic,
                                             const Result<size_t>& directory, LoadReport& report);
-  Status alter_directory(const DirectoryAssignment& asked) REQUIRES(topics_mutex_);
+  /// Puts partitions that are new here into the table.
+  void serve_new(const std::shared_ptr<Topic>& topic,
+                 std::vector<std::shared_ptr<Partition>> partitions) EXCLUDES(topics_mutex_);
+  Status alter_directory(const DirectoryAssignment& asked) REQUIRES(moves_mutex_);
   /// What became of moves that were under way at the last stop.
   void resume_moves() REQUIRES(topics_mutex_);
   Status begin() REQUIRES(topics_mutex_);
@@ -185,8 +188,10 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   RequestFaults faults_;
   Mutex config_mutex_;
   EngineConfig config_ GUARDED_BY(config_mutex_);
-  /// Serialises changes of the table: each reads a topic, changes a copy and puts it back.
+  /// Serialises changes of the table: each reads a topic, changes a copy and puts it back. Held
+  /// while the disk is waited for by the start and by forks only.
   Mutex topics_mutex_;
+  Mutex moves_mutex_;  // moves begin and end one at a time
 
   // Declared in the order in which they lean on each other: destroyed the other way round.
   std::unique_ptr<LogDirectories> directories_;  // set once by open_directories

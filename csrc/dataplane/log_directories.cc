@@ -28,18 +28,15 @@ size_t open_file_budget() {
 
 Error storage_error(const std::string& why) { return {ErrorCode::kKafkaStorageError, why, 0}; }
 
-void discard(std::unique_ptr<storage::Log> log) {
-  Status status = log->mark_deleted();
-  const std::string path = log->directory();
-  log.reset();
-  if (status.ok()) status = remove_tree(path);
-  if (!status.ok()) barnabas::log(LogLevel::kWarning, "store", status.error().message);
-}
-
 }  // namespace
 
-LogDirectories::LogDirectories(std::vector<Slot> slots, size_t max_open_files)
-    : fds_(max_open_files), slots_(std::move(slots)), settled_(slots_.size()) {}
+LogDirectories::LogDirectories(std::vector<Slot> slots, size_t max_open_files, Clock& clock)
+    : fds_(max_open_files),
+      slots_(std::move(slots)),
+      settled_(slots_.size()),
+      clock_(clock),
+      coming_(slots_.size()),
+      work_(slots_.size()) {}
 
 Result<std::unique_ptr<LogDirectories>> LogDirectories::open(const std::vector<std::string>& paths,
                                                              const std::string& cluster_id,
@@ -48,12 +45,13 @@ Result<std::unique_ptr<LogDirectories>> LogDirectories::open(const std::vector<s
   std::vector<Slot> slots;
   slots.reserve(paths.size());
   for (const std::string& path : paths) slots.push_back({path, "", nullptr});
-  std::unique_ptr<LogDirectories> opened(new LogDirectories(std::move(slots), open_file_budget()));
-  BARNABAS_TRY(opened->open_slots(cluster_id, node_id, clock));
+  std::unique_ptr<LogDirectories> opened(
+      new LogDirectories(std::move(slots), open_file_budget(), clock));
+  BARNABAS_TRY(opened->open_slots(cluster_id, node_id));
   return opened;
 }
 
-Status LogDirectories::open_slots(const std::string& cluster_id, int32_t node_id, Clock& clock) {
+Status LogDirectories::open_slots(const std::string& cluster_id, int32_t node_id) {
   storage::LogDirIdentity identity{cluster_id, node_id, ""};
   std::map<std::string, std::string> paths_by_id;
   bool known = false;
@@ -80,7 +78,7 @@ Status LogDirectories::open_slots(const std::string& cluster_id, int32_t node_id
   }
   for (size_t number = 0; number < slots_.size(); ++number) {
     Slot& slot = slots_[number];
-    auto store = PartitionStore::open(slot.path, number, identity, fds_, clock);
+    auto store = PartitionStore::open(slot.path, number, identity, fds_, clock_);
     if (store.ok()) {
       slot.store = std::move(store).value();
     } else if (number == 0) {
@@ -236,56 +234,51 @@ std::vector<size_t> LogDirectories::by_count(const Counts& counts) const {
   return numbers;
 }
 
-Result<LogDirectories::Created> LogDirectories::create_log(const storage::TopicPartition& name,
-                                                           const Uuid& topic_id,
-                                                           const storage::LogConfig& config,
-                                                           const Counts& counts) {
-  std::vector<size_t> candidates = by_count(counts);
-  {
-    MutexLock lock(mutex_);
-    if (const auto preferred = preferred_.find(name); preferred != preferred_.end()) {
-      const auto at = std::find(candidates.begin(), candidates.end(), preferred->second);
-      if (at != candidates.end()) std::rotate(candidates.begin(), at, at + 1);
-    }
-  }
-  Error error = storage_error("every log directory is offline");
-  for (const size_t number : candidates) {
-    auto log = store(number).create_log(name, topic_id, config);
-    if (log.ok()) return Created{std::move(log).value(), number};
-    error = std::move(log).error();
-    barnabas::log(LogLevel::kWarning, "store",
-                  name.to_string() + " cannot be made in " + path(number) + ": " + error.message);
-    if (store(number).has(name)) break;
-  }
-  return error;
+LogDirectories::AtWork::AtWork(LogDirectories& directories, size_t directory)
+    : directories_(directories), directory_(directory) {
+  MutexLock lock(directories_.mutex_);
+  since_ = directories_.work_[directory_].insert(directories_.clock_.monotonic_ns());
 }
 
-Result<std::vector<LogDirectories::Created>> LogDirectories::create_logs(
-    const std::string& topic, const Uuid& topic_id, const std::vector<int32_t>& partitions,
-    const storage::LogConfig& config, Counts counts) {
-  std::vector<Created> created;
-  Counts used(slots_.size());
-  Status status;
-  for (const int32_t partition : partitions) {
-    auto made = create_log({topic, partition}, topic_id, config, counts);
-    if (!made.ok()) {
-      status = std::move(made).error();
-      break;
-    }
-    ++counts[made->directory];
-    ++used[made->directory];
-    created.push_back(std::move(made).value());
+LogDirectories::AtWork::~AtWork() {
+  MutexLock lock(directories_.mutex_);
+  directories_.work_[directory_].erase(since_);
+}
+
+bool LogDirectories::is_stuck(size_t directory) const {
+  const auto& work = work_[directory];
+  return !work.empty() && *work.begin() + kPatienceNs < clock_.monotonic_ns();
+}
+
+Result<size_t> LogDirectories::place(const storage::TopicPartition& name, Counts counts,
+                                     const std::vector<size_t>& refused) {
+  MutexLock lock(mutex_);
+  for (size_t number = 0; number < counts.size(); ++number) counts[number] += coming_[number];
+  std::vector<size_t> candidates = by_count(counts);
+  std::erase_if(candidates, [&](size_t number) {
+    return std::find(refused.begin(), refused.end(), number) != refused.end();
+  });
+  if (candidates.empty()) return storage_error("every log directory is offline");
+  std::stable_partition(candidates.begin(), candidates.end(),
+                        [this](size_t number) REQUIRES(mutex_) { return !is_stuck(number); });
+  size_t directory = candidates.front();
+  if (const auto preferred = preferred_.find(name); preferred != preferred_.end()) {
+    const auto at = std::find(candidates.begin(), candidates.end(), preferred->second);
+    if (at != candidates.end()) directory = *at;
   }
-  for (size_t number = 0; number < used.size() && status.ok(); ++number) {
-    if (used[number] > 0) status = store(number).sync_names();
-  }
-  if (!status.ok()) {
-    for (Created& one : created) discard(std::move(one.log));
-    return std::move(status).error();
-  }
+  ++coming_[directory];
+  return directory;
+}
+
+void LogDirectories::end_placing(size_t directory) {
+  MutexLock lock(mutex_);
+  --coming_[directory];
+}
+
+void LogDirectories::end_preferring(const std::string& topic,
+                                    const std::vector<int32_t>& partitions) {
   MutexLock lock(mutex_);
   for (const int32_t partition : partitions) preferred_.erase({topic, partition});
-  return created;
 }
 
 void LogDirectories::prefer(const storage::TopicPartition& name, size_t directory) {
@@ -313,11 +306,6 @@ Status LogDirectories::remove(const storage::TopicPartition& name) {
     }
     return store.has(name) ? store.remove(name) : Status();
   });
-}
-
-Status LogDirectories::forget(const std::string& topic, const std::vector<int32_t>& partitions,
-                              const PartitionTable& table) {
-  return each([&](PartitionStore& store) { return store.forget(topic, partitions, table); });
 }
 
 Status LogDirectories::close_all(const PartitionTable& table, int threads) {

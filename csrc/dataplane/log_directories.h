@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,10 +33,22 @@ class LogDirectories {
   /// How many partitions there are in each directory.
   using Counts = std::vector<size_t>;
 
-  struct Created {
-    std::unique_ptr<storage::Log> log;
-    size_t directory = 0;
+  /// While it lives somebody makes or removes logs in a directory, or waits for it to let that be
+  /// done.
+  class AtWork {
+   public:
+    AtWork(LogDirectories& directories, size_t directory);
+    ~AtWork();
+    AtWork(const AtWork&) = delete;
+    AtWork& operator=(const AtWork&) = delete;
+
+   private:
+    LogDirectories& directories_;
+    const size_t directory_;
+    std::multiset<int64_t>::iterator since_;
   };
+  /// Work that takes longer says that the directory does not get on.
+  static constexpr int64_t kPatienceNs = 1'000'000'000;
 
   /// A copy of a partition that was on its way to another directory.
   struct Future {
@@ -81,20 +94,21 @@ class LogDirectories {
 
   // -- partitions ---------------------------------------------------------------------------------
   [[nodiscard]] Counts counts(const PartitionTable& table) const;
-  /// Makes the logs of a topic that is new here, each where there are the fewest partitions, or
-  /// where it was asked for by prefer(); all or none. The names are durable at return.
-  Result<std::vector<Created>> create_logs(const std::string& topic, const Uuid& topic_id,
-                                           const std::vector<int32_t>& partitions,
-                                           const storage::LogConfig& config, Counts counts);
+  /// Where a partition is to be made that is new here: where it was asked for by prefer(), else
+  /// where there are the fewest partitions, but not where work does not get on, unless it is so
+  /// everywhere; never in one of `refused`. It counts as there until end_placing(). Quick.
+  Result<size_t> place(const storage::TopicPartition& name, Counts counts,
+                       const std::vector<size_t>& refused) EXCLUDES(mutex_);
+  void end_placing(size_t directory) EXCLUDES(mutex_);
   /// A partition that is not there yet is to be made in this directory.
   void prefer(const storage::TopicPartition& name, size_t directory) EXCLUDES(mutex_);
+  /// They are there.
+  void end_preferring(const std::string& topic, const std::vector<int32_t>& partitions)
+      EXCLUDES(mutex_);
   /// Renames a partition directory to `…-stray`.
   Result<std::string> set_aside(const storage::TopicPartition& name);
   /// Removes the directories of a partition that is not open.
   Status remove(const storage::TopicPartition& name);
-  /// PartitionStore::forget() of each.
-  Status forget(const std::string& topic, const std::vector<int32_t>& partitions,
-                const PartitionTable& table);
 
   /// Flushes and closes every log, `threads` at a time, writes the checkpoints and marks clean the
   /// directories where all went well. The error is that of the first log that could not be closed.
@@ -109,16 +123,16 @@ class LogDirectories {
     std::unique_ptr<PartitionStore> store;  // null when it could not be opened
   };
 
-  LogDirectories(std::vector<Slot> slots, size_t max_open_files);
+  LogDirectories(std::vector<Slot> slots, size_t max_open_files, Clock& clock);
 
-  Status open_slots(const std::string& cluster_id, int32_t node_id, Clock& clock);
+  Status open_slots(const std::string& cluster_id, int32_t node_id);
   /// Runs for every store that is online; the first error.
   template <class Work>
   Status each(const Work& work) const;
   /// The directories that are online, the one with the fewest partitions first.
   [[nodiscard]] std::vector<size_t> by_count(const Counts& counts) const;
-  Result<Created> create_log(const storage::TopicPartition& name, const Uuid& topic_id,
-                             const storage::LogConfig& config, const Counts& counts);
+  /// Whether work in it has taken too long already.
+  [[nodiscard]] bool is_stuck(size_t directory) const REQUIRES(mutex_);
   Result<size_t> promote(const storage::TopicPartition& name, const Uuid& topic_id);
 
   storage::FdCache fds_;
@@ -128,7 +142,11 @@ class LogDirectories {
   std::map<storage::TopicPartition, std::vector<Future>> futures_;
   Counts settled_;
 
+  Clock& clock_;
   Mutex mutex_;
+  Counts coming_ GUARDED_BY(mutex_);  // placed, and not there yet
+  // Since when, monotonic, by directory.
+  std::vector<std::multiset<int64_t>> work_ GUARDED_BY(mutex_);
   std::map<storage::TopicPartition, size_t> preferred_ GUARDED_BY(mutex_);
 };
 

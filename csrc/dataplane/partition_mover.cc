@@ -127,6 +127,7 @@ void PartitionMover::put_back(const MovePtr& move, bool done) {
 
 void PartitionMover::add(MovePtr move) {
   MutexLock lock(mutex_);
+  if (move->partition->deleted()) return;
   moves_.push_back(std::move(move));
   changed_.notify_all();
 }
@@ -180,6 +181,12 @@ Status PartitionMover::cancel(const PartitionPtr& partition) {
   Status discarded = discard_copy(*found);
   partition->log()->pause_cleaning(false);
   return discarded;
+}
+
+bool PartitionMover::is_moving(const Partition& partition) const {
+  MutexLock lock(mutex_);
+  return std::any_of(moves_.begin(), moves_.end(),
+                     [&](const MovePtr& move) { return move->partition.get() == &partition; });
 }
 
 std::vector<MoveState> PartitionMover::moves() const {
@@ -250,6 +257,8 @@ Result<std::unique_ptr<storage::Log>> PartitionMover::open_copy(const Move& move
   BARNABAS_ASSIGN(const auto first, log.read_to_copy(log_start, 1));
   const int64_t start_offset =
       first.first_batch_offset < 0 ? log_start : std::min(first.first_batch_offset, log_start);
+  // Or what its checkpoint says of a namesake that lay there made a part of the copy look whole.
+  BARNABAS_TRY(store.forget(name.topic, {name.partition}, table_));
   return store.create_copy(name, topic_id, start_offset, move.config);
 }
 

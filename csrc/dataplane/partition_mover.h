@@ -10,7 +10,7 @@
 //
 // Ownership: borrows table, directories and clock; they outlive stop().
 //
-// Thread-safety: safe from every thread. move(), resume() and cancel() one at a time.
+// Thread-safety: safe from every thread. move() and resume() one at a time.
 #pragma once
 
 #include <atomic>
@@ -64,6 +64,8 @@ class PartitionMover {
   /// name.
   Status cancel(const PartitionPtr& partition) EXCLUDES(mutex_);
 
+  /// Quick. Once it says no, a partition that is marked deleted moves no more.
+  [[nodiscard]] bool is_moving(const Partition& partition) const EXCLUDES(mutex_);
   [[nodiscard]] std::vector<MoveState> moves() const EXCLUDES(mutex_);
   /// Counts the copies among what is in the directories.
   void add_to(LogDirectories::Counts& counts) const EXCLUDES(mutex_);

@@ -93,6 +93,17 @@ class VirtualClock:
     def step(self, by_ns: int) -> None:
         """Sets the calendar alone, forth or back."""
 
+class TopicChange:
+    """A change of a topic that has begun. Its steps wait for one log directory each; those of one
+    change are made one after the other, and no two changes of a topic at a time."""
+
+    def next_directory(self) -> int | None:
+        """The number of the log directory that the next step may wait for, -1: several; None when
+        it has come to its end."""
+    def step(self) -> None:
+        """Makes the next step. The last one raises CoreError when not all went well; what had to be
+        undone is undone by then."""
+
 class Core:
     """The data plane of one broker. Life: open_directories, load_partitions, listen, start, stop.
 
@@ -163,10 +174,20 @@ class Core:
         partitions: Sequence[tuple[int, int]],
         config: Mapping[str, int | str | bool],
     ) -> None:
-        """Makes logs for (partition, leader epoch) and serves them. All or nothing."""
-    def delete_topic(self, topic: str) -> None:
+        """All of `begin_creation`, on this thread."""
+    def begin_creation(
+        self,
+        topic: str,
+        topic_id: bytes,
+        partitions: Sequence[tuple[int, int]],
+        config: Mapping[str, int | str | bool],
+    ) -> TopicChange:
+        """Makes logs for (partition, leader epoch), and serves them after the last step. All or
+        nothing."""
+    def begin_deletion(self, topic: str) -> TopicChange:
         """Stops serving at once (waiting fetches and produces are answered
-        UNKNOWN_TOPIC_OR_PARTITION), renames the directories to -delete, removes them later."""
+        UNKNOWN_TOPIC_OR_PARTITION); the steps rename the directories to -delete, which are removed
+        later."""
     def set_topic_config(self, topic: str, config: Mapping[str, int | str | bool]) -> None: ...
     def set_broker_config(self, settings: Mapping[str, int | str | bool]) -> None: ...
     # -- partitions
@@ -437,6 +458,7 @@ class FaultEffect:
     SHORT: FaultEffect  # bytes
     TEAR: FaultEffect  # bytes
     DELAY: FaultEffect  # milliseconds
+    HOLD: FaultEffect  # nothing
     KILL_BEFORE: FaultEffect
     KILL_AFTER: FaultEffect
 

@@ -62,14 +62,16 @@ class BrokerLoop:
         """Begins to take requests."""
         self._loop.add_reader(self._core.control_fd(), self._take)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Takes no more requests and gives up those that wait."""
         self._loop.remove_reader(self._core.control_fd())
-        for future in self._in_flight:
+        in_flight = [*self._in_flight]
+        for future in in_flight:
             future.cancel()
         for token in self._pending.values():
             self._core.close_connection(token)
         self._pending.clear()
+        await asyncio.gather(*in_flight, return_exceptions=True)
 
     def _take(self) -> None:
         # What is left beyond the limit keeps the eventfd readable.

@@ -2,21 +2,24 @@
 
     await disk_calls.run(info.directory, core.offset_for_timestamp, topic, partition, timestamp)
 
-Each log directory has some of its own, and so have changes of topics: calls that wait for one
-directory take no thread from those that wait for another, nor from the metadata store, which has
-the loop's default executor.
+Each log directory has some of its own, some more for the changes of topics in it, and so has the
+metadata store: calls that wait for one of them take no thread from those that wait for another.
 """
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
+
+if TYPE_CHECKING:
+    from barnabas._core import TopicChange
 
 Args = TypeVarTuple("Args")
 T = TypeVar("T")
 
 THREADS: Final = 4  # of each place, at most
-TOPICS: Final = "topics"  # what makes and removes logs, in any directory
+STORE: Final = "store"  # what reads and writes the metadata store
+TOPICS: Final = "topics"  # what begins changes of topics, or configures: it waits for forks alone
 MOVES: Final = "moves"  # what begins and ends moves between directories
 
 
@@ -33,6 +36,11 @@ class DiskCalls:
             executor = ThreadPoolExecutor(THREADS, thread_name_prefix="disk-call")
             self._executors[place] = executor
         return asyncio.get_running_loop().run_in_executor(executor, call, *args)
+
+    async def carry_out(self, change: "TopicChange") -> None:
+        """Makes the steps of a change, each on a thread for its log directory. Raises CoreError."""
+        while (directory := change.next_directory()) is not None:
+            await self.run(f"{TOPICS} {directory}", change.step)
 
     def shutdown(self) -> None:
         """Finishes the calls that have begun, and makes no more."""

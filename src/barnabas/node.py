@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 START_ROOM_BYTES: Final = 256 << 10  # what a start writes, the store's log and index for the most
 STOP_GRACE_MS: Final = 2_000
-BLOCKING_THREADS: Final = 4  # for the metadata store, and for reading logs back
+BLOCKING_THREADS: Final = 4  # for reading logs back
 
 
 class Node:
@@ -166,7 +166,7 @@ class Node:
         """
         self.watch.stop()
         if self._loop is not None:
-            self._loop.stop()
+            await self._loop.stop()
             self._loop = None
             await self.topics.stop()
         if self._transactions is not None:
@@ -379,7 +379,7 @@ class Node:
                 CONSUMER_OFFSETS, self.topics, self.catalog, self._elsewhere()
             ),
         )
-        producer_ids = ProducerIds(store)
+        producer_ids = ProducerIds(store, self._disk_calls)
         self._transactions = TransactionCoordinator(
             core=self._core,
             config=transaction_config(self._config.core_settings()),
@@ -400,6 +400,7 @@ class Node:
                 catalog=self.catalog,
                 config=self._config,
                 topics=self.topics,
+                disk_calls=self._disk_calls,
             ),
             groups=self._groups,
             transactions=self._transactions,

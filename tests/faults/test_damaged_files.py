@@ -101,7 +101,7 @@ FILES = [
             GARBAGE: "metadata.sqlite",
         },
         {},
-        damages=(MISSING, EMPTY, GARBAGE),  # SQLite has no checksums: a byte may be anything's
+        damages=(MISSING, EMPTY, GARBAGE),  # single bytes are for test_damaged_store
     ),
 ]
 

@@ -17,6 +17,7 @@ from barnabas.config.broker_config import (
     check_dynamic_keys,
     validate_topic_config,
 )
+from barnabas.disk_calls import STORE, DiskCalls
 from barnabas.errors import ConfigError, KafkaError
 from barnabas.metadata.catalog import Catalog
 from barnabas.metadata.records import BROKER_CONFIGS_PREFIX, CLUSTER_DEFAULT, encode_config
@@ -42,7 +43,9 @@ class ConfigService:
         catalog: Catalog,
         config: BrokerConfig,
         topics: TopicService,
+        disk_calls: DiskCalls,
     ) -> None:
+        self._disk_calls = disk_calls
         self._store = store
         self._catalog = catalog
         self._config = config
@@ -87,7 +90,7 @@ class ConfigService:
                 return
             put = Put(BROKER_CONFIGS_PREFIX + stored_as, encode_config(changed))
             try:
-                await asyncio.to_thread(self._store.commit, [put])
+                await self._disk_calls.run(STORE, self._store.commit, [put])
             except StoreError as error:
                 raise KafkaError(ErrorCode.kafka_storage_error, str(error)) from error
             self._catalog.broker_configs = {**self._catalog.broker_configs, stored_as: changed}

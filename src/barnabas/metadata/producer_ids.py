@@ -7,6 +7,7 @@ store and its paths.
 import asyncio
 from typing import Final
 
+from barnabas.disk_calls import STORE, DiskCalls
 from barnabas.metadata.records import PRODUCER_IDS_PATH
 from barnabas.metadata.store import ABSENT, MetadataStore, Put
 
@@ -16,8 +17,9 @@ BLOCK_SIZE: Final = 1000
 class ProducerIds:
     """The allocator of one broker. To be used on the broker loop's thread."""
 
-    def __init__(self, store: MetadataStore) -> None:
+    def __init__(self, store: MetadataStore, disk_calls: DiskCalls) -> None:
         self._store = store
+        self._disk_calls = disk_calls
         self._next = 0
         self._end = 0  # after the last of the block
         self._reserving = asyncio.Lock()
@@ -35,7 +37,7 @@ class ProducerIds:
         while (producer_id := self.take()) is None:
             async with self._reserving:
                 if self._next == self._end:
-                    start = await asyncio.to_thread(self._reserve)
+                    start = await self._disk_calls.run(STORE, self._reserve)
                     self._next, self._end = start, start + BLOCK_SIZE
         return producer_id
 

@@ -1,7 +1,8 @@
 """The metadata store of a lone broker: one SQLite file, `metadata.sqlite`, in the data directory.
 
-One table of documents by path. WAL with synchronous=FULL: a commit is durable when it returns,
-and a crash at any moment leaves it done or not done. Imports the store's types only.
+One table of documents by path, one with their digest. WAL with synchronous=FULL: a commit is
+durable when it returns, and a crash at any moment leaves it done or not done. A file in which a
+byte is wrong is refused, or has the same documents. Imports the store's types only.
 """
 
 import errno
@@ -13,6 +14,17 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+from barnabas.metadata.sqlite_check import (
+    DIGEST_SCHEMA,
+    DOCUMENT_SCHEMA,
+    DamagedError,
+    actual_digest,
+    check_digest,
+    check_log,
+    check_pages,
+    digest_of,
+    has_digest,
+)
 from barnabas.metadata.store import (
     ABSENT,
     ANY_VERSION,
@@ -24,14 +36,15 @@ from barnabas.metadata.store import (
 )
 
 FILE_NAME: Final = "metadata.sqlite"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+FORMAT_WITHOUT_DIGEST: Final = 1
 HEADER_BYTES: Final = 100
+CHECKPOINT_PAGES: Final = 100  # of the write-ahead log: a start after a kill checks as many
 _SMALLEST_WRITE_BYTES: Final = 64 << 10  # the write-ahead log and its index begin with this much
 APPLICATION_ID: Final = 0x424E4253  # "BNBS", in the file's header
-
-_SCHEMA: Final = (
-    "CREATE TABLE document (path TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL)"
-    " WITHOUT ROWID"
+_ADVICE: Final = (
+    "restore it from a backup, or move it away and start with --adopt-for-good, which takes topics "
+    "from their directories, without their settings"
 )
 
 
@@ -46,6 +59,10 @@ class SqliteStore:
             # SQLite would take it for a new file and write over what is left.
             raise StoreError(self._damaged("cut off"))
         try:
+            check_log(path)
+        except DamagedError as error:
+            raise StoreError(self._damaged(error)) from error
+        try:
             # Transactions are begun by hand: autocommit otherwise.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
@@ -58,40 +75,63 @@ class SqliteStore:
 
     def _prepare(self) -> None:
         execute = self._connection.execute
-        execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = FULL")
         (version,) = execute("PRAGMA user_version").fetchone()
         (application,) = execute("PRAGMA application_id").fetchone()
-        if version == 0 and application == 0:
-            execute("BEGIN IMMEDIATE")
-            execute(_SCHEMA)
+        is_new = version == 0 and application == 0
+        if not is_new:
+            self._check_format(version, application)
+            try:
+                self._check(version)
+            except (DamagedError, UnicodeDecodeError) as error:
+                raise StoreError(self._damaged(error)) from error
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = FULL")
+        execute("PRAGMA cache_spill = OFF")  # no page is twice in a commit: `check_log`
+        execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        execute("BEGIN IMMEDIATE")
+        if version == FORMAT_VERSION:
+            execute("UPDATE digest SET value = value")  # it can be written to
+            execute("ROLLBACK")
+            return
+        if is_new:
+            execute(DOCUMENT_SCHEMA)
             execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            execute("COMMIT")
-        elif application != APPLICATION_ID:
-            raise StoreError(f"{self._path} is no metadata store of Barnabas")
-        elif version != FORMAT_VERSION:
+        if is_new or not has_digest(self._connection):
+            execute(DIGEST_SCHEMA)
+            execute("INSERT INTO digest VALUES (?)", (actual_digest(self._connection),))
+        execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        execute("COMMIT")
+
+    def _check_format(self, version: int, application: int) -> None:
+        if application != APPLICATION_ID:
+            raise StoreError(f"{self._path} is no metadata store of Barnabas; {_ADVICE}")
+        if version not in (FORMAT_WITHOUT_DIGEST, FORMAT_VERSION):
             raise StoreError(
                 f"{self._path} has format {version}; this version of Barnabas reads "
-                f"{FORMAT_VERSION}"
+                f"{FORMAT_VERSION}. If no other one has written it, {_ADVICE}"
             )
-        (verdict,) = execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise StoreError(self._damaged(" ".join(verdict.split())))
+
+    def _check(self, version: int) -> None:
+        """Raises DamagedError or sqlite3.Error when it is not what was stored."""
+        check_pages(self._connection)
+        if has_digest(self._connection):
+            check_digest(self._connection)
+        elif version != FORMAT_WITHOUT_DIGEST:
+            raise DamagedError("the digest of its documents is missing")
 
     def _damaged(self, what: object) -> str:
-        return (
-            f"{self._path} is damaged ({what}); restore it from a backup, or move it away and "
-            "start with --adopt-for-good, which takes topics from their directories, without their "
-            "settings"
-        )
+        return f"{self._path} is damaged ({what}); {_ADVICE}"
 
     def _failed(self, error: sqlite3.Error) -> StoreError:
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
-            error, sqlite3.OperationalError
-        ):
-            return StoreError(self._damaged(error))
-        return StoreError(f"{self._path}: {self._reason(error)}")
+        name = getattr(error, "sqlite_errorname", "")
+        is_damage = isinstance(error, sqlite3.DatabaseError) and (
+            not isinstance(error, sqlite3.OperationalError)
+            or name in ("", "SQLITE_ERROR")  # a text that is none, a table that is not there
+            or (name == "SQLITE_READONLY" and os.access(self._path, os.W_OK))  # says its header
+        )
+        return StoreError(
+            self._damaged(error) if is_damage else f"{self._path}: {self._reason(error)}"
+        )
 
     def _reason(self, error: sqlite3.Error) -> str:
         """What SQLite says, but in the system's words where SQLite's would hide the cause."""
@@ -136,8 +176,8 @@ class SqliteStore:
             execute = self._connection.execute
             try:
                 execute("BEGIN IMMEDIATE")
-                for change in changes:
-                    self._apply(change)
+                added = sum(self._apply(change) for change in changes)
+                execute("UPDATE digest SET value = value + ?", (added,))
                 execute("COMMIT")
             except sqlite3.Error as error:
                 self._roll_back()
@@ -151,14 +191,16 @@ class SqliteStore:
         with suppress(sqlite3.Error):
             self._connection.execute("ROLLBACK")
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: Change) -> int:
+        """Returns by how much the digest changes."""
         execute = self._connection.execute
-        query = "SELECT version FROM document WHERE path = ?"
+        query = "SELECT value, version FROM document WHERE path = ?"
         row = execute(query, (change.path,)).fetchone()
-        actual = ABSENT if row is None else row[0]
+        actual = ABSENT if row is None else row[1]
         expected = change.expected_version
         if expected is not ANY_VERSION and expected != actual:
             raise VersionConflict(change.path, expected, actual)
+        before = 0 if row is None else digest_of(change.path, *row)
         if isinstance(change, Put):
             execute(
                 "INSERT INTO document (path, value, version) VALUES (?, ?, ?)"
@@ -166,8 +208,9 @@ class SqliteStore:
                 " version = excluded.version",
                 (change.path, change.value, actual + 1),
             )
-        else:
-            execute("DELETE FROM document WHERE path = ?", (change.path,))
+            return digest_of(change.path, change.value, actual + 1) - before
+        execute("DELETE FROM document WHERE path = ?", (change.path,))
+        return -before
 
     def copy_to(self, path: Path, meanwhile: Callable[[], None]) -> None:
         """Makes another store with the same documents, and runs `meanwhile` before the next commit.

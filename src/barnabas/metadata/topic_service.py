@@ -2,27 +2,29 @@
 
 What is in the store counts: a change is committed there first, so that a crash at any moment leaves
 it done or not done, and the next start makes directories agree. To be used on the broker loop's
-thread; whatever waits for a disk runs on another one. One change at a time: one whose turn does not
-come within the client's `timeout_ms` fails with REQUEST_TIMED_OUT, one that has begun is finished.
+thread; whatever waits for a disk runs on another one. Of a topic there is one change at a time: one
+whose turn does not come within the client's `timeout_ms` fails with REQUEST_TIMED_OUT, one that has
+begun is finished. Topics wait for each other in the store alone.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kio.schema.errors import ErrorCode
 
 from barnabas.config.broker_config import BrokerConfig
-from barnabas.disk_calls import TOPICS, DiskCalls
+from barnabas.disk_calls import STORE, TOPICS, DiskCalls
 from barnabas.errors import KafkaError
 from barnabas.metadata.catalog import Catalog, is_internal
-from barnabas.metadata.records import Tombstone, TopicRecord
+from barnabas.metadata.records import PartitionRecord, Tombstone, TopicRecord
 from barnabas.metadata.store import ABSENT, Delete, MetadataStore, Put, StoreError
 from barnabas.metadata.topic_plans import MorePartitions, NewTopic, TopicPlanner
 from barnabas.metadata.topic_removal import TopicRemoval
+from barnabas.metadata.topic_turns import TopicTurns
 from barnabas.state import topics as rules
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ logger = logging.getLogger(__name__)
 REMOVAL_GRACE_S: Final = 0.1
 """How long an answered deletion waits for the core, so that few ever meet a topic that is gone."""
 PLANS_PER_PASS: Final = 50  # of the broker loop, which serves others in between
-_MS_PER_S: Final = 1000
 
 
 class TopicService:
@@ -57,7 +58,8 @@ class TopicService:
         self._config = config
         self._on_deleted = on_deleted
         self.is_kept_for_kafka = is_kept_for_kafka
-        self._changing = asyncio.Lock()
+        self._turns = TopicTurns()
+        self._configuring = asyncio.Lock()
         self._planner = TopicPlanner(catalog, config)
         self._removal = TopicRemoval(core, disk_calls, store)
 
@@ -87,7 +89,7 @@ class TopicService:
         """Makes topics; for each its record or why not."""
         try:
             _check_total(self._planner.partitions_asked_for(topics))
-            async with self._turn(timeout_ms):
+            async with self._turns.turn((topic.name for topic in topics), timeout_ms):
                 # Their directories are in the way of new ones.
                 await self._removal.finished(topic.name for topic in topics)
                 results = await self._plan(topics)
@@ -148,41 +150,50 @@ class TopicService:
             self._store.commit(puts)
 
         try:
-            await asyncio.to_thread(commit)
+            await self._disk_calls.run(STORE, commit)
         except StoreError as error:
             logger.error("cannot store new topics: %s", error)
             unstored = KafkaError(ErrorCode.kafka_storage_error, str(error))
             return {topic.name: unstored for topic in topics}
-        failures: dict[str, KafkaError] = {}
-        for topic in topics:
-            numbers = [(p.partition, p.leader_epoch) for p in topic.partitions]
-            if failure := await self._make_logs(topic, numbers):
-                failures[topic.name] = failure
-                await self._take_back(topic)
-            else:
-                self._catalog.put(topic)
-                logger.info("created topic %s, %d partitions", topic.name, len(topic.partitions))
-        return failures
+        made = await asyncio.gather(*(self._make(topic) for topic in topics))
+        return {topic.name: error for topic, error in zip(topics, made, strict=True) if error}
+
+    async def _make(self, topic: TopicRecord) -> KafkaError | None:
+        """Makes the logs of a topic that is stored; returns why it could not."""
+        config = self._config.core_topic_config(topic.config)
+        if failure := await self._make_logs(topic, topic.partitions, config):
+            await self._take_back(topic)
+            return failure
+        self._catalog.put(topic)
+        logger.info("created topic %s, %d partitions", topic.name, len(topic.partitions))
+        if self._config.core_topic_config(topic.config) != config:
+            await self._configure(topic.name)  # the broker's has changed meanwhile
+        return None
 
     async def _take_back(self, topic: TopicRecord) -> None:
         """Forgets a topic whose logs could not be made."""
         try:
-            await asyncio.to_thread(self._store.commit, [Delete(topic.path)])
+            await self._disk_calls.run(STORE, self._store.commit, [Delete(topic.path)])
         except StoreError as error:
             # Nobody was told that it is there; the next start makes what is missing of it.
             logger.error("topic %s stays stored, without logs: %s", topic.name, error)
 
     async def _make_logs(
-        self, topic: TopicRecord, numbers: list[tuple[int, int]]
+        self,
+        topic: TopicRecord,
+        partitions: Sequence[PartitionRecord],
+        config: Mapping[str, int | str | bool],
     ) -> KafkaError | None:
         """Makes and serves the logs of partitions; returns why it could not."""
         from barnabas._core import CoreError
 
-        config = self._config.core_topic_config(topic.config)
+        numbers = [(p.partition, p.leader_epoch) for p in partitions]
+        begin = self._core.begin_creation
         try:
-            await self._disk_calls.run(
-                TOPICS, self._core.create_partitions, topic.name, topic.topic_id, numbers, config
+            change = await self._disk_calls.run(
+                TOPICS, begin, topic.name, topic.topic_id, numbers, config
             )
+            await self._disk_calls.carry_out(change)
         except CoreError as error:
             logger.error("cannot make the logs of topic %s: %s", topic.name, error)
             return KafkaError(ErrorCode.kafka_storage_error, str(error))
@@ -200,8 +211,8 @@ class TopicService:
         """Adds partitions to topics; for each why it could not be done."""
         try:
             _check_total(sum(self._added(wish) for wish in wishes))
-            async with self._turn(timeout_ms):
-                return [await self._grow(wish, validate_only) for wish in wishes]
+            async with self._turns.turn((wish.name for wish in wishes), timeout_ms):
+                return await asyncio.gather(*(self._grow(wish, validate_only) for wish in wishes))
         except KafkaError as error:
             return [error] * len(wishes)
 
@@ -220,7 +231,8 @@ class TopicService:
             await self._store_topic(grown)
         except KafkaError as error:
             return error
-        failure = await self._make_logs(grown, [(p.partition, p.leader_epoch) for p in new])
+        config = self._config.core_topic_config(topic.config)
+        failure = await self._make_logs(grown, new, config)
         if failure is not None:
             try:
                 await self._store_topic(topic)
@@ -244,7 +256,7 @@ class TopicService:
         results: dict[str, KafkaError | None] = dict.fromkeys(names)
         doomed: list[TopicRecord] = []
         try:
-            async with self._turn(timeout_ms):
+            async with self._turns.turn(names, timeout_ms):
                 for name in results:
                     try:
                         doomed.append(self._deletable(name))
@@ -285,39 +297,37 @@ class TopicService:
     ) -> None:
         """Replaces a topic's own configuration by `change` of it, which raises KafkaError."""
         self.check_may_change()
-        async with self._turn():
+        async with self._turns.turn([name]):
             topic = self._existing(name)
             changed = replace(topic, config=dict(change(topic.config)))
             await self._store_topic(changed)
             self._catalog.put(changed)
-            in_force = self._config.core_topic_config(changed.config)
-            await self._disk_calls.run(TOPICS, self._core.set_topic_config, name, in_force)
+            await self._configure(name)
             logger.info("topic %s now has the configuration %s", name, dict(changed.config))
 
     async def apply_broker_config(self) -> None:
         """Tells the core what is in force after a change of the broker's configuration."""
-        async with self._turn():
-            settings = self._config.core_settings()
-            await self._disk_calls.run(TOPICS, self._core.set_broker_config, settings)
-            for topic in list(self._catalog):
-                config = self._config.core_topic_config(topic.config)
-                await self._disk_calls.run(TOPICS, self._core.set_topic_config, topic.name, config)
+        settings = self._config.core_settings()
+        await self._disk_calls.run(TOPICS, self._core.set_broker_config, settings)
+        for name in self._catalog.names():
+            await self._configure(name)
 
     # -- parts
 
-    @asynccontextmanager
-    async def _turn(self, timeout_ms: int | None = None) -> AsyncIterator[None]:
-        """The right to change topics. Raises KafkaError when the client's time is up before."""
-        timeout_s = None if timeout_ms is None else max(timeout_ms, 0) / _MS_PER_S
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._changing.acquire()
-        except TimeoutError:
-            raise KafkaError(ErrorCode.request_timed_out) from None
-        try:
-            yield
-        finally:
-            self._changing.release()
+    async def _configure(self, name: str) -> None:
+        """Tells the core what is in force for a topic."""
+        from barnabas._core import CoreError
+
+        async with self._configuring:  # what is told last must be what was set last
+            topic = self._catalog.topic(name)
+            if topic is None:
+                return
+            config = self._config.core_topic_config(topic.config)
+            try:
+                await self._disk_calls.run(TOPICS, self._core.set_topic_config, name, config)
+            except CoreError:
+                if self._catalog.topic(name) is not None:
+                    raise  # not deleted meanwhile
 
     def _existing(self, name: str) -> TopicRecord:
         topic = self._catalog.topic(name)
@@ -333,7 +343,7 @@ class TopicService:
 
     async def _commit(self, changes: Sequence[Put | Delete]) -> None:
         try:
-            await asyncio.to_thread(self._store.commit, changes)
+            await self._disk_calls.run(STORE, self._store.commit, changes)
         except StoreError as error:
             logger.error("cannot store metadata: %s", error)
             raise KafkaError(ErrorCode.kafka_storage_error, str(error)) from error

@@ -125,6 +125,11 @@ def delay(
     return _add(call, pattern, FaultEffect.DELAY, round(seconds * 1000), **_when(nth, times))
 
 
+def hold(call: Call, pattern: Pattern = "*", *, nth: int = 1, times: int | None = None) -> Fault:
+    """The call waits until the fault is removed, and is done then."""
+    return _add(call, pattern, FaultEffect.HOLD, 0, **_when(nth, times))
+
+
 def kill(call: Call, pattern: Pattern = "*", *, is_done: bool, nth: int = 1) -> Fault:
     """The process gets SIGKILL, once the call is done or instead of it."""
     effect = FaultEffect.KILL_AFTER if is_done else FaultEffect.KILL_BEFORE

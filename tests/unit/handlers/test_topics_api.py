@@ -1,6 +1,6 @@
 """CreateTopics, DeleteTopics and CreatePartitions over the wire, in every version."""
 
-import asyncio
+import threading
 import time
 import uuid
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import barnabas
+from barnabas.testing import faults
 from unit.wire import API_BY_NAME, WireClient
 
 
@@ -314,21 +315,31 @@ def test_many_topics_are_deleted_in_one_go_and_can_be_made_again(broker: barnaba
 
 def test_a_change_whose_turn_does_not_come_in_time_is_given_up(broker: barnabas.Broker) -> None:
     create(broker, new_topic("held"))
-    changing = broker._node.topics._changing
-    asyncio.run_coroutine_threadsafe(changing.acquire(), broker._loop).result()
-    try:
-        (answer,) = create(broker, new_topic("late"), timeout=1)
+    growing = [{"name": "held", "count": 2, "assignments": None}]
+    answers: list[str] = []
+
+    def grow() -> None:
+        with WireClient(broker.bootstrap_servers) as client:
+            (answer,) = client.ask("CreatePartitions", 3, topics=growing, timeout=60_000).results
+        answers.append(answer.error_code.name)
+
+    thread = threading.Thread(target=grow)
+    with faults.hold("make_directory", "*/held-1") as held:
+        thread.start()
+        while not held.struck:
+            time.sleep(0.001)
+        (answer,) = create(broker, new_topic("held"), timeout=1)
         assert answer.error_code.name == "request_timed_out"
         with WireClient(broker.bootstrap_servers) as client:
-            topics = [{"name": "held", "count": 2, "assignments": None}]
-            (answer,) = client.ask("CreatePartitions", 3, topics=topics, timeout=0).results
+            (answer,) = client.ask("CreatePartitions", 3, topics=growing, timeout=0).results
             assert answer.error_code.name == "request_timed_out"
             (answer,) = client.ask("DeleteTopics", 5, topic_names=["held"], timeout=-1).responses
             assert answer.error_code.name == "request_timed_out"
-    finally:
-        broker._loop.call_soon_threadsafe(changing.release)
-    assert partition_count(broker, "late") is None
-    assert partition_count(broker, "held") == 1
+        assert partition_count(broker, "held") == 1
+        assert not answers
+    thread.join()
+    assert answers == ["none"]
+    assert partition_count(broker, "held") == 2
 
 
 def test_deletion_can_be_disabled() -> None:

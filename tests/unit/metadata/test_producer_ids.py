@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from barnabas.disk_calls import DiskCalls
 from barnabas.metadata.producer_ids import BLOCK_SIZE, ProducerIds
 from barnabas.metadata.sqlite import SqliteStore
 
@@ -12,8 +13,10 @@ def test_ids_are_unique_across_blocks_and_restarts(tmp_path: Path) -> None:
 
     async def take(count: int) -> None:
         store = SqliteStore(tmp_path / "metadata.sqlite")
-        ids = ProducerIds(store)
+        disk_calls = DiskCalls()
+        ids = ProducerIds(store, disk_calls)
         seen.extend(await asyncio.gather(*(ids.next() for _ in range(count))))
+        disk_calls.shutdown()
         store.close()  # what is left of the block is lost, as in a crash
 
     asyncio.run(take(BLOCK_SIZE + 10))
