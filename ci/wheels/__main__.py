@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from wheels import clean_room, libraries, toolchain, wheel
+from wheels import clean_room, libraries, rebuild, toolchain, wheel
 from wheels.interpreters import TAGS, find
 from wheels.places import ROOT
 
@@ -17,12 +17,13 @@ Result = TypeVar("Result")
 
 
 def main() -> int:
-    """Builds or tests wheels of the versions that are installed; says which are left out."""
+    """Does that with wheels of the versions that are installed; says which are left out."""
     parser = argparse.ArgumentParser(prog="python -m wheels")
-    parser.add_argument("action", choices=("build", "test", "smoke"))
+    parser.add_argument("action", choices=("build", "test", "rebuild", "smoke"))
     parser.add_argument("--only", action="append", choices=TAGS, help="by default all of them")
     parser.add_argument("--pytest", default="", help="options of pytest, for test")
     args = parser.parse_args()
+    os.umask(0o022)  # a wheel has its files' modes
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     if args.action == "smoke":
         print(timed("smoke", smoke))
@@ -35,6 +36,9 @@ def main() -> int:
         return 1
     if args.action == "build":
         build(found)
+    elif args.action == "rebuild":
+        for tag in found:
+            print(timed(f"{tag} built again", partial(rebuild.check, tag)), flush=True)
     else:
         for tag, python in found.items():
             timed(f"{tag} tested", partial(clean_room.check, tag, python, args.pytest.split()))

@@ -15,6 +15,7 @@ from wheels.places import DIST, ROOT, WORK, run
 
 _EPOCH_S: Final = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))  # as setup.py's
 _SOURCE: Final = WORK / "source"
+_HEADERS: Final = "import sysconfig; print(sysconfig.get_path('include'))"
 
 
 def make_sdist(python: Path) -> Path:
@@ -60,6 +61,14 @@ def build(
     tools = fresh_environment(python, f"{tag}-build")
     install(tools, *_build_requirements())
     settings["PATH"] = f"{tools / 'bin'}:{os.environ['PATH']}"
+    places = {
+        "barnabas": _source(),
+        "tools": tools,
+        "libraries": prefix,
+        "ziglang": toolchain.home(),
+        "python": Path(run([python, "-c", _HEADERS]).strip()),
+    }
+    settings["BARNABAS_PLACES"] = toolchain.nameless(places, _build_tree(tag))
     folder = WORK / "raw" / tag
     raw = _compile(tools / "bin" / "python", tag, folder, settings, "--no-build-isolation")
     repaired_in = str(folder / "repaired")
@@ -81,6 +90,15 @@ def _build_requirements() -> list[str]:
     return requirements
 
 
+def _source() -> Path:
+    (source,) = _SOURCE.iterdir()
+    return source
+
+
+def _build_tree(name: str) -> Path:
+    return _source() / "build" / name
+
+
 def _compile(
     python: Path, name: str, folder: Path, settings: dict[str, str], *options: str
 ) -> Path:
@@ -88,16 +106,15 @@ def _compile(
     those of another checkout.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    (source,) = _SOURCE.iterdir()
     env = {
         **settings,
-        "BARNABAS_BUILD_DIR": str(source / "build" / name),
+        "BARNABAS_BUILD_DIR": str(_build_tree(name)),
         "CCACHE_BASEDIR": str(ROOT),
         "CCACHE_NOHASHDIR": "1",
         "SOURCE_DATE_EPOCH": str(_EPOCH_S),
     }
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
-    run([*pip, "--no-cache-dir", *options, "-w", folder, source], env=env)
+    run([*pip, "--no-cache-dir", *options, "-w", folder, _source()], env=env)
     (made,) = folder.glob("*.whl")
     return made
 

@@ -87,6 +87,13 @@ def test_asserts_are_in_it(modules: list[Path]) -> None:
     assert " __assert_fail" in tool("nm", "-D", "--undefined-only", core)
 
 
+def test_it_tells_nothing_of_where_and_when_it_was_made(wheel: Path, modules: list[Path]) -> None:
+    """So that the same sources give the same bytes: see ci/wheels/rebuild.py."""
+    for module in modules:
+        assert re.findall(rb"(?<![\w.])/[\w./+-]*/(?:include|csrc|src)/.*", module.read_bytes()) == []
+    assert len({info.date_time for info in zipfile.ZipFile(wheel).infolist()}) == 1
+
+
 def test_its_libraries_stay_inside(modules: list[Path]) -> None:
     for module in modules:
         defined = tool("nm", "-D", "--defined-only", module).split()[2::3]
