@@ -15,6 +15,7 @@ from typing import Final
 
 from wheels.environments import fresh_environment, install
 from wheels.places import DIST, ROOT, run
+from wheels.toolchain import MACHINE
 
 EXTRAS: Final = "cli,bench,numpy,arrow,dev"
 _CORE_TESTS: Final = (
@@ -39,7 +40,7 @@ _CORE_TESTS: Final = (
 
 def find_wheel(tag: str, folder: Path = DIST) -> Path:
     """The one wheel of that interpreter."""
-    found = list(folder.glob(f"*-{tag}-{tag}-*.whl"))
+    found = list(folder.glob(f"*-{tag}-{tag}-*_{MACHINE}.whl"))
     if len(found) != 1:
         raise SystemExit(f"{folder} has {len(found)} wheels of {tag}, not one")
     return found[0]

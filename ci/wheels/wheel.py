@@ -68,6 +68,7 @@ def build(
         "ziglang": toolchain.home(),
         "python": Path(run([python, "-c", _HEADERS]).strip()),
     }
+    settings |= toolchain.another_machine(python)
     settings["BARNABAS_PLACES"] = toolchain.nameless(places, _build_tree(tag))
     folder = WORK / "raw" / tag
     raw = _compile(tools / "bin" / "python", tag, folder, settings, "--no-build-isolation")
