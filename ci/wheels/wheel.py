@@ -73,8 +73,7 @@ def build(
     folder = WORK / "raw" / tag
     raw = _compile(tools / "bin" / "python", tag, folder, settings, "--no-build-isolation")
     repaired_in = str(folder / "repaired")
-    repair = ["auditwheel", "repair", "--plat", toolchain.PLATFORM, "--strip"]
-    run([*repair, "-w", repaired_in, str(raw)])
+    run(["auditwheel", "repair", "--plat", toolchain.PLATFORM, "-w", repaired_in, str(raw)])
     (repaired,) = (folder / "repaired").glob("*.whl")
     return _finish(repaired, folder, components)
 
