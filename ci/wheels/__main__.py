@@ -50,20 +50,21 @@ def main() -> int:
 def smoke() -> str:
     """What pip makes of the sdist here starts where nothing else is installed."""
     python = Path(sys.executable)
-    wheel.unpack(wheel.make_sdist(python))
-    made = wheel.build_here(python)
+    source = wheel.unpack(wheel.make_sdist(python), "source-here")
+    made = wheel.build_here(python, source)
     clean_room.smoke(python, made, "smoke")
     return f"a broker of {made.name} starts where nothing else is installed"
 
 
 def build(interpreters: dict[str, Path]) -> None:
     """The sdist and the wheels, in dist/."""
-    wheel.unpack(wheel.make_sdist(Path(sys.executable)))
+    source = wheel.unpack(wheel.make_sdist(Path(sys.executable)), "source")
     environment = toolchain.install()
     prefix, components = timed("libraries", partial(libraries.build, environment))
     for tag, python in interpreters.items():
         made = timed(
-            f"{tag} built", partial(wheel.build, tag, python, prefix, environment, components)
+            f"{tag} built",
+            partial(wheel.build, tag, python, source, prefix, environment, components=components),
         )
         print(f"{made.relative_to(ROOT)}: {made.stat().st_size / 1e6:.2f} MB", flush=True)
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from wheels.environments import fresh_environment, install
-from wheels.places import DIST, ROOT, run
-from wheels.toolchain import MACHINE
+from wheels.places import DIST, MACHINE, ROOT, run
 
 EXTRAS: Final = "cli,bench,numpy,arrow,dev"
 _CORE_TESTS: Final = (

@@ -68,7 +68,7 @@ LIBRARIES: Final = (
 
 def build(environment: dict[str, str]) -> tuple[Path, list[Component]]:
     """Builds those that are not built yet; the folder with include/ and lib/, and what they are."""
-    prefix = WORK / "prefix" / toolchain.MACHINE
+    prefix = WORK / "prefix"
     return prefix, [*(_build(library, prefix, environment) for library in LIBRARIES), _runtime()]
 
 
@@ -82,7 +82,7 @@ def _build(library: Library, prefix: Path, environment: dict[str, str]) -> Compo
             _cmake(library, source.directory / library.cmake, prefix, environment)
         for shared in prefix.glob("lib/*.so*"):
             shared.unlink()
-        built.parent.mkdir(parents=True, exist_ok=True)
+        built.parent.mkdir(exist_ok=True)
         built.touch()
     return Component(
         library.name,
@@ -95,14 +95,12 @@ def _build(library: Library, prefix: Path, environment: dict[str, str]) -> Compo
 
 def _configure(library: Library, tree: Path, prefix: Path, environment: dict[str, str]) -> None:
     flags = {**environment, "CFLAGS": _FLAGS}
-    folder = _build_folder(library)
-    folder.mkdir(parents=True, exist_ok=True)
-    run([tree / "configure", f"--prefix={prefix}", *library.options], cwd=folder, env=flags)
-    run(["make", "-s", "install"], cwd=folder, env=flags)
+    run(["./configure", f"--prefix={prefix}", *library.options], cwd=tree, env=flags)
+    run(["make", "-s", "install"], cwd=tree, env=flags)
 
 
 def _cmake(library: Library, tree: Path, prefix: Path, environment: dict[str, str]) -> None:
-    folder = _build_folder(library)
+    folder = WORK / "libraries" / library.name
     options = [
         "-DCMAKE_BUILD_TYPE=None",
         "-DBUILD_SHARED_LIBS=OFF",
@@ -116,10 +114,6 @@ def _cmake(library: Library, tree: Path, prefix: Path, environment: dict[str, st
     run(["cmake", "-G", "Ninja", "-S", tree, "-B", folder, *options], env=environment)
     run(["cmake", "--build", folder, "-j", JOBS], env=environment)
     run(["cmake", "--install", folder], env=environment)
-
-
-def _build_folder(library: Library) -> Path:
-    return WORK / "libraries" / toolchain.MACHINE / library.name
 
 
 def _runtime() -> Component:

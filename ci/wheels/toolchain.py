@@ -12,11 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from wheels.places import WORK, run
+from wheels.places import IS_CROSS, MACHINE, WORK, run
 
 GLIBC: Final = "2.28"
-MACHINE: Final = os.environ.get("MACHINE") or platform.machine()
-IS_CROSS: Final = platform.machine() != MACHINE
 TARGET: Final = f"{MACHINE}-linux-gnu.{GLIBC}"
 PLATFORM: Final = f"manylinux_{GLIBC.replace('.', '_')}_{MACHINE}"
 _CPU: Final = {"x86_64": "x86_64_v2", "aarch64": "generic"}[MACHINE]
@@ -116,7 +114,7 @@ def another_machine(python: Path) -> dict[str, str]:
         return {}
     name, text = run([python, "-c", _CONFIGURATION]).split("\n", 1)
     module = name.replace(platform.machine(), MACHINE)
-    folder = WORK / "toolchain" / MACHINE / python.name
+    folder = WORK / "toolchain" / python.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{module}.py").write_text(text.replace(f"{platform.machine()}-", f"{MACHINE}-"))
     return {
@@ -127,4 +125,4 @@ def another_machine(python: Path) -> dict[str, str]:
 
 
 def _programs() -> Path:
-    return WORK / "toolchain" / MACHINE / version()
+    return WORK / "toolchain" / version()

@@ -14,7 +14,6 @@ from wheels.libraries import Component
 from wheels.places import DIST, ROOT, WORK, run
 
 _EPOCH_S: Final = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))  # as setup.py's
-_SOURCE: Final = WORK / "source"
 _HEADERS: Final = "import sysconfig; print(sysconfig.get_path('include'))"
 
 
@@ -28,18 +27,23 @@ def make_sdist(python: Path) -> Path:
     return archive
 
 
-def unpack(sdist: Path) -> None:
-    """Where wheels are built. What was compiled of the same text before comes from ccache."""
-    shutil.rmtree(_SOURCE, ignore_errors=True)
+def unpack(sdist: Path, name: str) -> Path:
+    """The sources, anew. What was compiled of the same text before comes from ccache."""
+    folder = WORK / name
+    shutil.rmtree(folder, ignore_errors=True)
     with tarfile.open(sdist) as tar:
-        tar.extractall(_SOURCE, filter="data")
+        tar.extractall(folder, filter="data")
+    (source,) = folder.iterdir()
+    return source
 
 
 def build(
     tag: str,
     python: Path,
+    source: Path,
     prefix: Path,
     environment: dict[str, str],
+    *,
     components: list[Component],
 ) -> Path:
     """The wheel of that interpreter, checked by auditwheel, in dist/."""
@@ -62,25 +66,26 @@ def build(
     install(tools, *_build_requirements())
     settings["PATH"] = f"{tools / 'bin'}:{os.environ['PATH']}"
     places = {
-        "barnabas": _source(),
+        "barnabas": source,
         "tools": tools,
         "libraries": prefix,
         "ziglang": toolchain.home(),
         "python": Path(run([python, "-c", _HEADERS]).strip()),
     }
     settings |= toolchain.another_machine(python)
-    settings["BARNABAS_PLACES"] = toolchain.nameless(places, _build_tree(tag))
+    settings["BARNABAS_PLACES"] = toolchain.nameless(places, _build_tree(source, tag))
     folder = WORK / "raw" / tag
-    raw = _compile(tools / "bin" / "python", tag, folder, settings, "--no-build-isolation")
+    python_there = tools / "bin" / "python"
+    raw = _compile(python_there, source, tag, folder, settings, "--no-build-isolation")
     repaired_in = str(folder / "repaired")
     run(["auditwheel", "repair", "--plat", toolchain.PLATFORM, "-w", repaired_in, str(raw)])
     (repaired,) = (folder / "repaired").glob("*.whl")
     return _finish(repaired, folder, components)
 
 
-def build_here(python: Path) -> Path:
+def build_here(python: Path, source: Path) -> Path:
     """A wheel of this machine's own compiler and libraries, as `pip install` of the sdist makes."""
-    return _compile(python, "native", WORK / "raw" / "here", {})
+    return _compile(python, source, "native", WORK / "raw" / "here", {})
 
 
 def _build_requirements() -> list[str]:
@@ -90,17 +95,12 @@ def _build_requirements() -> list[str]:
     return requirements
 
 
-def _source() -> Path:
-    (source,) = _SOURCE.iterdir()
-    return source
-
-
-def _build_tree(name: str) -> Path:
-    return _source() / "build" / name
+def _build_tree(source: Path, name: str) -> Path:
+    return source / "build" / name
 
 
 def _compile(
-    python: Path, name: str, folder: Path, settings: dict[str, str], *options: str
+    python: Path, source: Path, name: str, folder: Path, settings: dict[str, str], *options: str
 ) -> Path:
     """`name` tells build trees apart; paths are such that ccache knows `make build`'s results, and
     those of another checkout.
@@ -108,13 +108,13 @@ def _compile(
     shutil.rmtree(folder, ignore_errors=True)
     env = {
         **settings,
-        "BARNABAS_BUILD_DIR": str(_build_tree(name)),
+        "BARNABAS_BUILD_DIR": str(_build_tree(source, name)),
         "CCACHE_BASEDIR": str(ROOT),
         "CCACHE_NOHASHDIR": "1",
         "SOURCE_DATE_EPOCH": str(_EPOCH_S),
     }
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "--no-deps"]
-    run([*pip, "--no-cache-dir", *options, "-w", folder, _source()], env=env)
+    run([*pip, "--no-cache-dir", *options, "-w", folder, source], env=env)
     (made,) = folder.glob("*.whl")
     return made
 
