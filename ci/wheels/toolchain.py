@@ -87,7 +87,8 @@ def nameless(places: Mapping[str, Path], folder: Path) -> str:
         for name, place in places.items()
         for spelling in (str(place), os.path.relpath(place, folder))  # the latter is ccache's
     )
-    return " ".join(f"-ffile-prefix-map={spelling}/={name}/" for spelling, name in spellings)
+    maps = [f"{spelling}/={name}/" for spelling, name in spellings]
+    return " ".join(f"-ffile-prefix-map={pair}" for pair in [*maps, f"{folder}/="])
 
 
 def write_exports() -> Path:
