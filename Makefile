@@ -154,7 +154,7 @@ WHEELS ?=
 wheel-tools: $(VENV)/.ready
 	@$(BIN)/pip install -q --disable-pip-version-check $$($(BIN)/python ci/extra.py wheels)
 
-# WHEELS="cp311 cp312" makes and tests only those; MACHINE=aarch64 makes them for another processor.
+# WHEELS="cp311 cp312" makes and tests only those.
 wheels: wheel-tools  ## dist/: the sdist, and a manylinux wheel of each version of Python there is
 	@PYTHONPATH=ci JOBS=$(JOBS) CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python -m wheels build $(WHEELS:%=--only %)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from wheels.environments import fresh_environment, install
-from wheels.places import DIST, MACHINE, ROOT, run
+from wheels.places import DIST, ROOT, run
 
 EXTRAS: Final = "cli,bench,numpy,arrow,dev"
 # What meets each extension module, each client and each extra; what is long or only Python's is
@@ -40,7 +40,7 @@ _CORE_TESTS: Final = (
 
 def find_wheel(tag: str, folder: Path = DIST) -> Path:
     """The one wheel of that interpreter."""
-    found = list(folder.glob(f"*-{tag}-{tag}-*_{MACHINE}.whl"))
+    found = list(folder.glob(f"*-{tag}-{tag}-*.whl"))
     if len(found) != 1:
         raise SystemExit(f"{folder} has {len(found)} wheels of {tag}, not one")
     return found[0]

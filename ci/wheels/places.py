@@ -1,17 +1,13 @@
-"""Where things lie, for which processor they are, and how a program is run."""
+"""Where things lie, and how a program is run."""
 
 import os
-import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-MACHINE: Final = os.environ.get("MACHINE") or platform.machine()
-IS_CROSS: Final = platform.machine() != MACHINE
-# All that may be thrown away.
-WORK: Final = ROOT / "build" / (f"wheels-{MACHINE}" if IS_CROSS else "wheels")
+WORK: Final = ROOT / "build" / "wheels"  # all that may be thrown away
 DIST: Final = ROOT / "dist"
 JOBS: Final = os.environ.get("JOBS", "2")
 

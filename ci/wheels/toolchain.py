@@ -1,7 +1,7 @@
 """The compiler of wheels: clang, as PyPI's `ziglang` brings it, for an old glibc.
 
 Everything that it builds runs with the glibc of TARGET, and libc++ is inside. The processor is that
-of this machine or MACHINE of the environment, in its least form that a wheel's name promises.
+of this machine, in its least form that a wheel's name promises.
 """
 
 import importlib.metadata
@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from wheels.places import IS_CROSS, MACHINE, WORK, run
+from wheels.places import WORK
 
 GLIBC: Final = "2.28"
+MACHINE: Final = platform.machine()
 TARGET: Final = f"{MACHINE}-linux-gnu.{GLIBC}"
 PLATFORM: Final = f"manylinux_{GLIBC.replace('.', '_')}_{MACHINE}"
 _CPU: Final = {"x86_64": "x86_64_v2", "aarch64": "generic"}[MACHINE]
@@ -22,14 +23,6 @@ _CPU: Final = {"x86_64": "x86_64_v2", "aarch64": "generic"}[MACHINE]
 # The last word, so always the same: zig compiles libc++ anew, for minutes, for each combination
 # that it meets. What would be stripped is not made.
 _FLAGS: Final = f" -target {TARGET} -mcpu={_CPU} -O2 -g0 -s"
-
-# The name of the module that has it, and the module.
-_CONFIGURATION: Final = """
-import importlib, sysconfig
-name = sysconfig._get_sysconfigdata_name()
-print(name)
-print("build_time_vars =", importlib.import_module(name).build_time_vars)
-"""
 
 _PROGRAMS: Final = {
     "clang": "cc",
@@ -101,28 +94,7 @@ def write_exports() -> Path:
 def cmake_options() -> list[str]:
     """What CMake does not take from the environment."""
     programs = _programs()
-    options = [f"-DCMAKE_AR={programs / 'ar'}", f"-DCMAKE_RANLIB={programs / 'ranlib'}"]
-    if IS_CROSS:
-        options += ["-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_SYSTEM_PROCESSOR={MACHINE}"]
-    return options
-
-
-def another_machine(python: Path) -> dict[str, str]:
-    """What makes that interpreter, and all that asks it, build for MACHINE: its own configuration
-    under the names of MACHINE. Their headers do not differ: both have 64 bits, in the same order.
-    """
-    if not IS_CROSS:
-        return {}
-    name, text = run([python, "-c", _CONFIGURATION]).split("\n", 1)
-    module = name.replace(platform.machine(), MACHINE)
-    folder = WORK / "toolchain" / python.name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{module}.py").write_text(text.replace(f"{platform.machine()}-", f"{MACHINE}-"))
-    return {
-        "PYTHONPATH": str(folder),
-        "_PYTHON_SYSCONFIGDATA_NAME": module,
-        "_PYTHON_HOST_PLATFORM": f"linux-{MACHINE}",
-    }
+    return [f"-DCMAKE_AR={programs / 'ar'}", f"-DCMAKE_RANLIB={programs / 'ranlib'}"]
 
 
 def _programs() -> Path:

@@ -72,7 +72,6 @@ def build(
         "ziglang": toolchain.home(),
         "python": Path(run([python, "-c", _HEADERS]).strip()),
     }
-    settings |= toolchain.another_machine(python)
     settings["BARNABAS_PLACES"] = toolchain.nameless(places, _build_tree(source, tag))
     folder = WORK / "raw" / tag
     python_there = tools / "bin" / "python"
