@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <thread>
+#include <vector>
 
 namespace barnabas::embedded {
 namespace {
@@ -13,22 +14,24 @@ namespace {
 TEST(OutcomeTest, WhoSeesItDoneFindsItsCallbacksHandedOver) {
   constexpr uint64_t kRounds = 20'000;
   const auto teller = Teller::create();
-  std::atomic<std::shared_ptr<Outcome>> next;
+  std::vector<std::shared_ptr<Outcome>> outcomes;
+  for (uint64_t round = 0; round < kRounds; ++round) {
+    outcomes.push_back(std::make_shared<Outcome>(teller));
+    outcomes.back()->when_done([] {});
+  }
+  std::atomic<uint64_t> begun = 0;
   std::thread finisher([&] {
-    for (uint64_t round = 1; round <= kRounds; ++round) {
-      std::shared_ptr<Outcome> outcome;
-      while ((outcome = next.exchange(nullptr)) == nullptr) std::this_thread::yield();
-      outcome->set_produced(dataplane::Produced{});
-      outcome->set_durable(ErrorCode::kNone);
+    for (uint64_t round = 0; round < kRounds; ++round) {
+      while (begun.load() <= round) std::this_thread::yield();
+      outcomes[round]->set_produced(dataplane::Produced{});
+      outcomes[round]->set_durable(ErrorCode::kNone);
     }
   });
   uint64_t late = 0;
-  for (uint64_t round = 1; round <= kRounds; ++round) {
-    const auto outcome = std::make_shared<Outcome>(teller);
-    outcome->when_done([] {});
-    next.store(outcome);
-    while (!outcome->done()) std::this_thread::yield();
-    if (teller->given() < round) ++late;
+  for (uint64_t round = 0; round < kRounds; ++round) {
+    begun.store(round + 1);
+    while (!outcomes[round]->done()) std::this_thread::yield();
+    if (teller->given() <= round) ++late;
   }
   finisher.join();
   EXPECT_EQ(late, 0U);
