@@ -19,7 +19,7 @@ NATIVE := $(shell find csrc tests/native tests/fuzz bench/native -name '*.cc' -o
 PYTHON_CODE := src tests bench ci examples setup.py
 
 .PHONY: help setup build serve test test-quick test-native test-python test-asan test-tsan fuzz lint format clean
-.PHONY: docs wheels test-wheels test-wheel wheel-tools lint-python lint-native lint-tools peers planted soak mixed-asan
+.PHONY: docs wheels test-wheels rebuild-wheels test-wheel wheel-tools lint-python lint-native lint-tools peers planted soak mixed-asan
 .PHONY: compile-native compile-asan compile-tsan docs-tools
 .PHONY: bench bench-quick bench-native bench-micro bench-tools instructions
 
@@ -160,6 +160,9 @@ wheels: wheel-tools  ## dist/: the sdist, and a manylinux wheel of each version 
 
 test-wheels: wheel-tools  ## each wheel of dist/ in clean environments, with the core of the tests
 	@PYTHONPATH=ci $(BIN)/python -m wheels test --pytest="$(PYTEST_ARGS)" $(WHEELS:%=--only %)
+
+rebuild-wheels: wheel-tools  ## each wheel of dist/ once more, elsewhere and without ccache: it must have the same bytes
+	@PYTHONPATH=ci JOBS=$(JOBS) CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python -m wheels rebuild $(WHEELS:%=--only %)
 
 test-wheel: build  ## the sdist, compiled as pip does and installed in a clean environment
 	@PYTHONPATH=ci CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python -m wheels smoke

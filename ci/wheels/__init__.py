@@ -2,6 +2,7 @@
 
     python -m wheels build [--only cp312]...   dist/*.whl, from the sdist
     python -m wheels test [--only cp312]...    each in a clean environment of its interpreter
+    python -m wheels rebuild [--only cp312]... each once more, elsewhere: the same bytes?
     python -m wheels smoke                     one, by this machine's compiler for this interpreter
 
 A wheel is made for each version of Python that is installed. What is compiled is the sdist. The

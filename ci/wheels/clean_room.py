@@ -17,6 +17,8 @@ from wheels.environments import fresh_environment, install
 from wheels.places import DIST, ROOT, run
 
 EXTRAS: Final = "cli,bench,numpy,arrow,dev"
+# What meets each extension module, each client and each extra; what is long or only Python's is
+# left to `make test`.
 _CORE_TESTS: Final = (
     "tests/installed",
     "tests/unit/test_package.py",
@@ -29,7 +31,6 @@ _CORE_TESTS: Final = (
     "tests/clients/test_confluent_kafka.py",
     "tests/clients/test_aiokafka.py",
     "tests/clients/test_kafka_python.py",
-    "tests/clients/test_groups_confluent.py",
     "tests/clients/test_transactions.py",
     "tests/clients/test_append_hook.py",
     "tests/clients/test_cli_topic.py",

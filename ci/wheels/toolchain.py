@@ -6,7 +6,9 @@ of this machine, in its least form that a wheel's name promises.
 
 import importlib.metadata
 import importlib.util
+import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -47,12 +49,13 @@ def install() -> dict[str, str]:
     """Writes the programs that CMake wants; returns the environment that makes it use them.
 
     They name the version and not the place of what they call: ccache, which compares their text,
-    knows in one checkout what was compiled in another.
+    knows in one checkout what was compiled in another. BARNABAS_PLACES may have what
+    `nameless` makes.
     """
-    programs = WORK / "toolchain" / version()
+    programs = _programs()
     programs.mkdir(parents=True, exist_ok=True)
     for name, zig_name in _PROGRAMS.items():
-        flags = _FLAGS if name.startswith("clang") else ""
+        flags = f"{_FLAGS} $BARNABAS_PLACES" if name.startswith("clang") else ""
         program = programs / name
         text = f'#!/bin/sh\n# ziglang {version()}\nexec "$BARNABAS_ZIG" {zig_name} "$@"{flags}\n'
         if not program.exists() or program.read_text() != text:
@@ -68,6 +71,19 @@ def install() -> dict[str, str]:
     }
 
 
+def nameless(places: Mapping[str, Path], folder: Path) -> str:
+    """Options by which what is compiled in `folder` has names for these places, and not their
+    paths: asserts tell their files. Of two places that begin alike, the longer comes last.
+    """
+    spellings = (
+        (spelling, name)
+        for name, place in places.items()
+        for spelling in (str(place), os.path.relpath(place, folder))  # the latter is ccache's
+    )
+    maps = [f"{spelling}/={name}/" for spelling, name in spellings]
+    return " ".join(f"-ffile-prefix-map={pair}" for pair in [*maps, f"{folder}/="])
+
+
 def write_exports() -> Path:
     """A linker script: of an extension module only its entry is visible, no library inside it."""
     script = WORK / "toolchain" / "exports.map"
@@ -77,5 +93,9 @@ def write_exports() -> Path:
 
 def cmake_options() -> list[str]:
     """What CMake does not take from the environment."""
-    programs = WORK / "toolchain" / version()
+    programs = _programs()
     return [f"-DCMAKE_AR={programs / 'ar'}", f"-DCMAKE_RANLIB={programs / 'ranlib'}"]
+
+
+def _programs() -> Path:
+    return WORK / "toolchain" / version()

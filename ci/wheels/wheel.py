@@ -14,7 +14,7 @@ from wheels.libraries import Component
 from wheels.places import DIST, ROOT, WORK, run
 
 _EPOCH_S: Final = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))  # as setup.py's
-_SOURCE: Final = WORK / "source"
+_HEADERS: Final = "import sysconfig; print(sysconfig.get_path('include'))"
 
 
 def make_sdist(python: Path) -> Path:
@@ -27,18 +27,23 @@ def make_sdist(python: Path) -> Path:
     return archive
 
 
-def unpack(sdist: Path) -> None:
-    """Where wheels are built. What was compiled of the same text before comes from ccache."""
-    shutil.rmtree(_SOURCE, ignore_errors=True)
+def unpack(sdist: Path, name: str) -> Path:
+    """The sources, anew. What was compiled of the same text before comes from ccache."""
+    folder = WORK / name
+    shutil.rmtree(folder, ignore_errors=True)
     with tarfile.open(sdist) as tar:
-        tar.extractall(_SOURCE, filter="data")
+        tar.extractall(folder, filter="data")
+    (source,) = folder.iterdir()
+    return source
 
 
 def build(
     tag: str,
     python: Path,
+    source: Path,
     prefix: Path,
     environment: dict[str, str],
+    *,
     components: list[Component],
 ) -> Path:
     """The wheel of that interpreter, checked by auditwheel, in dist/."""
@@ -60,18 +65,26 @@ def build(
     tools = fresh_environment(python, f"{tag}-build")
     install(tools, *_build_requirements())
     settings["PATH"] = f"{tools / 'bin'}:{os.environ['PATH']}"
+    places = {
+        "barnabas": source,
+        "tools": tools,
+        "libraries": prefix,
+        "ziglang": toolchain.home(),
+        "python": Path(run([python, "-c", _HEADERS]).strip()),
+    }
+    settings["BARNABAS_PLACES"] = toolchain.nameless(places, _build_tree(source, tag))
     folder = WORK / "raw" / tag
-    raw = _compile(tools / "bin" / "python", tag, folder, settings, "--no-build-isolation")
+    python_there = tools / "bin" / "python"
+    raw = _compile(python_there, source, tag, folder, settings, "--no-build-isolation")
     repaired_in = str(folder / "repaired")
-    repair = ["auditwheel", "repair", "--plat", toolchain.PLATFORM, "--strip"]
-    run([*repair, "-w", repaired_in, str(raw)])
+    run(["auditwheel", "repair", "--plat", toolchain.PLATFORM, "-w", repaired_in, str(raw)])
     (repaired,) = (folder / "repaired").glob("*.whl")
     return _finish(repaired, folder, components)
 
 
-def build_here(python: Path) -> Path:
+def build_here(python: Path, source: Path) -> Path:
     """A wheel of this machine's own compiler and libraries, as `pip install` of the sdist makes."""
-    return _compile(python, "native", WORK / "raw" / "here", {})
+    return _compile(python, source, "native", WORK / "raw" / "here", {})
 
 
 def _build_requirements() -> list[str]:
@@ -81,17 +94,20 @@ def _build_requirements() -> list[str]:
     return requirements
 
 
+def _build_tree(source: Path, name: str) -> Path:
+    return source / "build" / name
+
+
 def _compile(
-    python: Path, name: str, folder: Path, settings: dict[str, str], *options: str
+    python: Path, source: Path, name: str, folder: Path, settings: dict[str, str], *options: str
 ) -> Path:
     """`name` tells build trees apart; paths are such that ccache knows `make build`'s results, and
     those of another checkout.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    (source,) = _SOURCE.iterdir()
     env = {
         **settings,
-        "BARNABAS_BUILD_DIR": str(source / "build" / name),
+        "BARNABAS_BUILD_DIR": str(_build_tree(source, name)),
         "CCACHE_BASEDIR": str(ROOT),
         "CCACHE_NOHASHDIR": "1",
         "SOURCE_DATE_EPOCH": str(_EPOCH_S),

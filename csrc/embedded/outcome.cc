@@ -47,16 +47,17 @@ void Outcome::set_durable(ErrorCode error) {
 }
 
 void Outcome::settle(bool all) {
-  Teller::Callbacks callbacks;
   {
     MutexLock lock(mutex_);
     halves_ += all ? 2 : 1;
     if (halves_ < 2) return;
-    done_.store(true, std::memory_order_release);
-    callbacks.swap(callbacks_);
+    if (callbacks_.empty()) {
+      done_.store(true, std::memory_order_release);
+    } else {
+      teller_->tell(std::move(callbacks_), done_);
+    }
   }
   changed_.notify_all();
-  if (!callbacks.empty()) teller_->tell(std::move(callbacks));
 }
 
 }  // namespace barnabas::embedded

@@ -12,8 +12,9 @@ thread_local bool is_teller = false;
 
 bool Teller::is_this_thread() { return is_teller; }
 
-void Teller::tell(Callbacks callbacks) {
+void Teller::tell(Callbacks callbacks, std::atomic<bool>& done) {
   MutexLock lock(mutex_);
+  done.store(true, std::memory_order_release);
   waiting_.push_back(std::move(callbacks));
   ++given_;
   if (running_) return changed_.notify_one();

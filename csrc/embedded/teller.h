@@ -6,6 +6,7 @@
 // method may be called from any thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -24,8 +25,9 @@ class Teller : public std::enable_shared_from_this<Teller> {
   /// Whether this is the thread of a teller, in a callback.
   [[nodiscard]] static bool is_this_thread();
 
-  /// Has them called, behind all that were handed over before.
-  void tell(Callbacks callbacks) EXCLUDES(mutex_);
+  /// Sets `done` and has them called, behind all that were handed over before. Who sees it set
+  /// finds them in given(), and so does a callback.
+  void tell(Callbacks callbacks, std::atomic<bool>& done) EXCLUDES(mutex_);
   /// How often something was handed over.
   [[nodiscard]] uint64_t given() EXCLUDES(mutex_);
   /// Whether the first `given` have been called after at most `timeout_ns`.
