@@ -32,28 +32,35 @@ void Flusher::request(std::shared_ptr<Partition> partition) {
     if (wanted == seen) return;  // a flush that has not begun yet covers this request
     if (state.compare_exchange_weak(seen, wanted)) break;
   }
-  if (seen == State::kIdle) submit(std::move(partition));
+  // Refused only after stop(): the log is closed, and so flushed, next.
+  if (seen == State::kIdle) (void)submit(partition);
 }
 
-void Flusher::submit(std::shared_ptr<Partition> partition) {
-  // Refused only after stop(): the log is closed, and so flushed, next.
-  const size_t directory = partition->directory();
-  (void)threads_.submit(directory, [this, partition = std::move(partition)] { run(partition); });
+bool Flusher::submit(const std::shared_ptr<Partition>& partition) {
+  return threads_.submit(partition->directory(), [this, partition] { run(partition); });
 }
 
 void Flusher::run(const std::shared_ptr<Partition>& partition) {
-  auto& state = partition->flush_state();
-  state = State::kRunning;
+  do {
+    flush(*partition);
+  } while (is_wanted_again(*partition) && !submit(partition));  // stop() waits for this thread
+}
+
+void Flusher::flush(Partition& partition) {
+  partition.flush_state() = State::kRunning;
   flush_count_.fetch_add(1);
-  if (const Status status = partition->flush(); !status.ok() && !partition->deleted()) {
-    const char* outcome = partition->offline() ? "; the partition is offline"
-                                               : "; tried again while somebody waits for it";
+  if (const Status status = partition.flush(); !status.ok() && !partition.deleted()) {
+    const char* outcome = partition.offline() ? "; the partition is offline"
+                                              : "; tried again while somebody waits for it";
     log_.log(LogLevel::kError, status.error().message + outcome, system_clock().monotonic_ns());
   }
+}
+
+bool Flusher::is_wanted_again(Partition& partition) {
   State seen = State::kRunning;
-  if (state.compare_exchange_strong(seen, State::kIdle)) return;
-  state = State::kQueued;
-  submit(partition);
+  if (partition.flush_state().compare_exchange_strong(seen, State::kIdle)) return false;
+  partition.flush_state() = State::kQueued;
+  return true;
 }
 
 }  // namespace barnabas::dataplane

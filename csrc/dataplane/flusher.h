@@ -31,8 +31,12 @@ class Flusher {
   [[nodiscard]] uint64_t flush_count() const { return flush_count_; }
 
  private:
-  void submit(std::shared_ptr<Partition> partition);
+  /// False after stop().
+  bool submit(const std::shared_ptr<Partition>& partition);
   void run(const std::shared_ptr<Partition>& partition);
+  void flush(Partition& partition);
+  /// Whether somebody has requested a flush during this one.
+  static bool is_wanted_again(Partition& partition);
 
   std::atomic<uint64_t> flush_count_{0};
   net::LogLimiter log_{"flusher"};  // a full disk fails as often as it is tried

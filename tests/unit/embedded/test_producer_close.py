@@ -11,6 +11,8 @@ import pytest
 
 import barnabas
 from barnabas.errors import BrokerClosed
+from barnabas.testing import faults
+from peers.processes import wait_until
 
 
 @pytest.fixture
@@ -158,6 +160,22 @@ def test_an_await_ends_when_the_producer_is_closed(broker: barnabas.Broker) -> N
         assert (await producer.send("t", b"v")).offset >= 0
 
     in_time(lambda: asyncio.run(send_and_close()))
+
+
+def test_what_comes_during_a_flush_is_durable_when_the_broker_closes(
+    broker: barnabas.Broker,
+) -> None:
+    producer = broker.producer()
+    with faults.delay("sync", "*.log", seconds=0.3, times=1) as slow:
+        first = producer.send("safe", b"1")
+        first_flush = threading.Thread(target=producer.flush)
+        first_flush.start()
+        wait_until(lambda: slow.struck == 1, 20, "the flush")
+        second = producer.send_many("safe", [b"2"])
+        in_time(broker.close)
+    first_flush.join()
+    assert first.result(20).offset == 0
+    assert second.result(20) == [(0, 1, 1)]
 
 
 def test_sending_in_bulk_while_the_broker_closes_ends(broker: barnabas.Broker) -> None:
