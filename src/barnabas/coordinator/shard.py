@@ -7,7 +7,7 @@ import asyncio
 import enum
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from kio.schema.errors import ErrorCode
@@ -16,14 +16,14 @@ from barnabas._records import Batch, Record, iter_batches
 from barnabas.coordinator.append_queue import AppendQueue, EncodedRecord, PartitionLog
 from barnabas.coordinator.errors import RecordError
 from barnabas.protocol.internal.control_record import decode_control_record
-from barnabas.state.effects import Append, Effects, Marker, Producer
+from barnabas.state.effects import Append, Effects, Marker, Producer, Reply
 
 logger = logging.getLogger(__name__)
 
 LOAD_CHUNK_BYTES = 64 * 1024  # decoded in one go: some milliseconds
 
 R = TypeVar("R")
-Reply = Callable[[Any], None]
+_Callback = Callable[[Any], None]  # what a Reply's token is here
 """A token of the state machine: called once with the answer to the request."""
 
 
@@ -53,8 +53,9 @@ class Shard(ABC, Generic[R]):
             partition,
             wall_clock_ms=log.now_ms,
             encode=self._encode,
-            settle=self._settle,
+            settle=self._finish,
         )
+        self._held: dict[int, list[Reply]] = {}  # by id() of the append they wait for
 
     @property
     def is_active(self) -> bool:
@@ -106,11 +107,17 @@ class Shard(ABC, Generic[R]):
         """Ends what goes on in the background."""
 
     def _perform(self, effects: Effects[R]) -> None:
-        """Does what the state machine has asked for: appends, then replies."""
+        """Does what the state machine has asked for: appends, and replies once these are stored."""
         if effects.appends:
+            if effects.replies:
+                self._held[id(effects.appends[-1])] = effects.replies
             self._appends.put(effects.appends)
-        for token, response in effects.replies:
-            cast(Reply, token)(response)
+        else:
+            _answer(effects.replies)
+
+    def _finish(self, append: Append[R], error: ErrorCode) -> None:
+        _answer(self._held.pop(id(append), ()))
+        self._settle(append, error)
 
     def _replay_batch(self, batch: Batch) -> int:
         """Returns how many records it had."""
@@ -164,3 +171,8 @@ class Shard(ABC, Generic[R]):
     @abstractmethod
     def _settle(self, append: Append[R], error: ErrorCode) -> None:
         """An append is durable, or has failed."""
+
+
+def _answer(replies: Iterable[Reply]) -> None:
+    for token, response in replies:
+        cast(_Callback, token)(response)
