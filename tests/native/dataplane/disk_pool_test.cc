@@ -33,10 +33,11 @@ TEST(DiskPool, a_full_queue_refuses_and_takes_again_when_there_is_room) {
 }
 
 TEST(DiskPool, a_blocked_task_does_not_hold_up_the_others) {
-  DiskPool pool("test", 2, 10);
   std::promise<void> release;
-  ASSERT_TRUE(pool.submit([&] { release.get_future().wait(); }));
+  const std::shared_future<void> released = release.get_future().share();
   std::promise<void> passed;
+  DiskPool pool("test", 2, 10);
+  ASSERT_TRUE(pool.submit([released] { released.wait(); }));
   ASSERT_TRUE(pool.submit([&] { passed.set_value(); }));
   passed.get_future().wait();
   release.set_value();
