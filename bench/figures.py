@@ -216,7 +216,10 @@ def _matrix(m: _Medians) -> Iterable[Bound]:
 
 
 def _clients(m: _Medians) -> Iterable[Bound]:
-    yield from _worst_and_missed(m, ("librdkafka-produce-", "librdkafka-fetch-", "java-"))
+    clients = [
+        f"{client}-{what}-" for client in ("librdkafka", "java") for what in ("produce", "fetch")
+    ]
+    yield from _worst_and_missed(m, tuple(clients))
 
 
 def _client_matrix(m: _Medians) -> Iterable[Bound]:
