@@ -79,7 +79,9 @@ def _chosen(options: argparse.Namespace) -> list[Operation]:
 def _resumed(
     path: Path, results: Results, operations: list[Operation]
 ) -> tuple[list[Sample], list[Operation]]:
-    """The samples of the run before, and the operations that are left. The report says so."""
+    """The samples of the run before, and the operations that are left. The report is of that run,
+    and says what was measured later.
+    """
     before = load_results(path)
     if before.peers.keys() != results.peers.keys():
         sys.exit(f"{path} is of other peers: it cannot be gone on with")
@@ -87,11 +89,15 @@ def _resumed(
     cut_short = before.samples[-1].operation if before.samples else ""
     samples = [sample for sample in before.samples if sample.operation != cut_short]
     done = {sample.operation for sample in samples}
-    results.machine["resumed"] = (
-        f"the run of {before.date}, commit {before.commit}, broke off after {len(done)} "
-        "operations; the others were measured later"
+    left = [operation for operation in operations if operation.info.id not in done]
+    resumed = (
+        f"{', '.join(operation.info.id for operation in left)}: measured later, on {results.date}, "
+        f"commit {results.commit}, by {results.command}"
     )
-    return samples, [operation for operation in operations if operation.info.id not in done]
+    results.command, results.date, results.commit = before.command, before.date, before.commit
+    results.machine = before.machine | {"resumed": resumed}
+    results.machine.pop("left out", None)
+    return samples, left
 
 
 def main() -> None:
@@ -139,7 +145,10 @@ def main() -> None:
     wanted = set(names) & {name for operation in operations for name in operation.peers}
     if missing := wanted - {sample.peer for sample in results.samples if sample.metrics}:
         sys.exit(f"nothing was measured of {', '.join(sorted(missing))}")
-    results.machine["duration"] = f"{(time.monotonic() - begin_s) / 60:.0f} minutes"
+    duration = f"{(time.monotonic() - begin_s) / 60:.0f} minutes"
+    if options.resume and "duration" in results.machine:
+        duration = f"{results.machine['duration']} and {duration}"
+    results.machine["duration"] = duration
     results.save(results_file)
     write_report(results, options.out)
     if options.markdown is not None:
