@@ -291,16 +291,23 @@ def test_a_broker_that_goes_away_is_one_line(short_lived: Server, cli: Cli, topi
     assert re.fullmatch(r"barnabas: .*connection.*\n", err.decode()), err
 
 
-def test_an_interrupt_ends_the_load_with_its_report(cli: Cli, topic: str) -> None:
+def interrupted(cli: Cli, topic: str, *options: str) -> tuple[bytes, bytes]:
+    """What a load says that has written a hundred records and then gets Ctrl-C: stdout, stderr."""
     process = subprocess.Popen(
-        cli.command("bench", "produce", "--topic", topic, "--duration", "60", "--json",
-                    "--warm-up", "0", "--rate", "1000"),
+        cli.command("bench", "produce", "--topic", topic, *options),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     wait_until(lambda: records_in(cli, topic) > 100, 20, "the load to run")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=TIMEOUT_S)
+    said = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 130
+    return said
+
+
+def test_an_interrupt_ends_the_load_with_its_report(cli: Cli, topic: str) -> None:
+    out, err = interrupted(
+        cli, topic, "--duration", "60", "--json", "--warm-up", "0", "--rate", "1000"
+    )
     assert err == b""
     report = json.loads(out)
     assert report["records"] == records_in(cli, topic)
@@ -309,14 +316,7 @@ def test_an_interrupt_ends_the_load_with_its_report(cli: Cli, topic: str) -> Non
 
 
 def test_an_interrupt_of_the_warm_up_says_that_nothing_was_measured(cli: Cli, topic: str) -> None:
-    process = subprocess.Popen(
-        cli.command("bench", "produce", "--topic", topic, "--warm-up", "60"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    wait_until(lambda: records_in(cli, topic) > 100, 20, "the load to run")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == 130
+    _, err = interrupted(cli, topic, "--warm-up", "60")
     assert b"interrupted while it warmed up: nothing was measured" in err
 
 

@@ -160,9 +160,8 @@ def test_a_member_that_was_away_for_longer_than_its_session_has_to_join_again(
     consumer.close()
 
 
-def test_a_transaction_that_takes_too_long_is_aborted(
-    broker: barnabas.Broker, clock: barnabas.VirtualClock
-) -> None:
+def open_transaction(broker: barnabas.Broker) -> Producer:
+    """Has written a record to the topic "t", which it makes, and has a minute to commit it."""
     broker.create_topic("t")
     settings: dict[str, str | int] = {"transactional.id": "x", "transaction.timeout.ms": 60_000}
     producer = make_producer(broker, **settings)
@@ -170,6 +169,13 @@ def test_a_transaction_that_takes_too_long_is_aborted(
     producer.begin_transaction()
     producer.produce("t", "never")
     assert producer.flush(20) == 0
+    return producer
+
+
+def test_a_transaction_that_takes_too_long_is_aborted(
+    broker: barnabas.Broker, clock: barnabas.VirtualClock
+) -> None:
+    producer = open_transaction(broker)
     assert broker.services.core.partition_info("t", 0).last_stable_offset == 0
     clock.advance(seconds=59)
     assert broker.services.core.partition_info("t", 0).last_stable_offset == 0
@@ -187,13 +193,7 @@ def test_a_transaction_that_takes_too_long_is_aborted(
 def test_an_advance_waits_for_what_a_slow_disk_has_still_to_write(
     broker: barnabas.Broker, clock: barnabas.VirtualClock
 ) -> None:
-    broker.create_topic("t")
-    settings: dict[str, str | int] = {"transactional.id": "x", "transaction.timeout.ms": 60_000}
-    producer = make_producer(broker, **settings)
-    producer.init_transactions(20)
-    producer.begin_transaction()
-    producer.produce("t", "never")
-    assert producer.flush(20) == 0
+    open_transaction(broker)
     with faults.delay("write", "*.log", seconds=0.05) as slow:
         clock.advance(seconds=61)
         assert broker.services.core.partition_info("t", 0).last_stable_offset == 2

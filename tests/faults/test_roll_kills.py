@@ -23,17 +23,14 @@ _CHILD = """if True:
 """
 
 
-def append_under_fault(root: str, call: str, is_done: str, nth: str) -> None:
+def append_under_fault(root: str, call: faults.Call, is_done: str, nth: str) -> None:
     """In the child: says which record was acknowledged, and how many calls matched."""
     with barnabas.Broker(root) as broker:
         broker.create_topic("t", config=CONFIG)
         with broker.producer() as producer:
             producer.send("t", b"-1" + VALUE).result()
             with faults.kill(
-                call,  # type: ignore[arg-type]
-                f"{root}/t-0/*",
-                is_done=is_done == "done",
-                nth=int(nth),
+                call, f"{root}/t-0/*", is_done=is_done == "done", nth=int(nth)
             ) as fault:
                 for number in range(RECORDS):
                     producer.send("t", b"%d " % number + VALUE).result()

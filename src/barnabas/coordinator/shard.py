@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 LOAD_CHUNK_BYTES = 64 * 1024  # decoded in one go: some milliseconds
 
 R = TypeVar("R")
-_Callback = Callable[[Any], None]  # what a Reply's token is here
+_Callback = Callable[[Any], None]
 """A token of the state machine: called once with the answer to the request."""
 
 
@@ -107,7 +107,9 @@ class Shard(ABC, Generic[R]):
         """Ends what goes on in the background."""
 
     def _perform(self, effects: Effects[R]) -> None:
-        """Does what the state machine has asked for: appends, and replies once these are stored."""
+        """Does what the state machine has asked for: appends, and replies once these have come to
+        their end.
+        """
         if effects.appends:
             if effects.replies:
                 self._held[id(effects.appends[-1])] = effects.replies

@@ -167,6 +167,24 @@ def test_without_the_topic_clients_are_sent_to_look_for_the_coordinator() -> Non
     run(scenario)
 
 
+def test_who_leaves_is_answered_when_that_is_stored() -> None:
+    async def scenario() -> None:
+        log = FakeLog()
+        coordinator = await new_coordinator(log)
+        joined = await ask(lambda reply: coordinator.join(join_request("g"), reply))
+        log.is_held = True
+        replies: list[object] = []
+        coordinator.leave("g", (Leaver(joined.member_id, None),), replies.append)
+        await until(lambda: bool(log.held))
+        await asyncio.sleep(0.01)
+        assert not replies
+        log.release_from_another_thread()
+        await until(lambda: bool(replies))
+        await coordinator.stop()
+
+    run(scenario)
+
+
 def test_commits_of_one_loop_pass_share_an_append() -> None:
     async def scenario() -> None:
         log = FakeLog()

@@ -128,12 +128,12 @@ def test_who_closes_second_waits_for_the_first(broker: barnabas.Broker) -> None:
 def test_closing_while_threads_send_loses_nothing_that_was_taken(broker: barnabas.Broker) -> None:
     for _ in range(10):
         producer = broker.producer(batch_size=200, linger_ms=3_600_000)
-        taken: list[list[object]] = [[] for _ in range(3)]
+        taken: list[list[barnabas.Delivery]] = [[] for _ in range(3)]
 
-        def send(mine: list[object], producer: object = producer) -> None:
+        def send(mine: list[barnabas.Delivery], producer: barnabas.Producer = producer) -> None:
             try:
                 while True:
-                    mine.append(producer.send("t", b"v" * 50))  # type: ignore[attr-defined]
+                    mine.append(producer.send("t", b"v" * 50))
             except BrokerClosed:
                 pass
 
@@ -145,7 +145,7 @@ def test_closing_while_threads_send_loses_nothing_that_was_taken(broker: barnaba
         for thread in threads:
             thread.join(20)
         for delivery in (delivery for mine in taken for delivery in mine):
-            assert delivery.result(20).offset >= 0  # type: ignore[attr-defined]
+            assert delivery.result(20).offset >= 0
 
 
 def test_an_await_ends_when_the_producer_is_closed(broker: barnabas.Broker) -> None:
@@ -156,7 +156,7 @@ def test_an_await_ends_when_the_producer_is_closed(broker: barnabas.Broker) -> N
         await asyncio.to_thread(producer.close)
         await asyncio.wait_for(asyncio.gather(*sent), 20)
 
-    async def send(producer: "barnabas.embedded.producer.Producer") -> None:  # type: ignore[name-defined]
+    async def send(producer: barnabas.Producer) -> None:
         assert (await producer.send("t", b"v")).offset >= 0
 
     in_time(lambda: asyncio.run(send_and_close()))
