@@ -22,7 +22,7 @@ using State = Partition::FlushState;
 
 Flusher::Flusher() : threads_("bnb-flush", kFlushThreads, kMaxQueued) {}
 
-void Flusher::request(std::shared_ptr<Partition> partition) {
+void Flusher::request(const std::shared_ptr<Partition>& partition) {
   auto& state = partition->flush_state();
   State seen = state.load();
   for (;;) {

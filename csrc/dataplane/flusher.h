@@ -24,7 +24,7 @@ class Flusher {
 
   /// Sees to it that everything appended to `partition` before this call is flushed. Returns at
   /// once; the partition tells those who wait for its high watermark.
-  void request(std::shared_ptr<Partition> partition);
+  void request(const std::shared_ptr<Partition>& partition);
   /// Finishes what was requested, then takes no more.
   void stop() { threads_.stop(); }
   /// fdatasync calls (one a partition) so far.
