@@ -1,19 +1,28 @@
 #include "storage/log.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cassert>
+#include <cerrno>
+#include <chrono>
+#include <thread>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/file_system.h"
 #include "base/logger.h"
 #include "storage/fd_cache.h"
 #include "storage/log_file_name.h"
 #include "storage/log_impl.h"
+#include "storage/log_loader.h"
 #include "storage/partition_metadata.h"
 
 namespace barnabas::storage {
 namespace {
+
+// How long a reader waits for a writer that is taking files away: a swap has fsyncs.
+constexpr int64_t kSettleNs = 1'000'000'000;
 
 class WritingMark {
  public:
@@ -27,6 +36,23 @@ class WritingMark {
  private:
   std::atomic<bool>& writing_;
 };
+
+/// Beside a reader the log's writer may take files away (retention, compaction): then all is looked
+/// at again.
+Result<LoadedLog> load_settled(const std::string& directory, const LogConfig& config,
+                               const LogOpenOptions& options, FdCache& fds, Clock& clock) {
+  const int64_t deadline_ns = system_clock().monotonic_ns() + kSettleNs;
+  for (;;) {
+    LogLoader loader(directory, config, options, fds, clock);
+    Result<LoadedLog> loaded = loader.load();
+    if (loaded.ok() || !options.read_only) return loaded;
+    const int sys_errno = loaded.error().sys_errno;
+    const bool is_changing =
+        sys_errno == EAGAIN || (sys_errno == ENOENT && ::access(directory.c_str(), F_OK) == 0);
+    if (!is_changing || system_clock().monotonic_ns() > deadline_ns) return loaded;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
 
 }  // namespace
 
@@ -47,8 +73,7 @@ Result<std::unique_ptr<Log>> Log::open(const std::string& directory, TopicPartit
     topic_id = options.topic_id;
     if (!options.read_only) BARNABAS_TRY(write_partition_metadata(directory, *topic_id));
   }
-  LogLoader loader(directory, config, options, fds, clock);
-  BARNABAS_ASSIGN(LoadedLog loaded, loader.load());
+  BARNABAS_ASSIGN(LoadedLog loaded, load_settled(directory, config, options, fds, clock));
   return std::unique_ptr<Log>(
       std::make_unique<LogImpl>(directory, std::move(name), config, topic_id.value_or(Uuid{}),
                                 std::move(loaded), is_new, options, fds, clock));

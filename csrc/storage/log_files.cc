@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <vector>
 
@@ -127,8 +129,27 @@ LogFiles sort_out(const std::vector<NamedFile>& files) {
 }  // namespace
 
 Result<LogFiles> list_log_directory(const std::string& directory) {
+  BARNABAS_ASSIGN(const std::vector<NamedFile> before, list_offset_files(directory));
   BARNABAS_ASSIGN(const std::vector<NamedFile> files, list_offset_files(directory));
-  return sort_out(files);
+  for (const std::vector<NamedFile>* listing : {&before, &files}) {
+    for (const NamedFile& file : *listing) {
+      if (!file.suffix.ends_with(suffix::kSwap)) continue;
+      return Error{ErrorCode::kKafkaStorageError,
+                   directory + "/" + file.name +
+                       ": a compaction is not at its end; who opens the log to write ends one that "
+                       "was interrupted",
+                   EAGAIN};
+    }
+  }
+  const LogFiles first = sort_out(before);
+  LogFiles found = sort_out(files);
+  if (!std::ranges::includes(found.segments, first.segments)) {
+    return Error{ErrorCode::kKafkaStorageError, directory + ": segments go while they are listed",
+                 EAGAIN};
+  }
+  const int64_t last = first.segments.empty() ? -1 : *first.segments.rbegin();
+  found.segments.erase(found.segments.upper_bound(last), found.segments.end());
+  return found;
 }
 
 Result<LogFiles> tidy_log_directory(const std::string& directory) {

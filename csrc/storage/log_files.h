@@ -19,7 +19,10 @@ struct LogFiles {
 /// `.swap` segment is complete, so it takes the place of the segments it was compacted from. A swap
 /// that is part of an unfinished split (a `.cleaned` file lies at or below it) is dropped instead.
 Result<LogFiles> tidy_log_directory(const std::string& directory);
-/// The same without the tidying: nothing on the disk changes.
+/// What is there, for a reader beside whoever writes: nothing on the disk changes. A listing may
+/// miss a segment that was made while it ran and have the one after it; a second one that begins
+/// after it has all segments up to the last of the first. EAGAIN: segments went meanwhile, or a
+/// swap is under way, in which they have no name of their own.
 Result<LogFiles> list_log_directory(const std::string& directory);
 
 }  // namespace barnabas::storage
