@@ -46,7 +46,7 @@ PYTHON_TIERS = (
     ("closing", "errors"),
     ("_core", "_columns", "state"),
     ("_records", "_column_input", "_reader"),
-    ("_sender", "arrow"),
+    ("_sender", "arrow", "bulk"),
     ("config", "protocol", "logs"),
     ("log", "testing", "clock", "disk_calls", "forking"),
     ("metadata", "dump"),

@@ -147,6 +147,8 @@ void bind_reading(PyLogClass& log) {
                             [](const PyLog& self) { return self.open_log().size_bytes(); });
   log.def_property_readonly("segment_count",
                             [](const PyLog& self) { return self.open_log().segment_count(); });
+  log.def_property_readonly("max_message_bytes",
+                            [](const PyLog& self) { return self.config.max_message_bytes; });
   log.def_property_readonly("recovery", [](const PyLog& self) {
     return dataplane::LoadReport{self.bare->name().topic, self.bare->name().partition,
                                  self.bare->log().recovery_report(), ""};

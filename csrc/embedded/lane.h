@@ -17,20 +17,10 @@
 #include "base/thread_annotations.h"
 #include "dataplane/engine.h"
 #include "embedded/outcome.h"
+#include "embedded/outgoing.h"
 #include "record/builder.h"
 
 namespace barnabas::embedded {
-
-/// A record to be sent. Borrows its bytes for the length of a call.
-struct OutgoingRecord {
-  int64_t timestamp_ms = 0;
-  std::optional<ByteView> key;
-  std::optional<ByteView> value;
-  std::span<const record::HeaderView> headers;
-};
-
-/// The most bytes that a record takes in a batch, before compression.
-[[nodiscard]] size_t encoded_size_limit(const OutgoingRecord& record);
 
 class Lane {
  public:

@@ -122,13 +122,8 @@ Lane::Place Producer::add(TopicLanes& topic, int32_t partition, const OutgoingRe
                                                  const OutgoingColumns& columns) {
   const int32_t count = std::max(topic.count(), partition + 1);
   ColumnSender sender(topic, count, batch_options_, limit(topic));
-  OutgoingRecord record;
-  for (size_t i = 0; i < columns.values->size(); ++i) {
-    record.key = columns.keys->at(i);
-    record.value = columns.values->at(i);
-    if (columns.headers != nullptr) record.headers = columns.headers->at(i);
-    record.timestamp_ms =
-        columns.timestamps_ms == nullptr ? columns.timestamp_ms : columns.timestamps_ms[i];
+  for (size_t i = 0; i < columns.size(); ++i) {
+    const OutgoingRecord record = columns.at(i);
     if (!sender.add(partition >= 0 ? partition : sender.choose(record.key), record)) break;
   }
   return std::move(sender).finish();

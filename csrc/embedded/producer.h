@@ -20,9 +20,8 @@
 
 #include "base/thread_annotations.h"
 #include "dataplane/engine.h"
-#include "embedded/byte_column.h"
-#include "embedded/header_column.h"
 #include "embedded/linger.h"
+#include "embedded/outgoing.h"
 #include "embedded/topic_lanes.h"
 
 namespace barnabas::embedded {
@@ -33,15 +32,6 @@ struct ProducerOptions {
   size_t batch_bytes = 128 << 10;  // before compression; a larger record is a batch of its own
   int64_t linger_ns = 0;
   bool transactional = false;
-};
-
-/// What send_many takes: columns of one length. Borrows them.
-struct OutgoingColumns {
-  const ByteColumn* values = nullptr;
-  const ByteColumn* keys = nullptr;
-  const HeaderColumn* headers = nullptr;
-  const int64_t* timestamps_ms = nullptr;  // null: `timestamp_ms` for all
-  int64_t timestamp_ms = 0;
 };
 
 /// Consecutive records of a send_many that went to one partition.

@@ -4,8 +4,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libcpp cimport bool as cbool
 from libcpp.vector cimport vector
 
-from barnabas._columns cimport BinaryView, ByteView, optional
-from barnabas._record cimport HeaderSpan, HeaderView
+from barnabas._columns cimport BinaryView, ByteView, Result, optional
+from barnabas._record cimport BatchOptions, HeaderSpan, HeaderView
 
 
 cdef extern from "embedded/byte_column.h" namespace "barnabas::embedded" nogil:
@@ -39,6 +39,23 @@ cdef extern from "embedded/header_column.h" namespace "barnabas::embedded" nogil
         )
 
 
+cdef extern from "embedded/outgoing.h" namespace "barnabas::embedded" nogil:
+    cdef cppclass OutgoingColumns:
+        OutgoingColumns()
+        const ByteColumn* values
+        const ByteColumn* keys
+        const HeaderColumn* headers
+        const int64_t* timestamps_ms
+        int64_t timestamp_ms
+
+
+cdef extern from "embedded/column_batches.h" namespace "barnabas::embedded" nogil:
+    cdef cppclass ColumnBatches:
+        ColumnBatches(const OutgoingColumns&, const BatchOptions&, size_t)
+        cbool done()
+        Result[vector[uint8_t]] next()
+
+
 cdef class ColumnInput:
     cdef ByteColumn _column
     cdef list _kept
@@ -53,6 +70,15 @@ cdef class HeadersInput:
     cdef list _kept
 
     cdef int _push(self, pairs) except -1
+
+
+cdef class RecordsInput:
+    cdef ColumnInput _values
+    cdef ColumnInput _keys
+    cdef HeadersInput _headers
+    cdef const int64_t[::1] _timestamps
+
+    cdef OutgoingColumns columns(self, int64_t timestamp_ms)
 
 
 cdef list push_headers(headers, HeaderColumn& out)

@@ -1,6 +1,6 @@
-"""Columns of byte strings as their owners have them, read in place by the native producer."""
+"""Columns of records as their owners have them, read in place by the native core."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from typing_extensions import Buffer
 
@@ -46,3 +46,14 @@ class HeadersInput:
         size: int,
         validity: Buffer | None,
     ) -> HeadersInput: ...
+
+class RecordsInput:
+    def __init__(
+        self,
+        values: ColumnInput,
+        keys: ColumnInput | None,
+        headers: HeadersInput | None,
+        timestamps: Buffer | None,
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    def batches(self, *, timestamp_ms: int, codec: int, limit_bytes: int) -> Iterator[bytes]: ...

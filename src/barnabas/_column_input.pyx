@@ -1,15 +1,20 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 # distutils: language = c++
-"""Columns of byte strings as their owners have them, read in place by the native producer."""
+"""Columns of records as their owners have them, read in place by the native core."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.bytes cimport (
+    PyBytes_AS_STRING,
+    PyBytes_CheckExact,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 from libcpp.utility cimport move
 from libcpp.vector cimport vector
 
-from barnabas._columns cimport BinaryView, ByteView, optional
-from barnabas._record cimport HeaderView
+from barnabas._columns cimport BinaryView, ByteView, Result, optional
+from barnabas._record cimport BatchOptions, Codec, HeaderView
 
 
 cdef int read_bytes(object data, optional[ByteView]& out, str what) except -1:
@@ -31,7 +36,7 @@ cdef int read_bytes(object data, optional[ByteView]& out, str what) except -1:
 
 
 cdef class ColumnInput:
-    """Byte strings for send_many, read in place; keeps alive what they lie in."""
+    """Byte strings, read in place; keeps alive what they lie in."""
 
     def __cinit__(self):
         self._kept = []
@@ -134,7 +139,7 @@ cdef class ColumnInput:
 
 
 cdef class HeadersInput:
-    """Headers for send_many, read in place; keeps alive what they lie in."""
+    """Headers, read in place; keeps alive what they lie in."""
 
     def __cinit__(self):
         self._kept = []
@@ -185,6 +190,69 @@ cdef class HeadersInput:
         if wrong != NULL:
             raise ValueError(wrong.decode())
         return made
+
+
+cdef class RecordsInput:
+    """Records as columns of one length: values, keys, headers or None, and timestamps in ms or None.
+
+    Raises ValueError for columns of different lengths.
+    """
+
+    def __init__(self, ColumnInput values not None, ColumnInput keys, HeadersInput headers,
+                 timestamps):
+        count = len(values)
+        if keys is None:
+            keys = ColumnInput.of_nulls(count)
+        if len(keys) != count:
+            raise ValueError(f"there are {count} values, and {len(keys)} keys")
+        if headers is not None and len(headers) not in (0, count):
+            raise ValueError(f"there are {count} values, and headers of {len(headers)}")
+        if timestamps is not None and len(timestamps) != count:
+            raise ValueError(f"there are {count} values, and {len(timestamps)} timestamps")
+        self._values = values
+        self._keys = keys
+        self._headers = headers
+        self._timestamps = timestamps
+
+    def __len__(self):
+        return len(self._values)
+
+    cdef OutgoingColumns columns(self, int64_t timestamp_ms):
+        """`timestamp_ms` is for records that have none. The result borrows."""
+        cdef OutgoingColumns columns
+        columns.values = &self._values._column
+        columns.keys = &self._keys._column
+        if self._headers is not None:
+            columns.headers = &self._headers._column
+        if self._timestamps is not None and self._timestamps.shape[0] > 0:
+            columns.timestamps_ms = &self._timestamps[0]
+        columns.timestamp_ms = timestamp_ms
+        return columns
+
+    def batches(self, *, int64_t timestamp_ms, int codec, size_t limit_bytes):
+        """Yields encoded batches of at most `limit_bytes` before compression, unless of one record.
+        Encodes without the GIL. Raises ValueError for what cannot be encoded.
+        """
+        cdef BatchOptions options
+        options.codec = <Codec>codec
+        cdef ColumnBatches* batches = new ColumnBatches(
+            self.columns(timestamp_ms), options, limit_bytes
+        )
+        try:
+            while not batches.done():
+                yield next_batch(batches)
+        finally:
+            del batches
+
+
+cdef bytes next_batch(ColumnBatches* batches):
+    cdef optional[Result[vector[uint8_t]]] result
+    with nogil:
+        result.emplace(batches.next())
+    if not result.value().ok():
+        raise ValueError(result.value().error().message.decode("utf-8", "replace"))
+    cdef vector[uint8_t]* batch = &result.value().value()
+    return PyBytes_FromStringAndSize(<const char*>batch.data(), batch.size())
 
 
 cdef list push_headers(headers, HeaderColumn& out):

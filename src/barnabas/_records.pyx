@@ -26,7 +26,14 @@ from libcpp cimport bool as cbool
 from libcpp.vector cimport vector
 
 from barnabas._columns cimport ByteView, Columns, RecordColumns, Result, Status, corrupt, optional
-from barnabas._record cimport Codec, HeaderSpan, HeaderView, kDefaultLevel
+from barnabas._record cimport (
+    BatchOptions,
+    Codec,
+    HeaderSpan,
+    HeaderView,
+    TimestampType,
+    kDefaultLevel,
+)
 
 from barnabas._columns import CorruptBatch, Record
 
@@ -65,10 +72,6 @@ cdef extern from "record/batch.h" namespace "barnabas::record" nogil:
         cbool has_delete_horizon()
         ByteView crc_payload()
 
-    cdef enum class TimestampType(uint8_t):
-        kCreateTime
-        kLogAppendTime
-
     const int8_t kMagic
     const size_t kBatchOverhead
     const size_t kBatchHeaderSize
@@ -84,19 +87,6 @@ cdef extern from "record/columns.h" namespace "barnabas::record" nogil:
 
 
 cdef extern from "record/builder.h" namespace "barnabas::record" nogil:
-    cdef cppclass BatchOptions:
-        BatchOptions()
-        Codec codec
-        int level
-        TimestampType timestamp_type
-        int64_t producer_id
-        int16_t producer_epoch
-        int32_t base_sequence
-        cbool transactional
-        cbool control
-        int64_t base_offset
-        int32_t leader_epoch
-
     cdef cppclass BatchBuilder:
         BatchBuilder(BatchOptions)
         void append_at(int32_t, int64_t, optional[ByteView], optional[ByteView], HeaderSpan)

@@ -6,7 +6,7 @@ from libcpp.memory cimport shared_ptr
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
-from barnabas._column_input cimport ByteColumn, HeaderColumn
+from barnabas._column_input cimport OutgoingColumns
 from barnabas._columns cimport ByteView, Error, ErrorCode, Result, Status, optional
 from barnabas._engine cimport Engine, TransactionalProducer
 from barnabas._record cimport Codec, HeaderSpan
@@ -36,7 +36,7 @@ cdef extern from "embedded/outcome.h" namespace "barnabas::embedded" nogil:
         int64_t log_append_time_ms()
 
 
-cdef extern from "embedded/lane.h" namespace "barnabas::embedded" nogil:
+cdef extern from "embedded/outgoing.h" namespace "barnabas::embedded" nogil:
     cdef cppclass OutgoingRecord:
         OutgoingRecord()
         int64_t timestamp_ms
@@ -44,6 +44,8 @@ cdef extern from "embedded/lane.h" namespace "barnabas::embedded" nogil:
         optional[ByteView] value
         HeaderSpan headers
 
+
+cdef extern from "embedded/lane.h" namespace "barnabas::embedded" nogil:
     cdef enum class Added "barnabas::embedded::Lane::Added"(uint8_t):
         kNo
         kFirst
@@ -81,14 +83,6 @@ cdef extern from "embedded/producer.h" namespace "barnabas::embedded" nogil:
         size_t batch_bytes
         int64_t linger_ns
         cbool transactional
-
-    cdef cppclass OutgoingColumns:
-        OutgoingColumns()
-        const ByteColumn* values
-        const ByteColumn* keys
-        const HeaderColumn* headers
-        const int64_t* timestamps_ms
-        int64_t timestamp_ms
 
     cdef cppclass SentSpan:
         int32_t partition

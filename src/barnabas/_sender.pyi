@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator
 from typing import Any
 
-from barnabas._column_input import ColumnInput, Headers, HeadersInput
+from barnabas._column_input import Headers, RecordsInput
 from barnabas._core import Core
 
 def close_gate() -> None: ...
@@ -55,10 +55,7 @@ class NativeProducer:
     def _send_columns(
         self,
         topic: str,
-        values: ColumnInput,
-        keys: ColumnInput,
-        headers: HeadersInput | None,
-        timestamps: Any,
+        records: RecordsInput,
         timestamp: int | None,
         partition: int | None,
     ) -> tuple[list[tuple[int, int, int]], Unfinished, Any]: ...

@@ -15,9 +15,9 @@ from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 from barnabas._column_input cimport (
-    ColumnInput,
     HeaderColumn,
-    HeadersInput,
+    OutgoingColumns,
+    RecordsInput,
     push_headers,
     read_bytes,
 )
@@ -264,14 +264,12 @@ cdef class NativeProducer:
         delivery._producer = self
         return delivery
 
-    def _send_columns(self, str topic, ColumnInput values, ColumnInput keys, HeadersInput headers,
-                      timestamps, timestamp, partition):
+    def _send_columns(self, str topic, RecordsInput records not None, timestamp, partition):
         """(spans, Unfinished, error or None): see Producer.send_many. A span is (partition, base
         offset, count).
         """
         cdef _Topic handle = self._open(topic)
         cdef OutgoingColumns columns
-        cdef const int64_t[::1] times
         cdef int32_t chosen = -1
         cdef Producer* producer = self._producer
         cdef SentColumns sent
@@ -281,16 +279,7 @@ cdef class NativeProducer:
             for index in [chosen] if chosen >= 0 else range(handle.lanes.count()):
                 if not handle.lanes[0][<int32_t>index].joined():
                     self._join(topic, index)
-        columns.values = &values._column
-        columns.keys = &keys._column
-        if headers is not None:
-            columns.headers = &headers._column
-        columns.timestamps_ms = NULL
-        columns.timestamp_ms = producer.now_ms() if timestamp is None else timestamp
-        if timestamps is not None:
-            times = timestamps
-            if times.shape[0] > 0:
-                columns.timestamps_ms = &times[0]
+        columns = records.columns(producer.now_ms() if timestamp is None else timestamp)
         with nogil:
             sent = producer.send_many(handle.lanes[0], chosen, columns)
         error = None

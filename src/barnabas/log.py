@@ -5,9 +5,9 @@
         for record in log:
             print(record.offset, record.value)
 
-May import: `_core`, `_records`, `config`. One process writes to a log at a time (the directory is
-locked); any number may read it with `read_only=True`, which changes no file and
-ends where the log ended when it was opened.
+May import: `_core`, `_records`, `bulk`, `config`. One process writes to a log at a time (the
+directory is locked); any number may read it with `read_only=True`, which changes no file and ends
+where the log ended when it was opened.
 """
 
 import os
@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from barnabas import _core
 from barnabas._records import CODEC_NAMES, Batch, CorruptBatch, Record, encode_batch, iter_batches
@@ -24,6 +24,7 @@ from barnabas.closing import Closing
 __all__ = ["Log", "LogStat"]
 
 READ_CHUNK_BYTES = 1 << 20
+BATCH_SIZE = 128 << 10
 # What a log's directory may hold, and still be empty of records.
 _OF_A_LOG = re.compile(r"\d{20}\..+|\..*|leader-epoch-checkpoint|partition\.metadata|lost\+found")
 
@@ -81,12 +82,44 @@ class Log(Closing):
         `timestamp_ms`, by default now, is for those that name none. `codec` is none, gzip, snappy,
         lz4 or zstd.
         """
-        if codec not in CODEC_NAMES:
-            raise ValueError(f"codec {codec!r} is not one of {', '.join(CODEC_NAMES)}")
-        if timestamp_ms is None:
-            timestamp_ms = time.time_ns() // 1_000_000
-        batch = encode_batch(records, timestamp_ms=timestamp_ms, codec=CODEC_NAMES.index(codec))
+        timestamp_ms = _now_ms() if timestamp_ms is None else timestamp_ms
+        batch = encode_batch(records, timestamp_ms=timestamp_ms, codec=_codec_id(codec))
         return self._core.append_batch(batch)
+
+    def append_many(
+        self,
+        values: Any,
+        keys: Any = None,
+        *,
+        headers: Any = None,
+        timestamps: Any = None,
+        timestamp_ms: int | None = None,
+        codec: str = "none",
+        batch_size: int = BATCH_SIZE,
+    ) -> range:
+        """Appends columns of records in batches, and returns the offsets that they have.
+
+        `values`, `keys`, `headers` and `timestamps` are what `Producer.send_many` takes: lists,
+        numpy and Arrow arrays, a RecordBatch. `timestamp_ms`, by default now, is for records
+        without one. A batch has `batch_size` bytes at most before compression, and no more than
+        `max.message.bytes`, unless one record alone is larger. Raises TypeError and ValueError
+        before anything is written; after a CoreError the batches before it are in the log.
+        """
+        # Imported where it is used: a log that is only read needs none of it.
+        from barnabas.bulk import records_input
+
+        if batch_size < 0:
+            raise ValueError(f"batch_size {batch_size} is below zero")
+        start = end = self._core.log_end_offset
+        records = records_input(values, keys, headers, timestamps)
+        for batch in records.batches(
+            timestamp_ms=_now_ms() if timestamp_ms is None else timestamp_ms,
+            codec=_codec_id(codec),
+            limit_bytes=min(batch_size, self._core.max_message_bytes),
+        ):
+            self._core.append_batch(batch)
+            end = self._core.log_end_offset
+        return range(start, end)
 
     def append_batch(self, batch: bytes) -> int:
         """Appends one encoded batch, checked as a broker checks it; returns its base offset.
@@ -200,6 +233,16 @@ class Log(Closing):
 
     def __repr__(self) -> str:
         return f"<barnabas.Log at {self._path}>"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _codec_id(codec: str) -> int:
+    if codec not in CODEC_NAMES:
+        raise ValueError(f"codec {codec!r} is not one of {', '.join(CODEC_NAMES)}")
+    return CODEC_NAMES.index(codec)
 
 
 def _refuse_foreign_files(path: str | os.PathLike[str]) -> None:

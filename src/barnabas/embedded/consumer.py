@@ -276,11 +276,12 @@ class Consumer(NativeReader, Closing):
                 ]
             )
 
-    def committed(self) -> dict[Partition, int]:
+    def committed(self, timeout: float | None = None) -> dict[Partition, int]:
         """What the group has committed of the partitions that this consumer reads. With
-        read_committed it waits for transactions that are about to commit more (KIP-447).
+        read_committed it waits for transactions that are about to commit more (KIP-447), `timeout`
+        seconds at most: then it raises TimeoutError.
         """
-        return self._need_group().committed(self.assignment())
+        return self._need_group().committed(self.assignment(), timeout)
 
     def membership(self) -> Member:
         """Who commits, for a transaction's offsets."""

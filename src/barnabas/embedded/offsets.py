@@ -114,8 +114,15 @@ class GroupOffsets:
 
         return self._host.call(fetch)
 
-    def committed(self, partitions: Collection[Partition]) -> dict[Partition, int]:
-        """As `stable`, which it waits for."""
+    def committed(
+        self, partitions: Collection[Partition], timeout: float | None
+    ) -> dict[Partition, int]:
+        """As `stable`, which it waits for. Raises TimeoutError after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         while (offsets := self.stable(partitions)) is None:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(
+                    f"a transaction with offsets of group {self.group} is open after {timeout} s"
+                )
             time.sleep(RETRY_S)
         return offsets

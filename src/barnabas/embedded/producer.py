@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kio.schema.errors import ErrorCode
 
-from barnabas._column_input import ColumnInput
 from barnabas._records import CODEC_NAMES
 from barnabas._sender import NativeProducer, Unfinished
+from barnabas.bulk import records_input
 from barnabas.closing import Closing
-from barnabas.embedded.bulk import column_input, headers_input, timestamps_input
 from barnabas.errors import BarnabasError, ConfigError, KafkaError
 from barnabas.metadata.catalog import is_internal
 
@@ -139,7 +138,7 @@ class Producer(NativeProducer, Closing):
     ) -> BulkDelivery:
         """Sends a column of records, and writes them before it returns.
 
-        `values` and `keys` are what `barnabas.embedded.bulk` lists: lists of bytes or str, numpy
+        `values` and `keys` are what `barnabas.bulk` lists: lists of bytes or str, numpy
         and Arrow arrays, (offsets, data) pairs; a pyarrow RecordBatch or Table as `values` has
         columns of the names value, key, headers and timestamp. `headers` are (str, bytes, str or
         None) pairs, or a mapping, of every record; or a sequence of such, one a record; or Arrow's
@@ -147,27 +146,8 @@ class Producer(NativeProducer, Closing):
         by default. Raises TypeError and ValueError before anything is written; what a batch is
         refused for is the BulkDelivery's.
         """
-        if hasattr(values, "column_names") or hasattr(values, "schema"):
-            if any(column is not None for column in (keys, headers, timestamps)):
-                raise TypeError("a RecordBatch has its keys, headers and timestamps itself")
-            values, keys, headers, timestamps = _columns_of(values)
-        value_column = column_input(values, "value")
-        count = len(value_column)
-        key_column = ColumnInput.of_nulls(count) if keys is None else column_input(keys, "key")
-        if len(key_column) != count:
-            raise ValueError(f"there are {count} values, and {len(key_column)} keys")
-        if timestamps is not None:
-            timestamps = timestamps_input(timestamps)
-            if len(timestamps) != count:
-                raise ValueError(f"there are {count} values, and {len(timestamps)} timestamps")
-        header_column = None if headers is None else headers_input(headers)
-        if header_column is not None and len(header_column) not in (0, count):
-            raise ValueError(f"there are {count} values, and headers of {len(header_column)}")
-        return BulkDelivery(
-            *self._send_columns(
-                topic, value_column, key_column, header_column, timestamps, timestamp, partition
-            )
-        )
+        records = records_input(values, keys, headers, timestamps)
+        return BulkDelivery(*self._send_columns(topic, records, timestamp, partition))
 
     # -- transactions
 
@@ -249,15 +229,3 @@ def _check_level(compression_type: str, level: int) -> None:
         raise ConfigError(
             f"compression_level {level} of {compression_type} is not within {lowest} and {highest}"
         )
-
-
-def _columns_of(table: Any) -> tuple[Any, Any, Any, Any]:
-    """value, key, headers and timestamp of a RecordBatch or Table."""
-    names = list(getattr(table, "column_names", None) or table.schema.names)
-    if "value" not in names:
-        raise ValueError(f"there is no column value among {', '.join(names)}")
-
-    def column(name: str) -> Any:
-        return table.column(names.index(name)) if name in names else None
-
-    return column("value"), column("key"), column("headers"), column("timestamp")

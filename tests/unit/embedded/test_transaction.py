@@ -105,6 +105,8 @@ def test_offsets_are_committed_with_the_records(broker: barnabas.Broker) -> None
         with producer.transaction() as transaction:
             producer.send_many("out", batch.values, partition=0)
             transaction.commit_offsets(consumer)
+            with pytest.raises(TimeoutError, match="group g is open after 0 s"):
+                consumer.committed(timeout=0)
         assert consumer.committed() == {("in", 0): 10}
     assert read(broker, "read_committed") == [b"%d" % number for number in range(10)]
 

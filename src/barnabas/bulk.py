@@ -1,4 +1,4 @@
-"""Columns of byte strings from whatever a caller has: lists, numpy arrays, Arrow arrays.
+"""Columns of records from whatever a caller has: lists, numpy arrays, Arrow arrays.
 
 Nothing is copied that lies in one piece already, and no object is made a record. What is taken:
 
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from barnabas._column_input import ColumnInput, HeadersInput
+from barnabas._column_input import ColumnInput, HeadersInput, RecordsInput
 
 _WIDE: Final = {"i4": False, "i8": True}
 _OFFSET_TYPES: Final = {
@@ -31,6 +31,25 @@ _OFFSET_TYPES: Final = {
 }
 _TIMESTAMPS: Final = "integers (ms since the epoch) or datetime64, in a row"
 _VIEW_TYPES: Final = frozenset({"binary_view", "string_view"})
+
+
+def records_input(
+    values: Any, keys: Any = None, headers: Any = None, timestamps: Any = None
+) -> RecordsInput:
+    """Records as the native core reads them. A pyarrow RecordBatch or Table as `values` has columns
+    of the names value, key, headers and timestamp. Raises TypeError and ValueError for what is none
+    of the above, or not of one length.
+    """
+    if hasattr(values, "column_names") or hasattr(values, "schema"):
+        if any(column is not None for column in (keys, headers, timestamps)):
+            raise TypeError("a RecordBatch has its keys, headers and timestamps itself")
+        values, keys, headers, timestamps = _columns_of(values)
+    return RecordsInput(
+        column_input(values, "value"),
+        None if keys is None else column_input(keys, "key"),
+        None if headers is None else headers_input(headers),
+        None if timestamps is None else timestamps_input(timestamps),
+    )
 
 
 def column_input(data: Any, what: str) -> ColumnInput:
@@ -186,3 +205,15 @@ def _headers_of_arrow(array: Any) -> HeadersInput:
         len(array),
         validity,
     )
+
+
+def _columns_of(table: Any) -> tuple[Any, Any, Any, Any]:
+    """value, key, headers and timestamp of a RecordBatch or Table."""
+    names = list(getattr(table, "column_names", None) or table.schema.names)
+    if "value" not in names:
+        raise ValueError(f"there is no column value among {', '.join(names)}")
+
+    def column(name: str) -> Any:
+        return table.column(names.index(name)) if name in names else None
+
+    return column("value"), column("key"), column("headers"), column("timestamp")
