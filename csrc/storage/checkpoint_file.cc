@@ -6,10 +6,10 @@
 
 #include <charconv>
 #include <cstdio>
-#include <filesystem>
 
 #include "base/fd.h"
 #include "storage/log_file_name.h"
+#include "storage/sync_result.h"
 
 namespace barnabas::storage {
 namespace {
@@ -45,17 +45,13 @@ Error malformed_file(const std::string& path, const std::string& why) {
 }
 
 Status replace_file(const std::string& path, ByteView content, Durability durability) {
+  if (durability == Durability::kNow) return replace_synced(path, content).status;
   const std::string temporary = path + std::string(suffix::kTemporary);
   {
     BARNABAS_ASSIGN(UniqueFd fd, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC));
     BARNABAS_TRY(write_all_at(fd.get(), content, 0, temporary));
-    if (durability == Durability::kNow) BARNABAS_TRY(sync_data(fd.get(), temporary));
   }
-  BARNABAS_TRY(rename_file(temporary, path));
-  if (durability == Durability::kNow) {
-    BARNABAS_TRY(sync_directory(std::filesystem::path(path).parent_path().string()));
-  }
-  return {};
+  return rename_file(temporary, path);
 }
 
 Result<std::vector<uint8_t>> read_small_file(const std::string& path, size_t limit) {
@@ -90,15 +86,19 @@ Result<std::vector<std::string>> read_checkpoint_lines(const std::string& path) 
   return lines;
 }
 
-Status write_checkpoint_lines(const std::string& path, const std::vector<std::string>& lines,
-                              Durability durability) {
+std::string checkpoint_text(const std::vector<std::string>& lines) {
   std::string text =
       std::to_string(kCheckpointVersion) + "\n" + std::to_string(lines.size()) + "\n";
   for (const std::string& line : lines) {
     text += line;
     text += '\n';
   }
-  return replace_file(path, as_bytes(text), durability);
+  return text;
+}
+
+Status write_checkpoint_lines(const std::string& path, const std::vector<std::string>& lines,
+                              Durability durability) {
+  return replace_file(path, as_bytes(checkpoint_text(lines)), durability);
 }
 
 }  // namespace barnabas::storage

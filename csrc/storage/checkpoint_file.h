@@ -31,6 +31,9 @@ Result<std::vector<std::string>> read_checkpoint_lines(const std::string& path);
 Status write_checkpoint_lines(const std::string& path, const std::vector<std::string>& lines,
                               Durability durability);
 
+/// The content of such a file.
+std::string checkpoint_text(const std::vector<std::string>& lines);
+
 /// The error of a file whose content is not what its format says.
 Error malformed_file(const std::string& path, const std::string& why);
 

@@ -62,8 +62,11 @@ class Cleaner::Output {
     BARNABAS_TRY(write_side(suffix::kTimeIndex, segment_->time_index.entries.pending()));
     for (const AbortedTransaction& each : aborted) segment_->transaction_index.append(each);
     if (!aborted.empty()) {
-      const IndexEntries& entries = segment_->transaction_index.entries;
-      BARNABAS_TRY(write_side(suffix::kTransactionIndex, entries.pending()));
+      TransactionIndex& index = segment_->transaction_index;
+      BARNABAS_TRY(write_side(suffix::kTransactionIndex, index.entries.pending()));
+      BARNABAS_TRY(
+          write_side(suffix::kTransactionChecksum, as_bytes(checksum_text({index.checksum}))));
+      index.vouched = true;
     }
     return CleanedSegment{segment_, file_, 0};
   }

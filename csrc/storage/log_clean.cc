@@ -23,7 +23,8 @@ namespace barnabas::storage {
 namespace {
 
 constexpr std::string_view kFileSuffixes[] = {suffix::kLog, suffix::kOffsetIndex,
-                                              suffix::kTimeIndex, suffix::kTransactionIndex};
+                                              suffix::kTimeIndex, suffix::kTransactionIndex,
+                                              suffix::kTransactionChecksum};
 
 /// Of the files of one segment only the .log is always there.
 Status rename_one(const std::string& from, const std::string& to, std::string_view file_suffix) {
@@ -61,6 +62,12 @@ void leave_entries_to_files(Segment& segment) {
 }  // namespace
 
 Cleanable LogImpl::cleanable(int64_t stable_offset) {
+  bool goes_by_time = false;
+  {
+    MutexLock lock(mutex_);
+    goes_by_time = config_.compact && config_.min_compaction_lag_ms > 0;
+  }
+  if (goes_by_time) see_max_timestamps();
   MutexLock lock(mutex_);
   return find_cleanable(stable_offset);
 }

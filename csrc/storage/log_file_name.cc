@@ -28,6 +28,14 @@ std::string log_file_path(const std::string& directory, int64_t offset,
   return path;
 }
 
+std::string index_path_of(const std::string& log_path, std::string_view file_suffix) {
+  std::string path;
+  path.reserve(log_path.size() + file_suffix.size());
+  path.append(log_path, 0, log_path.size() - suffix::kLog.size());
+  path += file_suffix;
+  return path;
+}
+
 std::optional<ParsedFileName> parse_log_file_name(std::string_view name) {
   if (name.size() <= kOffsetDigits || name[kOffsetDigits] != '.') return std::nullopt;
   ParsedFileName parsed;

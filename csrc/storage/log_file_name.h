@@ -13,6 +13,8 @@ inline constexpr std::string_view kLog = ".log";
 inline constexpr std::string_view kOffsetIndex = ".index";
 inline constexpr std::string_view kTimeIndex = ".timeindex";
 inline constexpr std::string_view kTransactionIndex = ".txnindex";
+inline constexpr std::string_view kChecksum = ".crc";  // ours, not Kafka's: see checksum_file.h
+inline constexpr std::string_view kTransactionChecksum = ".txnindex.crc";
 inline constexpr std::string_view kSnapshot = ".snapshot";
 inline constexpr std::string_view kDeleted = ".deleted";
 inline constexpr std::string_view kCleaned = ".cleaned";
@@ -28,6 +30,9 @@ inline constexpr std::string_view kPartitionMetadataName = "partition.metadata";
 std::string log_file_name(int64_t offset, std::string_view file_suffix);
 std::string log_file_path(const std::string& directory, int64_t offset,
                           std::string_view file_suffix);
+
+/// Of the index beside a segment's .log. REQUIRES: `log_path` ends with .log
+std::string index_path_of(const std::string& log_path, std::string_view file_suffix);
 
 struct ParsedFileName {
   int64_t offset = 0;

@@ -162,9 +162,9 @@ Result<LogFiles> tidy_log_directory(const std::string& directory) {
   }
   const LogFiles found = sort_out(files);
   for (const NamedFile& file : files) {
-    const bool is_index = file.suffix == suffix::kOffsetIndex ||
-                          file.suffix == suffix::kTimeIndex ||
-                          file.suffix == suffix::kTransactionIndex;
+    const bool is_index =
+        file.suffix == suffix::kOffsetIndex || file.suffix == suffix::kTimeIndex ||
+        file.suffix == suffix::kTransactionIndex || file.suffix == suffix::kTransactionChecksum;
     if (is_index && !found.segments.contains(file.offset)) {
       BARNABAS_TRY(remove_named(directory, file.name, "an index without a log"));
     }

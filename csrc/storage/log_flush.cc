@@ -9,22 +9,10 @@
 #include "storage/fd_cache.h"
 #include "storage/log_file_name.h"
 #include "storage/log_impl.h"
+#include "storage/sync_result.h"
 
 namespace barnabas::storage {
 namespace {
-
-/// What became of a flush. An fsync that failed is final: the kernel may have dropped the pages it
-/// could not write and call them clean, so that another fsync would succeed and lie. Whatever else
-/// went wrong (no descriptor, no room for a checkpoint) left all as it was.
-struct SyncResult {
-  Status status;
-  bool fsync_failed = false;
-};
-
-SyncResult synced(Status status) {
-  const bool failed = !status.ok();
-  return {std::move(status), failed};
-}
 
 /// fsyncs a file that may not be there.
 SyncResult sync_file_if_exists(const std::string& path) {
@@ -73,6 +61,8 @@ Result<int64_t> LogImpl::flush() {
   }
   recovery_point_.store(plan.end_offset);
   for (const auto& [segment, entries] : plan.transactions) segment->transactions_synced = entries;
+  for (const UnvouchedIndex& index : plan.unvouched)
+    index.segment->transaction_index.vouched = true;
   for (const auto& [segment, written] : plan.indexes) segment->index_files_synced = written;
   last_flush_ms_ = clock_.monotonic_ms();
   return plan.end_offset;
@@ -119,6 +109,11 @@ LogImpl::FlushPlan LogImpl::plan_flush() const {
   for (auto it = snapshots_.lower_bound(recovery_point_.load()); it != snapshots_.end(); ++it) {
     plan.side_files.push_back(log_file_path(directory_, *it, suffix::kSnapshot));
   }
+  plan.unvouched = unvouched_transactions(segments_.size() - 1);
+  for (const UnvouchedIndex& index : plan.unvouched) {
+    plan.side_files.push_back(index.path);
+    plan.side_files.push_back(index.path + std::string(suffix::kChecksum));
+  }
   if (epochs_changed_) plan.epoch_lines = epochs_.to_lines();
   plan.names_changed = names_changed_;
   plan.directory_is_new = directory_is_new_;
@@ -135,12 +130,12 @@ Status LogImpl::sync(const FlushPlan& plan, bool& fsync_failed) {
     BARNABAS_ASSIGN(const SharedFd file, open_log_file(segment, &path));
     BARNABAS_TRY(note(synced(sync_data(file->get(), path))));
   }
+  BARNABAS_TRY(write_transaction_checksums(plan.unvouched));
   for (const std::string& path : plan.side_files) BARNABAS_TRY(note(sync_file_if_exists(path)));
   // Epochs below the recovery point are never read back from batches, so they must be there first.
   if (plan.epoch_lines) {
-    BARNABAS_TRY(
-        write_checkpoint_lines(plan.directory + "/" + std::string(kLeaderEpochCheckpointName),
-                               *plan.epoch_lines, Durability::kNow));
+    const std::string path = plan.directory + "/" + std::string(kLeaderEpochCheckpointName);
+    BARNABAS_TRY(note(replace_synced(path, as_bytes(checkpoint_text(*plan.epoch_lines)))));
   }
   BARNABAS_TRY(note(sync_names(plan.directory)));
   if (plan.directory_is_new) {
@@ -176,6 +171,12 @@ Status LogImpl::close() {
     BARNABAS_TRY(write_pending(times));
   }
   persist_transactions();
+  std::vector<UnvouchedIndex> unvouched;
+  {
+    MutexLock lock(mutex_);
+    unvouched = unvouched_transactions(segments_.size());
+  }
+  BARNABAS_TRY(write_transaction_checksums(unvouched));
   BARNABAS_TRY(take_snapshot());
   {
     MutexLock lock(mutex_);

@@ -68,6 +68,7 @@ class LogImpl::Fork final : public LogFork {
     uint64_t size = 0;
     bool indexed = false;
     PendingIndex transactions;
+    Checksum transactions_checksum;
   };
 
   Status write_segment(const SegmentCut& segment, bool active, const std::string& directory) const;
@@ -96,7 +97,8 @@ Status LogImpl::Fork::cut() {
           log_.path_of(*segment, suffix::kTransactionIndex) + ": damaged, and not rebuilt yet", 0};
     }
     segments_.push_back({segment->base_offset, segment->size, !segment->index_damaged,
-                         pending_entries(segment->transaction_index.entries, "")});
+                         pending_entries(segment->transaction_index.entries, ""),
+                         segment->transaction_index.checksum});
   }
   Segment active = *log_.segments_.back();
   active.finish_time_index();
@@ -144,6 +146,8 @@ Status LogImpl::Fork::write_segment(const SegmentCut& segment, bool active,
   if (segment.transactions.position + segment.transactions.bytes.size() > 0) {
     BARNABAS_TRY(write_index(from(suffix::kTransactionIndex), to(suffix::kTransactionIndex),
                              segment.transactions));
+    BARNABAS_TRY(write_checksums(to(suffix::kTransactionIndex), {segment.transactions_checksum},
+                                 Durability::kLater));
   }
   if (active) {
     BARNABAS_TRY(copy_file(from(suffix::kLog), to(suffix::kLog), segment.size));

@@ -128,6 +128,12 @@ class LogImpl final : public Log {
     bool in_active_segment = false;
   };
 
+  struct UnvouchedIndex {
+    SegmentPtr segment;
+    std::string path;
+    Checksum checksum;
+  };
+
   struct FlushPlan {
     int64_t end_offset = 0;
     std::string directory;
@@ -136,6 +142,9 @@ class LogImpl final : public Log {
     /// Transaction indexes, with the entries they have: of the active segment as well, as nothing
     /// tells that one lost what it had.
     std::vector<std::pair<SegmentPtr, uint32_t>> transactions;
+    /// What transaction indexes that nothing is added to any more have, where that is not in their
+    /// checksum files: below the recovery point nobody makes them anew.
+    std::vector<UnvouchedIndex> unvouched;
     /// Segments that were left, with their index_files_written.
     std::vector<std::pair<SegmentPtr, uint32_t>> indexes;
     std::optional<std::vector<std::string>> epoch_lines;
@@ -205,6 +214,10 @@ class LogImpl final : public Log {
 
   // -- transactions (log_transactions.cc)
   void persist_transactions() REQUIRES(write_mutex_);
+  /// Of the first `count` segments.
+  [[nodiscard]] std::vector<UnvouchedIndex> unvouched_transactions(size_t count) const
+      REQUIRES(mutex_);
+  static Status write_transaction_checksums(const std::vector<UnvouchedIndex>& unvouched);
   /// What could not be written with its marker; an error when it still cannot.
   Status write_late_transactions() REQUIRES(flush_mutex_) EXCLUDES(write_mutex_, mutex_);
   Status truncate_transactions(const SegmentPtr& segment, int64_t end_offset)
@@ -248,7 +261,21 @@ class LogImpl final : public Log {
       if (shape_version_.load() == version || tries == kMaxTries) return result;
     }
   }
-  Result<OffsetTimestamp> floor_timestamp(const SegmentPtr& segment, int64_t timestamp);
+  /// The last entry of the time index at or below `timestamp`, and where to begin because of it.
+  struct TimeFloor {
+    OffsetTimestamp entry;
+    /// At most the entry's. A wrong offset in an entry cannot be told from the right one when the
+    /// batch there has the same timestamp, so a walk begins with the entry before it.
+    int64_t from_offset = 0;
+  };
+  Result<TimeFloor> floor_timestamp(const SegmentPtr& segment, int64_t timestamp);
+  void note_damaged_index(const SegmentPtr& segment, const std::string& what) EXCLUDES(mutex_);
+  /// Whether the segment's largest timestamp is known from its batches at return. That of a segment
+  /// that was closed at the start is the last in its time index; retention deletes by it.
+  bool see_max_timestamp(const SegmentPtr& segment) EXCLUDES(mutex_);
+  void see_max_timestamps() EXCLUDES(mutex_);
+  /// Of the segments that retention would take by what is known, and of the first that it leaves.
+  void see_expiring_timestamps(int64_t high_watermark) EXCLUDES(mutex_);
   Result<std::optional<TimestampOffset>> find_in_segment(const SegmentPtr& segment,
                                                          int64_t timestamp, int64_t from_offset);
 

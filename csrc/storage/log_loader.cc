@@ -179,10 +179,16 @@ Status LogLoader::load_trusted(size_t n) {
   BARNABAS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
   BARNABAS_ASSIGN(const uint64_t bytes, file_size(fd.get(), path));
   if (bytes == 0) return {};
-  BARNABAS_ASSIGN(const bool good, indexes_look_good(segment, path, fd.get(), bytes));
+  BARNABAS_ASSIGN(bool good, indexes_look_good(segment, path, fd.get(), bytes));
+  // What is appended goes by the largest timestamp so far. Closed segments can wait: LogImpl sees
+  // to that before it acts by one.
+  if (good && last) {
+    BARNABAS_ASSIGN(good, time_index_fits(segment, path, fd.get(), bytes));
+  }
   if (good && last) return walk_tail(segment, path, fd.get(), bytes);
   if (good) {
     segment.size = bytes;
+    segment.max_timestamp_seen = false;
     return {};
   }
   // Of a log that is in use the newest entries are in its broker's memory only.
@@ -255,6 +261,19 @@ Result<bool> LogLoader::indexes_look_good(Segment& segment, const std::string& p
   return true;
 }
 
+Result<bool> LogLoader::time_index_fits(const Segment& segment, const std::string& path, int fd,
+                                        uint64_t file_bytes) {
+  const OffsetTimestamp last = segment.max_timestamp;
+  uint64_t start = 0;
+  if (last.timestamp >= 0) {
+    BARNABAS_ASSIGN(start, walk_start(segment, fd, path, file_bytes, fds_, last.offset));
+  }
+  // The walk over the tail sees the others.
+  auto fits = is_largest_timestamp(last, fd, path, start, segment.size, file_bytes);
+  if (!fits.ok() && fits.error().code == ErrorCode::kCorruptMessage) return true;  // it, too
+  return fits;
+}
+
 Status LogLoader::walk_tail(Segment& segment, const std::string& path, int fd,
                             uint64_t file_bytes) {
   // The entry's own batch comes again, which is where the count of bytes since the entry starts.
@@ -282,7 +301,8 @@ Status LogLoader::drop_segments_from(size_t first) {
 
 Status LogLoader::remove_segment(int64_t base_offset) {
   for (const std::string_view file_suffix :
-       {suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTransactionIndex, suffix::kLog}) {
+       {suffix::kOffsetIndex, suffix::kTimeIndex, suffix::kTransactionIndex,
+        suffix::kTransactionChecksum, suffix::kLog}) {
     const std::string path = path_of(base_offset, file_suffix);
     fds_.forget(path);
     BARNABAS_TRY(remove_file(path));
@@ -303,25 +323,30 @@ Status LogLoader::load_transaction_indexes(size_t end) {
   for (size_t n = 0; n < std::min(end, log_.segments.size()); ++n) {
     Segment& segment = *log_.segments[n];
     const std::string path = path_of(segment.base_offset, suffix::kTransactionIndex);
-    BARNABAS_ASSIGN(const auto entries,
+    BARNABAS_ASSIGN(const auto stored,
                     read_transaction_index(path, segment.base_offset, segment.next_offset));
     // One that is not there says that nothing was aborted, unless more was known, or its siblings
     // are gone as well.
-    const bool empty = !entries || entries->empty();
-    const bool cut = entries && (empty ? -1 : entries->back().last_offset) < known_abort(segment);
-    if (!entries || cut || (empty && reindexed_.contains(segment.base_offset))) {
-      if (!entries || cut) {
+    const bool empty = !stored || stored->entries.empty();
+    const bool cut = !stored || stored->contradicted ||
+                     (empty ? -1 : stored->entries.back().last_offset) < known_abort(segment);
+    if (cut || (empty && reindexed_.contains(segment.base_offset))) {
+      if (cut) {
         warn(path +
-             (!entries ? ": damaged"
-              : empty  ? ": missing"
-                       : ": cut short") +
+             (!stored                ? ": damaged"
+              : empty                ? ": missing"
+              : stored->contradicted ? ": damaged"
+                                     : ": cut short") +
              ", rebuilding it");
       }
       BARNABAS_TRY(rebuild_transaction_index(segment));
-    } else if (!entries->empty()) {
-      segment.transaction_index.entries.reset(static_cast<uint32_t>(entries->size()));
-      segment.transaction_index.last_abort_offset = entries->back().last_offset;
-      log_.last_abort_offset = entries->back().last_offset;
+    } else if (!empty) {
+      TransactionIndex& index = segment.transaction_index;
+      index.entries.reset(static_cast<uint32_t>(stored->entries.size()));
+      index.last_abort_offset = stored->entries.back().last_offset;
+      index.checksum = stored->checksum;
+      index.vouched = stored->vouched;
+      log_.last_abort_offset = index.last_abort_offset;
     }
   }
   return {};
@@ -361,41 +386,6 @@ Status LogLoader::drop_snapshots() {
     const std::string path = path_of(offset, suffix::kSnapshot);
     BARNABAS_TRY(remove_file(path));
     it = log_.snapshots.erase(it);
-  }
-  return {};
-}
-
-Status LogLoader::load_epochs(int64_t checked_from) {
-  const std::string path = directory_ + "/" + std::string(kLeaderEpochCheckpointName);
-  auto lines = read_checkpoint_lines(path);
-  if (lines.ok()) {
-    auto cache = LeaderEpochCache::from_lines(path, *lines);
-    if (cache.ok()) {
-      log_.epochs = std::move(cache).value();
-      // What was written from here on says its own epoch.
-      log_.epochs_changed |= log_.epochs.truncate_from_end(checked_from);
-      return {};
-    }
-    warn(cache.error().message + ": rebuilding it from the log");
-  } else if (lines.error().sys_errno != ENOENT) {
-    warn(lines.error().message + ": rebuilding it from the log");
-  } else if (checked_from == log_.segments.front()->base_offset) {
-    return {};  // a new log has none yet
-  }
-  log_.epochs_changed = true;
-  for (const auto& segment : log_.segments) {
-    if (segment->base_offset >= checked_from) break;
-    const std::string log_path = path_of(segment->base_offset, suffix::kLog);
-    BARNABAS_ASSIGN(const UniqueFd fd, open_file(log_path, O_RDONLY));
-    BatchCursor cursor(fd.get(), log_path, 0, segment->size);
-    while (true) {
-      const auto batch = cursor.next();
-      if (!batch.ok() && batch.error().code != ErrorCode::kCorruptMessage) return batch.error();
-      if (!batch.ok() || !*batch) break;
-      if ((*batch)->view.leader_epoch() > log_.epochs.latest_epoch()) {
-        log_.epochs.assign((*batch)->view.leader_epoch(), (*batch)->view.base_offset());
-      }
-    }
   }
   return {};
 }

@@ -55,6 +55,8 @@ class LogLoader {
   Status load_trusted(size_t n);
   Result<bool> indexes_look_good(Segment& segment, const std::string& path, int fd,
                                  uint64_t file_bytes);
+  Result<bool> time_index_fits(const Segment& segment, const std::string& path, int fd,
+                               uint64_t file_bytes);
   Status walk_tail(Segment& segment, const std::string& path, int fd, uint64_t file_bytes);
   Status rebuild(Segment& segment, const std::string& path, int fd, uint64_t file_bytes);
 
@@ -73,6 +75,22 @@ class LogLoader {
   /// Of the last abort that the last clean stop knew of in the segment; -1 for none.
   [[nodiscard]] int64_t known_abort(const Segment& segment) const;
   Status load_epochs(int64_t checked_from);
+  /// What a file says, and what there is in the log before that begins.
+  Result<LeaderEpochCache> completed_epochs(const LeaderEpochCache& read);
+  Status add_epochs_of_batches(LeaderEpochCache& epochs, int64_t until);
+  /// Whether the first and the last batch of each epoch's offsets have it, as far as there are any.
+  bool epochs_fit(const LeaderEpochCache& cache, int64_t end_offset);
+  struct KnownBatch {
+    int64_t base_offset = 0;
+    int64_t last_offset = 0;
+    int32_t epoch = -1;
+  };
+  /// The last batch that ends below an offset, and the first that does not, of trusted segments.
+  struct BatchesAround {
+    std::optional<KnownBatch> before;
+    std::optional<KnownBatch> next;
+  };
+  BatchesAround batches_around(int64_t offset);
   Status load_producers(int64_t until);
   Status drop_snapshots();
 

@@ -53,16 +53,14 @@ Result<std::optional<BatchPosition>> LogImpl::find(const Lookup& lookup) {
     const uint64_t position = lookup.floor ? lookup.floor->position : 0;
     return BatchCursor(file->get(), path, position, lookup.size).find(lookup.offset);
   }
-  std::string index_path = path;
-  index_path.replace(index_path.size() - suffix::kLog.size(), suffix::kLog.size(),
-                     suffix::kOffsetIndex);
+  const std::string index_path = index_path_of(path, suffix::kOffsetIndex);
   const auto floor =
       floor_in_file(lookup.segment->offset_index, lookup.segment->base_offset, lookup.next_offset,
                     fds_, index_path, lookup.file_entries, lookup.offset);
   if (floor.ok() && floor->position < lookup.size) {
     BatchCursor cursor(file->get(), path, floor->position, lookup.size);
     const auto first = cursor.next();
-    // Loading looks at an index's ends only; what it says in between is believed once it is seen.
+    // As is_in_log() has it, with the one read that the look-up needs anyway.
     if (first.ok() && *first &&
         (floor->position == 0 || (*first)->view.last_offset() == floor->offset)) {
       if ((*first)->view.last_offset() >= lookup.offset) {

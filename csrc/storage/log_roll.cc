@@ -37,6 +37,7 @@ Status LogImpl::roll_segment() {
   fds_.forget(path);
   BARNABAS_ASSIGN(const UniqueFd created, open_file(path, O_RDWR | O_CREAT | O_TRUNC));
   BARNABAS_TRY(remove_file(transactions_path));
+  BARNABAS_TRY(remove_file(transactions_path + std::string(suffix::kChecksum)));
   persist_transactions();
   PendingIndex offsets;
   PendingIndex times;

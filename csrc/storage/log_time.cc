@@ -79,12 +79,14 @@ Result<TimestampOffset> LogImpl::offset_for_timestamp(int64_t timestamp) {
       MutexLock lock(mutex_);
       from_offset = log_start_offset_.load();
       for (const SegmentPtr& segment : segments_) {
-        if (segment->size > 0 && segment->max_timestamp.timestamp >= timestamp) {
+        if (segment->size == 0) continue;
+        if (segment->max_timestamp.timestamp >= timestamp || !segment->max_timestamp_seen) {
           candidates.push_back(segment);
         }
       }
     }
     for (const SegmentPtr& segment : candidates) {
+      see_max_timestamp(segment);
       BARNABAS_ASSIGN(const auto found, find_in_segment(segment, timestamp, from_offset));
       if (found) return *found;
     }
@@ -94,6 +96,7 @@ Result<TimestampOffset> LogImpl::offset_for_timestamp(int64_t timestamp) {
 
 Result<TimestampOffset> LogImpl::max_timestamp_offset() {
   return retried([&]() -> Result<TimestampOffset> {
+    see_max_timestamps();
     SegmentPtr newest;
     int64_t timestamp = record::kNoTimestamp;
     int64_t from_offset = 0;
@@ -112,26 +115,32 @@ Result<TimestampOffset> LogImpl::max_timestamp_offset() {
   });
 }
 
-Result<OffsetTimestamp> LogImpl::floor_timestamp(const SegmentPtr& segment, int64_t timestamp) {
+Result<LogImpl::TimeFloor> LogImpl::floor_timestamp(const SegmentPtr& segment, int64_t timestamp) {
   std::string path;
   uint32_t count = 0;
   {
     MutexLock lock(mutex_);
     const auto in_tail = segment->time_index.floor_in_tail(timestamp);
-    if (in_tail) return *in_tail;
+    if (in_tail) return TimeFloor{*in_tail, in_tail->offset};
     count = segment->index_damaged ? 0 : segment->time_index.entries.persisted();
     path = path_of(*segment, suffix::kTimeIndex);
   }
-  const OffsetTimestamp start{record::kNoTimestamp, segment->base_offset};
+  const TimeFloor start{{record::kNoTimestamp, segment->base_offset}, segment->base_offset};
   if (count == 0) return start;
   BARNABAS_ASSIGN(const SharedFd file, fds_.open(path));
-  BARNABAS_ASSIGN(const std::optional<IndexEntry> entry,
-                  last_entry_where(file->get(), path, kTimeEntryBytes, count, count / 2,
-                                   [&](const uint8_t* candidate) {
-                                     return segment->time_index.decode(candidate).timestamp <=
-                                            timestamp;
-                                   }));
-  return entry ? segment->time_index.decode(entry->data()) : start;
+  const auto last_entry_below = [&](int64_t limit) {
+    return last_entry_where(file->get(), path, kTimeEntryBytes, count, count / 2,
+                            [&](const uint8_t* candidate) {
+                              return segment->time_index.decode(candidate).timestamp < limit;
+                            });
+  };
+  BARNABAS_ASSIGN(const std::optional<IndexEntry> found, last_entry_below(timestamp + 1));
+  if (!found) return start;
+  const OffsetTimestamp entry = segment->time_index.decode(found->data());
+  BARNABAS_ASSIGN(const std::optional<IndexEntry> before, last_entry_below(entry.timestamp));
+  if (!before) return TimeFloor{entry, segment->base_offset};
+  return TimeFloor{entry,
+                   std::min(segment->time_index.decode(before->data()).offset, entry.offset)};
 }
 
 Result<std::optional<TimestampOffset>> LogImpl::find_in_segment(const SegmentPtr& segment,
@@ -140,30 +149,100 @@ Result<std::optional<TimestampOffset>> LogImpl::find_in_segment(const SegmentPtr
   // Up to an entry's offset nothing is later than its timestamp: one that is before the target
   // says where to begin, one that is exactly it may not be the first, so ask for the one below.
   const int64_t before = std::max(timestamp, int64_t{0}) - 1;
-  BARNABAS_ASSIGN(const OffsetTimestamp floor, floor_timestamp(segment, before));
-  Lookup lookup;
-  {
-    MutexLock lock(mutex_);
-    lookup = prepare_lookup(segment, floor.offset);
-  }
-  BARNABAS_ASSIGN(const auto first, find(lookup));
+  BARNABAS_ASSIGN(const TimeFloor floor, floor_timestamp(segment, before));
+  const auto find_offset = [&](int64_t offset) EXCLUDES(mutex_) {
+    Lookup lookup;
+    {
+      MutexLock lock(mutex_);
+      lookup = prepare_lookup(segment, offset);
+    }
+    return find(lookup);
+  };
+  BARNABAS_ASSIGN(const auto first, find_offset(floor.from_offset));
   std::string path;
   BARNABAS_ASSIGN(const SharedFd file, open_log_file(segment, &path));
+  uint64_t size = 0;
+  {
+    MutexLock lock(mutex_);
+    size = segment->size;
+  }
   uint64_t position = first ? first->position : 0;
-  if (floor.timestamp >= 0) {
-    BatchCursor cursor(file->get(), path, position, lookup.size);
-    const auto batch = cursor.next();
+  if (floor.entry.timestamp >= 0) {
+    std::optional<BatchPosition> meant = first;
+    if (floor.entry.offset != floor.from_offset) {
+      BARNABAS_ASSIGN(meant, find_offset(floor.entry.offset));
+    }
+    const auto batch = BatchCursor(file->get(), path, meant ? meant->position : 0, size).next();
     // As with the offset index, an entry is believed when the batch it means is there.
-    if (!first || !batch.ok() || !*batch || (*batch)->view.last_offset() != floor.offset ||
-        (*batch)->view.max_timestamp() != floor.timestamp) {
-      log(LogLevel::kWarning, "storage",
-          path + ": its time index is damaged, reading without it until it is rebuilt");
-      MutexLock lock(mutex_);
-      segment->index_damaged = true;
+    if (!meant || !batch.ok() || !*batch || !is_of_batch(floor.entry, (*batch)->view)) {
+      note_damaged_index(segment, index_path_of(path, suffix::kTimeIndex));
       position = 0;
     }
   }
-  return find_record_from(file->get(), path, position, lookup.size, timestamp, from_offset);
+  return find_record_from(file->get(), path, position, size, timestamp, from_offset);
+}
+
+bool LogImpl::see_max_timestamp(const SegmentPtr& segment) {
+  Lookup lookup;
+  OffsetTimestamp last;
+  uint64_t version = 0;
+  {
+    MutexLock lock(mutex_);
+    if (segment->max_timestamp_seen) return true;
+    version = shape_version_;
+    last = segment->max_timestamp;
+    lookup = prepare_lookup(segment, last.timestamp < 0 ? segment->base_offset : last.offset);
+  }
+  std::string path;
+  const auto fits = [&]() -> Result<bool> {
+    BARNABAS_ASSIGN(const auto first, find(lookup));
+    BARNABAS_ASSIGN(const SharedFd file, open_log_file(segment, &path));
+    return is_largest_timestamp(last, file->get(), path, first ? first->position : 0, lookup.size,
+                                lookup.size);
+  }();
+  // What cannot be read says nothing against the index.
+  if (!fits.ok()) return false;
+  std::optional<Segment> seen;
+  if (!*fits) {
+    auto read = read_indexes(segment);
+    if (!read.ok()) return false;
+    seen.emplace(std::move(read).value());
+  }
+  {
+    MutexLock lock(mutex_);
+    if (version != shape_version_ || segment == segments_.back()) return false;
+    segment->max_timestamp_seen = true;
+    if (!seen) return true;
+    segment->max_timestamp = seen->max_timestamp;
+  }
+  note_damaged_index(segment, index_path_of(path, suffix::kTimeIndex));
+  return true;
+}
+
+void LogImpl::see_max_timestamps() {
+  std::vector<SegmentPtr> unseen;
+  {
+    MutexLock lock(mutex_);
+    for (const SegmentPtr& segment : segments_) {
+      if (!segment->max_timestamp_seen) unseen.push_back(segment);
+    }
+  }
+  for (const SegmentPtr& segment : unseen) see_max_timestamp(segment);
+}
+
+void LogImpl::see_expiring_timestamps(int64_t high_watermark) {
+  while (true) {
+    SegmentPtr unseen;
+    {
+      MutexLock lock(mutex_);
+      if (!config_.delete_old || config_.retention_ms < 0) return;
+      const size_t expired = count_expired(high_watermark, clock_.wall_ms());
+      for (size_t n = 0; n <= expired && n < segments_.size() && !unseen; ++n) {
+        if (!segments_[n]->max_timestamp_seen) unseen = segments_[n];
+      }
+    }
+    if (!unseen || !see_max_timestamp(unseen)) return;
+  }
 }
 
 }  // namespace barnabas::storage

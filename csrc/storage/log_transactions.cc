@@ -86,6 +86,25 @@ void LogImpl::persist_transactions() {
   }
 }
 
+std::vector<LogImpl::UnvouchedIndex> LogImpl::unvouched_transactions(size_t count) const {
+  std::vector<UnvouchedIndex> unvouched;
+  for (size_t n = 0; n < count; ++n) {
+    const TransactionIndex& index = segments_[n]->transaction_index;
+    // Damaged ones are about to be made anew.
+    if (index.vouched || index.entries.count() == 0 || segments_[n]->transactions_damaged) continue;
+    unvouched.push_back(
+        {segments_[n], path_of(*segments_[n], suffix::kTransactionIndex), index.checksum});
+  }
+  return unvouched;
+}
+
+Status LogImpl::write_transaction_checksums(const std::vector<UnvouchedIndex>& unvouched) {
+  for (const UnvouchedIndex& index : unvouched) {
+    BARNABAS_TRY(write_checksums(index.path, {index.checksum}, Durability::kLater));
+  }
+  return {};
+}
+
 Status LogImpl::truncate_transactions(const SegmentPtr& segment, int64_t end_offset) {
   std::string path;
   uint32_t in_file = 0;
@@ -144,6 +163,7 @@ Status LogImpl::rebuild_transactions(const SegmentPtr& segment) {
   segment->transaction_index = std::move(rebuilt);
   segment->transactions_synced = 0;
   segment->transactions_damaged = false;
+  names_changed_ = true;
   return {};
 }
 
@@ -212,29 +232,46 @@ Result<bool> LogImpl::add_aborted(const SegmentPtr& segment, int64_t offset, int
 Result<int64_t> LogImpl::offset_above(const SegmentPtr& segment, uint64_t position) {
   const OffsetIndex& index = segment->offset_index;
   int64_t above_file = 0;  // when the file's entries all lie before the position
+  int64_t above_all = 0;
+  uint64_t size = 0;
   uint32_t in_file = 0;
-  std::string path;
   {
     MutexLock lock(mutex_);
-    if (position >= segment->size || segment->index_damaged) return segment->next_offset;
+    above_all = segment->next_offset;
+    size = segment->size;
+    if (position >= size || segment->index_damaged) return above_all;
     const uint32_t before = index.entries.count_in_tail_where(
         [&](const uint8_t* entry) { return index.decode(entry).position < position; });
     above_file = before < index.entries.tail_count()
                      ? index.decode(index.entries.tail_entry(before)).offset
-                     : segment->next_offset;
+                     : above_all;
     in_file = index.entries.count() - index.entries.tail_count();
     if (before > 0 || in_file == 0) return above_file;
-    path = path_of(*segment, suffix::kOffsetIndex);
   }
+  std::string log_path;
+  BARNABAS_ASSIGN(const SharedFd log_file, open_log_file(segment, &log_path));
+  const std::string path = index_path_of(log_path, suffix::kOffsetIndex);
   BARNABAS_ASSIGN(const SharedFd file, fds_.open(path));
   BARNABAS_ASSIGN(const uint32_t number, first_entry_where<kOffsetEntryBytes>(
                                              file->get(), path, in_file, [&](const uint8_t* entry) {
                                                return index.decode(entry).position >= position;
                                              }));
   if (number == in_file) return above_file;
-  std::array<uint8_t, kOffsetEntryBytes> entry{};
-  BARNABAS_ASSIGN(const size_t got, read_at(file->get(), entry, number * sizeof(entry), path));
-  return got == sizeof(entry) ? index.decode(entry.data()).offset : above_file;
+  std::array<uint8_t, kOffsetEntryBytes> bytes{};
+  BARNABAS_ASSIGN(const size_t got, read_at(file->get(), bytes, number * sizeof(bytes), path));
+  if (got < sizeof(bytes)) return above_all;
+  const OffsetPosition entry = index.decode(bytes.data());
+  if (is_in_log(entry, log_file->get(), log_path, size)) return entry.offset;
+  note_damaged_index(segment, path);
+  return above_all;
+}
+
+void LogImpl::note_damaged_index(const SegmentPtr& segment, const std::string& what) {
+  {
+    MutexLock lock(mutex_);
+    segment->index_damaged = true;
+  }
+  log(LogLevel::kWarning, "storage", what + ": damaged, reading without it until it is rebuilt");
 }
 
 }  // namespace barnabas::storage

@@ -18,8 +18,11 @@ namespace barnabas::storage {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kSegmentSuffixes[] = {suffix::kLog, suffix::kOffsetIndex,
-                                                 suffix::kTimeIndex, suffix::kTransactionIndex,
+constexpr std::string_view kSegmentSuffixes[] = {suffix::kLog,
+                                                 suffix::kOffsetIndex,
+                                                 suffix::kTimeIndex,
+                                                 suffix::kTransactionIndex,
+                                                 suffix::kTransactionChecksum,
                                                  suffix::kSnapshot};
 
 }  // namespace
@@ -121,6 +124,7 @@ Status LogImpl::install_indexes(const SegmentPtr& segment, Segment rebuilt) {
   segment->offset_index.take_entries(std::move(rebuilt.offset_index));
   segment->time_index.take_entries(std::move(rebuilt.time_index));
   segment->max_timestamp = rebuilt.max_timestamp;
+  segment->max_timestamp_seen = true;
   segment->first_timestamp = rebuilt.first_timestamp;
   segment->bytes_since_index_entry = rebuilt.bytes_since_index_entry;
   segment->index_damaged = false;
@@ -268,6 +272,7 @@ Status LogImpl::mark_deleted() {
 }
 
 void LogImpl::maintain(int64_t high_watermark) {
+  see_expiring_timestamps(high_watermark);
   rebuild_damaged_indexes();
   MutexLock flushing(flush_mutex_);
   MutexLock writing(write_mutex_);

@@ -85,8 +85,7 @@ Result<int64_t> ProducerLoader::offset_before(int64_t offset, uint64_t bytes) co
     --segment;
     offset = (*segment)->base_offset;
     if (covered + (*segment)->size > bytes) {
-      return offset_near_position(**segment,
-                                  log_file_path(directory_, offset, suffix::kOffsetIndex),
+      return offset_near_position(**segment, log_file_path(directory_, offset, suffix::kLog),
                                   (*segment)->size - (bytes - covered));
     }
     covered += (*segment)->size;
@@ -103,12 +102,7 @@ Result<uint64_t> ProducerLoader::replay(int64_t from, int64_t until, Transaction
     BARNABAS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
     uint64_t position = 0;
     if (from > segment->base_offset) {
-      BARNABAS_ASSIGN(
-          const OffsetPosition floor,
-          floor_in_file(segment->offset_index, segment->base_offset, segment->next_offset, fds_,
-                        log_file_path(directory_, segment->base_offset, suffix::kOffsetIndex),
-                        segment->offset_index.entries.persisted(), from));
-      position = floor.position;
+      BARNABAS_ASSIGN(position, walk_start(*segment, fd.get(), path, segment->size, fds_, from));
     }
     BatchCursor cursor(fd.get(), path, position, segment->size);
     while (true) {

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/file_copy.h"
+#include "base/logger.h"
 #include "storage/batch_cursor.h"
 #include "storage/fd_cache.h"
 #include "storage/index_file_search.h"
@@ -58,6 +59,7 @@ void Segment::clear() {
   time_index.last = {};
   transaction_index = {};
   max_timestamp = {};
+  max_timestamp_seen = true;
   first_timestamp = record::kNoTimestamp;
   bytes_since_index_entry = 0;
   index_damaged = false;
@@ -95,6 +97,8 @@ Status persist_indexes(Segment& segment, const std::string& directory) {
 
 Status persist_transaction_index(TransactionIndex& index, const std::string& path) {
   if (index.entries.count() == 0) {
+    // In this order: alone, the checksum would say that something is missing.
+    BARNABAS_TRY(remove_file(path + std::string(suffix::kChecksum)));
     return remove_file(path);
   }
   const auto pending = pending_entries(index.entries, path);
@@ -140,19 +144,66 @@ Result<OffsetPosition> floor_in_file(const OffsetIndex& decoder, int64_t base_of
   return decoder.decode(entry->data());
 }
 
-Result<int64_t> offset_near_position(const Segment& segment, const std::string& index_path,
+bool is_in_log(const OffsetPosition& entry, int fd, const std::string& path, uint64_t size) {
+  if (entry.position >= size) return false;
+  const auto batch = BatchCursor(fd, path, entry.position, size).next();
+  return batch.ok() && (*batch)->view.last_offset() == entry.offset;
+}
+
+bool is_of_batch(const OffsetTimestamp& entry, const record::BatchView& batch) {
+  return batch.base_offset() <= entry.offset && entry.offset <= batch.last_offset() &&
+         batch.max_timestamp() == entry.timestamp;
+}
+
+Result<uint64_t> walk_start(const Segment& segment, int fd, const std::string& path, uint64_t size,
+                            FdCache& fds, int64_t offset) {
+  if (offset <= segment.base_offset) return uint64_t{0};
+  const std::string index_path = index_path_of(path, suffix::kOffsetIndex);
+  BARNABAS_ASSIGN(const OffsetPosition floor,
+                  floor_in_file(segment.offset_index, segment.base_offset, segment.next_offset, fds,
+                                index_path, segment.offset_index.entries.persisted(), offset - 1));
+  if (floor.position == 0 || is_in_log(floor, fd, path, size)) {
+    return uint64_t{floor.position};
+  }
+  log(LogLevel::kWarning, "storage", index_path + ": damaged, reading without it");
+  return uint64_t{0};
+}
+
+Result<bool> is_largest_timestamp(const OffsetTimestamp& last, int fd, const std::string& path,
+                                  uint64_t start, uint64_t end, uint64_t size) {
+  BatchCursor cursor(fd, path, start, size);
+  bool found = last.timestamp < 0;
+  while (true) {
+    BARNABAS_ASSIGN(const auto batch, cursor.next());
+    if (!batch || (found && batch->position >= end)) return found;
+    if (found) {
+      if (batch->view.max_timestamp() > last.timestamp) return false;
+    } else if (batch->view.last_offset() >= last.offset) {
+      if (!is_of_batch(last, batch->view)) return false;
+      found = true;
+    }
+  }
+}
+
+Result<int64_t> offset_near_position(const Segment& segment, const std::string& path,
                                      uint64_t position) {
   const uint32_t count = segment.offset_index.entries.persisted();
   if (count == 0) return segment.base_offset;
   const auto guess = static_cast<uint32_t>(uint64_t{count} * position / (segment.size + 1));
+  const std::string index_path = index_path_of(path, suffix::kOffsetIndex);
   BARNABAS_ASSIGN(const UniqueFd fd, open_file(index_path, O_RDONLY));
-  BARNABAS_ASSIGN(const std::optional<IndexEntry> entry,
+  BARNABAS_ASSIGN(const std::optional<IndexEntry> found,
                   last_entry_where(fd.get(), index_path, kOffsetEntryBytes, count, guess,
                                    [&](const uint8_t* candidate) {
                                      return segment.offset_index.decode(candidate).position <=
                                             position;
                                    }));
-  return entry ? segment.offset_index.decode(entry->data()).offset : segment.base_offset;
+  if (!found) return segment.base_offset;
+  const OffsetPosition entry = segment.offset_index.decode(found->data());
+  BARNABAS_ASSIGN(const UniqueFd log_fd, open_file(path, O_RDONLY));
+  if (is_in_log(entry, log_fd.get(), path, segment.size)) return entry.offset;
+  log(LogLevel::kWarning, "storage", index_path + ": damaged, reading without it");
+  return segment.base_offset;
 }
 
 }  // namespace barnabas::storage

@@ -27,7 +27,8 @@ struct Segment {
   OffsetIndex offset_index;
   TimeIndex time_index;
   TransactionIndex transaction_index;
-  OffsetTimestamp max_timestamp;                   // offset: last of the first batch that has it
+  OffsetTimestamp max_timestamp;   // offset: last of the first batch that has it
+  bool max_timestamp_seen = true;  // in the batches; false: only the time index's file says so
   int64_t first_timestamp = record::kNoTimestamp;  // the first batch's largest
   int64_t created_ms = 0;                          // wall clock, when it was made or loaded
   int64_t modified_ms = 0;  // wall clock; known where no record has a timestamp, for retention
@@ -78,9 +79,29 @@ Result<OffsetPosition> floor_in_file(const OffsetIndex& decoder, int64_t base_of
                                      int64_t next_offset, FdCache& fds,
                                      const std::string& index_path, uint32_t count, int64_t offset);
 
+/// Whether the batch that an entry of an offset index means lies where it says, in the first `size`
+/// bytes of a .log. Loading looks at an index's ends only, so that what it says in between is
+/// believed once this was seen. A search that a wrong entry misleads ends at that one, or before
+/// where it should, which costs time only.
+bool is_in_log(const OffsetPosition& entry, int fd, const std::string& path, uint64_t size);
+/// Whether an entry of a time index can mean `batch`.
+bool is_of_batch(const OffsetTimestamp& entry, const record::BatchView& batch);
+
+/// Where a walk over the first `size` bytes may begin that is to pass the batch of `offset` and the
+/// one before it: at an indexed batch, or the segment's start. REQUIRES: nobody else uses the
+/// segment.
+Result<uint64_t> walk_start(const Segment& segment, int fd, const std::string& path, uint64_t size,
+                            FdCache& fds, int64_t offset);
+
+/// Whether `last`, of a time index, has the largest timestamp as far as batches tell from `start`
+/// on, where its own may follow, up to the one that begins at or after `end`. One that says that
+/// there is no timestamp begins with the segment.
+Result<bool> is_largest_timestamp(const OffsetTimestamp& last, int fd, const std::string& path,
+                                  uint64_t start, uint64_t end, uint64_t size);
+
 /// The last offset of an indexed batch that starts at or before `position`; the segment's base when
-/// there is none.
-Result<int64_t> offset_near_position(const Segment& segment, const std::string& index_path,
+/// there is none. `path` is that of the .log.
+Result<int64_t> offset_near_position(const Segment& segment, const std::string& path,
                                      uint64_t position);
 
 }  // namespace barnabas::storage

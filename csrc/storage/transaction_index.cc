@@ -31,6 +31,8 @@ void TransactionIndex::append(const AbortedTransaction& aborted) {
   store_be<int64_t>(p + 18, aborted.last_offset);
   store_be<int64_t>(p + 26, aborted.last_stable_offset);
   last_abort_offset = aborted.last_offset;
+  checksum = extended(checksum, ByteView(p, kAbortedEntryBytes));
+  vouched = false;
 }
 
 std::optional<AbortedTransaction> TransactionIndex::decode(const uint8_t* entry) {
@@ -58,26 +60,38 @@ uint32_t TransactionIndex::file_entries_for(int64_t offset) const {
   return in_file_alone;
 }
 
-Result<std::optional<std::vector<AbortedTransaction>>> read_transaction_index(
-    const std::string& path, int64_t base_offset, int64_t next_offset) {
-  using Entries = std::optional<std::vector<AbortedTransaction>>;
-  const auto bytes = read_small_file(path);
-  if (!bytes.ok()) {
-    if (bytes.error().sys_errno == ENOENT) return Entries(std::in_place);
-    return bytes.error();
+Result<std::optional<StoredTransactions>> read_transaction_index(const std::string& path,
+                                                                 int64_t base_offset,
+                                                                 int64_t next_offset) {
+  // Before what it speaks of: beside a writer that may grow, and what is said stays true.
+  const auto sums = read_checksums(path);
+  std::vector<uint8_t> bytes;
+  if (auto read = read_small_file(path); read.ok()) {
+    bytes = std::move(read).value();
+  } else if (read.error().sys_errno != ENOENT) {
+    return std::move(read).error();
   }
-  if (bytes->size() % kAbortedEntryBytes != 0) return Entries();
-  Entries entries(std::in_place);
+  if (bytes.size() % kAbortedEntryBytes != 0) return std::optional<StoredTransactions>();
+  std::optional<StoredTransactions> stored(std::in_place);
+  stored->checksum = checksum_of(bytes);
   int64_t last_end = base_offset - 1;
-  for (size_t at = 0; at < bytes->size(); at += kAbortedEntryBytes) {
-    const auto aborted = TransactionIndex::decode(bytes->data() + at);
+  for (size_t at = 0; at < bytes.size(); at += kAbortedEntryBytes) {
+    const auto aborted = TransactionIndex::decode(bytes.data() + at);
     if (!aborted || aborted->last_offset <= last_end || aborted->last_offset >= next_offset) {
-      return Entries();
+      return std::optional<StoredTransactions>();
     }
     last_end = aborted->last_offset;
-    entries->push_back(*aborted);
+    stored->entries.push_back(*aborted);
   }
-  return entries;
+  if (!sums.ok()) {
+    stored->contradicted = true;
+  } else if (*sums) {
+    const Checksum& said = (*sums)->back();
+    const auto first = ByteView(bytes).first(std::min<uint64_t>(said.bytes, bytes.size()));
+    stored->contradicted = checksum_of(first) != said;
+    stored->vouched = stored->checksum == said;
+  }
+  return stored;
 }
 
 Result<std::vector<AbortedTransaction>> find_aborted(int fd, const std::string& path,

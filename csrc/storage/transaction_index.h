@@ -8,6 +8,10 @@
 // Written when the marker is, unlike the other indexes: a fetch with read_committed is wrong
 // without it. What could not be written stays in memory and is tried again.
 //
+// Nothing in the log says at once whether an entry is right, so `.txnindex.crc` does
+// (checksum_file.h), from when the segment is left or the log closed. Of a segment that is still
+// written to it may tell the first entries only: an unclean stop makes them all anew.
+//
 // Pure state, but for the functions that read a file; the owner (Segment, under Log's mutex) locks.
 #pragma once
 
@@ -18,6 +22,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "storage/checksum_file.h"
 #include "storage/index_file.h"
 
 namespace barnabas::storage {
@@ -46,12 +51,22 @@ class TransactionIndex {
 
   IndexEntries entries{kAbortedEntryBytes};
   int64_t last_abort_offset = -1;  // the last entry's marker; -1 without one
+  Checksum checksum;               // of all entries
+  bool vouched = false;            // `.txnindex.crc` has that one
 };
 
-/// The file's entries; nullopt when they cannot be those of a segment [base_offset, next_offset).
-/// An absent file has none.
-Result<std::optional<std::vector<AbortedTransaction>>> read_transaction_index(
-    const std::string& path, int64_t base_offset, int64_t next_offset);
+/// What is in a file, and what is said of it.
+struct StoredTransactions {
+  std::vector<AbortedTransaction> entries;
+  Checksum checksum;
+  bool vouched = false;       // by its checksum file, to the end
+  bool contradicted = false;  // by its checksum file
+};
+/// nullopt when the file cannot be one of a segment [base_offset, next_offset). An absent one has
+/// no entries.
+Result<std::optional<StoredTransactions>> read_transaction_index(const std::string& path,
+                                                                 int64_t base_offset,
+                                                                 int64_t next_offset);
 
 /// Of the file's first `count` entries, those from the first on that ends at or above `offset`, up
 /// to the first whose last stable offset is at or above `upper_bound`. kKafkaStorageError when one

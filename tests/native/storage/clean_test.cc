@@ -144,7 +144,7 @@ TEST_F(CleanTest, RecordsOfAbortedTransactionsGoAndMarkersFollow) {
   // The markers had records to speak of; the abort's index entry stays with it.
   EXPECT_EQ(offsets_of_markers(), (std::vector<int64_t>{4, 5}));
   const auto index = [this] {
-    return read_transaction_index(log_file(0) + ".txnindex", 0, INT64_MAX).value().value();
+    return read_transaction_index(log_file(0) + ".txnindex", 0, INT64_MAX).value().value().entries;
   };
   EXPECT_EQ(index().size(), 1u);
   // Now there are none of the aborted one: its marker gets a horizon, and goes after that.

@@ -93,7 +93,7 @@ class TransactionTest : public LogTest {
     for (const std::string& name : names_with(".txnindex")) {
       const auto entries = read_transaction_index(file(name), 0, INT64_MAX);
       EXPECT_TRUE(entries.ok() && *entries) << name;
-      all.insert(all.end(), (*entries)->begin(), (*entries)->end());
+      all.insert(all.end(), (*entries)->entries.begin(), (*entries)->entries.end());
     }
     return all;
   }
