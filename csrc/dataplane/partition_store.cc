@@ -43,13 +43,18 @@ Result<std::unique_ptr<PartitionStore>> PartitionStore::open(
 }
 
 Status PartitionStore::begin() {
+  // Before the mark of a clean stop goes: to be refused costs nothing.
+  auto log_starts = directory_->log_start_offsets();
+  if (!log_starts.ok() && log_starts.error().code == ErrorCode::kCorruptMessage) {
+    return std::move(log_starts).error();
+  }
   BARNABAS_TRY(directory_->mark_in_use());
   if (const Status removed = directory_->remove_deleted(); !removed.ok()) {
     log(LogLevel::kError, "store", removed.error().message);  // the next start tries again
   }
   recovery_points_ = or_nothing(directory_->recovery_points(), "every log is checked in full");
   log_start_offsets_ =
-      or_nothing(directory_->log_start_offsets(), "logs start where their first segments do");
+      or_nothing(std::move(log_starts), "logs start where their first segments do");
   high_watermarks_ = or_nothing(directory_->high_watermarks(), "what it says of others is lost");
   cleaned_offsets_ =
       or_nothing(directory_->cleaned_offsets(), "compacted logs are compacted from their start");
@@ -209,9 +214,9 @@ Status PartitionStore::forget(const std::string& topic, const std::vector<int32_
 Status PartitionStore::mark_clean(const PartitionTable& table) {
   {
     MutexLock lock(checkpoint_mutex_);
-    BARNABAS_TRY(write_last_aborts(table));
+    BARNABAS_TRY(offline_unless(write_last_aborts(table)));
   }
-  return directory_->mark_clean();
+  return offline_unless(directory_->mark_clean());
 }
 
 Status PartitionStore::write_last_aborts(const PartitionTable& table) {
@@ -273,10 +278,18 @@ Status PartitionStore::write_locked(const PartitionTable& table) {
   }
   for (const auto& [name, offset] : recovery_points) checkpointed_.insert(name);
   // Log starts first: a recovery point that moved with one says nothing of what lies below both.
-  BARNABAS_TRY(directory_->write_log_start_offsets(log_starts));
-  BARNABAS_TRY(directory_->write_recovery_points(recovery_points));
-  BARNABAS_TRY(directory_->write_high_watermarks(high_watermarks));
-  return directory_->write_cleaned_offsets(cleaned);
+  BARNABAS_TRY(offline_unless(directory_->write_log_start_offsets(log_starts)));
+  BARNABAS_TRY(offline_unless(directory_->write_recovery_points(recovery_points)));
+  BARNABAS_TRY(offline_unless(directory_->write_high_watermarks(high_watermarks)));
+  return offline_unless(directory_->write_cleaned_offsets(cleaned));
+}
+
+Status PartitionStore::offline_unless(Status written) {
+  if (!written.ok() && directory_->sync_failed() && !failed()) {
+    log(LogLevel::kError, "store", written.error().message + ": the log directory is offline");
+    fail();
+  }
+  return written;
 }
 
 }  // namespace barnabas::dataplane

@@ -110,6 +110,9 @@ class PartitionStore {
 
   Status write_locked(const PartitionTable& table) REQUIRES(checkpoint_mutex_);
   Status write_last_aborts(const PartitionTable& table) REQUIRES(checkpoint_mutex_);
+  /// What came of writing one of the directory's own files: after an fsync that failed it is
+  /// offline, as after one of a log's.
+  Status offline_unless(Status written);
   [[nodiscard]] std::string path_of(const storage::TopicPartition& name) const {
     return path() + "/" + name.to_string();
   }

@@ -66,7 +66,10 @@ Result<std::unique_ptr<Log>> Log::open(const std::string& directory, TopicPartit
   if (topic_id && options.topic_id && *topic_id != *options.topic_id) {
     return Error{ErrorCode::kInconsistentTopicId,
                  directory + ": belongs to the topic with id " + topic_id->to_string() +
-                     ", not to " + options.topic_id->to_string(),
+                     ", not to " + options.topic_id->to_string() + ", by its " +
+                     std::string(kPartitionMetadataName) +
+                     ". If it is this topic's, remove that file: the next start writes it anew. If "
+                     "it is another's, move the directory away",
                  0};
   }
   if (!topic_id && options.topic_id) {

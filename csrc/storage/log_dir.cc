@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <filesystem>
 
@@ -15,6 +16,9 @@
 #include "base/thread_annotations.h"
 #include "base/uuid.h"
 #include "storage/checkpoint_file.h"
+#include "storage/checksum_file.h"
+#include "storage/log_file_name.h"
+#include "storage/sync_result.h"
 
 namespace barnabas::storage {
 namespace fs = std::filesystem;
@@ -169,6 +173,15 @@ std::string offset_line(const TopicPartition& partition, int64_t offset) {
   return partition.topic + " " + std::to_string(partition.partition) + " " + std::to_string(offset);
 }
 
+std::string offset_checkpoint_text(const OffsetCheckpoint& offsets) {
+  std::vector<std::string> lines;
+  lines.reserve(offsets.size());
+  for (const auto& [partition, offset] : offsets) {
+    lines.push_back(offset_line(partition, offset));
+  }
+  return checkpoint_text(lines);
+}
+
 }  // namespace
 
 Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path) {
@@ -181,12 +194,7 @@ Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path) {
 
 Status write_offset_checkpoint(const std::string& path, const OffsetCheckpoint& offsets,
                                Durability durability) {
-  std::vector<std::string> lines;
-  lines.reserve(offsets.size());
-  for (const auto& [partition, offset] : offsets) {
-    lines.push_back(offset_line(partition, offset));
-  }
-  return write_checkpoint_lines(path, lines, durability);
+  return replace_file(path, as_bytes(offset_checkpoint_text(offsets)), durability);
 }
 
 struct LogDir::State {
@@ -194,16 +202,79 @@ struct LogDir::State {
   UniqueFd lock;
   LogDirIdentity identity;
   bool was_clean = false;
+  std::atomic<bool> sync_failed = false;
   Mutex checkpoint_mutex;  // one writer of a checkpoint's temporary file at a time
+  struct Vouched {
+    Checksum content;             // of the file
+    std::vector<Checksum> saved;  // what its checksum file has
+  };
+  std::map<std::string_view, Vouched> vouched GUARDED_BY(checkpoint_mutex);
 
   [[nodiscard]] std::string file(std::string_view name) const {
     return path + "/" + std::string(name);
   }
   Status write(std::string_view name, const OffsetCheckpoint& offsets) {
     MutexLock guard(checkpoint_mutex);
-    return write_offset_checkpoint(file(name), offsets);
+    return replace(file(name), offset_checkpoint_text(offsets));
   }
+  Status replace(const std::string& target, const std::string& text) {
+    return noted(replace_synced(target, as_bytes(text)));
+  }
+  Status noted(SyncResult result) {
+    if (result.fsync_failed) sync_failed.store(true);
+    return std::move(result.status);
+  }
+  Result<OffsetCheckpoint> read_vouched(std::string_view name, const std::string& way_out);
+  Status write_vouched(std::string_view name, const OffsetCheckpoint& offsets);
+  Status vouch(std::string_view name, std::vector<Checksum> sums) REQUIRES(checkpoint_mutex);
 };
+
+Result<OffsetCheckpoint> LogDir::State::read_vouched(std::string_view name,
+                                                     const std::string& way_out) {
+  const std::string checkpoint = file(name);
+  MutexLock guard(checkpoint_mutex);
+  auto content = read_small_file(checkpoint);
+  if (!content.ok() && content.error().sys_errno != ENOENT) return std::move(content).error();
+  const Checksum found = content.ok() ? checksum_of(*content) : Checksum();
+  auto sums = read_checksums(checkpoint);
+  const bool contradicted =
+      !sums.ok() || (*sums && std::find((*sums)->begin(), (*sums)->end(), found) == (*sums)->end());
+  if (contradicted) {
+    return Error{ErrorCode::kCorruptMessage,
+                 (sums.ok() ? checkpoint + ": is not what was written there, by " +
+                                  std::string(name) + std::string(suffix::kChecksum)
+                            : sums.error().message) +
+                     way_out,
+                 0};
+  }
+  vouched[name] = {found, *sums ? **sums : std::vector<Checksum>()};
+  return read_offset_checkpoint(checkpoint);
+}
+
+Status LogDir::State::write_vouched(std::string_view name, const OffsetCheckpoint& offsets) {
+  const std::string text = offset_checkpoint_text(offsets);
+  const Checksum next = checksum_of(as_bytes(text));
+  MutexLock guard(checkpoint_mutex);
+  if (!vouched.contains(name)) {
+    // Not believed when it was read, or never read: whatever there is comes before.
+    const auto content = read_small_file(file(name));
+    vouched[name].content = content.ok() ? checksum_of(*content) : Checksum();
+  }
+  if (vouched[name].content != next) BARNABAS_TRY(vouch(name, {vouched[name].content, next}));
+  BARNABAS_TRY(replace(file(name), text));
+  vouched[name].content = next;
+  // The old content is wrong from here on: one bit may be all that it differs in.
+  return vouch(name, {next});
+}
+
+Status LogDir::State::vouch(std::string_view name, std::vector<Checksum> sums) {
+  Vouched& known = vouched[name];
+  if (known.saved == sums) return {};
+  known.saved.clear();
+  BARNABAS_TRY(replace(file(name) + std::string(suffix::kChecksum), checksum_text(sums)));
+  known.saved = std::move(sums);
+  return {};
+}
 
 LogDir::LogDir(std::unique_ptr<State> state) : state_(std::move(state)) {}
 LogDir::~LogDir() = default;
@@ -255,6 +326,9 @@ Status LogDir::complete(const std::string& path, const LogDirIdentity& identity,
       {kCleanedName, &offsets.cleaned_offsets}};
   for (const auto& [name, checkpoint] : checkpoints) {
     BARNABAS_TRY(write_offset_checkpoint(file(name), *checkpoint, Durability::kLater));
+    if (name != kRecoveryPointName && name != kLogStartName) continue;
+    const Checksum sum = checksum_of(as_bytes(offset_checkpoint_text(*checkpoint)));
+    BARNABAS_TRY(write_checksums(file(name), {sum}, Durability::kLater));
   }
   BARNABAS_TRY(write_identity(file(kMetaPropertiesName), identity, Durability::kLater));
   if (durability == Durability::kNow) BARNABAS_TRY(sync_everything(path));
@@ -266,10 +340,13 @@ const LogDirIdentity& LogDir::identity() const { return state_->identity; }
 bool LogDir::was_clean() const { return state_->was_clean; }
 
 Result<OffsetCheckpoint> LogDir::recovery_points() const {
-  return read_offset_checkpoint(state_->file(kRecoveryPointName));
+  return state_->read_vouched(kRecoveryPointName, "");
 }
 Result<OffsetCheckpoint> LogDir::log_start_offsets() const {
-  return read_offset_checkpoint(state_->file(kLogStartName));
+  return state_->read_vouched(
+      kLogStartName,
+      ". Put back the two files as they were, or remove both: then logs begin where their first "
+      "segments do, and records below a DeleteRecords may be readable until they are deleted anew");
 }
 Result<OffsetCheckpoint> LogDir::high_watermarks() const {
   return read_offset_checkpoint(state_->file(kHighWatermarkName));
@@ -287,10 +364,10 @@ Result<OffsetLists> LogDir::last_aborts() const {
   return offsets;
 }
 Status LogDir::write_recovery_points(const OffsetCheckpoint& offsets) {
-  return state_->write(kRecoveryPointName, offsets);
+  return state_->write_vouched(kRecoveryPointName, offsets);
 }
 Status LogDir::write_log_start_offsets(const OffsetCheckpoint& offsets) {
-  return state_->write(kLogStartName, offsets);
+  return state_->write_vouched(kLogStartName, offsets);
 }
 Status LogDir::write_high_watermarks(const OffsetCheckpoint& offsets) {
   return state_->write(kHighWatermarkName, offsets);
@@ -305,7 +382,7 @@ Status LogDir::write_last_aborts(const OffsetLists& offsets) {
     for (const int64_t offset : list) lines.push_back(offset_line(partition, offset));
   }
   MutexLock guard(state_->checkpoint_mutex);
-  return write_checkpoint_lines(state_->file(kLastAbortsName), lines, Durability::kNow);
+  return state_->replace(state_->file(kLastAbortsName), checkpoint_text(lines));
 }
 
 Status LogDir::mark_in_use() {
@@ -319,10 +396,12 @@ Status LogDir::mark_in_use() {
 
 Status LogDir::mark_clean() {
   // One syncfs instead of an fsync for each index, snapshot and epoch file of every partition.
-  BARNABAS_TRY(sync_everything(state_->path));
-  return replace_file(state_->file(kCleanShutdownName), as_bytes(kCleanShutdownContent),
-                      Durability::kNow);
+  BARNABAS_TRY(state_->noted(synced(sync_everything(state_->path))));
+  return state_->noted(
+      replace_synced(state_->file(kCleanShutdownName), as_bytes(kCleanShutdownContent)));
 }
+
+bool LogDir::sync_failed() const { return state_->sync_failed.load(); }
 
 void LogDir::release_lock() {
   MutexLock lock(state_->checkpoint_mutex);

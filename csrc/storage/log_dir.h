@@ -6,6 +6,10 @@
 // transaction-index-checkpoint, with a line for each segment that has a transaction index. Every
 // rewrite goes through a temporary file, fsync and rename.
 //
+// A wrong digit in a recovery point or a log start looks like any other, and costs records: beside
+// these two there are files with their checksums (checksum_file.h), of the old content and the new
+// one while they change. Kafka writes the two without: see adopt/.
+//
 // Thread-safety: safe from every thread after open().
 #pragma once
 
@@ -68,6 +72,7 @@ class LogDir {
   /// Whether the last run stopped cleanly.
   [[nodiscard]] bool was_clean() const;
 
+  /// These two: kCorruptMessage when their checksums say that something else was written there.
   [[nodiscard]] Result<OffsetCheckpoint> recovery_points() const;
   [[nodiscard]] Result<OffsetCheckpoint> log_start_offsets() const;
   [[nodiscard]] Result<OffsetCheckpoint> high_watermarks() const;
@@ -84,6 +89,9 @@ class LogDir {
   Status mark_in_use();
   /// Writes .kafka_cleanshutdown. REQUIRES: every log is closed, every checkpoint written.
   Status mark_clean();
+  /// Whether an fsync of the files above has failed: what is in them is not certain any more, and
+  /// nor is what else is in the directory.
+  [[nodiscard]] bool sync_failed() const;
   /// Lets another broker have the directory. Nothing may be written to it any more.
   void release_lock();
 

@@ -21,6 +21,7 @@
 #include "storage/log_file_name.h"
 #include "storage/log_impl.h"
 #include "storage/producer_snapshot.h"
+#include "storage/sync_result.h"
 
 namespace barnabas::storage {
 namespace {
@@ -174,8 +175,10 @@ Status LogImpl::complete(LogImpl& copy) {
     producers = encode_producer_snapshot(producers_);
     epochs = epochs_;
   }
-  BARNABAS_TRY(replace_file(log_file_path(copy.directory(), end_offset, suffix::kSnapshot),
-                            producers, Durability::kNow));
+  SyncResult written =
+      replace_synced(log_file_path(copy.directory(), end_offset, suffix::kSnapshot), producers);
+  if (written.fsync_failed) return copy.offline_unless(std::move(written.status));
+  BARNABAS_TRY(std::move(written.status));
   {
     MutexLock lock(copy.mutex_);
     copy.snapshots_.insert(end_offset);

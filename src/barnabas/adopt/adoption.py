@@ -45,6 +45,10 @@ logger = logging.getLogger(__name__)
 
 KAFKA_NAMES: Final = (METADATA_LOG, "bootstrap.checkpoint")
 """What Apache Kafka leaves in a directory of its own, and Barnabas never does."""
+CHECKPOINTS_WITH_CHECKSUMS: Final = (
+    "log-start-offset-checkpoint",
+    "recovery-point-offset-checkpoint",
+)
 _WHAT_ADOPT_DOES: Final = (
     "barnabas serve --adopt takes it over, in a way that lets Kafka have it back"
 )
@@ -104,6 +108,8 @@ def adopt(
     elif adopted.metadata_dir is None or adopted.kafka_position == metadata_position(
         directory / adopted.metadata_dir
     ):
+        if adopted.metadata_dir is None and wish is not Adopt.NO:
+            _forget_checksums(directory)  # nothing tells whether Kafka has run
         for_good = adopted.for_good if wish is Adopt.NO else wish is Adopt.FOR_GOOD
         if for_good == adopted.for_good:
             return []
@@ -121,6 +127,7 @@ def adopt(
     for warning in plan.warnings:
         logger.warning("%s", warning)
     _promote_futures(directory, plan)
+    _forget_checksums(directory)
     record = AdoptedRecord(
         metadata_dir=_shown_metadata_dir(owner, metadata_dir),
         kafka_position=None if metadata_dir is None else metadata_position(metadata_dir),
@@ -134,6 +141,12 @@ def stored_adoption(store: MetadataStore | None) -> AdoptedRecord | None:
     """How the directory of a store was adopted; None when it was not."""
     entry = None if store is None else store.get(ADOPTED_PATH)
     return None if entry is None else AdoptedRecord.decode(entry.value)
+
+
+def _forget_checksums(data_dir: Path) -> None:
+    """Kafka has written the checkpoints anew, and what Barnabas once wrote there says nothing."""
+    for name in CHECKPOINTS_WITH_CHECKSUMS:
+        (data_dir / f"{name}.crc").unlink(missing_ok=True)
 
 
 def _kafka_name(data_dir: Path) -> str | None:

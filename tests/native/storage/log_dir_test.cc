@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "base/faulty_file_system.h"
 #include "log_fixture.h"
 
 namespace barnabas::storage {
@@ -109,6 +110,71 @@ TEST_F(LogDirTest, ADamagedCheckpointNamesItsLine) {
     const auto read_back = (*dir)->high_watermarks();
     ASSERT_FALSE(read_back.ok()) << text;
     EXPECT_NE(read_back.error().message.find("line"), std::string::npos);
+  }
+}
+
+TEST_F(LogDirTest, AWrongBitInAnOffsetOrInItsChecksumIsRefused) {
+  {
+    auto dir = open();
+    ASSERT_TRUE(dir.ok());
+    // The second differs from the first in one bit.
+    for (const int64_t offset : {22, 23}) {
+      ASSERT_TRUE((*dir)->write_log_start_offsets({{{"s", 0}, offset}}).ok());
+      ASSERT_TRUE((*dir)->write_recovery_points({{{"s", 0}, offset}}).ok());
+    }
+  }
+  for (const std::string name :
+       {"log-start-offset-checkpoint", "recovery-point-offset-checkpoint"}) {
+    for (const std::string& damaged : {name, name + ".crc"}) {
+      const std::string right = read(damaged);
+      for (size_t bit = 0; bit < 8 * right.size(); ++bit) {
+        std::string wrong = right;
+        wrong[bit / 8] = static_cast<char>(wrong[bit / 8] ^ (1 << bit % 8));
+        write(damaged, wrong);
+        auto dir = open();
+        ASSERT_TRUE(dir.ok());
+        const auto offsets =
+            name.starts_with("log-start") ? (*dir)->log_start_offsets() : (*dir)->recovery_points();
+        ASSERT_FALSE(offsets.ok()) << damaged << ", bit " << bit;
+        EXPECT_EQ(offsets.error().code, ErrorCode::kCorruptMessage);
+        EXPECT_NE(offsets.error().message.find(name), std::string::npos);
+      }
+      write(damaged, right);
+    }
+  }
+  EXPECT_EQ((*open())->log_start_offsets()->at({"s", 0}), 23);
+}
+
+TEST_F(LogDirTest, WithoutAChecksumAnOffsetIsTakenAsItIs) {
+  auto dir = open();
+  ASSERT_TRUE(dir.ok());
+  write("log-start-offset-checkpoint", "0\n1\ns 0 7\n");
+  EXPECT_EQ((*dir)->log_start_offsets()->at({"s", 0}), 7);
+  ASSERT_TRUE((*dir)->write_log_start_offsets({{{"s", 0}, 8}}).ok());
+  EXPECT_EQ((*dir)->log_start_offsets()->at({"s", 0}), 8);
+}
+
+TEST_F(LogDirTest, WhateverFailsWhileAnOffsetIsWrittenItIsTheOldOneOrTheNewOne) {
+  for (const FileCall call :
+       {FileCall::kOpen, FileCall::kWrite, FileCall::kSync, FileCall::kRename}) {
+    bool struck = true;
+    for (uint64_t nth = 1; struck; ++nth) {
+      auto dir = open();
+      ASSERT_TRUE(dir.ok());
+      ASSERT_TRUE((*dir)->write_log_start_offsets({{{"s", 0}, 22}}).ok());
+      auto& files = FaultyFileSystem::instance();
+      const uint64_t fault =
+          files.add({call, {root.path() + "*"}, FaultEffect::kFail, EIO, nth, 1});
+      const Status written = (*dir)->write_log_start_offsets({{{"s", 0}, 23}});
+      struck = files.count(fault).struck > 0;
+      files.remove(fault);
+      EXPECT_EQ(written.ok(), !struck);
+      EXPECT_EQ((*dir)->sync_failed(), struck && call == FileCall::kSync);
+      dir->reset();
+      const auto offsets = (*open())->log_start_offsets();
+      ASSERT_TRUE(offsets.ok()) << offsets.error().message;
+      EXPECT_TRUE(offsets->at({"s", 0}) == 23 || (struck && offsets->at({"s", 0}) == 22));
+    }
   }
 }
 

@@ -200,6 +200,17 @@ def test_what_is_not_ours_stays_and_keeps_its_offsets(kafka: kw.DataDir) -> None
         assert f"b 0 {offset}\n" in text
 
 
+def test_log_starts_that_kafka_has_moved_since_are_taken(kafka: kw.DataDir) -> None:
+    adopt_and_stop(kafka)
+    checkpoint = kafka.path / "log-start-offset-checkpoint"
+    checkpoint.write_text("0\n1\na 0 1\n")
+    assert "log-start-offset-checkpoint: is not what was written there" in refuse(kafka)
+    log = next(kafka.metadata.glob("*.log"))
+    log.write_bytes(log.read_bytes() + kw.control(kw.LEADER_CHANGE, 8, 2))
+    adopt_and_stop(kafka)
+    assert "a 0 1\n" in checkpoint.read_text()
+
+
 def test_a_future_copy_becomes_the_partition(kafka: kw.DataDir) -> None:
     shutil.move(kafka.path / "a-0", kafka.path / f"a-0.{HEX}-future")
     adopt_and_stop(kafka)
