@@ -16,7 +16,11 @@ from barnabas.dump.settings_file import (
     read_meta_properties,
     read_partition_metadata,
 )
-from barnabas.dump.text_checkpoint import read_leader_epoch_checkpoint, read_offset_checkpoint
+from barnabas.dump.text_checkpoint import (
+    read_checksums,
+    read_leader_epoch_checkpoint,
+    read_offset_checkpoint,
+)
 from barnabas.dump.time_index import read_time_index
 from barnabas.dump.transaction_index import read_transaction_index
 
@@ -29,6 +33,7 @@ _BY_SUFFIX: Final[dict[str, Reader]] = {
     ".timeindex": read_time_index,
     ".txnindex": read_transaction_index,
     ".snapshot": read_producer_snapshot,
+    ".crc": read_checksums,
 }
 _BY_NAME: Final[dict[str, Reader]] = {
     "leader-epoch-checkpoint": read_leader_epoch_checkpoint,

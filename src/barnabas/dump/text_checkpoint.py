@@ -3,7 +3,8 @@
 Layout, one number or entry a line: version (0), count, then `count` entries. An entry of
 `recovery-point-offset-checkpoint`, `log-start-offset-checkpoint`, `replication-offset-checkpoint`
 and `cleaner-offset-checkpoint` is `TOPIC PARTITION OFFSET`; one of `leader-epoch-checkpoint` is
-`EPOCH START_OFFSET`, where both grow from line to line.
+`EPOCH START_OFFSET`, where both grow from line to line. An entry of Barnabas's own `NAME.crc` is
+`BYTES CRC32C`, of what the file NAME may hold: two contents while it changes, otherwise one.
 """
 
 from collections.abc import Iterator
@@ -50,6 +51,21 @@ def read_leader_epoch_checkpoint(path: Path) -> Findings:
             )
         last = (epoch, start_offset)
         yield Entry("leader_epoch", None, {"leader_epoch": epoch, "start_offset": start_offset})
+
+
+def read_checksums(path: Path) -> Findings:
+    """What the file beside it may hold."""
+    for item in _lines(path):
+        if not isinstance(item, tuple):
+            yield item
+            continue
+        number, line = item
+        words = line.split()
+        if len(words) != 2 or not all(word.isdecimal() for word in words):
+            yield Damage(f"{line!r} is no `BYTES CRC32C`", line=number)
+            continue
+        size, crc = map(int, words)
+        yield Entry("checksum", None, {"bytes": size, "crc32c": crc})
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str] | Finding]:

@@ -162,6 +162,14 @@ def test_an_offset_checkpoint_is_shown_by_partition(tmp_path: Path) -> None:
     ]
 
 
+def test_checksums_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "log-start-offset-checkpoint.crc"
+    path.write_text("0\n2\n4 17\n12 18\n")
+    assert fields(path, "checksum") == [{"bytes": 4, "crc32c": 17}, {"bytes": 12, "crc32c": 18}]
+    path.write_text("0\n1\n4 x\n")
+    assert [item.line for item in damage(path)] == [3]
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
