@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 import barnabas
 from barnabas.errors import StartError
@@ -42,7 +48,7 @@ class Files:
     pattern: str
     refused: dict[str, str]
     said: dict[str, str]
-    forgets_the_log_start: tuple[str, ...] = ()
+    forgets_the_log_start: bool = False
     damages: tuple[str, ...] = ALL
 
 
@@ -59,6 +65,11 @@ FILES = [
             GARBAGE: "damaged, rebuilding it",
         },
     ),
+    Files(
+        "t-0/*.txnindex.crc",
+        {},
+        dict.fromkeys((EMPTY, GARBAGE), "txnindex: damaged, rebuilding it"),
+    ),
     Files("t-0/*.snapshot", {}, dict.fromkeys((EMPTY, CUT, GARBAGE), "not used, an older one")),
     Files(
         "t-0/leader-epoch-checkpoint",
@@ -69,14 +80,25 @@ FILES = [
     Files(
         "recovery-point-offset-checkpoint",
         {},
-        {GARBAGE: "every log is checked in full"},
+        dict.fromkeys(ALL, "every log is checked in full"),
+    ),
+    Files(
+        "recovery-point-offset-checkpoint.crc",
+        {},
+        dict.fromkeys((EMPTY, GARBAGE), "every log is checked in full"),
     ),
     Files(
         "log-start-offset-checkpoint",
+        dict.fromkeys(ALL, "log-start-offset-checkpoint: is not what was written there"),
         {},
-        {GARBAGE: "logs start where their first segments do"},
-        forgets_the_log_start=(MISSING, EMPTY, GARBAGE),
     ),
+    Files(
+        "log-start-offset-checkpoint.crc",
+        dict.fromkeys((EMPTY, GARBAGE), "log-start-offset-checkpoint.crc: "),
+        {},
+    ),
+    # The way out that the refusal tells.
+    Files("log-start-offset-checkpoint*", {}, {}, forgets_the_log_start=True, damages=(MISSING,)),
     Files("replication-offset-checkpoint", {}, {GARBAGE: "not used"}),
     Files(
         "cleaner-offset-checkpoint",
@@ -258,7 +280,7 @@ def test_a_damaged_file_is_rebuilt_or_the_start_is_refused(
         for _ in range(2):  # what is rebuilt is so for good
             with barnabas.Broker(root, config=CONFIG) as broker:
                 found = look(broker)
-            if name in files.forgets_the_log_start:
+            if files.forgets_the_log_start:
                 assert found.trimmed[-len(expected.trimmed) :] == expected.trimmed
             else:
                 assert found.trimmed == expected.trimmed
@@ -273,3 +295,97 @@ def test_a_damaged_file_is_rebuilt_or_the_start_is_refused(
             await_line(core_log, what)
         outcomes.append(f"{name}: as before")
     measured("; ".join(outcomes))
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "refused"),
+    [
+        ("t-0/leader-epoch-checkpoint", ""),
+        ("recovery-point-offset-checkpoint", ""),
+        ("log-start-offset-checkpoint", "log-start-offset-checkpoint"),
+    ],
+)
+def test_one_wrong_bit_is_put_right_or_the_file_is_named(
+    before: dict[str, tuple[Path, View]], tmp_path: Path, pattern: str, refused: str
+) -> None:
+    """A few bits of each; tests/native/storage/wrong_bit_test.cc has those of what is in a log."""
+    source, expected = before["killed"]
+    size = (source / pattern).stat().st_size
+    for number, bit in enumerate(range(3, 8 * size, 8 * size // 6)):
+        root = tmp_path / str(number)
+        shutil.copytree(source, root)
+        flip(root / pattern, bit)
+        if refused:
+            with pytest.raises(StartError, match=refused):
+                barnabas.Broker(root, config=CONFIG)
+        else:
+            with barnabas.Broker(root, config=CONFIG) as broker:
+                assert look(broker) == expected, bit
+        shutil.rmtree(root)
+
+
+def test_a_wrong_bit_in_a_topic_id_costs_nothing_once_the_file_is_removed(
+    before: dict[str, tuple[Path, View]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, expected = before["clean"]
+    shutil.copytree(source, tmp_path / "data")
+    metadata = tmp_path / "data" / "t-0" / "partition.metadata"
+    flip(metadata, 8 * (metadata.read_bytes().index(b"topic_id: ") + len("topic_id: ")) + 1)
+    broker = barnabas.Broker(tmp_path / "data", config=CONFIG)
+    assert "by its partition.metadata. If it is this topic's, remove that file" in caplog.text
+    with pytest.raises(barnabas.BarnabasError, match="t-0 was not opened"):
+        broker.close()
+    metadata.unlink()
+    with barnabas.Broker(tmp_path / "data", config=CONFIG) as broker:
+        assert look(broker) == expected
+
+
+def test_a_wrong_bit_in_a_transaction_index_lets_no_compaction_take_records(
+    tmp_path: Path, core_log: list[str]
+) -> None:
+    with barnabas.Broker(tmp_path, config=CONFIG) as broker:
+        late = {**SMALL, "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01"}
+        broker.create_topic("c", config={**late, "min.compaction.lag.ms": "3600000"})
+        servers: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": broker.bootstrap_servers
+        }
+        producer = Producer({**servers, "transactional.id": "x", "linger.ms": 0})
+        producer.init_transactions(TIMEOUT_S)
+        for kept in (True, False):
+            producer.begin_transaction()
+            for number in range(4):
+                producer.produce("c", b"%d" % number, b"kept" if kept else b"gone", partition=0)
+                assert producer.flush(TIMEOUT_S) == 0
+            if kept:
+                producer.commit_transaction(TIMEOUT_S)
+            else:
+                producer.abort_transaction(TIMEOUT_S)
+        plain = Producer({**servers, "linger.ms": 0})
+        for number in range(30):
+            plain.produce("c", bytes(50), b"%d" % number, partition=0)
+            assert plain.flush(TIMEOUT_S) == 0
+    (index,) = (tmp_path / "c-0").glob("*.txnindex")
+    first_offset = 10  # bytes into the entry
+    assert int.from_bytes(index.read_bytes()[first_offset : first_offset + 8]) == 5
+    flip(index, 8 * (first_offset + 7) + 2)  # as if what was committed were of that transaction
+    with barnabas.Broker(tmp_path, config=CONFIG) as broker:
+        await_line(core_log, "txnindex: damaged, rebuilding it")
+        committed = records(broker, "c", "read_committed")
+        assert [value for _, key, value in committed if key == b"kept"] == [b"0", b"1", b"2", b"3"]
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        no_lag = ConfigEntry("min.compaction.lag.ms", "0")
+        no_lag.incremental_operation = AlterConfigOpType.SET
+        topic = ConfigResource(ResourceType.TOPIC, "c", incremental_configs=[no_lag])
+        (altered,) = admin.incremental_alter_configs([topic]).values()
+        altered.result(TIMEOUT_S)
+        checkpoint = broker.data_dir / "cleaner-offset-checkpoint"
+        await_true(lambda: checkpoint.exists() and "c 0 " in checkpoint.read_text())
+        committed = records(broker, "c", "read_committed")
+        assert [value for _, key, value in committed if key == b"kept"] == [b"3"]
+        assert not [key for _, key, _ in committed if key == b"gone"]

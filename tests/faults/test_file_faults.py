@@ -103,6 +103,45 @@ def test_a_failed_fsync_is_never_acknowledged_and_takes_the_directory_offline(
         broker.close()
 
 
+def test_a_failed_fsync_of_the_leader_epochs_takes_the_directory_offline(
+    broker: barnabas.Broker, client: Client
+) -> None:
+    broker.create_topic("synced", config=SYNCED)
+    with faults.fail("sync", "*/synced-0/leader-epoch-checkpoint*", times=1) as fault:
+        assert client.send("synced", "lost") == STORAGE_ERROR
+        assert client.send("synced", "later") == STORAGE_ERROR
+        assert client.send("sound", "beside it") == STORAGE_ERROR
+    assert fault.matched == fault.struck == 1
+    with pytest.raises(barnabas.BarnabasError, match="offline"):
+        broker.close()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "log-start-offset-checkpoint",
+        "recovery-point-offset-checkpoint",
+        "replication-offset-checkpoint",
+        "cleaner-offset-checkpoint",
+    ],
+)
+def test_a_failed_fsync_of_a_checkpoint_takes_the_directory_offline(
+    tmp_path: Path, name: str
+) -> None:
+    with barnabas.Broker(tmp_path) as broker:
+        broker.create_topic("t")
+    config = {"log.flush.offset.checkpoint.interval.ms": "100"}
+    broker = barnabas.Broker(tmp_path, config=config)
+    client = Client(broker)
+    with faults.fail("sync", f"*/{name}*", times=1) as fault:
+        # Its next round may be a second away.
+        await_true(lambda: client.send("t", "x") == STORAGE_ERROR)
+        assert client.send("t", "later") == STORAGE_ERROR
+    assert fault.matched == fault.struck == 1
+    with pytest.raises(barnabas.BarnabasError, match="offline"):
+        broker.close()
+
+
 def test_what_was_durable_before_a_failed_fsync_is_there_after_a_restart(tmp_path: object) -> None:
     broker = barnabas.Broker(str(tmp_path))
     broker.create_topic("synced", config=SYNCED)
