@@ -347,6 +347,8 @@ cdef int _append_all(BatchBuilder* builder, records, int64_t base_offset,
             if delta < next_delta:
                 raise ValueError("offsets must ascend from base_offset, by less than 2^31")
             _append(builder, delta, item.timestamp, item.key, item.value, item.headers)
+        elif isinstance(item, (bytes, str)):
+            raise TypeError(f"a record is (key, value, ...), not {type(item).__name__}")
         else:
             key, value, *more = item
             delta = next_delta

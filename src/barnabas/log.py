@@ -79,9 +79,15 @@ class Log(Closing):
         """Appends the records as one batch and returns the offset of the first.
 
         A record is (key, value), (key, value, timestamp) or (key, value, timestamp, headers);
-        `timestamp_ms`, by default now, is for those that name none. `codec` is none, gzip, snappy,
-        lz4 or zstd.
+        `timestamp_ms`, by default now, is for those that name none. A Record, of another log
+        perhaps, gets a new offset. `codec` is none, gzip, snappy, lz4 or zstd.
         """
+        records = [
+            (record.key, record.value, record.timestamp, record.headers)
+            if isinstance(record, Record)
+            else record
+            for record in records
+        ]
         timestamp_ms = _now_ms() if timestamp_ms is None else timestamp_ms
         batch = encode_batch(records, timestamp_ms=timestamp_ms, codec=_codec_id(codec))
         return self._core.append_batch(batch)

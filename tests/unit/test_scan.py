@@ -65,6 +65,57 @@ def test_bounds(source: str) -> None:
     assert rows(barnabas.scan(source, "t", start=2000)) == []
 
 
+@pytest.mark.parametrize("binary", ["plain", "view"])
+def test_bounds_within_what_is_read_at_once(source: str, binary: str) -> None:
+    found = barnabas.scan(source, "t", start=17, end=42, binary=binary)
+    assert rows(found) == expected(17, 42)
+    time = START + timedelta(minutes=60)
+    found = barnabas.scan(source, "t", start=time, end=65, partitions=[1], binary=binary)
+    assert rows(found) == expected(60, 65, (1,))
+
+
+@pytest.mark.parametrize("binary", ["plain", "view"])
+def test_records_that_come_late_are_left_out(tmp_path: Path, binary: str) -> None:
+    with barnabas.Broker(tmp_path) as broker:
+        broker.create_topic("t")
+        headers = [[("h", b"%d" % stamp)] for stamp in range(6)]
+        values = [b"%d" % i for i in range(6)]
+        producer = broker.producer()
+        producer.send_many("t", values, headers=headers, timestamps=[1, 9, 3, 8, 2, 7]).result(20)
+        time = datetime.fromtimestamp(0.005, UTC)
+        table = barnabas.scan(tmp_path, "t", start=time, binary=binary).read_all()
+    assert table.column("offset").to_pylist() == [1, 3, 5]
+    assert table.column("value").to_pylist() == [b"1", b"3", b"5"]
+    assert table.column("headers").to_pylist() == [
+        [{"key": b"h", "value": b"%d" % stamp}] for stamp in (1, 3, 5)
+    ]
+
+
+def test_files_are_scanned_while_their_broker_takes_them_away(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"log.retention.check.interval.ms": 20, "log.cleaner.backoff.ms": 20}
+    config |= {"log.initial.task.delay.ms": 0}
+    topic_config = {
+        "internal.segment.bytes": 4096,
+        "cleanup.policy": "compact,delete",
+        "retention.bytes": 40_000,
+        "min.cleanable.dirty.ratio": 0.01,
+        "file.delete.delay.ms": 0,
+    }
+    with barnabas.Broker(tmp_path, config=config) as broker:
+        broker.create_topic("t", config=topic_config)
+        producer, number, scans = broker.producer(batch_size=500), 0, 0
+        while scans < 60:
+            numbers = range(number, number + 500)
+            keys = [b"%d" % (i % 300) for i in numbers]
+            producer.send_many("t", [b"%d" % i for i in numbers], keys).result(20)
+            number += 500
+            found = rows(barnabas.scan(tmp_path, "t"))
+            assert [offset for _, offset, _ in found] == sorted({o for _, o, _ in found})
+            assert all(value == b"%d" % offset for _, offset, value in found)
+            assert found[-1][1] >= number - 500, "the active segment is not taken away"
+            scans += 1
+
+
 def test_duckdb_queries_a_topic(source: str) -> None:
     reader = barnabas.scan(source, "t")
     query = """
