@@ -94,7 +94,7 @@ def test_records_that_come_late_are_left_out(tmp_path: Path, binary: str) -> Non
 def test_files_are_scanned_while_their_broker_takes_them_away(tmp_path: Path) -> None:
     config: dict[str, Any] = {"log.retention.check.interval.ms": 20, "log.cleaner.backoff.ms": 20}
     config |= {"log.initial.task.delay.ms": 0}
-    topic_config = {
+    topic_config: dict[str, Any] = {
         "internal.segment.bytes": 4096,
         "cleanup.policy": "compact,delete",
         "retention.bytes": 40_000,
