@@ -132,20 +132,32 @@ def test_duckdb_queries_a_topic(source: str) -> None:
     assert {row[5] for row in found} == {"0"}
 
 
-def test_only_what_is_asked_for_is_read(broker: barnabas.Broker) -> None:
-    """A damaged record in the first segment is nothing to a scan of the last ones."""
+@pytest.fixture
+def between_damage(broker: barnabas.Broker) -> Iterator[barnabas.Broker]:
+    """The first and the last segment of t-0 cannot be read, up to about 100 and from about 900."""
     segments = sorted((broker.data_dir / "t-0").glob("*.log"))
     assert len(segments) > 3
-    original = segments[0].read_bytes()
-    damaged = bytearray(original)
-    damaged[100] ^= 0xFF
-    segments[0].write_bytes(damaged)
+    originals = {segment: segment.read_bytes() for segment in (segments[0], segments[-1])}
+    for segment, original in originals.items():
+        damaged = bytearray(original)
+        damaged[100] ^= 0xFF
+        segment.write_bytes(damaged)
     try:
-        assert rows(barnabas.scan(broker.data_dir, "t", start=900)) == expected(900, 1000)
-        with pytest.raises(barnabas.CorruptBatch, match="CRC"):
-            rows(barnabas.scan(broker.data_dir, "t"))
+        yield broker
     finally:
-        segments[0].write_bytes(original)
+        for segment, original in originals.items():
+            segment.write_bytes(original)
+
+
+def test_only_what_is_asked_for_is_read(between_damage: barnabas.Broker) -> None:
+    data_dir = between_damage.data_dir
+    begin, end = START + timedelta(minutes=400), START + timedelta(minutes=500)
+    for bounds in ((400, 500), (begin, end), (400, end), (begin, 500)):
+        found = barnabas.scan(data_dir, "t", start=bounds[0], end=bounds[1], partitions=[0])
+        assert rows(found) == expected(400, 500, (0,))
+    for start, last in ((None, 500), (400, None)):
+        with pytest.raises(barnabas.CorruptBatch, match="CRC"):
+            rows(barnabas.scan(data_dir, "t", start=start, end=last, partitions=[0]))
 
 
 def test_what_is_not_there_is_said(source: str, tmp_path: Path) -> None:
