@@ -202,7 +202,7 @@ template <size_t kBytes>
   return extend_with_streams(extend_with_streams(0, folded, sizeof folded), p, size);
 }
 
-bool processor_folds() {
+bool processor_folds() noexcept {
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("vpclmulqdq");
