@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log_limiter.h"
 #include "dataplane/control_queue.h"
 #include "dataplane/directory_pools.h"
 #include "dataplane/flusher.h"
@@ -41,7 +42,6 @@
 #include "dataplane/purgatory.h"
 #include "dataplane/stalled_directories.h"
 #include "dataplane/transaction_check.h"
-#include "net/log_limiter.h"
 #include "net/server.h"
 
 namespace barnabas::dataplane {
@@ -138,7 +138,7 @@ class ProduceHandler {
 
   const PartitionTable& table_;
   ProduceServices services_;
-  net::LogLimiter log_{"produce"};
+  LogLimiter log_{"produce"};
   std::vector<std::unique_ptr<Job>> scratch_;  // by reactor; null while one is in use
   std::atomic<uint64_t> batches_appended_{0};
 };
