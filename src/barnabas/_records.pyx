@@ -96,6 +96,8 @@ cdef extern from "record/builder.h" namespace "barnabas::record" nogil:
 
 CODEC_NAMES = ("none", "gzip", "snappy", "lz4", "zstd")
 DEFAULT_EXPANSION_LIMIT_BYTES = 256 << 20
+# Of a batch before compression, at most, unless one record alone is larger.
+BATCH_SIZE = 128 << 10
 
 # Below this, giving the GIL up costs more than it lets others do.
 cdef size_t NOGIL_THRESHOLD_BYTES = 64 << 10

@@ -18,13 +18,20 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from barnabas import _core
-from barnabas._records import CODEC_NAMES, Batch, CorruptBatch, Record, encode_batch, iter_batches
+from barnabas._records import (
+    BATCH_SIZE,
+    CODEC_NAMES,
+    Batch,
+    CorruptBatch,
+    Record,
+    encode_batch,
+    iter_batches,
+)
 from barnabas.closing import Closing
 
 __all__ = ["Log", "LogStat"]
 
 READ_CHUNK_BYTES = 1 << 20
-BATCH_SIZE = 128 << 10
 # What a log's directory may hold, and still be empty of records.
 _OF_A_LOG = re.compile(r"\d{20}\..+|\..*|leader-epoch-checkpoint|partition\.metadata|lost\+found")
 
