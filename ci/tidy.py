@@ -72,9 +72,9 @@ HANDLER_SUPPORT = {
     "data_plane",
     "fencing",
     "leader_epochs",
-    "partition_fields",
     "pending",
     "services",
+    "topic_fields",
 }
 
 BANNED_TEXT = {
