@@ -28,7 +28,6 @@ constexpr std::string_view kLockName = ".lock";
 constexpr std::string_view kMetaPropertiesName = "meta.properties";
 constexpr std::string_view kCleanShutdownName = ".kafka_cleanshutdown";
 constexpr std::string_view kRecoveryPointName = "recovery-point-offset-checkpoint";
-constexpr std::string_view kLogStartName = "log-start-offset-checkpoint";
 constexpr std::string_view kHighWatermarkName = "replication-offset-checkpoint";
 constexpr std::string_view kCleanedName = "cleaner-offset-checkpoint";
 constexpr std::string_view kLastAbortsName = "transaction-index-checkpoint";
@@ -321,12 +320,12 @@ Status LogDir::complete(const std::string& path, const LogDirIdentity& identity,
   const auto file = [&path](std::string_view name) { return path + "/" + std::string(name); };
   const std::pair<std::string_view, const OffsetCheckpoint*> checkpoints[] = {
       {kRecoveryPointName, &offsets.recovery_points},
-      {kLogStartName, &offsets.log_start_offsets},
+      {kLogStartCheckpointName, &offsets.log_start_offsets},
       {kHighWatermarkName, &offsets.high_watermarks},
       {kCleanedName, &offsets.cleaned_offsets}};
   for (const auto& [name, checkpoint] : checkpoints) {
     BARNABAS_TRY(write_offset_checkpoint(file(name), *checkpoint, Durability::kLater));
-    if (name != kRecoveryPointName && name != kLogStartName) continue;
+    if (name != kRecoveryPointName && name != kLogStartCheckpointName) continue;
     const Checksum sum = checksum_of(as_bytes(offset_checkpoint_text(*checkpoint)));
     BARNABAS_TRY(write_checksums(file(name), {sum}, Durability::kLater));
   }
@@ -344,7 +343,7 @@ Result<OffsetCheckpoint> LogDir::recovery_points() const {
 }
 Result<OffsetCheckpoint> LogDir::log_start_offsets() const {
   return state_->read_vouched(
-      kLogStartName,
+      kLogStartCheckpointName,
       ". Put back the two files as they were, or remove both: then logs begin where their first "
       "segments do, and records below a DeleteRecords may be readable until they are deleted anew");
 }
@@ -367,7 +366,7 @@ Status LogDir::write_recovery_points(const OffsetCheckpoint& offsets) {
   return state_->write_vouched(kRecoveryPointName, offsets);
 }
 Status LogDir::write_log_start_offsets(const OffsetCheckpoint& offsets) {
-  return state_->write_vouched(kLogStartName, offsets);
+  return state_->write_vouched(kLogStartCheckpointName, offsets);
 }
 Status LogDir::write_high_watermarks(const OffsetCheckpoint& offsets) {
   return state_->write(kHighWatermarkName, offsets);
