@@ -7,8 +7,9 @@ from typing import ClassVar, Protocol
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.coordinator.append_queue import EncodedRecord, PartitionLog
+from barnabas.coordinator.hand_over import EncodedRecord, HandOver
 from barnabas.coordinator.marker_writer import RETRY_S, MarkerWriter
+from barnabas.coordinator.partition_log import PartitionLog
 from barnabas.coordinator.shard import Shard, ShardStatus
 from barnabas.coordinator.txn_records import decode, encode
 from barnabas.state.effects import Append, Producer
@@ -39,13 +40,14 @@ class TransactionPartition(Shard[TransactionRecord]):
         self,
         loop: asyncio.AbstractEventLoop,
         log: TransactionLog,
+        hand_over: HandOver,
         partition: int,
         config: TransactionConfig,
-        writer: MarkerWriter,
         *,
+        writer: MarkerWriter,
         coordinator_epoch: int,
     ) -> None:
-        super().__init__(loop, log, partition)
+        super().__init__(loop, log, hand_over, partition)
         self._mark_verified = log.mark_verified
         self.machine = TransactionShard(config)
         self._writer = writer
