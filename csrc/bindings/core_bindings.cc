@@ -97,7 +97,8 @@ py::list append_all(Engine& engine, const py::tuple& appends, const py::function
   });
   py::list told;
   for (const auto& outcome : outcomes) {
-    told.append(outcome.has_value() ? py::object(py::int_(static_cast<int>(*outcome))) : py::none());
+    told.append(outcome.has_value() ? py::object(py::int_(static_cast<int>(*outcome)))
+                                    : py::none());
   }
   return told;
 }

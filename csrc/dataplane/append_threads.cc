@@ -29,8 +29,7 @@ void AppendThreads::submit(std::vector<Append> appends,
       share->outcomes = outcomes;
       share->is_next = shares_[thread]++ == 0;
       if (share->is_next) outcomes->begin_share();
-      const bool taken =
-          thread->submit([this, thread, share] { run_share(thread, *share); });
+      const bool taken = thread->submit([this, thread, share] { run_share(thread, *share); });
       if (!taken) refused.emplace_back(thread, share);
     }
   }

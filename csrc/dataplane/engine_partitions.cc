@@ -97,10 +97,9 @@ std::vector<std::optional<ErrorCode>> EngineImpl::append_all(
 Result<AppendThreads::Append> EngineImpl::prepare(const CoordinatorAppend& append) {
   BARNABAS_ASSIGN(const auto found, find(append.topic, append.partition));
   if (const auto& end = append.marker; end.has_value()) {
-    BARNABAS_ASSIGN(auto bytes,
-                    record::encode_end_marker({end->commit, end->coordinator_epoch},
-                                              end->producer.id, end->producer.epoch,
-                                              clock_.wall_ms()));
+    BARNABAS_ASSIGN(auto bytes, record::encode_end_marker({end->commit, end->coordinator_epoch},
+                                                          end->producer.id, end->producer.epoch,
+                                                          clock_.wall_ms()));
     return AppendThreads::Append{found, std::move(bytes), end->transaction_version};
   }
   const TopicPtr owner = table_.find(append.topic);

@@ -37,8 +37,8 @@ std::vector<std::optional<ErrorCode>> PromptOutcomes::take(std::chrono::microsec
     taken_ = true;
     told.swap(told_);
   }
-  const bool is_all =
-      std::all_of(told.begin(), told.end(), [](const auto& outcome) { return outcome.has_value(); });
+  const bool is_all = std::all_of(told.begin(), told.end(),
+                                  [](const auto& outcome) { return outcome.has_value(); });
   // Here, and not by the thread that happens to be the last to let go of this: what the callback
   // holds may need the GIL to go.
   if (is_all) on_late_ = nullptr;

@@ -80,14 +80,13 @@ class HandOver:
             self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
-        sources, self._sources = self._sources, []
-        for source in sources:
-            _guarded(source)
+        while self._sources:  # a source may lead to another one
+            sources, self._sources = self._sources, []
+            for source in sources:
+                _guarded(source)
         appends, self._appends = self._appends, []
         replies, self._replies = self._replies, []
         self._is_due = False
-        if self._sources:  # asked for by what came of a source
-            self._make_due()
         if not appends:
             return
         codes: list[int | None]

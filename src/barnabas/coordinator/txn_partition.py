@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Protocol
 
 from kio.schema.errors import ErrorCode
@@ -48,6 +49,7 @@ class TransactionPartition(Shard[TransactionRecord]):
         coordinator_epoch: int,
     ) -> None:
         super().__init__(loop, log, hand_over, partition)
+        self._hand_over = hand_over
         self._mark_verified = log.mark_verified
         self.machine = TransactionShard(config)
         self._writer = writer
@@ -58,8 +60,8 @@ class TransactionPartition(Shard[TransactionRecord]):
         for added in effects.added:
             self._mark_verified(*added.producer, list(added.partitions))
         self._perform(effects)
-        for markers in effects.markers:  # the client has its answer before
-            self._loop.call_soon(self._write_all, markers)
+        for markers in effects.markers:  # with the next pass: the client has its answer before
+            self._hand_over.ask(partial(self._write_all, markers))
         for markers in effects.retries:
             logger.error("cannot note the end of transaction %s", markers.transactional_id)
             self._loop.call_later(RETRY_S, self._complete, markers)

@@ -13,8 +13,8 @@ namespace barnabas::dataplane {
 
 inline ErrorCode append_and_wait(Engine& engine, const CoordinatorAppend& append) {
   const auto late = std::make_shared<std::promise<ErrorCode>>();
-  const auto outcomes = engine.append_all(
-      {&append, 1}, [late](size_t, ErrorCode error) { late->set_value(error); });
+  const auto outcomes =
+      engine.append_all({&append, 1}, [late](size_t, ErrorCode error) { late->set_value(error); });
   return outcomes.at(0).has_value() ? *outcomes[0] : late->get_future().get();
 }
 

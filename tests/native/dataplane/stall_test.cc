@@ -155,9 +155,8 @@ TEST_F(StallTest, appends_that_go_out_together_wait_for_no_other_directory) {
   EXPECT_EQ(waiting, stuck);
   release();
   EXPECT_TRUE(eventually([&] {
-    return std::ranges::all_of(waiting, [&](size_t index) {
-      return std::ranges::count(late.told(), index) == 1;
-    });
+    return std::ranges::all_of(
+        waiting, [&](size_t index) { return std::ranges::count(late.told(), index) == 1; });
   }));
   for (int32_t n = 0; n < kPartitions; ++n) {
     EXPECT_EQ(engine_->partition_info("two", n)->high_watermark, 2);
