@@ -25,7 +25,9 @@ void AppendThreads::submit(std::vector<Append> appends,
       if (share == nullptr) share = std::make_shared<Share>();
       share->appends.push_back(std::move(append));
     }
-    for (const auto& [thread, share] : shares) {
+    for (const auto& entry : shares) {
+      DiskPool* const thread = entry.first;
+      const std::shared_ptr<Share> share = entry.second;
       share->outcomes = outcomes;
       share->is_next = shares_[thread]++ == 0;
       if (share->is_next) outcomes->begin_share();

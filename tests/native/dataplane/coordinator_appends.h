@@ -20,12 +20,13 @@ inline ErrorCode append_and_wait(Engine& engine, const CoordinatorAppend& append
 
 inline ErrorCode append_records(Engine& engine, std::string_view topic, int32_t partition,
                                 std::vector<KeyValueView> records) {
-  return append_and_wait(engine, {topic, partition, std::move(records)});
+  return append_and_wait(engine,
+                         {.topic = topic, .partition = partition, .records = std::move(records)});
 }
 
 inline ErrorCode append_marker(Engine& engine, std::string_view topic, int32_t partition,
                                const TransactionEnd& end) {
-  return append_and_wait(engine, {topic, partition, {}, {}, end});
+  return append_and_wait(engine, {.topic = topic, .partition = partition, .marker = end});
 }
 
 }  // namespace barnabas::dataplane

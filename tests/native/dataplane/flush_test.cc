@@ -361,7 +361,8 @@ TEST_F(FlushingBrokerTest, acks_0_and_1_and_waiting_fetches_work_as_without_flus
 
 TEST_F(FlushingBrokerTest, appends_of_coordinators_hear_of_their_durability) {
   const std::string key = "k";
-  const CoordinatorAppend append{"t", 0, {{as_bytes(key), as_bytes(key)}}};
+  const CoordinatorAppend append{
+      .topic = "t", .partition = 0, .records = {{as_bytes(key), as_bytes(key)}}};
   const std::vector<CoordinatorAppend> appends(10, append);
   std::atomic<int64_t> heard{0};
   const auto outcomes = engine_->append_all(appends, [&](size_t index, ErrorCode error) {

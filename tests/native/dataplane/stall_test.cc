@@ -113,7 +113,8 @@ class LateOutcomes {
 TEST_F(StallTest, appends_of_a_coordinator_return_at_once) {
   hold("*/t-0/*.log");
   const std::string value = "v";
-  const CoordinatorAppend append{"t", 0, {{std::nullopt, as_bytes(value)}}};
+  const CoordinatorAppend append{
+      .topic = "t", .partition = 0, .records = {{std::nullopt, as_bytes(value)}}};
   LateOutcomes late;
   for (size_t i = 0; i < 10; ++i) {
     const auto outcomes = engine_->append_all({&append, 1}, late.callback(i));
@@ -140,7 +141,8 @@ TEST_F(StallTest, appends_that_go_out_together_wait_for_no_other_directory) {
     if (engine_->partition_info("two", partition)->directory == directory_.path() + "/c") {
       stuck.push_back(appends.size());
     }
-    appends.push_back({"two", partition, {{std::nullopt, as_bytes(value)}}});
+    appends.push_back(
+        {.topic = "two", .partition = partition, .records = {{std::nullopt, as_bytes(value)}}});
   }
   EXPECT_EQ(stuck.size(), kPartitions);
   hold("*/c/two-*/*.log");
