@@ -8,11 +8,12 @@
 #include <chrono>
 #include <cstddef>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/kafka_error.h"
 #include "base/thread_annotations.h"
-#include "dataplane/engine.h"
+#include "dataplane/coordinator_append.h"
 
 namespace barnabas::dataplane {
 
