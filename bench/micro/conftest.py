@@ -11,6 +11,7 @@ import pytest
 from barnabas._core import Core
 from barnabas.config.start import StartConfig, make_start_config
 from barnabas.coordinator.coordinator import GroupCoordinator, group_config
+from barnabas.coordinator.hand_over import HandOver
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator, transaction_config
 from barnabas.disk_calls import DiskCalls
 from barnabas.handlers.call import Call
@@ -50,14 +51,17 @@ class ControlPlane:
             config=config,
             on_deleted=self._on_topics_deleted,
         )
+        hand_over = HandOver(self._core, self._loop)
         self._groups = GroupCoordinator(
             core=self._core,
+            hand_over=hand_over,
             config=group_config(config.core_settings()),
             offsets_topic=InternalTopic(CONSUMER_OFFSETS, self._topics, catalog),
         )
         producer_ids = ProducerIds(self._store, self._disk_calls)
         transactions = TransactionCoordinator(
             core=self._core,
+            hand_over=hand_over,
             config=transaction_config(config.core_settings()),
             topic=InternalTopic(TRANSACTION_STATE, self._topics, catalog),
             producer_ids=producer_ids,

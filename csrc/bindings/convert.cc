@@ -69,8 +69,14 @@ std::vector<dataplane::KeyValueView> to_records(const py::tuple& records) {
     const auto pair = py::reinterpret_borrow<py::tuple>(item);
     views.emplace_back(optional_view(pair[0]), optional_view(pair[1]));
   }
-  if (views.empty()) throw py::value_error("records is empty");
   return views;
+}
+
+std::string_view text_of(const py::handle& text) {
+  Py_ssize_t size = 0;
+  const char* const data = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
+  if (data == nullptr) throw py::error_already_set();
+  return {data, static_cast<size_t>(size)};
 }
 
 ByteView view_of(const py::handle& bytes) {

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -43,6 +44,9 @@ Uuid to_uuid(const py::bytes& bytes);
 
 /// The records of an append: tuples of key and value. Borrows from the tuple, which holds them.
 std::vector<dataplane::KeyValueView> to_records(const py::tuple& records);
+
+/// A view of the str object, in UTF-8, valid while it lives.
+std::string_view text_of(const py::handle& text);
 
 /// A view of the bytes object, valid while it lives.
 ByteView view_of(const py::handle& bytes);

@@ -54,37 +54,53 @@ std::vector<dataplane::LoadReport> load_partitions(Engine& engine, const py::seq
 }
 
 // Requires GIL.
-dataplane::DurableCallback to_durable_callback(const py::object& on_durable) {
-  if (on_durable.is_none()) return nullptr;
-  return
-      [callable = SharedCallable(py::cast<py::function>(on_durable))](
-          ErrorCode error, int64_t base_offset) { callable(static_cast<int>(error), base_offset); };
+py::tuple to_fields(const py::handle& value, size_t count, const char* what) {
+  if (!py::isinstance<py::tuple>(value) || py::len(value) != count) throw py::value_error(what);
+  return py::reinterpret_borrow<py::tuple>(value);
+}
+
+// Requires GIL.
+dataplane::TransactionalProducer to_producer(const py::handle& value) {
+  const auto fields = to_fields(value, 2, "a producer is (id, epoch)");
+  return {py::cast<int64_t>(fields[0]), py::cast<int16_t>(fields[1])};
+}
+
+// Requires GIL. Borrows from the tuple.
+dataplane::CoordinatorAppend to_append(const py::handle& value) {
+  const auto fields =
+      to_fields(value, 5, "an append is (topic, partition, records, producer, marker)");
+  dataplane::CoordinatorAppend append;
+  append.topic = text_of(fields[0]);
+  append.partition = py::cast<int32_t>(fields[1]);
+  if (!py::isinstance<py::tuple>(fields[2])) throw py::type_error("records: expected a tuple");
+  append.records = to_records(py::reinterpret_borrow<py::tuple>(fields[2]));
+  if (!fields[3].is_none()) append.producer = to_producer(fields[3]);
+  if (!fields[4].is_none()) {
+    const auto end = to_fields(
+        fields[4], 4, "a marker is (producer, is commit, coordinator epoch, transaction version)");
+    append.marker = {to_producer(end[0]), py::cast<bool>(end[1]), py::cast<int32_t>(end[2]),
+                     py::cast<int16_t>(end[3])};
+  }
+  return append;
 }
 
 // Requires GIL to read the arguments, then releases it.
-std::optional<int64_t> append_records(Engine& engine, const std::string& topic, int32_t partition,
-                                      const py::sequence& records, int64_t timestamp_ms,
-                                      const py::object& on_durable, int64_t producer_id,
-                                      int16_t producer_epoch) {
-  const py::tuple held(records);  // keeps what the views refer to, whatever becomes of a list
-  const auto views = to_records(held);
-  auto callback = to_durable_callback(on_durable);
-  return check(without_gil([&] {
-    return engine.append_records(topic, partition, views, timestamp_ms, std::move(callback),
-                                 {producer_id, producer_epoch});
-  }));
-}
-
-// Requires GIL to read the arguments, then releases it.
-std::optional<int64_t> append_marker(Engine& engine, const std::string& topic, int32_t partition,
-                                     int64_t producer_id, int16_t producer_epoch, bool commit,
-                                     int32_t coordinator_epoch, const py::object& on_durable,
-                                     int16_t transaction_version) {
-  const dataplane::TransactionEnd end{
-      {producer_id, producer_epoch}, commit, coordinator_epoch, transaction_version};
-  auto callback = to_durable_callback(on_durable);
-  return check(without_gil(
-      [&] { return engine.append_marker(topic, partition, end, std::move(callback)); }));
+py::list append_all(Engine& engine, const py::tuple& appends, const py::function& on_late) {
+  std::vector<dataplane::CoordinatorAppend> asked;
+  asked.reserve(appends.size());
+  for (const py::handle item : appends) asked.push_back(to_append(item));
+  const SharedCallable callable(on_late);
+  const auto outcomes = without_gil([&] {
+    return engine.append_all(asked, [callable](size_t index, ErrorCode error) {
+      callable(index, static_cast<int>(error));
+    });
+  });
+  py::list told;
+  for (const auto& outcome : outcomes) {
+    told.append(outcome.has_value() ? py::object(py::int_(static_cast<int>(*outcome)))
+                                    : py::none());
+  }
+  return told;
 }
 
 // Requires GIL to read the arguments, then releases it.
@@ -358,14 +374,7 @@ void bind_partitions(PyCore& core) {
       py::arg("topic"), py::arg("partition"));
   core.def("partition_infos",
            [](Engine& engine) { return without_gil([&] { return engine.partition_infos(); }); });
-  core.def("append_records", &append_records, py::arg("topic"), py::arg("partition"),
-           py::arg("records"), py::arg("timestamp_ms"), py::arg("on_durable") = py::none(),
-           py::arg("producer_id") = record::kNoProducerId,
-           py::arg("producer_epoch") = record::kNoProducerEpoch);
-  core.def("append_marker", &append_marker, py::arg("topic"), py::arg("partition"),
-           py::arg("producer_id"), py::arg("producer_epoch"), py::arg("commit"),
-           py::arg("coordinator_epoch"), py::arg("on_durable") = py::none(),
-           py::arg("transaction_version") = 0);
+  core.def("append_all", &append_all, py::arg("appends"), py::arg("on_late"));
   core.def("mark_verified", &mark_verified, py::arg("producer_id"), py::arg("producer_epoch"),
            py::arg("partitions"));
   core.def(

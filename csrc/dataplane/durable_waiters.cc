@@ -51,6 +51,10 @@ class DurableWaiters::Waiter final : public PartitionWaiter {
 
 void DurableWaiters::add(std::shared_ptr<Partition> partition, int64_t required_offset,
                          int64_t base_offset, DurableCallback callback) {
+  if (partition->high_watermark() >= required_offset) {
+    callback(ErrorCode::kNone, base_offset);
+    return;
+  }
   const auto waiter = std::make_shared<Waiter>(*this, std::move(partition), required_offset,
                                                base_offset, std::move(callback));
   std::optional<ErrorCode> ended;

@@ -150,21 +150,15 @@ class Engine {
   virtual Result<storage::EpochEndOffset> end_offset_for_epoch(std::string_view topic,
                                                                int32_t partition,
                                                                int32_t leader_epoch) = 0;
-  /// Appends one batch as the leader with acks=all; returns its base offset. With `on_durable` it
-  /// waits a millisecond at most: the append is queued behind those of the same partition, nullopt
-  /// is returned, and `on_durable` called exactly once with what came of it: on this thread before
-  /// the return, or later on another; never when this returned an error. With a producer the batch
-  /// belongs to its transaction; it has no sequence, and nobody is asked whether the transaction is
-  /// known.
-  virtual Result<std::optional<int64_t>> append_records(
-      std::string_view topic, int32_t partition, std::span<const KeyValueView> records,
-      int64_t timestamp_ms, DurableCallback on_durable,
-      const TransactionalProducer& producer = {}) = 0;
-  /// Appends the marker that ends a transaction; returns its offset. `on_durable` as above. Errors:
-  /// kInvalidProducerEpoch, kTransactionCoordinatorFenced: a later one has been here.
-  virtual Result<std::optional<int64_t>> append_marker(std::string_view topic, int32_t partition,
-                                                       const TransactionEnd& end,
-                                                       DurableCallback on_durable) = 0;
+  /// Appends each batch as the leader with acks=all, stamped with the time it is now, behind what
+  /// was appended to its partition before. Returns, in their order, what has come of each, once it
+  /// is below the high watermark or will never be; nullopt when a millisecond for all of them was
+  /// not enough: `on_late` is told, exactly once, on another thread, perhaps before the return. One
+  /// that is refused refuses no other. A batch of a producer's transaction has no sequence, and
+  /// nobody is asked whether the transaction is known. Errors of markers: kInvalidProducerEpoch,
+  /// kTransactionCoordinatorFenced: a later one has been here.
+  [[nodiscard]] virtual std::vector<std::optional<ErrorCode>> append_all(
+      std::span<const CoordinatorAppend> appends, LateCallback on_late) = 0;
   /// The transaction coordinator has added these partitions to the producer's transaction: its
   /// batches need not be asked about. Those that are not here do not matter.
   virtual void mark_verified(const TransactionalProducer& producer,

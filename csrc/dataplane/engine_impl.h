@@ -33,7 +33,7 @@
 
 namespace barnabas::dataplane {
 
-class PromptOutcome;
+class PromptOutcomes;
 
 class EngineImpl final : public Engine, private net::RequestHandler {
  public:
@@ -91,13 +91,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                                    int64_t offset) override;
   Result<storage::EpochEndOffset> end_offset_for_epoch(std::string_view topic, int32_t partition,
                                                        int32_t leader_epoch) override;
-  Result<std::optional<int64_t>> append_records(std::string_view topic, int32_t partition,
-                                                std::span<const KeyValueView> records,
-                                                int64_t timestamp_ms, DurableCallback on_durable,
-                                                const TransactionalProducer& producer) override;
-  Result<std::optional<int64_t>> append_marker(std::string_view topic, int32_t partition,
-                                               const TransactionEnd& end,
-                                               DurableCallback on_durable) override;
+  std::vector<std::optional<ErrorCode>> append_all(std::span<const CoordinatorAppend> appends,
+                                                   LateCallback on_late) override;
   void mark_verified(const TransactionalProducer& producer,
                      std::span<const std::pair<std::string, int32_t>> partitions) override;
   Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
@@ -158,15 +153,10 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Result<storage::LogConfig> topic_config(const SettingMap& settings) EXCLUDES(config_mutex_);
   /// The partition, its log open.
   Result<std::shared_ptr<Partition>> find(std::string_view topic, int32_t partition) const;
-  /// Queued when there is a callback.
-  Result<std::optional<int64_t>> append_as_coordinator(const std::shared_ptr<Partition>& partition,
-                                                       std::vector<uint8_t> batch,
-                                                       int16_t transaction_version,
-                                                       DurableCallback on_durable);
-  Result<storage::AppendInfo> append_now(Partition& partition, MutableBytes batch,
-                                         int16_t transaction_version);
-  void append_queued(const std::shared_ptr<Partition>& partition, MutableBytes batch,
-                     int16_t transaction_version, const std::shared_ptr<PromptOutcome>& outcome);
+  /// Ready for its thread.
+  Result<AppendThreads::Append> prepare(const CoordinatorAppend& append);
+  void run_append(AppendThreads::Append& append, const std::shared_ptr<PromptOutcomes>& outcomes);
+  void note_refusal(const std::string& partition, const Error& error);
   std::shared_ptr<Partition> open_partition(const PartitionSpec& spec, const Topic& topic,
                                             const Result<size_t>& directory, LoadReport& report);
   /// Puts partitions that are new here into the table.
@@ -201,7 +191,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   DirectoryPools disk_threads_;
   FetchSessionCache sessions_;
   DurableWaiters durable_waiters_;
-  AppendThreads append_threads_;
+  AppendThreads append_threads_{
+      [this](auto& append, const auto& outcomes) { run_append(append, outcomes); }};
   StalledDirectories stalled_;
   std::unique_ptr<net::Server> server_;
   Purgatory purgatory_;

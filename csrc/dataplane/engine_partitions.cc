@@ -9,19 +9,23 @@
 #include "base/logger.h"
 #include "dataplane/engine_impl.h"
 #include "dataplane/in_process.h"
-#include "dataplane/prompt_outcome.h"
+#include "dataplane/prompt_outcomes.h"
 #include "record/end_marker.h"
 
 namespace barnabas::dataplane {
 namespace {
 
-// What the broker loop waits for an append that nothing is before: several times what one takes,
-// and little beside what a heartbeat may wait.
+// What the broker loop waits for the appends of one of its passes that nothing is before: several
+// times what they take, and little beside what a heartbeat may wait.
 constexpr std::chrono::microseconds kPromptAppend{1000};
+
+std::string named(std::string_view topic, int32_t partition) {
+  return std::string(topic) + "-" + std::to_string(partition);
+}
 
 Error unknown_partition(std::string_view topic, int32_t partition) {
   return Error{ErrorCode::kUnknownTopicOrPartition,
-               "there is no partition " + std::string(topic) + "-" + std::to_string(partition)};
+               "there is no partition " + named(topic, partition)};
 }
 
 }  // namespace
@@ -71,75 +75,61 @@ Result<storage::EpochEndOffset> EngineImpl::end_offset_for_epoch(std::string_vie
   return found->log()->end_offset_for_epoch(leader_epoch);
 }
 
-Result<std::optional<int64_t>> EngineImpl::append_records(std::string_view topic, int32_t partition,
-                                                          std::span<const KeyValueView> records,
-                                                          int64_t timestamp_ms,
-                                                          DurableCallback on_durable,
-                                                          const TransactionalProducer& producer) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  const TopicPtr owner = table_.find(topic);
-  if (owner == nullptr) return unknown_partition(topic, partition);
-  BARNABAS_ASSIGN(auto bytes,
-                  encode_batch(records, timestamp_ms, owner->config.max_message_bytes, producer));
-  return append_as_coordinator(found, std::move(bytes), 0, std::move(on_durable));
-}
-
-Result<std::optional<int64_t>> EngineImpl::append_marker(std::string_view topic, int32_t partition,
-                                                         const TransactionEnd& end,
-                                                         DurableCallback on_durable) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  BARNABAS_ASSIGN(auto bytes,
-                  record::encode_end_marker({end.commit, end.coordinator_epoch}, end.producer.id,
-                                            end.producer.epoch, clock_.wall_ms()));
-  return append_as_coordinator(found, std::move(bytes), end.transaction_version,
-                               std::move(on_durable));
-}
-
-Result<std::optional<int64_t>> EngineImpl::append_as_coordinator(
-    const std::shared_ptr<Partition>& partition, std::vector<uint8_t> bytes,
-    int16_t transaction_version, DurableCallback on_durable) {
-  if (on_durable == nullptr) {
-    BARNABAS_ASSIGN(const auto appended, append_now(*partition, bytes, transaction_version));
-    return std::optional(appended.base_offset);
+std::vector<std::optional<ErrorCode>> EngineImpl::append_all(
+    std::span<const CoordinatorAppend> appends, LateCallback on_late) {
+  const auto outcomes = std::make_shared<PromptOutcomes>(appends.size(), std::move(on_late));
+  std::vector<AppendThreads::Append> prepared;
+  prepared.reserve(appends.size());
+  for (size_t i = 0; i < appends.size(); ++i) {
+    auto append = prepare(appends[i]);
+    if (append.ok()) {
+      prepared.push_back(std::move(append).value());
+      prepared.back().index = i;
+    } else {
+      note_refusal(named(appends[i].topic, appends[i].partition), append.error());
+      outcomes->tell(i, append.error().code);
+    }
   }
-  const auto outcome = std::make_shared<PromptOutcome>(std::move(on_durable));
-  const auto place = append_threads_.submit(
-      partition,
-      [this, partition, bytes = std::move(bytes), transaction_version, outcome]() mutable {
-        append_queued(partition, bytes, transaction_version, outcome);
-      },
-      [outcome] { outcome->end_append(); });
-  if (place == AppendThreads::Place::kNone) {
-    return Error{ErrorCode::kNotLeaderOrFollower, "the broker stops"};
-  }
-  const bool is_prompt = place == AppendThreads::Place::kNext;
-  outcome->wait(is_prompt ? kPromptAppend : std::chrono::microseconds(0));
-  return std::optional<int64_t>();
+  append_threads_.submit(std::move(prepared), outcomes);
+  return outcomes->take(kPromptAppend);
 }
 
-Result<storage::AppendInfo> EngineImpl::append_now(Partition& partition, MutableBytes bytes,
-                                                   int16_t transaction_version) {
+Result<AppendThreads::Append> EngineImpl::prepare(const CoordinatorAppend& append) {
+  BARNABAS_ASSIGN(const auto found, find(append.topic, append.partition));
+  if (const auto& end = append.marker; end.has_value()) {
+    BARNABAS_ASSIGN(auto bytes, record::encode_end_marker({end->commit, end->coordinator_epoch},
+                                                          end->producer.id, end->producer.epoch,
+                                                          clock_.wall_ms()));
+    return AppendThreads::Append{found, std::move(bytes), end->transaction_version};
+  }
+  const TopicPtr owner = table_.find(append.topic);
+  if (owner == nullptr) return unknown_partition(append.topic, append.partition);
+  BARNABAS_ASSIGN(auto bytes, encode_batch(append.records, clock_.wall_ms(),
+                                           owner->config.max_message_bytes, append.producer));
+  return AppendThreads::Append{found, std::move(bytes)};
+}
+
+void EngineImpl::run_append(AppendThreads::Append& append,
+                            const std::shared_ptr<PromptOutcomes>& outcomes) {
   storage::AppendBatch batch;
-  batch.bytes = bytes;
+  batch.bytes = append.bytes;
   batch.producer.origin = storage::AppendOrigin::kCoordinator;
-  batch.producer.transaction_version = transaction_version;
-  return partition.append(batch, flusher_);
-}
-
-void EngineImpl::append_queued(const std::shared_ptr<Partition>& partition, MutableBytes bytes,
-                               int16_t transaction_version,
-                               const std::shared_ptr<PromptOutcome>& outcome) {
-  const auto appended = append_now(*partition, bytes, transaction_version);
-  if (appended.ok()) {
-    durable_waiters_.add(
-        partition, appended->last_offset + 1, appended->base_offset,
-        [outcome](ErrorCode error, int64_t base_offset) { outcome->tell(error, base_offset); });
+  batch.producer.transaction_version = append.transaction_version;
+  const auto appended = append.partition->append(batch, flusher_);
+  if (!appended.ok()) {
+    note_refusal(append.partition->to_string(), appended.error());
+    outcomes->tell(append.index, appended.error().code);
     return;
   }
-  append_log_.log(LogLevel::kError,
-                  "append to " + partition->to_string() + " failed: " + appended.error().message,
+  durable_waiters_.add(
+      append.partition, appended->last_offset + 1, appended->base_offset,
+      [outcomes, index = append.index](ErrorCode error, int64_t) { outcomes->tell(index, error); });
+}
+
+void EngineImpl::note_refusal(const std::string& partition, const Error& error) {
+  if (error.code == ErrorCode::kUnknownTopicOrPartition) return;  // a topic is gone: nobody's fault
+  append_log_.log(LogLevel::kError, "append to " + partition + " failed: " + error.message,
                   clock_.monotonic_ns());
-  outcome->tell(appended.error().code, -1);
 }
 
 void EngineImpl::mark_verified(const TransactionalProducer& producer,

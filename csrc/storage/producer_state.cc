@@ -148,8 +148,11 @@ std::optional<CompletedTransaction> ProducerState::apply(const record::BatchView
   }
   const bool append_time = batch.timestamp_type() == record::TimestampType::kLogAppendTime;
   entry.last_seen_ms = append_time ? batch.max_timestamp() : now_ms;
+  if (batch.is_control()) {
+    verifications_.end(batch.producer_id(), batch.producer_epoch());
+    return end_transaction(batch, head, entry);
+  }
   if (batch.is_transactional()) verifications_.erase(batch.producer_id());
-  if (batch.is_control()) return end_transaction(batch, head, entry);
   entry.add({batch.last_sequence(), batch.last_offset_delta(), batch.last_offset(),
              batch.max_timestamp()});
   if (batch.is_transactional() && entry.current_txn_first_offset < 0) {

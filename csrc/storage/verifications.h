@@ -3,7 +3,9 @@
 //
 // The guard ties the coordinator's answer to the append: a marker that is written in between takes
 // the guard away, and the append is refused instead of leaving a transaction that nobody ends.
-// A coordinator in this process says so by itself when a partition is added: nobody has to ask.
+// Under transactions v2 the marker of the transaction before leaves it: a producer may be that
+// quick. A coordinator in this process says so by itself when a partition is added: nobody has to
+// ask.
 //
 // Pure state; its owner (Log) locks it.
 #pragma once
@@ -65,6 +67,18 @@ class Verifications {
   }
 
   void erase(int64_t producer_id) { by_producer_.erase(producer_id); }
+
+  /// A marker of that epoch ends the producer's transaction.
+  void end(int64_t producer_id, int16_t epoch) {
+    const auto found = by_producer_.find(producer_id);
+    if (found == by_producer_.end()) return;
+    const Verification& verification = found->second;
+    // Under transactions v2 a marker's epoch is above that of what it ends, while epochs can grow
+    // (KIP-890): the transaction that is about to begin will be ended by another one.
+    const bool is_of_another = verification.transactions_v2 && verification.epoch >= epoch &&
+                               epoch < std::numeric_limits<int16_t>::max();
+    if (!is_of_another) by_producer_.erase(found);
+  }
 
   /// Forgets those that were never followed by an append.
   void remove_expired(int64_t now_ms, int64_t expiration_ms) {

@@ -5,11 +5,17 @@ Every call that may wait for a disk or a thread releases the GIL. Errors are rai
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, overload
+from typing import Final
 
 from barnabas.errors import BarnabasError
 
 __version__: Final[str]
+
+_Record = tuple[bytes | None, bytes | None]  # key, value
+_Producer = tuple[int, int]  # producer id, producer epoch
+_Marker = tuple[_Producer, bool, int, int]  # whether commit, coordinator epoch, transaction version
+_Append = tuple[str, int, tuple[_Record, ...], _Producer | None, _Marker | None]
+"""Topic and partition; records, perhaps of a producer's transaction, or a marker instead."""
 
 class CoreError(BarnabasError):
     code: int  # Kafka's error code (Errors), -1 when there is none
@@ -203,72 +209,25 @@ class Core:
         self, topic: str, partition: int, leader_epoch: int
     ) -> tuple[int, int]:
         """(leader epoch, end offset) of the largest epoch at or below the one asked for."""
-    @overload
-    def append_records(
-        self,
-        topic: str,
-        partition: int,
-        records: Sequence[tuple[bytes | None, bytes | None]],
-        timestamp_ms: int,
-        on_durable: None = None,
-        producer_id: int = -1,
-        producer_epoch: int = -1,
-    ) -> int:
-        """Appends one batch of (key, value) to a partition of this broker, as the leader with
-        acks=all, and returns its base offset. The append is visible at return unless
-        flush.messages asks for an fsync first.
+    def append_all(
+        self, appends: tuple[_Append, ...], on_late: Callable[[int, int], None]
+    ) -> list[int | None]:
+        """Appends each as one batch to a partition of this broker, as the leader with acks=all,
+        stamped with the time it is now, behind what was appended to that partition before.
 
-        With `on_durable` a disk is waited for a millisecond at most: the append is queued, behind
-        those of the same partition, and None returned. `on_durable(error code, base offset)` is
-        called once, when the high watermark has passed it, or it has failed: before the return,
-        or later on a native thread (with the GIL).
+        Disks are waited for a millisecond at most, for all of them together. Returns, in their
+        order, Kafka's error codes: 0 for what is below the high watermark; None for what is not
+        known yet, which `on_late(index, error code)` is told, once, on a native thread (with the
+        GIL), perhaps before the return. One that is refused refuses no other:
+        UNKNOWN_TOPIC_OR_PARTITION, KAFKA_STORAGE_ERROR, MESSAGE_TOO_LARGE, INVALID_RECORD without
+        records, NOT_LEADER_OR_FOLLOWER once the broker stops.
 
-        With a producer id the batch belongs to that producer's transaction, without sequence (-1)
-        and without a look at whether the transaction coordinator knows of it."""
-    @overload
-    def append_records(
-        self,
-        topic: str,
-        partition: int,
-        records: Sequence[tuple[bytes | None, bytes | None]],
-        timestamp_ms: int,
-        on_durable: Callable[[int, int], None],
-        producer_id: int = -1,
-        producer_epoch: int = -1,
-    ) -> None: ...
-    @overload
-    def append_marker(
-        self,
-        topic: str,
-        partition: int,
-        producer_id: int,
-        producer_epoch: int,
-        commit: bool,
-        coordinator_epoch: int,
-        on_durable: None = None,
-        transaction_version: int = 0,
-    ) -> int:
-        """Appends the control batch (EndTxnMarker, KIP-98) that ends the producer's transaction in
-        the partition; returns its offset. `on_durable` as in append_records. From
-        transaction_version 2 on the epoch must be above that of the transaction's records, unless
-        there are none (KIP-1228).
-
-        Raises CoreError, or tells `on_durable`: INVALID_PRODUCER_EPOCH when the partition has
-        seen a later producer epoch,
-        TRANSACTION_COORDINATOR_FENCED a later coordinator epoch, UNKNOWN_TOPIC_OR_PARTITION,
-        KAFKA_STORAGE_ERROR."""
-    @overload
-    def append_marker(
-        self,
-        topic: str,
-        partition: int,
-        producer_id: int,
-        producer_epoch: int,
-        commit: bool,
-        coordinator_epoch: int,
-        on_durable: Callable[[int, int], None],
-        transaction_version: int = 0,
-    ) -> None: ...
+        Records of a producer belong to its transaction, without sequence (-1) and without a look at
+        whether the transaction coordinator knows of it. A marker is the control batch
+        (EndTxnMarker, KIP-98) that ends the producer's transaction in the partition. From
+        transaction version 2 on its epoch must be above that of the transaction's records, unless
+        there are none (KIP-1228). INVALID_PRODUCER_EPOCH: the partition has seen a later producer
+        epoch, TRANSACTION_COORDINATOR_FENCED: a later coordinator epoch."""
     def mark_verified(
         self, producer_id: int, producer_epoch: int, partitions: Sequence[tuple[str, int]]
     ) -> None:

@@ -27,6 +27,7 @@ from barnabas.config.broker_config import Source
 from barnabas.config.listeners import EVERY_INTERFACE, Address
 from barnabas.config.start import StartConfig
 from barnabas.coordinator.coordinator import GroupCoordinator, group_config
+from barnabas.coordinator.hand_over import HandOver
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator, transaction_config
 from barnabas.directory_watch import DirectoryWatch
 from barnabas.disk_calls import DiskCalls
@@ -372,8 +373,10 @@ class Node:
             on_deleted=self._on_topics_deleted,
             is_kept_for_kafka=self._adopted is not None and not self._adopted.for_good,
         )
+        hand_over = HandOver(self._core, asyncio.get_running_loop())
         self._groups = GroupCoordinator(
             core=self._core,
+            hand_over=hand_over,
             config=group_config(self._config.core_settings()),
             offsets_topic=InternalTopic(
                 CONSUMER_OFFSETS, self.topics, self.catalog, self._elsewhere()
@@ -382,6 +385,7 @@ class Node:
         producer_ids = ProducerIds(store, self._disk_calls)
         self._transactions = TransactionCoordinator(
             core=self._core,
+            hand_over=hand_over,
             config=transaction_config(self._config.core_settings()),
             topic=InternalTopic(TRANSACTION_STATE, self.topics, self.catalog),
             producer_ids=producer_ids,

@@ -10,6 +10,7 @@ from barnabas._core import Core
 from barnabas.dump.finding import Entry
 from barnabas.dump.transaction_index import read_transaction_index
 from peers.java import ToolShell
+from unit.core_appends import append_marker, append_records
 
 pytestmark = pytest.mark.java
 
@@ -30,14 +31,14 @@ def fill(core: Core) -> list[tuple[int, int, int]]:
     aborted = []
 
     def append(producer_id: int) -> int:
-        return core.append_records("t", 0, RECORDS, 1, producer_id=producer_id, producer_epoch=3)
+        return append_records(core, "t", 0, RECORDS, producer_id=producer_id, producer_epoch=3)
 
     firsts = {1: append(1), 2: append(2)}
     for number in range(TRANSACTIONS):
         producer_id = 1 + number % 2
         append(producer_id)
         commit = number % 3 > 0
-        marker = core.append_marker("t", 0, producer_id, 3, commit, 8)
+        marker = append_marker(core, ("t", 0), (producer_id, 3), commit, 8)
         if not commit:
             aborted.append((producer_id, firsts[producer_id], marker))
         firsts[producer_id] = append(producer_id)

@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import queue
 import subprocess
 import sys
 import textwrap
@@ -16,11 +17,13 @@ import barnabas
 from barnabas import _core
 from barnabas._core import Core, CoreError
 from barnabas._records import iter_batches
+from barnabas.coordinator.hand_over import LogAppend
+from barnabas.state.effects import Marker, Producer
+from unit.core_appends import append_marker, append_records
 
-UNKNOWN_TOPIC, CORRUPT, TOO_LARGE = 3, 2, 10
+UNKNOWN_TOPIC, CORRUPT, TOO_LARGE, INVALID_RECORD = 3, 2, 10, 87
 TRANSACTION_COORDINATOR_FENCED = 52
 TOPIC_ID = uuid.UUID(int=7).bytes
-NOW_MS = 1_700_000_000_000
 
 
 @pytest.fixture
@@ -34,14 +37,18 @@ def core(tmp_path: Path) -> Iterator[Core]:
     core.stop(0)
 
 
+def one_append(partition: int, value: bytes) -> LogAppend:
+    return LogAppend("t", partition, ((None, value),), None, None)
+
+
 def values(data: bytes) -> list[bytes | None]:
     return [value for batch in iter_batches(data) for value in batch.values]
 
 
 def test_what_is_appended_is_read_back(core: Core) -> None:
     core.create_partitions("t", TOPIC_ID, [(0, 0), (1, 0)], {})
-    assert core.append_records("t", 1, [(b"k", b"a"), (None, b"b")], NOW_MS) == 0
-    assert core.append_records("t", 1, [(b"k", None)], NOW_MS) == 2
+    assert append_records(core, "t", 1, [(b"k", b"a"), (None, b"b")]) == 0
+    assert append_records(core, "t", 1, [(b"k", None)]) == 2
     assert values(core.read_batches("t", 1, 0, 1 << 20)) == [b"a", b"b", None]
     assert core.read_batches("t", 1, 3, 1 << 20) == b""
     info = core.partition_info("t", 1)
@@ -60,14 +67,14 @@ def test_a_stopped_core_leaves_what_the_next_one_loads(tmp_path: Path) -> None:
         assert report.log_end_offset == start
         core.listen("127.0.0.1", 0)
         core.start()
-        core.append_records("t", 0, [(None, b"%d" % start)], NOW_MS)
+        append_records(core, "t", 0, [(None, b"%d" % start)])
         assert len(values(core.read_batches("t", 0, 0, 1 << 20))) == start + 1
         core.stop(0)
 
 
 def test_errors_carry_kafkas_code_and_errno(core: Core, tmp_path: Path) -> None:
     with pytest.raises(CoreError) as caught:
-        core.append_records("missing", 0, [(None, b"a")], NOW_MS)
+        core.partition_info("missing", 0)
     assert caught.value.code == UNKNOWN_TOPIC
     assert caught.value.errno == 0
     file = tmp_path / "file"
@@ -82,53 +89,75 @@ def test_bad_arguments_are_python_errors(core: Core) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         core.create_partitions("u", b"short", [(0, 0)], {})
     with pytest.raises(ValueError, match="key, value"):
-        core.append_records("t", 0, [(b"k", b"v", b"more")], NOW_MS)  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="empty"):
-        core.append_records("t", 0, [], NOW_MS)
+        append_records(core, "t", 0, [(b"k", b"v", b"more")])  # type: ignore[list-item]
+    for short in (("t", 0, ()), ("t", 0, (), (7,), None), ("t", 0, (), None, ((7, 0), True))):
+        with pytest.raises(ValueError, match="is "):
+            core.append_all((short,), print)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        core.append_records("t", 0, [(b"k", "text")], NOW_MS)  # type: ignore[list-item]
+        append_records(core, "t", 0, [(b"k", "text")])  # type: ignore[list-item]
     with pytest.raises(TypeError, match=r"some\.key"):
         Core({"some.key": 1.5})  # type: ignore[dict-item]
     assert core.partition_info("t", 0).log_end_offset == 0
 
 
-@pytest.mark.parametrize("config", [{}, {"flush.messages": 1}])
-def test_on_durable_is_called_with_the_offset(
-    core: Core, config: dict[str, int | str | bool]
-) -> None:
-    core.create_partitions("t", TOPIC_ID, [(0, 0)], config)
-    called = threading.Event()
-    calls: list[tuple[int, int]] = []
+class Late:
+    """Late outcomes, by index."""
 
-    def on_durable(error: int, base_offset: int) -> None:
-        calls.append((error, base_offset))
-        called.set()
+    def __init__(self) -> None:
+        self.told: queue.Queue[tuple[int, int]] = queue.Queue()
 
-    core.append_records("t", 0, [(None, b"a")], NOW_MS, on_durable)
-    assert called.wait(30)
-    assert calls == [(0, 0)]
-    assert core.partition_info("t", 0).high_watermark == 1
+    def __call__(self, index: int, code: int) -> None:
+        self.told.put((index, code))
+
+    def all_of(self, codes: list[int | None]) -> list[int]:
+        """The outcomes of all, once they are known."""
+        known = dict(enumerate(codes))
+        for _ in range(codes.count(None)):
+            index, code = self.told.get(timeout=30)
+            assert known[index] is None
+            known[index] = code
+        assert self.told.empty()
+        return [code for code in known.values() if code is not None]
 
 
-def test_queued_appends_keep_their_order_and_tell_what_failed(core: Core) -> None:
-    core.create_partitions("t", TOPIC_ID, [(0, 0)], {})
-    calls: list[tuple[int, int]] = []
-    all_called = threading.Event()
+def test_one_call_appends_to_many_partitions_each_in_its_order(core: Core) -> None:
+    core.create_partitions("t", TOPIC_ID, [(n, 0) for n in range(20)], {})
+    late = Late()
+    for batch in range(10):
+        appends = tuple(
+            one_append(n, b"%d" % value) for value in (2 * batch, 2 * batch + 1) for n in range(20)
+        )
+        assert late.all_of(core.append_all(appends, late)) == [0] * 40
+    for n in range(20):
+        assert values(core.read_batches("t", n, 0, 1 << 20)) == [b"%d" % i for i in range(20)]
 
-    def on_durable(error: int, base_offset: int) -> None:
-        calls.append((error, base_offset))
-        if len(calls) == 101:
-            all_called.set()
 
-    for i in range(100):
-        assert core.append_records("t", 0, [(None, b"%d" % i)], NOW_MS, on_durable) is None
-    core.append_marker("t", 0, 7, 0, True, 5)
-    core.append_marker("t", 0, 7, 0, True, 4, on_durable)  # of an earlier coordinator
-    assert all_called.wait(30)
-    assert [error for error, _ in calls] == [0] * 100 + [TRANSACTION_COORDINATOR_FENCED]
-    offsets = [offset for _, offset in calls[:100]]
-    assert offsets == sorted(offsets)
-    assert len(set(offsets)) == 100
+def test_a_refused_append_refuses_only_its_own(core: Core) -> None:
+    core.create_partitions("t", TOPIC_ID, [(0, 0), (1, 0)], {"max.message.bytes": 1000})
+    late = Late()
+    append_marker(core, ("t", 1), (7, 0), True, 5)
+    appends = (
+        one_append(0, b"first"),
+        one_append(0, b"x" * 1000),
+        LogAppend("t", 0, (), None, None),
+        one_append(9, b"nowhere"),
+        LogAppend("t", 1, (), None, Marker(Producer(7, 0), True, 4)),  # of an earlier coordinator
+        one_append(1, b"other"),
+        one_append(0, b"last"),
+    )
+    codes = late.all_of(core.append_all(appends, late))
+    refusals = [TOO_LARGE, INVALID_RECORD, UNKNOWN_TOPIC, TRANSACTION_COORDINATOR_FENCED]
+    assert codes == [0, *refusals, 0, 0]
+    assert values(core.read_batches("t", 0, 0, 1 << 20)) == [b"first", b"last"]
+    assert values(core.read_batches("t", 1, 1, 1 << 20)) == [b"other"]
+
+
+def test_outcomes_wait_for_the_high_watermark(core: Core) -> None:
+    core.create_partitions("t", TOPIC_ID, [(0, 0)], {"flush.messages": 1})
+    late = Late()
+    for i in range(20):
+        assert late.all_of(core.append_all((one_append(0, b"a"),), late)) == [0]
+        assert core.partition_info("t", 0).high_watermark == i + 1
 
 
 def test_a_callback_that_raises_disturbs_nobody(
@@ -138,28 +167,28 @@ def test_a_callback_that_raises_disturbs_nobody(
     raised = threading.Event()
     monkeypatch.setattr(sys, "unraisablehook", lambda _: raised.set())
 
-    def on_durable(_error: int, _base_offset: int) -> None:
+    def on_late(_index: int, _code: int) -> None:
         raise RuntimeError("from a callback")
 
-    core.append_records("t", 0, [(None, b"a")], NOW_MS, on_durable)
+    while core.append_all((one_append(0, b"a"),), on_late) != [None]:
+        pass  # its fsync was that quick
     assert raised.wait(30)
-    assert core.append_records("t", 0, [(None, b"b")], NOW_MS) == 1
+    end = core.partition_info("t", 0).log_end_offset
+    assert append_records(core, "t", 0, [(None, b"b")]) == end
 
 
 def test_a_callback_is_given_back_once_it_was_called(core: Core) -> None:
     core.create_partitions("t", TOPIC_ID, [(0, 0)], {"flush.messages": 1})
-    called = threading.Event()
     gone = threading.Event()
 
     class Callback:
-        def __call__(self, _error: int, _base_offset: int) -> None:
-            called.set()
+        def __call__(self, _index: int, _code: int) -> None:
+            pass
 
         def __del__(self) -> None:
             gone.set()
 
-    core.append_records("t", 0, [(None, b"a")], NOW_MS, Callback())
-    assert called.wait(30)
+    core.append_all((one_append(0, b"a"),), Callback())
     for _ in range(100):
         gc.collect()
         if gone.wait(0.1):
@@ -199,7 +228,7 @@ def test_a_core_that_is_dropped_running_stops(tmp_path: Path) -> None:
     script = """
     core = started(sys.argv[1])
     for i in range(200):
-        core.append_records("t", 0, [(None, b"x")], 1, lambda error, offset: None)
+        core.append_all((("t", 0, ((None, b"x"),), None, None),), lambda index, code: None)
     del core
     print("stopped")
     """
@@ -211,7 +240,7 @@ def test_the_interpreter_ends_with_a_core_running_and_callbacks_due(tmp_path: Pa
     _core.set_log_sink(lambda level, component, message: None)
     core = started(sys.argv[1])
     for i in range(200):
-        core.append_records("t", 0, [(None, b"x")], 1, lambda error, offset: None)
+        core.append_all((("t", 0, ((None, b"x"),), None, None),), lambda index, code: None)
     print("ending")
     """
     assert run_script(START + script, tmp_path) == "ending\n"

@@ -24,6 +24,7 @@ from kio.static.primitive import i32Timedelta
 
 from barnabas._core import ControlRequest, Core, crc32c
 from barnabas._records import encode_batch
+from unit.core_appends import append_marker, append_records
 from unit.wire import WireClient
 
 TOPIC_ID = uuid.UUID(int=7)
@@ -185,7 +186,7 @@ def test_a_marker_ends_what_the_coordinator_has_added(
     client: WireClient, coordinator: Coordinator, core: Core
 ) -> None:
     core.mark_verified(PRODUCER, 0, [("t", 0)])
-    core.append_marker("t", 0, PRODUCER, 0, False, 1)
+    append_marker(core, ("t", 0), (PRODUCER, 0), False, 1)
     coordinator.error = ErrorCode.transaction_abortable
     (answer,) = produce(client, 9, 0)
     assert answer.error_code == ErrorCode.invalid_txn_state
@@ -217,9 +218,9 @@ def test_what_the_coordinator_refuses_is_not_appended(
 def test_read_committed_sees_what_is_decided_and_what_was_aborted(
     client: WireClient, coordinator: Coordinator, core: Core, version: int
 ) -> None:
-    core.append_records("t", 0, [(None, b"plain")], 1)
+    append_records(core, "t", 0, [(None, b"plain")])
     produce(client, 12, 0)
-    core.append_marker("t", 0, PRODUCER, 0, False, 1)
+    append_marker(core, ("t", 0), (PRODUCER, 0), False, 1)
     produce(client, 12, 1)
     committed = fetch(client, version, READ_COMMITTED)
     assert (committed.high_watermark, committed.last_stable_offset) == (4, 3)

@@ -1,5 +1,6 @@
 """The coordinators: drive state machines with the log, the clock and the broker loop.
 
+    HandOver   what both append in a pass of the broker loop, to the core in one call
     GroupCoordinator ── Shards ── a GroupPartition for each partition of __consumer_offsets
                                     ├─ GroupShard   the state machine (barnabas.state.group)
                                     ├─ AppendQueue  its records, batched, in order

@@ -33,8 +33,9 @@ from barnabas.state.internal_topics import CONSUMER_OFFSETS
 from barnabas.state.txn.records import TopicPartition
 
 if TYPE_CHECKING:  # a broker without groups does not wait for these
-    from barnabas.coordinator.append_queue import PartitionLog
     from barnabas.coordinator.group_partition import GroupPartition
+    from barnabas.coordinator.hand_over import HandOver
+    from barnabas.coordinator.partition_log import PartitionLog
     from barnabas.state.effects import Marker
     from barnabas.state.group.commit import CommitRequest, OffsetToCommit
     from barnabas.state.group.join import JoinRequest
@@ -76,9 +77,14 @@ class GroupCoordinator:
     """All groups of this broker. To be used on the broker loop's thread only."""
 
     def __init__(
-        self, core: PartitionLog, config: GroupConfig, offsets_topic: OffsetsTopic
+        self,
+        core: PartitionLog,
+        hand_over: HandOver,
+        config: GroupConfig,
+        offsets_topic: OffsetsTopic,
     ) -> None:
         self._core = core
+        self._hand_over = hand_over
         self._config = config
         self._offsets_topic = offsets_topic
         self._loop: asyncio.AbstractEventLoop  # from start() on
@@ -273,7 +279,7 @@ class GroupCoordinator:
     def _make_shard(self, partition: int) -> GroupPartition:
         from barnabas.coordinator.group_partition import GroupPartition
 
-        return GroupPartition(self._loop, self._core, partition, self._config)
+        return GroupPartition(self._loop, self._core, self._hand_over, partition, self._config)
 
     def _drop_orphans(self, shard: GroupPartition) -> None:
         """Drops offsets of topics that were deleted when the broker could not note it here: a new

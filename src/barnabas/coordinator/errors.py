@@ -27,7 +27,9 @@ _TOLD: dict[ErrorCode, ErrorCode] = {
 
 
 def told_for(code: int) -> ErrorCode:
-    """The error to tell a client when an append has failed with Kafka's error `code`."""
+    """The error to tell a client when an append has ended with Kafka's error `code`."""
+    if code == 0:
+        return ErrorCode.none
     try:
         error = ErrorCode(code)
     except ValueError:

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.coordinator.append_queue import EncodedRecord, PartitionLog
+from barnabas.coordinator.hand_over import EncodedRecord, HandOver
+from barnabas.coordinator.partition_log import PartitionLog
 from barnabas.coordinator.records import decode, encode
 from barnabas.coordinator.shard import Shard, ShardStatus
 from barnabas.coordinator.timers import MS_PER_S, Timers
@@ -29,10 +30,11 @@ class GroupPartition(Shard[Record]):
         self,
         loop: asyncio.AbstractEventLoop,
         log: PartitionLog,
+        hand_over: HandOver,
         partition: int,
         config: GroupConfig,
     ) -> None:
-        super().__init__(loop, log, partition)
+        super().__init__(loop, log, hand_over, partition)
         self.machine = GroupShard(config)
         self._timers = Timers(loop, self._on_timer)
 

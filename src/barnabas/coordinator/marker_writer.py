@@ -12,8 +12,7 @@ from typing import Protocol
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.coordinator.append_queue import PartitionLog
-from barnabas.coordinator.outcome import Outcome
+from barnabas.coordinator.hand_over import HandOver, LogAppend
 from barnabas.state.effects import Marker
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
 from barnabas.state.txn.effects import EndMarkers
@@ -40,8 +39,8 @@ class OffsetsOwner(Protocol):
 class MarkerWriter:
     """Writes markers. To be used on the loop's thread only."""
 
-    def __init__(self, log: PartitionLog, groups: OffsetsOwner) -> None:
-        self._log = log
+    def __init__(self, hand_over: HandOver, groups: OffsetsOwner) -> None:
+        self._hand_over = hand_over
         self._groups = groups
         self._is_stopped = False
 
@@ -121,17 +120,5 @@ class MarkerWriter:
             # Offsets committed in the transaction come into force, or are forgotten.
             self._groups.end_transaction(number, marker, reply)
             return
-        outcome = Outcome(asyncio.get_running_loop(), lambda code: reply(ErrorCode(code)))
-        try:
-            self._log.append_marker(
-                topic,
-                number,
-                producer_id=marker.producer.producer_id,
-                producer_epoch=marker.producer.producer_epoch,
-                commit=marker.is_commit,
-                coordinator_epoch=marker.coordinator_epoch,
-                on_durable=outcome,
-                transaction_version=marker.transaction_version,
-            )
-        except Exception as error:
-            outcome.fail(error)
+        append = LogAppend(topic, number, (), None, marker)
+        self._hand_over.add(append, lambda code: reply(ErrorCode(code)))

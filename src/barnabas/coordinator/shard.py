@@ -13,8 +13,10 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 from kio.schema.errors import ErrorCode
 
 from barnabas._records import Batch, Record, iter_batches
-from barnabas.coordinator.append_queue import AppendQueue, EncodedRecord, PartitionLog
+from barnabas.coordinator.append_queue import AppendQueue
 from barnabas.coordinator.errors import RecordError
+from barnabas.coordinator.hand_over import EncodedRecord, HandOver
+from barnabas.coordinator.partition_log import PartitionLog
 from barnabas.protocol.internal.control_record import decode_control_record
 from barnabas.state.effects import Append, Effects, Marker, Producer, Reply
 
@@ -41,17 +43,21 @@ class Shard(ABC, Generic[R]):
 
     TOPIC: ClassVar[str]
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, log: PartitionLog, partition: int) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        log: PartitionLog,
+        hand_over: HandOver,
+        partition: int,
+    ) -> None:
         self.partition = partition
         self.status = ShardStatus.LOADING
         self._loop = loop
         self._log = log
         self._appends: AppendQueue[R] = AppendQueue(
-            loop,
-            log,
+            hand_over,
             self.TOPIC,
             partition,
-            wall_clock_ms=log.now_ms,
             encode=self._encode,
             settle=self._finish,
         )

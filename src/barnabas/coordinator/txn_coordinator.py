@@ -34,6 +34,7 @@ from barnabas.state.txn.requests import (
 )
 
 if TYPE_CHECKING:  # a broker without transactions does not wait for these
+    from barnabas.coordinator.hand_over import HandOver
     from barnabas.coordinator.txn_partition import TransactionLog, TransactionPartition
     from barnabas.state.group.commit import CommitRequest, OffsetToCommit
     from barnabas.state.group.responses import CommitResponse
@@ -113,12 +114,15 @@ class TransactionCoordinator:
     def __init__(
         self,
         core: TransactionLog,
+        hand_over: HandOver,
         config: TransactionConfig,
         topic: StateTopic,
+        *,
         producer_ids: ProducerIdSource,
         groups: Groups,
     ) -> None:
         self._core = core
+        self._hand_over = hand_over
         self._config = config
         self._topic = topic
         self._producer_ids = producer_ids
@@ -127,7 +131,7 @@ class TransactionCoordinator:
         self._shards: Shards[TransactionPartition] = Shards(topic, self._make_shard)
         self._ticks: set[asyncio.TimerHandle] = set()
         self._waiting: set[asyncio.Task[None]] = set()  # for producer ids
-        self.writer = MarkerWriter(core, groups)
+        self.writer = MarkerWriter(hand_over, groups)
 
     # -- life
 
@@ -265,9 +269,10 @@ class TransactionCoordinator:
         return TransactionPartition(
             self._loop,
             self._core,
+            self._hand_over,
             partition,
             self._config,
-            self.writer,
+            writer=self.writer,
             coordinator_epoch=self._topic.leader_epoch(partition),
         )
 

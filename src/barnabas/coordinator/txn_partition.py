@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, Protocol
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.coordinator.append_queue import EncodedRecord, PartitionLog
+from barnabas.coordinator.hand_over import EncodedRecord, HandOver
 from barnabas.coordinator.marker_writer import RETRY_S, MarkerWriter
+from barnabas.coordinator.partition_log import PartitionLog
 from barnabas.coordinator.shard import Shard, ShardStatus
 from barnabas.coordinator.txn_records import decode, encode
 from barnabas.state.effects import Append, Producer
@@ -39,13 +41,15 @@ class TransactionPartition(Shard[TransactionRecord]):
         self,
         loop: asyncio.AbstractEventLoop,
         log: TransactionLog,
+        hand_over: HandOver,
         partition: int,
         config: TransactionConfig,
-        writer: MarkerWriter,
         *,
+        writer: MarkerWriter,
         coordinator_epoch: int,
     ) -> None:
-        super().__init__(loop, log, partition)
+        super().__init__(loop, log, hand_over, partition)
+        self._hand_over = hand_over
         self._mark_verified = log.mark_verified
         self.machine = TransactionShard(config)
         self._writer = writer
@@ -56,8 +60,8 @@ class TransactionPartition(Shard[TransactionRecord]):
         for added in effects.added:
             self._mark_verified(*added.producer, list(added.partitions))
         self._perform(effects)
-        for markers in effects.markers:  # the client has its answer before
-            self._loop.call_soon(self._write_all, markers)
+        for markers in effects.markers:  # with the next pass: the client has its answer before
+            self._hand_over.ask(partial(self._write_all, markers))
         for markers in effects.retries:
             logger.error("cannot note the end of transaction %s", markers.transactional_id)
             self._loop.call_later(RETRY_S, self._complete, markers)

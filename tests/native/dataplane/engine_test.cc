@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "dataplane/broker_fixture.h"
+#include "dataplane/coordinator_appends.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -306,9 +307,8 @@ TEST_F(EngineTest, in_process_appends_are_read_back_as_whole_batches) {
   const std::string key = "k";
   const std::vector<KeyValueView> records{{as_bytes(key), std::nullopt}, {std::nullopt, {}}};
   for (int i = 0; i < 10; ++i) {
-    const auto base = engine_->append_records("t", 0, records, 1'700'000'000'000, nullptr);
-    ASSERT_TRUE(base.ok());
-    EXPECT_EQ(*base, 2 * i);
+    ASSERT_EQ(append_records(*engine_, "t", 0, records), ErrorCode::kNone);
+    EXPECT_EQ(engine_->partition_info("t", 0)->high_watermark, 2 * (i + 1));
   }
   std::vector<int64_t> seen;
   for (int64_t offset = 0; offset < 20;) {
@@ -323,8 +323,7 @@ TEST_F(EngineTest, in_process_appends_are_read_back_as_whole_batches) {
   EXPECT_EQ(seen.size(), 10U);
   EXPECT_EQ(engine_->fetch("t", 0, 20, 200, false)->bytes.size(), 0U);
   EXPECT_EQ(engine_->fetch("t", 0, 21, 200, false).error().code, ErrorCode::kOffsetOutOfRange);
-  EXPECT_EQ(engine_->append_records("t", 1, records, 0, nullptr).error().code,
-            ErrorCode::kUnknownTopicOrPartition);
+  EXPECT_EQ(append_records(*engine_, "t", 1, records), ErrorCode::kUnknownTopicOrPartition);
 }
 
 TEST_F(EngineTest, offsets_are_found_by_time_and_epoch) {

@@ -359,22 +359,20 @@ TEST_F(FlushingBrokerTest, acks_0_and_1_and_waiting_fetches_work_as_without_flus
   EXPECT_EQ(producer.produce_one(spec).base_offset, 1);
 }
 
-TEST_F(FlushingBrokerTest, in_process_appends_hear_of_their_durability) {
+TEST_F(FlushingBrokerTest, appends_of_coordinators_hear_of_their_durability) {
   const std::string key = "k";
-  const std::vector<KeyValueView> records{{as_bytes(key), as_bytes(key)}};
-  std::atomic<int> heard{0};
-  for (int i = 0; i < 10; ++i) {
-    const auto offset = engine_->append_records(
-        "t", 0, records, 1'700'000'000'000, [&heard, this, i](ErrorCode error, int64_t base) {
-          EXPECT_EQ(error, ErrorCode::kNone);
-          EXPECT_EQ(base, i);
-          EXPECT_GT(engine_->partition_info("t", 0)->high_watermark, base);
-          ++heard;
-        });
-    ASSERT_TRUE(offset.ok());
-    EXPECT_FALSE(offset->has_value());
-  }
+  const CoordinatorAppend append{
+      .topic = "t", .partition = 0, .records = {{as_bytes(key), as_bytes(key)}}};
+  const std::vector<CoordinatorAppend> appends(10, append);
+  std::atomic<int64_t> heard{0};
+  const auto outcomes = engine_->append_all(appends, [&](size_t index, ErrorCode error) {
+    EXPECT_EQ(error, ErrorCode::kNone);
+    EXPECT_GT(engine_->partition_info("t", 0)->high_watermark, static_cast<int64_t>(index));
+    ++heard;
+  });
+  for (const auto& outcome : outcomes) heard += outcome == ErrorCode::kNone;
   EXPECT_TRUE(eventually([&] { return heard == 10; }));
+  EXPECT_EQ(engine_->partition_info("t", 0)->high_watermark, 10);
 }
 
 }  // namespace

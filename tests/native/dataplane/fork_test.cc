@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "dataplane/broker_fixture.h"
+#include "dataplane/coordinator_appends.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -59,9 +60,8 @@ class EngineForkTest : public ::testing::Test {
   static int64_t append(Engine& engine, int32_t partition) {
     const std::string value(100, 'v');
     const KeyValueView record{std::nullopt, as_bytes(value)};
-    const auto appended = engine.append_records("t", partition, {&record, 1}, 1, nullptr, {});
-    EXPECT_TRUE(appended.ok()) << appended.error().message;
-    return appended.ok() ? appended->value() : -1;
+    EXPECT_EQ(append_records(engine, "t", partition, {record}), ErrorCode::kNone);
+    return engine.partition_info("t", partition)->log_end_offset - 1;
   }
   static std::vector<int64_t> ends_of(Engine& engine) {
     std::vector<int64_t> ends;

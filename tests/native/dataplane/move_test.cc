@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "dataplane/broker_fixture.h"
+#include "dataplane/coordinator_appends.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -45,9 +46,8 @@ class DirectoryMoveTest : public ::testing::Test {
   int64_t append() {
     const std::string value(100, 'v');
     const KeyValueView record{std::nullopt, as_bytes(value)};
-    const auto appended = engine_->append_records("t", 0, {&record, 1}, 1, nullptr, {});
-    EXPECT_TRUE(appended.ok()) << appended.error().message;
-    return appended.ok() ? appended->value() : -1;
+    EXPECT_EQ(append_records(*engine_, "t", 0, {record}), ErrorCode::kNone);
+    return engine_->partition_info("t", 0)->log_end_offset - 1;
   }
 
   storage::TemporaryDirectory directory_;

@@ -127,7 +127,7 @@ TEST_F(TransactionFetchTest, what_waits_for_an_fdatasync_is_not_stable) {
   fetch.parts[0].topic = "synced";
   consumer.send(fetch);
   ASSERT_TRUE(parked(1));
-  ASSERT_TRUE(engine_->append_marker("synced", 0, {{5, 0}, true, 0, 0}, nullptr).ok());
+  ASSERT_EQ(append_marker(*engine_, "synced", 0, {{5, 0}, true, 0, 0}), ErrorCode::kNone);
   EXPECT_EQ(base_offsets(decode_fetch(consumer.receive(), 12).parts.at(0).records),
             (std::vector<int64_t>{0, 1}));
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "broker_fixture.h"
+#include "coordinator_appends.h"
 #include "dataplane/transaction_check.h"
 
 namespace barnabas::dataplane {
@@ -129,10 +130,10 @@ class TransactionBrokerTest : public BrokerTest {
   }
   /// A marker; returns its offset.
   int64_t end(bool commit, int64_t producer_id = 5, int32_t partition = 0) {
-    const auto offset =
-        engine_->append_marker("t", partition, {{producer_id, 0}, commit, 0, 0}, nullptr);
-    EXPECT_TRUE(offset.ok()) << offset.error().message;
-    return offset.ok() ? offset->value() : -1;
+    const int64_t offset = log_end("t", partition);
+    EXPECT_EQ(append_marker(*engine_, "t", partition, {{producer_id, 0}, commit, 0, 0}),
+              ErrorCode::kNone);
+    return offset;
   }
   int64_t log_end(const std::string& topic = "t", int32_t partition = 0) {
     return engine_->partition_info(topic, partition)->log_end_offset;

@@ -136,7 +136,7 @@ TEST_F(TransactionProduceTest,
   next.version = 12;
   client.send(next);
   const Asked too_early = next_question();
-  ASSERT_TRUE(engine_->append_marker("t", 0, {{5, 1}, true, 0, 2}, nullptr).ok());
+  ASSERT_EQ(append_marker(*engine_, "t", 0, {{5, 1}, true, 0, 2}), ErrorCode::kNone);
   answer_all(too_early, ErrorCode::kConcurrentTransactions);
   answer(next_question());
   const ProduceAnswer told = decode_produce(client.receive(), 12).at(0);

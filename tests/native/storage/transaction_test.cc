@@ -385,6 +385,21 @@ TEST_F(TransactionTest, AMarkerBetweenVerificationAndAppendTakesTheGuard) {
   EXPECT_EQ(log->first_unstable_offset(), INT64_MAX);
 }
 
+TEST_F(TransactionTest, TheMarkerOfTheTransactionBeforeTakesNoGuardUnderTransactionsV2) {
+  open();
+  Producer one{.id = 1};
+  send(one);
+  one = {.id = 1, .epoch = 1};  // from the end of the transaction on; its marker has it, too
+  const VerificationGuard guard = *verify(one, true);
+  commit(one);
+  EXPECT_TRUE(try_send(one, guard).ok());
+
+  Producer two{.id = 2};
+  const VerificationGuard late = *verify(two, true);
+  commit({.id = 2, .epoch = 1});  // of the very transaction that was to begin
+  EXPECT_FALSE(try_send(two, late).ok());
+}
+
 TEST_F(TransactionTest, AHigherSequenceDoesNotOvertakeTheOneThatIsToBegin) {
   open();
   Producer one{.id = 1};

@@ -4,6 +4,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +12,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas._records import encode_batch
 from barnabas.coordinator.coordinator import GroupCoordinator
-
-
-class FakeCoreError(Exception):
-    def __init__(self, code: int) -> None:
-        super().__init__(f"error {code}")
-        self.code = code
+from barnabas.coordinator.hand_over import LogAppend
 
 
 class FakeLog:
@@ -24,8 +20,11 @@ class FakeLog:
         self.batches: dict[int, list[bytes]] = {}
         self.next_offsets: dict[int, int] = {}
         self.record_counts: list[int] = []  # of each append
+        self.hand_overs: list[int] = []  # of so many appends each
         self.error_code = 0
+        self.refused: dict[int, int] = {}  # error codes, by partition
         self.is_held = False  # like flush.messages=1 with a slow disk
+        self.stalled: set[int] = set()  # partitions: the same, for these
         self.held: list[Callable[[], None]] = []
         self.reads_allowed = threading.Event()
         self.reads_allowed.set()
@@ -36,71 +35,37 @@ class FakeLog:
     def steady_ms(self) -> int:
         return self.now_ms()
 
-    def append_records(
-        self,
-        topic: str,
-        partition: int,
-        records: Sequence[tuple[bytes | None, bytes | None]],
-        timestamp_ms: int,
-        on_durable: Callable[[int, int], None] | None = None,
-        *,
-        producer_id: int = -1,
-        producer_epoch: int = -1,
-    ) -> int:
+    def append_all(
+        self, appends: Sequence[LogAppend], on_late: Callable[[int, int], None]
+    ) -> list[int | None]:
+        self.hand_overs.append(len(appends))
+        return [self._append(append, partial(on_late, i)) for i, append in enumerate(appends)]
+
+    def _append(self, append: LogAppend, on_late: Callable[[int], None]) -> int | None:
+        topic, partition, records, producer, marker = append
         assert topic == "__consumer_offsets"
-        base_offset = self.next_offsets.get(partition, 0)
+        if self.error_code or partition in self.refused:
+            return self.error_code or self.refused[partition]
+        if marker is not None:
+            producer = marker.producer
+            end = struct.pack(">hi", 0, marker.coordinator_epoch)
+            records = ((struct.pack(">hh", 0, marker.is_commit), end),)
         batch = encode_batch(
             records,
-            timestamp_ms=timestamp_ms,
-            base_offset=base_offset,
-            producer_id=producer_id,
-            producer_epoch=producer_epoch,
-            transactional=producer_id >= 0,
-        )
-        return self._append(partition, records, batch, on_durable)
-
-    def append_marker(
-        self,
-        topic: str,
-        partition: int,
-        *,
-        producer_id: int,
-        producer_epoch: int,
-        commit: bool,
-        coordinator_epoch: int,
-        on_durable: Callable[[int, int], None] | None = None,
-        transaction_version: int = 0,
-    ) -> int:
-        records = [(struct.pack(">hh", 0, commit), struct.pack(">hi", 0, coordinator_epoch))]
-        batch = encode_batch(
-            records,
+            timestamp_ms=self.now_ms(),
             base_offset=self.next_offsets.get(partition, 0),
-            producer_id=producer_id,
-            producer_epoch=producer_epoch,
-            transactional=True,
-            control=True,
+            producer_id=-1 if producer is None else producer.producer_id,
+            producer_epoch=-1 if producer is None else producer.producer_epoch,
+            transactional=producer is not None,
+            control=marker is not None,
         )
-        return self._append(partition, records, batch, on_durable)
-
-    def _append(
-        self,
-        partition: int,
-        records: Sequence[tuple[bytes | None, bytes | None]],
-        batch: bytes,
-        on_durable: Callable[[int, int], None] | None,
-    ) -> int:
-        assert on_durable is not None
-        if self.error_code:
-            raise FakeCoreError(self.error_code)
-        base_offset = self.next_offsets.get(partition, 0)
         self.batches.setdefault(partition, []).append(batch)
-        self.next_offsets[partition] = base_offset + len(records)
+        self.next_offsets[partition] = self.next_offsets.get(partition, 0) + len(records)
         self.record_counts.append(len(records))
-        if self.is_held:
-            self.held.append(lambda: on_durable(0, base_offset))
-        else:
-            on_durable(0, base_offset)
-        return base_offset
+        if not self.is_held and partition not in self.stalled:
+            return 0
+        self.held.append(partial(on_late, 0))
+        return None
 
     def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:
         assert self.reads_allowed.wait(10)

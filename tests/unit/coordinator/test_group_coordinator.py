@@ -8,6 +8,7 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.hand_over import HandOver, LogAppend
 from barnabas.coordinator.routing import partition_for
 from barnabas.state.effects import Marker, Producer
 from barnabas.state.group.commit import CommitRequest, OffsetToCommit
@@ -31,14 +32,18 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 
 
 async def new_coordinator(log: FakeLog, config: GroupConfig = QUICK) -> GroupCoordinator:
-    coordinator = GroupCoordinator(log, config, FakeOffsetsTopic(exists=False))
+    coordinator = GroupCoordinator(
+        log, HandOver(log, asyncio.get_running_loop()), config, FakeOffsetsTopic(exists=False)
+    )
     await coordinator.start()
     await coordinator.ensure_topic()
     return coordinator
 
 
 async def reopened(log: FakeLog, topics: frozenset[str] = frozenset({"t"})) -> GroupCoordinator:
-    coordinator = GroupCoordinator(log, QUICK, FakeOffsetsTopic(True, topics))
+    coordinator = GroupCoordinator(
+        log, HandOver(log, asyncio.get_running_loop()), QUICK, FakeOffsetsTopic(True, topics)
+    )
     await coordinator.start()
     return coordinator
 
@@ -158,7 +163,9 @@ def test_loading_coordinator_says_so_and_denies_no_group() -> None:
 
 def test_without_the_topic_clients_are_sent_to_look_for_the_coordinator() -> None:
     async def scenario() -> None:
-        coordinator = GroupCoordinator(FakeLog(), QUICK, FakeOffsetsTopic(exists=False))
+        log = FakeLog()
+        topic = FakeOffsetsTopic(exists=False)
+        coordinator = GroupCoordinator(log, HandOver(log, asyncio.get_running_loop()), QUICK, topic)
         await coordinator.start()
         assert coordinator.heartbeat("g", "m", None, 1) is ErrorCode.not_coordinator
         assert coordinator.listed() == ([], ErrorCode.none)
@@ -348,8 +355,9 @@ def test_record_that_cannot_be_read_costs_no_other_group() -> None:
         coordinator = await new_coordinator(log)
         await ask(lambda reply: coordinator.commit(commit_request("g", 1), reply))
         partition = partition_for("g", PARTITIONS)
-        junk = [(b"\0\1junk", b"\0\4"), (b"\0\x11", b"of a later protocol")]
-        log.append_records("__consumer_offsets", partition, junk, 0, lambda *_: None)
+        junk = ((b"\0\1junk", b"\0\4"), (b"\0\x11", b"of a later protocol"))
+        junk_append = LogAppend("__consumer_offsets", partition, junk, None, None)
+        log.append_all([junk_append], lambda *_: None)
         await ask(lambda reply: coordinator.commit(commit_request("g", 2), reply))
         await coordinator.stop()
         successor = await reopened(log)

@@ -1,5 +1,6 @@
 """Groups in the real log: read back by us, and by Apache Kafka's own tool."""
 
+import asyncio
 import gc
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,6 +12,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas._core import Core
 from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.hand_over import HandOver
 from barnabas.coordinator.routing import partition_for
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.responses import JoinResponse
@@ -64,7 +66,12 @@ class StoredGroups:
             self.core.load_partitions(partitions, {TOPIC: settings})
         else:
             directory.mkdir(exist_ok=True)
-        self.groups = GroupCoordinator(self.core, CONFIG, OffsetsTopic(self.core, settings, exists))
+        self.groups = GroupCoordinator(
+            self.core,
+            HandOver(self.core, asyncio.get_running_loop()),
+            CONFIG,
+            OffsetsTopic(self.core, settings, exists),
+        )
 
     async def __aenter__(self) -> GroupCoordinator:
         self.core.start()

@@ -13,6 +13,7 @@ from kio.schema.errors import ErrorCode
 from kio.serial import entity_reader, entity_writer
 
 from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.hand_over import HandOver
 from barnabas.handlers.call import Call
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
 from barnabas.metadata.records import PartitionRecord, TopicRecord
@@ -52,7 +53,9 @@ class GroupBroker:
         self.catalog = Catalog()
         self.offsets_topic = OffsetsTopic(self.catalog)
         self.add_topic("t", TOPIC_ID)
-        self.groups = GroupCoordinator(self.log, config, self.offsets_topic)
+        self.groups = GroupCoordinator(
+            self.log, HandOver(self.log, asyncio.get_running_loop()), config, self.offsets_topic
+        )
         self.services: Any = SimpleNamespace(
             catalog=self.catalog,
             groups=self.groups,

@@ -12,6 +12,7 @@ import barnabas
 from barnabas._core import Core
 from barnabas.metadata.producer_ids import ProducerIds
 from barnabas.metadata.store import StoreError
+from unit.core_appends import append_records
 from unit.wire import WireClient
 
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LATEST_TIERED, PENDING_UPLOAD = range(-1, -7, -1)
@@ -86,7 +87,7 @@ def open_a_transaction(data_dir: Path, topic: str) -> None:
     core = Core({})
     core.open_directories([str(data_dir)], "", 1)
     core.load_partitions([(topic, topic_id, 0, 0)], {topic: {"segment.ms": 1 << 62}})
-    core.append_records(topic, 0, [(None, b"v")], 9000, producer_id=1, producer_epoch=0)
+    append_records(core, topic, 0, [(None, b"v")], producer_id=1, producer_epoch=0)
     core.stop(0)
 
 

@@ -6,7 +6,6 @@ ask again, and a deletion of everything includes it. Of several offsets of a par
 counts is the one whose record is last, not the one whose transaction ends last.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 from itertools import chain
 from typing import NamedTuple
@@ -36,7 +35,7 @@ class OffsetStore:
 
     def __init__(self) -> None:
         self._by_topic: dict[str, dict[int, CommittedOffset]] = {}
-        self._in_flight: Counter[tuple[str, int]] = Counter()
+        self._in_flight: dict[tuple[str, int], int] = {}  # how many, by partition
         # Of transactions that are open, by producer id and partition.
         self._pending: dict[int, dict[tuple[str, int], _Pending]] = {}
         self._put_count = 0
@@ -85,16 +84,16 @@ class OffsetStore:
     def begin(self, offsets: Iterable[PartitionOffset]) -> None:
         """Notes that the records of `offsets` are being appended."""
         for topic, partition, _ in offsets:
-            self._in_flight[topic, partition] += 1
+            key = (topic, partition)
+            self._in_flight[key] = self._in_flight.get(key, 0) + 1
 
     def end(self, offsets: Iterable[PartitionOffset]) -> None:
         """Notes that the append noted with `begin` is done, one way or the other."""
         for topic, partition, _ in offsets:
             key = (topic, partition)
-            if self._in_flight[key] > 1:
-                self._in_flight[key] -= 1
-            else:
-                del self._in_flight[key]
+            count = self._in_flight.pop(key, 0)
+            if count > 1:
+                self._in_flight[key] = count - 1
 
     def put(self, topic: str, partition: int, value: CommittedOffset) -> None:
         """Stores an offset."""
