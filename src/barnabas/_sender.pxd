@@ -51,6 +51,7 @@ cdef extern from "embedded/lane.h" namespace "barnabas::embedded" nogil:
         kFirst
         kMore
         kFull
+        kOutside
         kClosed
 
     cdef cppclass Place "barnabas::embedded::Lane::Place":
@@ -110,5 +111,6 @@ cdef extern from "embedded/producer.h" namespace "barnabas::embedded" nogil:
         Teller& teller()
         Result[uint64_t] begin_transaction(TopicLanes&, int32_t, const TransactionalProducer&)
         optional[Error] transaction_error()
+        void shut_transaction(cbool)
         void leave_transaction()
         void close()

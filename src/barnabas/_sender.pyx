@@ -225,7 +225,8 @@ cdef class NativeProducer:
 
         A full batch is written by the thread that fills it: then the call takes as long as the
         write. Raises KafkaError UNKNOWN_TOPIC_OR_PARTITION, TypeError for what is no record,
-        BrokerClosed; every other error is the Delivery's.
+        BrokerClosed, INVALID_TXN_STATE outside of a transaction that the producer needs; every other
+        error is the Delivery's.
         """
         cdef _Topic handle = self._topics.get(topic)
         cdef OutgoingRecord record
@@ -253,6 +254,8 @@ cdef class NativeProducer:
             place = producer.add(handle.lanes[0], chosen, record)
         if place.added == Added.kFull:
             self._drain(handle, chosen)
+        elif place.added == Added.kOutside:
+            raise KafkaError(ErrorCodes.invalid_txn_state, "the transaction has ended meanwhile")
         elif place.added == Added.kClosed:
             raise BrokerClosed("the producer is closed")
         cdef Delivery delivery = Delivery.__new__(Delivery)
@@ -332,6 +335,19 @@ cdef class NativeProducer:
         who.epoch = epoch
         cdef _Topic handle = self._topics[topic]
         handle.lanes[0][partition].join(who, guard)
+
+    def _has_joined(self, str topic, int32_t partition):
+        """Whether the transaction has the partition."""
+        cdef _Topic handle = self._topics[topic]
+        return handle.lanes[0][partition].joined()
+
+    def _shut(self, *, bint discards):
+        """The transaction is about to end: nothing is taken any more, and what is not on its way to
+        the log yet is refused with `discards`.
+        """
+        cdef Producer* producer = self._producer
+        with nogil:
+            producer.shut_transaction(discards)
 
     def _transaction_error(self):
         """Why the transaction cannot be committed, or None."""
