@@ -206,11 +206,19 @@ class Consumer(NativeReader, Closing):
         return self._commit_interval_s is not None
 
     def assignment(self) -> list[Partition]:
-        """The (topic, partition)s that it reads."""
+        """The (topic, partition)s that it reads; with a group, none before that has decided, which
+        takes a `poll` or more.
+        """
+        is_first = self._topics_checked_at == float("-inf")
+        if self._membership is None and is_first and not self._is_closed:
+            self._do_upkeep()
         return self._reads.assignment()
 
     def position(self, topic: str, partition: int) -> int:
-        """The offset that is read next. Raises KeyError for a partition that it does not read."""
+        """The offset that is read next. Raises KeyError for a partition that it does not read,
+        ValueError before the group has assigned any, as do all that follow here.
+        """
+        self._need_assignment()
         return self._reads.position((topic, partition))
 
     def positions(self) -> dict[Partition, int]:
@@ -225,16 +233,17 @@ class Consumer(NativeReader, Closing):
         """Goes on at an offset. Raises KeyError for a partition that it does not read."""
         if offset < 0:
             raise ValueError(f"offset {offset} is below zero")
+        self._need_assignment()
         self._reads.seek((topic, partition), offset)
 
     def seek_to_beginning(self) -> None:
         """Goes on with the first record of each partition."""
-        for partition in self.assignment():
+        for partition in self._need_assignment():
             self._reads.move(partition, self._reads.start_of(partition))
 
     def seek_to_end(self) -> None:
         """Goes on behind the last record of each partition."""
-        for partition in self.assignment():
+        for partition in self._need_assignment():
             self._reads.move(partition, self._reads.end_of(partition))
 
     def seek_to_time(self, timestamp_ms: int) -> None:
@@ -242,20 +251,24 @@ class Consumer(NativeReader, Closing):
         behind the last one where there is none.
         """
         core = self._host.services.core
-        for partition in self.assignment():
+        for partition in self._need_assignment():
             _, offset, _ = core.offset_for_timestamp(*partition, timestamp_ms)
             self._reads.move(partition, self._reads.end_of(partition) if offset < 0 else offset)
 
     def pause(self, topic: str, partition: int) -> None:
         """Hands out nothing of a partition until `resume`."""
+        self._need_assignment()
         self._reads.pause((topic, partition), True)
 
     def resume(self, topic: str, partition: int) -> None:
         """Goes on with a partition."""
+        self._need_assignment()
         self._reads.pause((topic, partition), False)
 
     def lag(self) -> dict[Partition, int]:
-        """How many offsets each partition has that were not handed out yet."""
+        """How many offsets each partition has that were not handed out yet; empty before the group
+        has assigned any.
+        """
         return {partition: self._reads.lag(partition) for partition in self.assignment()}
 
     # -- offsets of the group
@@ -427,6 +440,14 @@ class Consumer(NativeReader, Closing):
     def _commit_time(self) -> float:
         interval_s = self._commit_interval_s
         return float("inf") if interval_s is None else time.monotonic() + interval_s
+
+    def _need_assignment(self) -> list[Partition]:
+        partitions = self.assignment()
+        member = self._membership
+        is_joining = member is not None and (member.needs_join or self._joining is not None)
+        if is_joining and not partitions:
+            raise ValueError("no partition is assigned yet: poll first")
+        return partitions
 
     def _need_group(self) -> GroupOffsets:
         if self._offsets is None:
