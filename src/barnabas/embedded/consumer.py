@@ -110,6 +110,7 @@ class Consumer(NativeReader, Closing):
         self._topics_checked_at = float("-inf")
         self._is_closed = False
         self._closing = threading.Lock()
+        self._polls = 0  # that are under way
         self._woken = False
         self._membership: Membership | None = None
         self._joining: Future[list[Partition]] | None = None
@@ -141,14 +142,18 @@ class Consumer(NativeReader, Closing):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         poller = None
-        while True:
-            is_over, batch = self._step(deadline)
-            if is_over:
-                return batch
-            if poller is None:
-                poller = select.poll()
-                poller.register(self.fileno(), select.POLLIN)
-            poller.poll(self._wait_s(deadline) * MS_PER_S)
+        self._polls += 1
+        try:
+            while True:
+                is_over, batch = self._step(deadline)
+                if is_over:
+                    return batch
+                if poller is None:
+                    poller = select.poll()
+                    poller.register(self.fileno(), select.POLLIN)
+                poller.poll(self._wait_s(deadline) * MS_PER_S)
+        finally:
+            self._end_poll()
 
     async def poll_async(self, timeout: float | None = 0) -> ConsumedBatch | None:
         """As `poll`, without keeping the event loop from anything else: records are read on a
@@ -158,17 +163,26 @@ class Consumer(NativeReader, Closing):
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else time.monotonic() + timeout
         ready = asyncio.Event()
-        while True:
-            is_over, batch = await self._step_in_thread(deadline)
-            if is_over:
-                return batch
-            ready.clear()
-            loop.add_reader(self.fileno(), ready.set)
-            try:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(ready.wait(), self._wait_s(deadline))
-            finally:
-                loop.remove_reader(self.fileno())
+        self._polls += 1
+        try:
+            while True:
+                is_over, batch = await self._step_in_thread(deadline)
+                if is_over:
+                    return batch
+                ready.clear()
+                loop.add_reader(self.fileno(), ready.set)
+                try:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(ready.wait(), self._wait_s(deadline))
+                finally:
+                    loop.remove_reader(self.fileno())
+        finally:
+            self._end_poll()
+
+    def _end_poll(self) -> None:
+        self._polls -= 1
+        if self._is_closed and self._polls == 0:
+            self._let_go()
 
     def __iter__(self) -> Self:
         return self
@@ -275,10 +289,13 @@ class Consumer(NativeReader, Closing):
 
     def commit(self, offsets: Mapping[Partition, int] | None = None) -> None:
         """Stores that everything handed out so far, or what `offsets` say, was read: the group goes
-        on from there. Raises KafkaError, ValueError without a group. What was handed out of a topic
-        that was deleted meanwhile is left out; `offsets` of one are an error.
+        on from there. Raises KafkaError, ValueError without a group or for an offset below zero.
+        What was handed out of a topic that was deleted meanwhile is left out; `offsets` of one are
+        an error.
         """
         group = self._need_group()
+        if any(offset < 0 for offset in (offsets or {}).values()):
+            raise ValueError("an offset is below zero")
         if offsets is None:
             group.commit(self.read_offsets(), is_gone_fine=True)
         else:
@@ -312,11 +329,15 @@ class Consumer(NativeReader, Closing):
             self._is_closed = True
         self._reads.close()
         self.notify()
-        if self._membership is not None:
-            try:
-                self._revoke()
-            finally:
-                self._host.call(self._membership.leave)
+        try:
+            if self._membership is not None:
+                try:
+                    self._revoke()
+                finally:
+                    self._host.call(self._membership.leave)
+        finally:
+            if self._polls == 0:  # else the last of them does it
+                self._let_go()
 
     # -- one step of reading
 
