@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LINGER_MS: Final = 5
+LINGER_MS_MAX: Final = 2**31 - 1
 BATCH_SIZE: Final = 128 << 10
 BATCH_SIZE_MAX: Final = 1 << 30
 TRANSACTION_TIMEOUT_MS: Final = 60_000
@@ -104,8 +105,8 @@ class Producer(NativeProducer, Closing):
             )
         if compression_level is not None:
             _check_level(compression_type, compression_level)
-        if linger_ms < 0:
-            raise ConfigError(f"linger_ms {linger_ms} is below zero")
+        if not 0 <= linger_ms <= LINGER_MS_MAX:  # nor nan
+            raise ConfigError(f"linger_ms {linger_ms} is not within 0 and {LINGER_MS_MAX}")
         if not 0 <= batch_size <= BATCH_SIZE_MAX:
             raise ConfigError(f"batch_size {batch_size} is not within 0 and {BATCH_SIZE_MAX}")
         if transactional_id == "":
