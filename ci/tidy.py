@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,9 +72,9 @@ HANDLER_SUPPORT = {
     "data_plane",
     "fencing",
     "leader_epochs",
-    "partition_fields",
     "pending",
     "services",
+    "topic_fields",
 }
 
 BANNED_TEXT = {
@@ -191,6 +192,33 @@ def _check_imports(path: Path, tree: ast.Module) -> Iterator[Finding]:
             yield Finding(str(path), line, f"{own} must not import {part}: imports go downward")
 
 
+# -- the table of layers
+
+
+def _named_layers() -> Iterator[str]:
+    """The native layers and the parts of src/barnabas, as ARCHITECTURE.md's table has them."""
+    section = (ROOT / "ARCHITECTURE.md").read_text().partition("## Layers")[2].partition("\n## ")[0]
+    for row in re.findall(r"^\| (`\w*src/.*?) \|", section, re.MULTILINE):
+        for name in re.findall(r"`(.+?)`", row):
+            yield Path(name.removeprefix("src/barnabas/")).with_suffix("").as_posix()
+
+
+def check_layer_table() -> Iterator[Finding]:
+    """Every layer and part is named once, in the order of the tiers."""
+    in_order = (*((f"csrc/{layer}",) for layer in NATIVE_LAYERS), *PYTHON_TIERS)
+    tiers = {name: tier for tier, names in enumerate(in_order) for name in names}
+    named = list(_named_layers())
+    for name in sorted(tiers.keys() | set(named)):
+        if name not in tiers:
+            yield Finding("ARCHITECTURE.md", 1, f"names the layer {name}, which ci/tidy.py has not")
+        elif named.count(name) != 1:
+            yield Finding("ARCHITECTURE.md", 1, f"names the layer {name} {named.count(name)} times")
+    known = [name for name in named if name in tiers]
+    for below, above in pairwise(known):
+        if tiers[below] > tiers[above]:
+            yield Finding("ARCHITECTURE.md", 1, f"{above} is a lower layer than {below}")
+
+
 # -- the registry
 
 
@@ -243,6 +271,7 @@ def findings() -> Iterator[Finding]:
             yield from check_native(path, text)
         elif path.suffix in (".py", ".pyi"):
             yield from check_python(path, text)
+    yield from check_layer_table()
     yield from check_registry()
 
 

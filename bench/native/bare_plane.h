@@ -10,6 +10,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/log_limiter.h"
 #include "dataplane/directory_pools.h"
 #include "dataplane/fetch_handler.h"
 #include "dataplane/fetch_session.h"
@@ -19,7 +20,6 @@
 #include "dataplane/purgatory.h"
 #include "fixture.h"
 #include "net/frame_parser.h"
-#include "net/log_limiter.h"
 #include "net/server.h"
 #include "requests.h"
 
@@ -98,7 +98,7 @@ class BarePlane {
   storage::FdCache fds_;
   dataplane::PartitionTable table_;
   KeepingServer server_;
-  net::LogLimiter log_{"bench"};
+  LogLimiter log_{"bench"};
   dataplane::DirectoryPools disk_threads_{"bench", 1, 1};
   dataplane::Flusher flusher_;
   dataplane::ControlQueue control_queue_{1, 1};

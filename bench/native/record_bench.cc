@@ -52,6 +52,10 @@ void checksum(benchmark::State& state) {
 }
 // The portable one, by tables, is what other processors get.
 BENCHMARK_TEMPLATE(checksum, crc32c)->ArgName("B")->Arg(kBatchBytes)->Arg(kLargeBatchBytes);
+BENCHMARK_TEMPLATE(checksum, crc32c_by_streams)
+    ->ArgName("B")
+    ->Arg(kBatchBytes)
+    ->Arg(kLargeBatchBytes);
 BENCHMARK_TEMPLATE(checksum, crc32c_portable)->ArgName("B")->Arg(kBatchBytes);
 
 // -- codecs, by themselves

@@ -12,7 +12,7 @@
 
 #include "base/result.h"
 #include "base/uuid.h"
-#include "dataplane/engine.h"
+#include "dataplane/coordinator_append.h"
 #include "dataplane/settings.h"
 
 namespace barnabas::bindings {

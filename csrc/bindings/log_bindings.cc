@@ -10,6 +10,7 @@
 #include "bindings/bindings.h"
 #include "bindings/convert.h"
 #include "bindings/gil.h"
+#include "dataplane/partition_info.h"
 #include "dataplane/settings.h"
 #include "record/validate.h"
 #include "storage/bare_log.h"

@@ -3,7 +3,9 @@
 
 #include "bindings/bindings.h"
 #include "bindings/convert.h"
-#include "dataplane/engine.h"
+#include "dataplane/control_request.h"
+#include "dataplane/directory_info.h"
+#include "dataplane/partition_info.h"
 
 namespace barnabas::bindings {
 

@@ -20,7 +20,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/thread_annotations.h"
-#include "dataplane/engine.h"
+#include "dataplane/control_request.h"
 #include "net/server.h"
 
 namespace barnabas::dataplane {

@@ -7,10 +7,9 @@
 #include <span>
 #include <vector>
 
-#include "base/result.h"
-#include "dataplane/engine.h"
 #include "dataplane/log_directories.h"
 #include "dataplane/partition_table.h"
+#include "dataplane/record_deletion.h"
 
 namespace barnabas::dataplane {
 

@@ -12,7 +12,7 @@
 
 #include "base/kafka_error.h"
 #include "base/thread_annotations.h"
-#include "dataplane/engine.h"
+#include "dataplane/durable_callback.h"
 #include "dataplane/partition.h"
 
 namespace barnabas::dataplane {

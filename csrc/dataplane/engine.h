@@ -15,7 +15,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,6 +28,14 @@
 #include "base/raw_array.h"
 #include "base/result.h"
 #include "base/uuid.h"
+#include "dataplane/control_request.h"
+#include "dataplane/coordinator_append.h"
+#include "dataplane/directory_info.h"
+#include "dataplane/durable_callback.h"
+#include "dataplane/in_process_client.h"
+#include "dataplane/partition_info.h"
+#include "dataplane/ready_signal.h"
+#include "dataplane/record_deletion.h"
 #include "dataplane/request_faults.h"
 #include "dataplane/settings.h"
 #include "dataplane/topic_change.h"
@@ -40,153 +48,8 @@ struct BuiltBatch;
 
 namespace barnabas::dataplane {
 
-/// A request of an API other than Produce and Fetch, waiting for the broker loop.
-struct ControlRequest {
-  uint64_t token = 0;  // for respond() and close_connection()
-  int16_t api_key = 0;
-  int16_t api_version = 0;
-  int32_t correlation_id = 0;
-  std::optional<std::string> client_id;
-  std::string peer_host;
-  int16_t fault = 0;          // the error that a test wants for an answer; else 0
-  std::vector<uint8_t> body;  // header tagged fields (flexible versions), then the message
-};
-
-struct DirectoryIdentity {
-  std::string path;
-  std::string cluster_id;
-  int32_t node_id = 0;
-  std::string directory_id;
-  bool was_clean = false;
-  std::string error;  // not empty: could not be opened, all in it is offline
-};
-
-/// A log directory as it is now.
-struct DirectoryState {
-  std::string path;
-  bool online = false;
-};
-
-/// Which log directory a partition is to lie in.
-struct DirectoryAssignment {
-  std::string topic;
-  int32_t partition = 0;
-  std::string path;
-};
-
-/// A partition to serve.
-struct PartitionSpec {
-  std::string topic;
-  Uuid topic_id;
-  int32_t partition = 0;
-  int32_t leader_epoch = 0;
-};
-
-/// How the opening of one log went.
-struct LoadReport {
-  std::string topic;
-  int32_t partition = 0;
-  storage::RecoveryReport recovery;
-  std::string error;  // not empty: could not be opened, the partition is offline
-};
-
-struct PartitionInfo {
-  std::string topic;
-  int32_t partition = 0;
-  int32_t leader_epoch = 0;
-  int64_t log_start_offset = 0;
-  int64_t high_watermark = 0;
-  int64_t last_stable_offset = 0;
-  int64_t log_end_offset = 0;
-  uint64_t size_bytes = 0;
-  uint64_t segment_count = 0;
-  bool offline = false;
-  std::string directory;  // empty: in none that is there
-  /// A copy on its way to `directory`; `offset_lag`: how much it lacks.
-  bool is_future = false;
-  int64_t offset_lag = 0;
-};
-
-/// Of a partition, the offset before which records are to go; -1: the high watermark.
-struct RecordDeletion {
-  std::string topic;
-  int32_t partition = 0;
-  int64_t before_offset = 0;
-};
-
-/// What became of a RecordDeletion: the new log start offset, -1 with an error.
-struct DeletedRecords {
-  ErrorCode error = ErrorCode::kNone;
-  int64_t low_watermark = -1;
-};
-
-/// A key and value to append; borrowed for the length of the call.
-using KeyValueView = std::pair<std::optional<ByteView>, std::optional<ByteView>>;
-
-/// In whose transaction an append is; an id of -1: in none.
-struct TransactionalProducer {
-  int64_t id = record::kNoProducerId;
-  int16_t epoch = record::kNoProducerEpoch;
-};
-
-/// How a producer's transaction ends in a partition (WriteTxnMarkers, KIP-98).
-struct TransactionEnd {
-  TransactionalProducer producer;
-  bool commit = false;
-  int32_t coordinator_epoch = 0;
-  /// From 2 on `producer.epoch` is above that of the transaction's records (KIP-1228).
-  int16_t transaction_version = 0;
-};
-
-/// Where a batch that was produced in this process went.
-struct Produced {
-  int64_t base_offset = -1;
-  int64_t log_append_time_ms = record::kNoTimestamp;  // set for LogAppendTime
-};
-
-/// What producers and consumers in this process need to know of a topic.
-struct TopicShape {
-  Uuid topic_id;
-  int32_t partition_count = 0;
-  int32_t max_message_bytes = 0;
-};
-
-/// What a consumer in this process gets of a partition.
-struct Fetched {
-  RawArray<uint8_t> bytes;  // whole batches
-  int64_t high_watermark = -1;
-  int64_t last_stable_offset = -1;
-  int64_t log_start_offset = -1;
-  std::vector<storage::AbortedTransaction> aborted;  // with read_committed: in these batches
-};
-
-/// A partition that a consumer has read up to `offset`.
-struct WatchedPartition {
-  std::string topic;
-  int32_t partition = 0;
-  int64_t offset = 0;
-};
-
-/// Tells, through a file descriptor, that there is something to read again.
-///
-/// Thread-safety: notify() from any thread; the rest from one thread at a time.
-class ReadySignal {
- public:
-  virtual ~ReadySignal() = default;
-  /// An eventfd, readable from notify(), or a watched partition's news, to clear(). Owned.
-  [[nodiscard]] virtual int fd() const = 0;
-  /// From now on what comes behind these offsets counts, what is there already too; so does the end
-  /// of a partition. Takes the place of what was watched before.
-  virtual void watch(std::span<const WatchedPartition> partitions) = 0;
-  virtual void notify() = 0;
-  virtual void clear() = 0;
-};
-
 /// What becomes of the logs when an engine stops.
 enum class LogsAtStop : uint8_t { kClosed, kLeft };
-
-/// Told once an append is below the high watermark (kNone), or will never be.
-using DurableCallback = std::function<void(ErrorCode error, int64_t base_offset)>;
 
 class Engine {
  public:

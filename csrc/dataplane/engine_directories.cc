@@ -54,22 +54,20 @@ Status EngineImpl::delete_directory(const storage::TopicPartition& name) {
 }
 
 void EngineImpl::resume_moves() {
-  for (const auto& topic : table_.topics()) {
-    for (const auto& partition : topic->partitions) {
-      if (partition == nullptr || partition->log() == nullptr) continue;
-      bool resumed = false;
-      const storage::TopicPartition name{topic->identity->name, partition->index()};
-      for (const auto& future : directories_->take_futures(name)) {
-        if (!resumed && future.directory != partition->directory()) {
-          mover_->resume(partition, future, topic->config);
-          resumed = true;
-          continue;
-        }
-        const Status removed = directories_->store(future.directory).remove_copy(name, future.path);
-        if (!removed.ok()) log(LogLevel::kError, "store", removed.error().message);
+  table_.for_each([this](const Topic& topic, const std::shared_ptr<Partition>& partition) {
+    if (partition->log() == nullptr) return;
+    bool resumed = false;
+    const storage::TopicPartition name{topic.identity->name, partition->index()};
+    for (const auto& future : directories_->take_futures(name)) {
+      if (!resumed && future.directory != partition->directory()) {
+        mover_->resume(partition, future, topic.config);
+        resumed = true;
+        continue;
       }
+      const Status removed = directories_->store(future.directory).remove_copy(name, future.path);
+      if (!removed.ok()) log(LogLevel::kError, "store", removed.error().message);
     }
-  }
+  });
 }
 
 std::vector<PartitionInfo> EngineImpl::partition_infos() {

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log_limiter.h"
 #include "base/thread_annotations.h"
 #include "dataplane/append_threads.h"
 #include "dataplane/control_queue.h"
@@ -28,7 +29,6 @@
 #include "dataplane/purgatory.h"
 #include "dataplane/request_faults.h"
 #include "dataplane/upkeep.h"
-#include "net/log_limiter.h"
 #include "net/server.h"
 
 namespace barnabas::dataplane {
@@ -205,8 +205,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   StalledDirectories stalled_;
   std::unique_ptr<net::Server> server_;
   Purgatory purgatory_;
-  net::LogLimiter fetch_log_{"fetch"};
-  net::LogLimiter append_log_{"coordinator"};
+  LogLimiter fetch_log_{"fetch"};
+  LogLimiter append_log_{"coordinator"};
   ProduceHandler produce_;
   FetchHandler fetch_;
   std::unique_ptr<PartitionMover> mover_;  // set with directories_

@@ -17,13 +17,13 @@
 
 #include "base/clock.h"
 #include "base/kafka_error.h"
+#include "base/log_limiter.h"
 #include "base/uuid.h"
 #include "dataplane/directory_pools.h"
 #include "dataplane/fetch_session.h"
 #include "dataplane/partition.h"
 #include "dataplane/partition_waiter.h"
 #include "dataplane/purgatory.h"
-#include "net/log_limiter.h"
 #include "net/server.h"
 
 namespace barnabas::dataplane {
@@ -35,7 +35,7 @@ struct FetchServices {
   DirectoryPools& disk_threads;
   FetchSessionCache& sessions;
   Clock& clock;
-  net::LogLimiter& log;
+  LogLimiter& log;
 };
 
 /// A partition that is there: what was asked of it, and what was found.

@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/log_limiter.h"
 #include "dataplane/directory_pools.h"
-#include "net/log_limiter.h"
 
 namespace barnabas::dataplane {
 
@@ -39,7 +39,7 @@ class Flusher {
   static bool is_wanted_again(Partition& partition);
 
   std::atomic<uint64_t> flush_count_{0};
-  net::LogLimiter log_{"flusher"};  // a full disk fails as often as it is tried
+  LogLimiter log_{"flusher"};  // a full disk fails as often as it is tried
   DirectoryPools threads_;
 };
 

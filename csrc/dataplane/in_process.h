@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "base/result.h"
-#include "dataplane/engine.h"
+#include "dataplane/coordinator_append.h"
+#include "dataplane/in_process_client.h"
 #include "dataplane/partition.h"
+#include "dataplane/partition_info.h"
 
 namespace barnabas::dataplane {
 

@@ -71,8 +71,7 @@ void LogScrubber::run(size_t directory) {
 
 void LogScrubber::scrub_all(size_t directory) {
   for (const auto& partition : table_.partitions()) {
-    if (partition->directory() != directory) continue;
-    if (partition->availability() != ErrorCode::kNone) continue;
+    if (!partition->is_served_in(directory)) continue;
     const auto findings =
         partition->log()->scrub([this](uint64_t bytes) { return rate_.spend(bytes); });
     if (!findings.ok()) return;

@@ -92,6 +92,9 @@ class Partition : public std::enable_shared_from_this<Partition> {
   [[nodiscard]] bool deleted() const { return deleted_; }
   /// What a request to it is answered: none, deleted, or offline.
   [[nodiscard]] ErrorCode availability() const;
+  [[nodiscard]] bool is_served_in(size_t directory) const {
+    return this->directory() == directory && availability() == ErrorCode::kNone;
+  }
 
   /// Whether an append of it is in its disk's hands: one that waits for a lock is not.
   [[nodiscard]] bool is_writing() const { return log_ != nullptr && log_->is_writing(); }

@@ -79,11 +79,7 @@ std::vector<TopicPtr> PartitionTable::topics() const {
 
 std::vector<std::shared_ptr<Partition>> PartitionTable::partitions() const {
   std::vector<std::shared_ptr<Partition>> all;
-  for (const auto& topic : topics()) {
-    for (const auto& partition : topic->partitions) {
-      if (partition != nullptr) all.push_back(partition);
-    }
-  }
+  for_each([&all](const Topic&, const auto& partition) { all.push_back(partition); });
   return all;
 }
 

@@ -60,7 +60,17 @@ class PartitionTable {
   /// Takes the topic out; null when it was not there.
   TopicPtr remove(std::string_view name) EXCLUDES(mutex_);
   [[nodiscard]] std::vector<TopicPtr> topics() const EXCLUDES(mutex_);
-  [[nodiscard]] std::vector<std::shared_ptr<Partition>> partitions() const;
+  /// visit(const Topic&, const std::shared_ptr<Partition>&) for each partition that is in the table
+  /// at the call; without a lock of the table's.
+  template <class Visit>
+  void for_each(Visit visit) const EXCLUDES(mutex_) {
+    for (const TopicPtr& topic : topics()) {
+      for (const auto& partition : topic->partitions) {
+        if (partition != nullptr) visit(*topic, partition);
+      }
+    }
+  }
+  [[nodiscard]] std::vector<std::shared_ptr<Partition>> partitions() const EXCLUDES(mutex_);
 
  private:
   struct TextHash {

@@ -1,13 +1,14 @@
 #include "dataplane/produce_handler.h"
 
 #include <algorithm>
-#include <cassert>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "dataplane/delayed_produce.h"
+#include "dataplane/produce_transaction.h"
+#include "dataplane/verified_produce.h"
 #include "record/batch.h"
 
 namespace barnabas::dataplane {
@@ -23,11 +24,6 @@ constexpr int16_t kFirstZstdVersion = 7;
 constexpr int64_t kQueueRetryNs = 5'000'000;
 // How often to see whether a log directory gets on again.
 constexpr int64_t kStallRetryNs = 20'000'000;
-
-bool is_internal(std::string_view topic) {
-  return topic == "__consumer_offsets" || topic == "__transaction_state" ||
-         topic == "__share_group_state";
-}
 
 ProducePartitionResult refused(Error error, const Partition& partition) {
   ProducePartitionResult result;
@@ -85,14 +81,14 @@ ProduceHandler::ProduceHandler(const PartitionTable& table, ProduceServices serv
     : table_(table), services_(services), scratch_(reactor_count) {}
 
 net::Admission ProduceHandler::handle(const net::Request& request) {
-  std::unique_ptr<Job> job = std::exchange(scratch_[request.token.reactor], nullptr);
-  if (job == nullptr) job = std::make_unique<Job>();
+  std::unique_ptr<ProduceJob> job = std::exchange(scratch_[request.token.reactor], nullptr);
+  if (job == nullptr) job = std::make_unique<ProduceJob>();
   const net::Admission admission = handle(request, *job);
   scratch_[request.token.reactor] = std::move(job);
   return admission;
 }
 
-net::Admission ProduceHandler::handle(const net::Request& request, Job& job) {
+net::Admission ProduceHandler::handle(const net::Request& request, ProduceJob& job) {
   if (request.api_version < 0 || request.api_version > kProduceMaxVersion ||
       !job.request.parse(request.body, request.api_version)) {
     log_.log(LogLevel::kInfo,
@@ -105,7 +101,7 @@ net::Admission ProduceHandler::handle(const net::Request& request, Job& job) {
   begin(request, job);
   if (touches_stalled(job)) return net::Admission::kBusy;
   if (job.request.transactional_id.has_value()) {
-    if (auto question = check_transaction(job)) {
+    if (auto question = check_transaction(table_, job)) {
       return ask_first(request, job, *std::move(question));
     }
   }
@@ -114,22 +110,23 @@ net::Admission ProduceHandler::handle(const net::Request& request, Job& job) {
   if (done) answer(job);
   services_.purgatory.end_request(request.token.reactor);
   if (done) return net::Admission::kTaken;
-  move_to_disk_thread(move_job(request, job));
+  move_to_disk_thread(MovedProduce::of(request, job));
   return net::Admission::kTakenAlone;
 }
 
-std::shared_ptr<ProduceHandler::Moved> ProduceHandler::move_job(const net::Request& request,
-                                                                Job& job) {
-  auto moved = std::make_shared<Moved>();
-  moved->body.assign(request.body.begin(), request.body.end());
-  moved->job = std::exchange(job, {});
-  const bool parsed = moved->job.request.parse(moved->body, request.api_version);
-  assert(parsed);  // as it was the first time
-  (void)parsed;
-  return moved;
+net::Admission ProduceHandler::ask_first(const net::Request& request, ProduceJob& job,
+                                         TransactionQuestion question) {
+  const auto waiting =
+      std::make_shared<VerifiedProduce>(table_, services_, request.token, std::move(question),
+                                        [this](const MovedProducePtr& moved) { resume(moved); });
+  const net::Admission asked = waiting->ask();
+  // Nothing has happened yet: the request is offered again, or its connection goes.
+  if (asked == net::Admission::kBusy || asked == net::Admission::kReject) return asked;
+  waiting->wait(MovedProduce::of(request, job));
+  return net::Admission::kTakenAlone;
 }
 
-bool ProduceHandler::touches_stalled(const Job& job) const {
+bool ProduceHandler::touches_stalled(const ProduceJob& job) const {
   if (!services_.stalled.any()) return false;
   const bool by_id = job.version >= kProduceFirstTopicIdVersion;
   const int64_t now_ns = services_.clock.monotonic_ns();
@@ -148,7 +145,7 @@ bool ProduceHandler::touches_stalled(const Job& job) const {
   return false;
 }
 
-bool ProduceHandler::wait_out_stall(const std::shared_ptr<Moved>& moved, Step next) {
+bool ProduceHandler::wait_out_stall(const MovedProducePtr& moved, Step next) {
   if (!touches_stalled(moved->job)) return false;
   services_.server.add_timer(moved->job.token.reactor,
                              services_.clock.monotonic_ns() + kStallRetryNs,
@@ -156,7 +153,7 @@ bool ProduceHandler::wait_out_stall(const std::shared_ptr<Moved>& moved, Step ne
   return true;
 }
 
-void ProduceHandler::resume(const std::shared_ptr<Moved>& moved) {
+void ProduceHandler::resume(const MovedProducePtr& moved) {
   if (wait_out_stall(moved, &ProduceHandler::resume)) return;
   const uint32_t reactor = moved->job.token.reactor;
   services_.purgatory.begin_request(reactor);
@@ -166,7 +163,7 @@ void ProduceHandler::resume(const std::shared_ptr<Moved>& moved) {
   if (!done) move_to_disk_thread(moved);
 }
 
-void ProduceHandler::begin(const net::Request& request, Job& job) const {
+void ProduceHandler::begin(const net::Request& request, ProduceJob& job) {
   job.token = request.token;
   job.correlation_id = request.correlation_id;
   job.version = request.api_version;
@@ -181,7 +178,7 @@ void ProduceHandler::begin(const net::Request& request, Job& job) const {
   job.record_errors_left = kMaxRecordErrors;
 }
 
-bool ProduceHandler::append_all(Job& job, std::optional<size_t> directory) {
+bool ProduceHandler::append_all(ProduceJob& job, std::optional<size_t> directory) {
   const ProduceRequest& produce = job.request;
   const bool by_id = job.version >= kProduceFirstTopicIdVersion;
   const bool orphaned = has_orphaned_transaction(produce);
@@ -199,7 +196,7 @@ bool ProduceHandler::append_all(Job& job, std::optional<size_t> directory) {
       ProducePartitionResult result;
       result.error = orphaned && job.version >= kProduceFirstServedVersion
                          ? ErrorCode::kTransactionalIdAuthorizationFailed
-                         : check_partition(job, topic.get(), partition.index);
+                         : job.check_partition(topic.get(), partition.index);
       if (result.error == ErrorCode::kNone && !job.checks.empty() &&
           job.checks[next].error != ErrorCode::kNone) {
         result.error = job.checks[next].error;
@@ -215,23 +212,8 @@ bool ProduceHandler::append_all(Job& job, std::optional<size_t> directory) {
   return true;
 }
 
-ErrorCode ProduceHandler::check_partition(const Job& job, const Topic* topic, int32_t index) {
-  if (job.version < kProduceFirstServedVersion) return ErrorCode::kUnsupportedVersion;
-  if (topic == nullptr && job.version >= kProduceFirstTopicIdVersion) {
-    return ErrorCode::kUnknownTopicId;
-  }
-  if (topic == nullptr || topic->find(index) == nullptr) {
-    return ErrorCode::kUnknownTopicOrPartition;
-  }
-  if (job.request.acks < -1 || job.request.acks > 1) return ErrorCode::kInvalidRequiredAcks;
-  if (is_internal(topic->identity->name) && !job.of_admin_client) {
-    return ErrorCode::kInvalidTopicException;
-  }
-  return ErrorCode::kNone;
-}
-
 bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& named,
-                                std::optional<size_t> directory, Job& job,
+                                std::optional<size_t> directory, ProduceJob& job,
                                 ProducePartitionResult& result) {
   const std::shared_ptr<Partition>& partition = *topic.find(named.index);
   job.next_directory = partition->directory();
@@ -292,7 +274,7 @@ Result<storage::AppendInfo> ProduceHandler::append_on_disk_thread(
   return appended;
 }
 
-void ProduceHandler::move_to_disk_thread(const std::shared_ptr<Moved>& moved) {
+void ProduceHandler::move_to_disk_thread(const MovedProducePtr& moved) {
   if (wait_out_stall(moved, &ProduceHandler::move_to_disk_thread)) return;
   const uint32_t reactor = moved->job.token.reactor;
   const size_t directory = moved->job.next_directory;
@@ -311,7 +293,7 @@ void ProduceHandler::move_to_disk_thread(const std::shared_ptr<Moved>& moved) {
                              [this, moved] { move_to_disk_thread(moved); });
 }
 
-void ProduceHandler::answer(Job& job) {
+void ProduceHandler::answer(ProduceJob& job) {
   const ProduceRequest& produce = job.request;
   if (produce.acks == 0) {
     const bool failed = std::any_of(job.results.begin(), job.results.end(),

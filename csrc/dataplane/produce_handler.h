@@ -28,34 +28,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
-#include "base/clock.h"
-#include "dataplane/control_queue.h"
-#include "dataplane/directory_pools.h"
-#include "dataplane/flusher.h"
+#include "base/log_limiter.h"
 #include "dataplane/partition_table.h"
-#include "dataplane/produce_request.h"
-#include "dataplane/produce_response.h"
-#include "dataplane/purgatory.h"
-#include "dataplane/stalled_directories.h"
-#include "dataplane/transaction_check.h"
-#include "net/log_limiter.h"
+#include "dataplane/produce_job.h"
 #include "net/server.h"
 
 namespace barnabas::dataplane {
-
-/// What every produce needs; outlives them.
-struct ProduceServices {
-  net::Server& server;
-  Purgatory& purgatory;
-  DirectoryPools& disk_threads;
-  Flusher& flusher;
-  ControlQueue& control_queue;
-  StalledDirectories& stalled;
-  Clock& clock;
-};
 
 class ProduceHandler {
  public:
@@ -75,71 +55,34 @@ class ProduceHandler {
   [[nodiscard]] uint64_t batches_appended() const { return batches_appended_; }
 
  private:
-  friend class VerifiedProduce;
-
-  struct Appended {
-    std::shared_ptr<Partition> partition;
-    int64_t required_offset = 0;
-    size_t result = 0;  // index into results
-  };
-  /// A request under way.
-  struct Job {
-    net::RequestToken token;
-    int32_t correlation_id = 0;
-    int16_t version = 0;
-    bool of_admin_client = false;
-    std::string peer_host;
-    ProduceRequest request;
-    std::vector<TransactionCheck> checks;         // of the partitions; empty without transactions
-    std::vector<ProducePartitionResult> results;  // of the partitions that are done
-    std::vector<Appended> waiting;                // appended, and not below the high watermark
-    uint64_t inline_expansion_left = 0;           // bytes
-    uint64_t expansion_left = 0;                  // bytes
-    size_t record_errors_left = 0;
-    size_t next_directory = 0;  // where the batch goes at which append_all() stopped
-  };
-  /// One that left its reactor, with the bytes that its request points into.
-  struct Moved {
-    std::vector<uint8_t> body;
-    Job job;
-  };
-
-  net::Admission handle(const net::Request& request, Job& job);
-  void begin(const net::Request& request, Job& job) const;
+  net::Admission handle(const net::Request& request, ProduceJob& job);
+  static void begin(const net::Request& request, ProduceJob& job);
   /// Whether one of the partitions that are left is held up by a stall.
-  [[nodiscard]] bool touches_stalled(const Job& job) const;
-  using Step = void (ProduceHandler::*)(const std::shared_ptr<Moved>&);
+  [[nodiscard]] bool touches_stalled(const ProduceJob& job) const;
+  using Step = void (ProduceHandler::*)(const MovedProducePtr&);
   /// When there is one: lets what was moved wait, then go on with `next`.
-  bool wait_out_stall(const std::shared_ptr<Moved>& moved, Step next);
-  /// Fills job.checks. A value: what the coordinator has to be asked first.
-  [[nodiscard]] std::optional<TransactionQuestion> check_transaction(Job& job) const;
-  static void check_batch(const Topic& topic, const ProducePartition& named,
-                          const record::BatchView& batch, TransactionQuestion& question,
-                          TransactionCheck& check, size_t number);
-  net::Admission ask_first(const net::Request& request, Job& job, TransactionQuestion question);
-  /// Takes the job off its reactor's scratch, with a body of its own.
-  static std::shared_ptr<Moved> move_job(const net::Request& request, Job& job);
+  bool wait_out_stall(const MovedProducePtr& moved, Step next);
+  net::Admission ask_first(const net::Request& request, ProduceJob& job,
+                           TransactionQuestion question);
   /// Goes on with what was moved, on its reactor.
-  void resume(const std::shared_ptr<Moved>& moved);
+  void resume(const MovedProducePtr& moved);
   /// Goes on where it stopped, on a reactor or a disk thread of that directory. False when the next
   /// batch is too much for a reactor, or goes to another directory.
-  bool append_all(Job& job, std::optional<size_t> directory);
-  /// kNone when records may be appended to the partition; `topic`: null when unknown.
-  static ErrorCode check_partition(const Job& job, const Topic* topic, int32_t index);
+  bool append_all(ProduceJob& job, std::optional<size_t> directory);
   /// False, and nothing is done, when the batch is too much for a reactor, or goes to another
   /// directory.
   bool append_one(const Topic& topic, const ProducePartition& partition,
-                  std::optional<size_t> directory, Job& job, ProducePartitionResult& result);
+                  std::optional<size_t> directory, ProduceJob& job, ProducePartitionResult& result);
   /// Where no watchdog looks after the thread: an append that takes long is a stall, too.
   Result<storage::AppendInfo> append_on_disk_thread(Partition& partition,
                                                     const storage::AppendBatch& batch);
-  void move_to_disk_thread(const std::shared_ptr<Moved>& moved);
-  void answer(Job& job);
+  void move_to_disk_thread(const MovedProducePtr& moved);
+  void answer(ProduceJob& job);
 
   const PartitionTable& table_;
   ProduceServices services_;
-  net::LogLimiter log_{"produce"};
-  std::vector<std::unique_ptr<Job>> scratch_;  // by reactor; null while one is in use
+  LogLimiter log_{"produce"};
+  std::vector<std::unique_ptr<ProduceJob>> scratch_;  // by reactor; null while one is in use
   std::atomic<uint64_t> batches_appended_{0};
 };
 

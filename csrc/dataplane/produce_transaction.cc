@@ -1,11 +1,7 @@
-// ProduceHandler's part for transactional batches: what has to be asked before they are appended.
-#include <algorithm>
-#include <memory>
-#include <string>
-#include <utility>
+#include "dataplane/produce_transaction.h"
 
-#include "dataplane/produce_handler.h"
-#include "dataplane/verified_produce.h"
+#include <algorithm>
+
 #include "record/batch.h"
 
 namespace barnabas::dataplane {
@@ -21,9 +17,25 @@ std::optional<record::BatchView> transactional_batch(const ProducePartition& nam
   return batch;
 }
 
+void check_batch(const Topic& topic, const ProducePartition& named, const record::BatchView& batch,
+                 TransactionQuestion& question, TransactionCheck& check, size_t number) {
+  if (!topic.config.verify_transactions && !question.transactions_v2) return;
+  storage::Log* const log = (*topic.find(named.index))->log();
+  if (log == nullptr) return;  // the append says why
+  const auto entrance = log->begin_verification(batch.producer_id(), batch.producer_epoch(),
+                                                batch.base_sequence(), question.transactions_v2);
+  if (!entrance.ok()) {
+    check.error = entrance.error().code;
+    return;
+  }
+  check.guard = entrance->guard;
+  if (entrance->verified || check.guard == storage::kNoGuard) return;
+  question.partitions.push_back({topic.identity->name, named.index, number});
+}
+
 }  // namespace
 
-std::optional<TransactionQuestion> ProduceHandler::check_transaction(Job& job) const {
+std::optional<TransactionQuestion> check_transaction(const PartitionTable& table, ProduceJob& job) {
   const ProduceRequest& produce = job.request;
   const bool by_id = job.version >= kProduceFirstTopicIdVersion;
   TransactionQuestion question;
@@ -32,11 +44,11 @@ std::optional<TransactionQuestion> ProduceHandler::check_transaction(Job& job) c
   bool one_producer = true;
   size_t next = 0;
   for (const auto& named : produce.topics) {
-    const TopicPtr topic = by_id ? table_.find(named.id) : table_.find(named.name);
+    const TopicPtr topic = by_id ? table.find(named.id) : table.find(named.name);
     for (const size_t end = next + named.partition_count; next < end; ++next) {
       const ProducePartition& partition = produce.partitions[next];
       const auto batch = transactional_batch(partition);
-      if (!batch || check_partition(job, topic.get(), partition.index) != ErrorCode::kNone) {
+      if (!batch || job.check_partition(topic.get(), partition.index) != ErrorCode::kNone) {
         continue;
       }
       if (job.checks.empty()) {
@@ -62,33 +74,6 @@ std::optional<TransactionQuestion> ProduceHandler::check_transaction(Job& job) c
   std::stable_sort(question.partitions.begin(), question.partitions.end(),
                    [](const auto& a, const auto& b) { return a.topic < b.topic; });
   return question;
-}
-
-void ProduceHandler::check_batch(const Topic& topic, const ProducePartition& named,
-                                 const record::BatchView& batch, TransactionQuestion& question,
-                                 TransactionCheck& check, size_t number) {
-  if (!topic.config.verify_transactions && !question.transactions_v2) return;
-  storage::Log* const log = (*topic.find(named.index))->log();
-  if (log == nullptr) return;  // the append says why
-  const auto entrance = log->begin_verification(batch.producer_id(), batch.producer_epoch(),
-                                                batch.base_sequence(), question.transactions_v2);
-  if (!entrance.ok()) {
-    check.error = entrance.error().code;
-    return;
-  }
-  check.guard = entrance->guard;
-  if (entrance->verified || check.guard == storage::kNoGuard) return;
-  question.partitions.push_back({topic.identity->name, named.index, number});
-}
-
-net::Admission ProduceHandler::ask_first(const net::Request& request, Job& job,
-                                         TransactionQuestion question) {
-  const auto waiting = std::make_shared<VerifiedProduce>(*this, request.token, std::move(question));
-  const net::Admission asked = waiting->ask();
-  // Nothing has happened yet: the request is offered again, or its connection goes.
-  if (asked == net::Admission::kBusy || asked == net::Admission::kReject) return asked;
-  waiting->wait(move_job(request, job));
-  return net::Admission::kTakenAlone;
 }
 
 }  // namespace barnabas::dataplane

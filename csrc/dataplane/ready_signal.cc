@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/fd.h"
+#include "dataplane/partition_table.h"
 
 namespace barnabas::dataplane {
 namespace {

@@ -7,6 +7,7 @@
 // Thread-safety: pure functions over plain values.
 #pragma once
 
+#include <cfloat>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -24,13 +25,13 @@ using SettingMap = std::map<std::string, SettingValue, std::less<>>;
 
 /// Of compaction; buffers are those of all threads together.
 struct CleanerConfig {
-  bool enabled = true;                             // log.cleaner.enable
-  int threads = 1;                                 // log.cleaner.threads
-  int64_t dedupe_buffer_bytes = 128 << 20;         // log.cleaner.dedupe.buffer.size
-  double dedupe_load_factor = 0.9;                 // log.cleaner.io.buffer.load.factor
-  int32_t io_buffer_bytes = 512 << 10;             // log.cleaner.io.buffer.size
-  double io_max_bytes_per_second = 1.7976931e308;  // log.cleaner.io.max.bytes.per.second
-  int64_t backoff_ms = 15'000;                     // log.cleaner.backoff.ms
+  bool enabled = true;                       // log.cleaner.enable
+  int threads = 1;                           // log.cleaner.threads
+  int64_t dedupe_buffer_bytes = 128 << 20;   // log.cleaner.dedupe.buffer.size
+  double dedupe_load_factor = 0.9;           // log.cleaner.io.buffer.load.factor
+  int32_t io_buffer_bytes = 512 << 10;       // log.cleaner.io.buffer.size
+  double io_max_bytes_per_second = DBL_MAX;  // log.cleaner.io.max.bytes.per.second
+  int64_t backoff_ms = 15'000;               // log.cleaner.backoff.ms
 };
 
 struct ScrubberConfig {
@@ -46,16 +47,15 @@ struct EngineConfig {
   int32_t queued_max_requests = 500;         // queued.max.requests
   int32_t fetch_max_bytes = 55 << 20;        // fetch.max.bytes
   int32_t fetch_session_cache_slots = 1000;  // max.incremental.fetch.session.cache.slots
-  /// log.flush.offset.checkpoint.interval.ms; the log starts and high watermarks go with it.
-  int64_t checkpoint_interval_ms = 60'000;
+  /// Log starts and high watermarks go with the recovery points.
+  int64_t checkpoint_interval_ms = 60'000;         // log.flush.offset.checkpoint.interval.ms
   int64_t maintenance_interval_ms = 300'000;       // log.retention.check.interval.ms
   int64_t producer_id_expiration_ms = 86'400'000;  // producer.id.expiration.ms
   bool verify_transactions = true;                 // transaction.partition.verification.enable
   CleanerConfig cleaner;
   ScrubberConfig scrubber;
   int move_threads = -1;  // num.replica.alter.log.dirs.threads; -1: as many as log directories
-  /// replica.alter.log.dirs.io.max.bytes.per.second
-  int64_t move_max_bytes_per_second = INT64_MAX;
+  int64_t move_max_bytes_per_second = INT64_MAX;  // replica.alter.log.dirs.io.max.bytes.per.second
 };
 
 Result<EngineConfig> parse_engine_config(const SettingMap& settings);

@@ -126,41 +126,37 @@ void Upkeep::run_due() {
 void Upkeep::flush_overdue(size_t directory, SeenLogs& seen) {
   const int64_t now_ms = clock_.monotonic_ms();
   SeenLogs seen_now;
-  for (const auto& topic : table_.topics()) {
-    for (const auto& partition : topic->partitions) {
-      if (partition == nullptr || partition->directory() != directory) continue;
-      if (partition->availability() != ErrorCode::kNone) continue;
-      const storage::Log& log = *partition->log();
-      Seen now;
-      if (const auto before = seen.find(partition.get()); before != seen.end()) {
-        now = before->second;
-      } else {
-        now.segment_count = log.segment_count();
-      }
-      const int64_t flushed_offset = log.recovery_point();
-      if (flushed_offset >= log.log_end_offset()) {
-        now.dirty_since_ms = -1;
-      } else if (now.dirty_since_ms < 0 || flushed_offset != now.flushed_offset) {
-        now.dirty_since_ms = now_ms;
-      }
-      now.flushed_offset = flushed_offset;
-      const size_t segment_count = log.segment_count();
-      const bool rolled = segment_count > now.segment_count;
-      now.segment_count = segment_count;
-      const bool overdue = now.dirty_since_ms >= 0 && topic->config.flush_ms != INT64_MAX &&
-                           now_ms - now.dirty_since_ms >= topic->config.flush_ms;
-      if (rolled || overdue || partition->awaits_flush()) flusher_.request(partition);
-      seen_now.emplace(partition.get(), now);
+  table_.for_each([&](const Topic& topic, const std::shared_ptr<Partition>& partition) {
+    if (!partition->is_served_in(directory)) return;
+    const storage::Log& log = *partition->log();
+    Seen now;
+    if (const auto before = seen.find(partition.get()); before != seen.end()) {
+      now = before->second;
+    } else {
+      now.segment_count = log.segment_count();
     }
-  }
+    const int64_t flushed_offset = log.recovery_point();
+    if (flushed_offset >= log.log_end_offset()) {
+      now.dirty_since_ms = -1;
+    } else if (now.dirty_since_ms < 0 || flushed_offset != now.flushed_offset) {
+      now.dirty_since_ms = now_ms;
+    }
+    now.flushed_offset = flushed_offset;
+    const size_t segment_count = log.segment_count();
+    const bool rolled = segment_count > now.segment_count;
+    now.segment_count = segment_count;
+    const bool overdue = now.dirty_since_ms >= 0 && topic.config.flush_ms != INT64_MAX &&
+                         now_ms - now.dirty_since_ms >= topic.config.flush_ms;
+    if (rolled || overdue || partition->awaits_flush()) flusher_.request(partition);
+    seen_now.emplace(partition.get(), now);
+  });
   seen.swap(seen_now);
 }
 
 Upkeep::Partitions Upkeep::partitions_in(size_t directory) const {
   Partitions partitions = table_.partitions();
-  std::erase_if(partitions, [directory](const auto& partition) {
-    return partition->directory() != directory || partition->availability() != ErrorCode::kNone;
-  });
+  std::erase_if(partitions,
+                [directory](const auto& partition) { return !partition->is_served_in(directory); });
   return partitions;
 }
 

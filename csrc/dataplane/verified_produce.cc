@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "dataplane/produce_transaction.h"
+
 namespace barnabas::dataplane {
 namespace {
 
@@ -15,20 +17,22 @@ constexpr int64_t kMaxRetryNs = 100'000'000;
 
 }  // namespace
 
-VerifiedProduce::VerifiedProduce(ProduceHandler& handler, net::RequestToken token,
-                                 TransactionQuestion question)
-    : DelayedOperation(handler.services_.purgatory, token),
-      handler_(handler),
+VerifiedProduce::VerifiedProduce(const PartitionTable& table, const ProduceServices& services,
+                                 net::RequestToken token, TransactionQuestion question, GoOn go_on)
+    : DelayedOperation(services.purgatory, token),
+      table_(table),
+      services_(services),
+      go_on_(std::move(go_on)),
       question_(std::move(question)),
-      asked_ns_(handler.services_.clock.monotonic_ns()) {}
+      asked_ns_(services.clock.monotonic_ns()) {}
 
 net::Admission VerifiedProduce::ask() {
   ControlRequest request;
   request.api_key = kAddPartitionsToTxnKey;
   request.api_version = kAddPartitionsToTxnVersion;
   request.body = encode_question(question_);
-  net::Server& server = handler_.services_.server;
-  return handler_.services_.control_queue.offer_own(
+  net::Server& server = services_.server;
+  return services_.control_queue.offer_own(
       std::move(request), [&server, reactor = reactor(), weak = weak_from_this()](auto payload) {
         server.post(reactor, [weak, payload = std::move(payload)]() mutable {
           const auto waiting = std::static_pointer_cast<VerifiedProduce>(weak.lock());
@@ -37,7 +41,7 @@ net::Admission VerifiedProduce::ask() {
       });
 }
 
-void VerifiedProduce::wait(std::shared_ptr<ProduceHandler::Moved> moved) {
+void VerifiedProduce::wait(MovedProducePtr moved) {
   moved_ = std::move(moved);
   const auto self = std::static_pointer_cast<VerifiedProduce>(shared_from_this());
   if (purgatory_.park(self, asked_ns_ + kTimeoutNs)) return;
@@ -45,11 +49,7 @@ void VerifiedProduce::wait(std::shared_ptr<ProduceHandler::Moved> moved) {
 }
 
 size_t VerifiedProduce::memory_bytes() const {
-  const auto& job = moved_->job;
-  return sizeof(*this) + sizeof(*moved_) + moved_->body.capacity() +
-         job.request.partitions.capacity() * sizeof(ProducePartition) +
-         job.checks.capacity() * sizeof(TransactionCheck) +
-         job.results.capacity() * sizeof(ProducePartitionResult) +
+  return sizeof(*this) + moved_->memory_bytes() +
          question_.partitions.capacity() * sizeof(AskedPartition);
 }
 
@@ -60,22 +60,21 @@ void VerifiedProduce::on_answer(std::optional<std::vector<uint8_t>> payload) {
 }
 
 bool VerifiedProduce::ask_again(const std::vector<ErrorCode>& verdicts) {
-  const int64_t now_ns = handler_.services_.clock.monotonic_ns();
+  const int64_t now_ns = services_.clock.monotonic_ns();
   const bool concurrent = std::find(verdicts.begin(), verdicts.end(),
                                     ErrorCode::kConcurrentTransactions) != verdicts.end();
   if (!question_.transactions_v2 || !concurrent || now_ns - asked_ns_ >= kMaxRetryNs) return false;
-  handler_.services_.server.add_timer(
-      reactor(), now_ns + kRetryBackoffNs, [weak = weak_from_this()] {
-        const auto waiting = std::static_pointer_cast<VerifiedProduce>(weak.lock());
-        if (waiting != nullptr && waiting->moved_ != nullptr) waiting->ask_anew();
-      });
+  services_.server.add_timer(reactor(), now_ns + kRetryBackoffNs, [weak = weak_from_this()] {
+    const auto waiting = std::static_pointer_cast<VerifiedProduce>(weak.lock());
+    if (waiting != nullptr && waiting->moved_ != nullptr) waiting->ask_anew();
+  });
   return true;
 }
 
 /// With new guards: the marker that ended the transaction before has taken the old ones away.
 void VerifiedProduce::ask_anew() {
   moved_->job.checks.clear();
-  auto question = handler_.check_transaction(moved_->job);
+  auto question = check_transaction(table_, moved_->job);
   if (!question.has_value()) return finish({});
   question_ = *std::move(question);
   if (ask() != net::Admission::kTakenAlone) give_up(ErrorCode::kConcurrentTransactions);
@@ -94,7 +93,7 @@ void VerifiedProduce::finish(const std::vector<ErrorCode>& verdicts) {
     if (verdicts[i] == ErrorCode::kNone) continue;
     refuse(moved->job.checks[question_.partitions[i].check], verdicts[i], moved->job.version);
   }
-  handler_.resume(moved);
+  go_on_(moved);
 }
 
 }  // namespace barnabas::dataplane

@@ -14,11 +14,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
-#include "dataplane/produce_handler.h"
+#include "dataplane/partition_table.h"
+#include "dataplane/produce_job.h"
 #include "dataplane/purgatory.h"
 #include "dataplane/transaction_check.h"
 
@@ -26,12 +28,16 @@ namespace barnabas::dataplane {
 
 class VerifiedProduce final : public DelayedOperation {
  public:
-  VerifiedProduce(ProduceHandler& handler, net::RequestToken token, TransactionQuestion question);
+  /// `go_on` is called once, on the reactor, with what waited: what may not be appended is refused
+  /// in its checks. Table, services and what `go_on` needs outlive the operation.
+  using GoOn = std::function<void(const MovedProducePtr&)>;
+  VerifiedProduce(const PartitionTable& table, const ProduceServices& services,
+                  net::RequestToken token, TransactionQuestion question, GoOn go_on);
 
   /// kBusy or kReject as the control queue says it: nothing was asked.
   net::Admission ask();
   /// After ask(), in the same turn of the reactor.
-  void wait(std::shared_ptr<ProduceHandler::Moved> moved);
+  void wait(MovedProducePtr moved);
 
  private:
   void on_wake() override {}  // watches no partition
@@ -48,10 +54,12 @@ class VerifiedProduce final : public DelayedOperation {
   void give_up(ErrorCode error);
   void finish(const std::vector<ErrorCode>& verdicts);
 
-  ProduceHandler& handler_;
+  const PartitionTable& table_;
+  const ProduceServices& services_;
+  const GoOn go_on_;
   TransactionQuestion question_;
-  const int64_t asked_ns_;                        // monotonic, for the first time
-  std::shared_ptr<ProduceHandler::Moved> moved_;  // null once it went on
+  const int64_t asked_ns_;  // monotonic, for the first time
+  MovedProducePtr moved_;   // null once it went on
 };
 
 }  // namespace barnabas::dataplane

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/thread_annotations.h"
-#include "dataplane/engine.h"
+#include "dataplane/in_process_client.h"
 #include "record/columns.h"
 
 namespace barnabas::embedded {

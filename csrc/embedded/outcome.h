@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 #include "base/thread_annotations.h"
-#include "dataplane/engine.h"
+#include "dataplane/in_process_client.h"
 #include "embedded/teller.h"
 
 namespace barnabas::embedded {

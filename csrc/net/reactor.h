@@ -23,10 +23,10 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log_limiter.h"
 #include "net/buffer_pool.h"
 #include "net/connection.h"
 #include "net/connection_limits.h"
-#include "net/log_limiter.h"
 #include "net/mailbox.h"
 #include "net/poller.h"
 #include "net/relay.h"

@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/log_limiter.h"
 #include "base/logger.h"
 #include "base/thread_annotations.h"
 #include "net/listener.h"
-#include "net/log_limiter.h"
 #include "net/reactor.h"
 #include "net/watchdog.h"
 

@@ -8,6 +8,7 @@
 
 #include "base/file_system.h"
 #include "base/logger.h"
+#include "storage/log_dir.h"
 
 namespace barnabas::storage {
 namespace {
@@ -28,32 +29,49 @@ Error in_use(const std::string& directory) {
                EWOULDBLOCK};
 }
 
-/// Refuses a partition of a data directory that a broker has open.
-Status refuse_inside_a_running_broker(const std::string& directory) {
-  const auto lock = std::filesystem::absolute(directory).lexically_normal().parent_path() / ".lock";
-  auto fd = open_file(lock.string(), O_RDWR);
-  if (!fd.ok()) return {};  // no data directory, or not ours to lock
-  struct flock probe {};
-  probe.l_type = F_WRLCK;
-  probe.l_whence = SEEK_SET;
-  if (::fcntl(fd->get(), F_OFD_GETLK, &probe) == 0 && probe.l_type != F_UNLCK) {
-    return in_use(directory);
-  }
-  return {};
+std::filesystem::path parent_of(const std::string& directory) {
+  return std::filesystem::path(directory).lexically_normal().parent_path();
 }
 
-/// Ends the lock, of which a forked child may have a copy, and not just its descriptor.
-class DirectoryLock {
+/// Of a partition in a data directory: keeps brokers from starting there, but not other logs.
+/// Invalid when it is no data directory, or not ours to lock.
+Result<UniqueFd> lock_out_brokers(const std::string& directory) {
+  auto fd = open_file((parent_of(directory) / ".lock").string(), O_RDONLY);
+  if (!fd.ok()) return UniqueFd();
+  struct flock shared {};
+  shared.l_type = F_RDLCK;
+  shared.l_whence = SEEK_SET;
+  if (::fcntl(fd->get(), F_OFD_SETLK, &shared) != 0) return in_use(directory);
+  return std::move(fd).value();
+}
+
+/// Where the broker of a data directory lets a partition's log start, which may be within a
+/// segment.
+int64_t start_offset_of(const std::string& directory, const TopicPartition& name) {
+  const auto starts =
+      read_offset_checkpoint((parent_of(directory) / kLogStartCheckpointName).string());
+  if (!starts.ok()) return 0;
+  const auto found = starts->find(name);
+  return found == starts->end() ? 0 : found->second;
+}
+
+/// Ends locks, of which a forked child may have copies, and not just their descriptors.
+class Locks {
  public:
-  explicit DirectoryLock(UniqueFd fd) : fd_(std::move(fd)) {}
-  ~DirectoryLock() {
-    if (fd_.valid()) (void)::flock(fd_.get(), LOCK_UN);
+  Locks(UniqueFd log, UniqueFd data_dir) : log_(std::move(log)), data_dir_(std::move(data_dir)) {}
+  ~Locks() {
+    if (log_.valid()) (void)::flock(log_.get(), LOCK_UN);
+    struct flock none {};
+    none.l_type = F_UNLCK;
+    none.l_whence = SEEK_SET;
+    if (data_dir_.valid()) (void)::fcntl(data_dir_.get(), F_OFD_SETLK, &none);
   }
-  DirectoryLock(const DirectoryLock&) = delete;
-  DirectoryLock& operator=(const DirectoryLock&) = delete;
+  Locks(const Locks&) = delete;
+  Locks& operator=(const Locks&) = delete;
 
  private:
-  UniqueFd fd_;
+  UniqueFd log_;
+  UniqueFd data_dir_;
 };
 
 }  // namespace
@@ -73,14 +91,16 @@ Result<std::unique_ptr<BareLog>> BareLog::open(const std::string& path, const Lo
   LogOpenOptions options;
   options.read_only = read_only;
   options.clean_shutdown = read_only;
-  if (!read_only) {
+  if (read_only) {
+    options.log_start_offset = start_offset_of(directory, bare->name_);
+  } else {
     std::error_code error;
     std::filesystem::create_directories(directory, error);
     if (error) {
       return Error{ErrorCode::kKafkaStorageError, directory + ": " + error.message(),
                    error.value()};
     }
-    BARNABAS_TRY(refuse_inside_a_running_broker(directory));
+    BARNABAS_ASSIGN(bare->data_dir_lock_, lock_out_brokers(directory));
     BARNABAS_ASSIGN(bare->lock_, open_file(directory, O_RDONLY | O_DIRECTORY));
     if (::flock(bare->lock_.get(), LOCK_EX | LOCK_NB) != 0) return in_use(directory);
     options.clean_shutdown = file_system().unlink((directory + kCleanMarker).c_str()) == 0;
@@ -99,7 +119,8 @@ BareLog::~BareLog() {
 Status BareLog::close() {
   if (closed_ || log_ == nullptr) return {};
   closed_ = true;
-  const DirectoryLock lock(std::move(lock_));  // released at return, whatever happens
+  const Locks locks(std::move(lock_),
+                    std::move(data_dir_lock_));  // until the return, whatever happens
   if (read_only_) return {};
   BARNABAS_TRY(log_->close());
   BARNABAS_ASSIGN(UniqueFd marker, open_file(directory_ + kCleanMarker, O_CREAT | O_WRONLY));

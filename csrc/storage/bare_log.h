@@ -2,8 +2,9 @@
 //
 // Owns the log, its descriptors and an exclusive lock: flock(2) on the directory itself, so that no
 // foreign file appears in it. A log inside a data directory is refused while a broker holds that
-// directory's .lock. close() leaves an empty `.kafka_cleanshutdown` beside the segments; without it
-// the next writer checks the log from its start.
+// directory's .lock, and no broker starts there while it is open; a reader of one begins where the
+// broker's checkpoint says. close() leaves an empty `.kafka_cleanshutdown` beside the segments;
+// without it the next writer checks the log from its start.
 //
 // Thread-safety: open, close and the destructor belong to one thread; the Log is safe from all.
 #pragma once
@@ -43,6 +44,7 @@ class BareLog {
   const std::string directory_;
   const bool read_only_;
   UniqueFd lock_;
+  UniqueFd data_dir_lock_;  // invalid outside of a data directory
   FdCache fds_;
   std::unique_ptr<Log> log_;
   bool closed_ = false;

@@ -24,7 +24,6 @@ constexpr std::string_view kLockName = ".lock";
 constexpr std::string_view kMetaPropertiesName = "meta.properties";
 constexpr std::string_view kCleanShutdownName = ".kafka_cleanshutdown";
 constexpr std::string_view kRecoveryPointName = "recovery-point-offset-checkpoint";
-constexpr std::string_view kLogStartName = "log-start-offset-checkpoint";
 constexpr std::string_view kHighWatermarkName = "replication-offset-checkpoint";
 constexpr std::string_view kCleanedName = "cleaner-offset-checkpoint";
 constexpr std::string_view kLastAbortsName = "transaction-index-checkpoint";
@@ -250,7 +249,7 @@ Status LogDir::complete(const std::string& path, const LogDirIdentity& identity,
   const auto file = [&path](std::string_view name) { return path + "/" + std::string(name); };
   const std::pair<std::string_view, const OffsetCheckpoint*> checkpoints[] = {
       {kRecoveryPointName, &offsets.recovery_points},
-      {kLogStartName, &offsets.log_start_offsets},
+      {kLogStartCheckpointName, &offsets.log_start_offsets},
       {kHighWatermarkName, &offsets.high_watermarks},
       {kCleanedName, &offsets.cleaned_offsets}};
   for (const auto& [name, checkpoint] : checkpoints) {
@@ -269,7 +268,7 @@ Result<OffsetCheckpoint> LogDir::recovery_points() const {
   return read_offset_checkpoint(state_->file(kRecoveryPointName));
 }
 Result<OffsetCheckpoint> LogDir::log_start_offsets() const {
-  return read_offset_checkpoint(state_->file(kLogStartName));
+  return read_offset_checkpoint(state_->file(kLogStartCheckpointName));
 }
 Result<OffsetCheckpoint> LogDir::high_watermarks() const {
   return read_offset_checkpoint(state_->file(kHighWatermarkName));
@@ -290,7 +289,7 @@ Status LogDir::write_recovery_points(const OffsetCheckpoint& offsets) {
   return state_->write(kRecoveryPointName, offsets);
 }
 Status LogDir::write_log_start_offsets(const OffsetCheckpoint& offsets) {
-  return state_->write(kLogStartName, offsets);
+  return state_->write(kLogStartCheckpointName, offsets);
 }
 Status LogDir::write_high_watermarks(const OffsetCheckpoint& offsets) {
   return state_->write(kHighWatermarkName, offsets);

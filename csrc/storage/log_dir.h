@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,9 @@ namespace barnabas::storage {
 
 using OffsetCheckpoint = std::map<TopicPartition, int64_t>;
 using OffsetLists = std::map<TopicPartition, std::vector<int64_t>>;
+
+/// Of a data directory: where the partitions' logs start.
+inline constexpr std::string_view kLogStartCheckpointName = "log-start-offset-checkpoint";
 
 /// Reads and writes Kafka's offset checkpoint format (version 0: version, count, `topic partition
 /// offset` lines). A missing file is empty; a damaged one is an error that names the line.

@@ -10,6 +10,7 @@ from typing_extensions import Buffer
 from barnabas._columns import Columns, CorruptBatch, Record
 
 __all__ = [
+    "BATCH_SIZE",
     "CODEC_NAMES",
     "Batch",
     "CorruptBatch",
@@ -21,6 +22,7 @@ __all__ = [
 
 CODEC_NAMES: Final[tuple[str, ...]]
 DEFAULT_EXPANSION_LIMIT_BYTES: Final[int]
+BATCH_SIZE: Final[int]
 
 class Batch:
     @property

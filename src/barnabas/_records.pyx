@@ -96,6 +96,8 @@ cdef extern from "record/builder.h" namespace "barnabas::record" nogil:
 
 CODEC_NAMES = ("none", "gzip", "snappy", "lz4", "zstd")
 DEFAULT_EXPANSION_LIMIT_BYTES = 256 << 20
+# Of a batch before compression, at most, unless one record alone is larger.
+BATCH_SIZE = 128 << 10
 
 # Below this, giving the GIL up costs more than it lets others do.
 cdef size_t NOGIL_THRESHOLD_BYTES = 64 << 10
@@ -347,6 +349,8 @@ cdef int _append_all(BatchBuilder* builder, records, int64_t base_offset,
             if delta < next_delta:
                 raise ValueError("offsets must ascend from base_offset, by less than 2^31")
             _append(builder, delta, item.timestamp, item.key, item.value, item.headers)
+        elif isinstance(item, (bytes, str)):
+            raise TypeError(f"a record is (key, value, ...), not {type(item).__name__}")
         else:
             key, value, *more = item
             delta = next_delta

@@ -170,8 +170,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []  # a heap, by time
         self._timers_made = 0
         self._calls_made = 0  # of call_soon
-        self._jobs = 0  # in threads, Python's and native ones
-        self._job_ended = asyncio.Event()
+        self.jobs = 0  # in threads, Python's and native ones: see begin_job
+        self.job_ended = asyncio.Event()
         super().__init__()
 
     async def settle(self) -> float:
@@ -185,9 +185,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             while self._timers and (self._timers[0][0] <= now or self._timers[0][2].cancelled()):
                 heapq.heappop(self._timers)
             next_s = self._timers[0][0] - self.time() if self._timers else _IDLE
-            if self._jobs:
-                self._job_ended.clear()
-                await self._job_ended.wait()
+            if self.jobs:
+                self.job_ended.clear()
+                await self.job_ended.wait()
             elif self._calls_made == calls_made + 2 and next_s > 0:
                 return next_s
         return 0
@@ -229,30 +229,24 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[T]:
         """Notes the job, until its end has been noticed."""
         future = super().run_in_executor(executor, func, *args)
-        self.begin_job()
-        future.add_done_callback(lambda _job: self.end_job())
+        begin_job(self)
+        future.add_done_callback(lambda _job: end_job(self))
         return future
-
-    def begin_job(self) -> None:
-        """Something is done elsewhere: the loop has not settled before `end_job`, on its thread."""
-        self._jobs += 1
-
-    def end_job(self) -> None:
-        """What it came to is known."""
-        self._jobs -= 1
-        self._job_ended.set()
 
 
 def begin_job(loop: asyncio.AbstractEventLoop) -> None:
-    """See `VirtualLoop.begin_job`; other loops need not know."""
+    """Something is done elsewhere: a `VirtualLoop` has not settled before `end_job`. On its thread;
+    other loops need not know.
+    """
     if isinstance(loop, VirtualLoop):
-        loop.begin_job()
+        loop.jobs += 1
 
 
 def end_job(loop: asyncio.AbstractEventLoop) -> None:
-    """See `VirtualLoop.end_job`; other loops need not know."""
+    """What it came to is known. On the loop's thread."""
     if isinstance(loop, VirtualLoop):
-        loop.end_job()
+        loop.jobs -= 1
+        loop.job_ended.set()
 
 
 def _ns(span: timedelta) -> int:

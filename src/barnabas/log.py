@@ -18,13 +18,20 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from barnabas import _core
-from barnabas._records import CODEC_NAMES, Batch, CorruptBatch, Record, encode_batch, iter_batches
+from barnabas._records import (
+    BATCH_SIZE,
+    CODEC_NAMES,
+    Batch,
+    CorruptBatch,
+    Record,
+    encode_batch,
+    iter_batches,
+)
 from barnabas.closing import Closing
 
 __all__ = ["Log", "LogStat"]
 
 READ_CHUNK_BYTES = 1 << 20
-BATCH_SIZE = 128 << 10
 # What a log's directory may hold, and still be empty of records.
 _OF_A_LOG = re.compile(r"\d{20}\..+|\..*|leader-epoch-checkpoint|partition\.metadata|lost\+found")
 
@@ -79,9 +86,15 @@ class Log(Closing):
         """Appends the records as one batch and returns the offset of the first.
 
         A record is (key, value), (key, value, timestamp) or (key, value, timestamp, headers);
-        `timestamp_ms`, by default now, is for those that name none. `codec` is none, gzip, snappy,
-        lz4 or zstd.
+        `timestamp_ms`, by default now, is for those that name none. A Record, of another log
+        perhaps, gets a new offset. `codec` is none, gzip, snappy, lz4 or zstd.
         """
+        records = [
+            (record.key, record.value, record.timestamp, record.headers)
+            if isinstance(record, Record)
+            else record
+            for record in records
+        ]
         timestamp_ms = _now_ms() if timestamp_ms is None else timestamp_ms
         batch = encode_batch(records, timestamp_ms=timestamp_ms, codec=_codec_id(codec))
         return self._core.append_batch(batch)

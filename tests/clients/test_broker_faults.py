@@ -276,3 +276,18 @@ def test_faults_of_the_disk_are_of_all_log_directories(tmp_path: Path) -> None:
                 assert failed.value.code is ErrorCode.kafka_storage_error
             broker.producer().send("t", b"x", partition=3).result(20)
             assert (fault.matched, fault.struck) == (4, 3)
+
+
+@pytest.mark.parametrize("spelt", ["data", "real/../data", "link/data", "./data/"])
+def test_faults_of_the_disk_strike_however_the_directory_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelt: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with barnabas.Broker(spelt) as broker:
+        broker.create_topic("t")
+        with broker.faults.disk.fail("write", "t-0/*.log", times=1) as fault:
+            with pytest.raises(barnabas.KafkaError):
+                broker.producer().send("t", b"x").result(20)
+            assert fault.struck == 1

@@ -5,18 +5,18 @@ import itertools
 import time
 import uuid
 from collections.abc import Callable
-from typing import Self
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from barnabas.closing import Closing
 from peers.servers import Server
 
 TIMEOUT_S = 30
 _ids = itertools.count()
 
 
-class Client(abc.ABC):
+class Client(Closing):
     """Transactional producers in a process; errors are told by name."""
 
     fenced: frozenset[str]  # what a producer that another has replaced is told
@@ -39,16 +39,6 @@ class Client(abc.ABC):
         answer = self.tell(line)
         assert answer.startswith("error "), f"{line}: {answer}"
         return answer[6:]
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Ends the process, or what is like one."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def new_topic(server: Server, partitions: int = 1) -> str:

@@ -5,13 +5,14 @@ import struct
 from dataclasses import dataclass
 from datetime import timedelta
 from io import BytesIO
-from typing import Self
 
 from kio.schema.produce.v11.request import PartitionProduceData, ProduceRequest, TopicProduceData
 from kio.schema.produce.v11.response import ProduceResponse
 from kio.schema.types import TopicName
 from kio.serial import entity_reader, entity_writer
 from kio.static.primitive import Records, i16, i32, i32Timedelta
+
+from barnabas.closing import Closing
 
 _PRODUCE, _VERSION = 0, 11
 _TIMEOUT_S = 30
@@ -25,16 +26,13 @@ class ProduceResult:
     record_errors: tuple[tuple[int, str | None], ...]
 
 
-class ProduceClient:
+class ProduceClient(Closing):
     """One connection; one request at a time."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._socket.close()
 
     def produce(self, topic: str, records: bytes) -> ProduceResult:

@@ -5,10 +5,10 @@ import socket
 import struct
 import threading
 import time
-from types import TracebackType
-from typing import Self
 
 from typing_extensions import Buffer
+
+from barnabas.closing import Closing
 
 API_VERSIONS = 18
 CLIENT_ID = b"hostile"
@@ -30,7 +30,7 @@ def ping(correlation_id: int = 1) -> bytes:
     return framed(header(API_VERSIONS, 0, correlation_id))
 
 
-class Wire:
+class Wire(Closing):
     """One TCP connection to a broker."""
 
     def __init__(self, port: int, timeout_s: float = 20, receive_buffer_bytes: int = 0) -> None:
@@ -79,15 +79,7 @@ class Wire:
             parts += part
         return bytes(parts)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self.socket.close()
 
 

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn
+
+from barnabas.closing import Closing
 
 _SERVE = "import sys; from peers.forks import _serve; _serve(sys.argv[1])"
 
@@ -28,7 +29,7 @@ class Ended:
     output: str  # stdout and stderr
 
 
-class ForkServer:
+class ForkServer(Closing):
     """Calls functions of a module, each in a child process of its own."""
 
     def __init__(self, module: str) -> None:
@@ -52,15 +53,7 @@ class ForkServer:
         answer = self._process.stdout.readline()
         return Ended(int(answer), output.read_text(errors="replace"))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._process.communicate()
         self._directory.cleanup()
 

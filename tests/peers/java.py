@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
+from barnabas.closing import Closing
 from peers.cache import cached_dir
 from peers.processes import ProcessFailedError
 
@@ -165,7 +165,7 @@ def run_tool(tool: str, *args: str, timeout_s: float = 60) -> ToolResult:
     return ToolResult(run.returncode, run.stdout, run.stderr)
 
 
-class ToolShell:
+class ToolShell(Closing):
     """Runs Kafka's tools, their `main` methods unchanged, one after another in one JVM."""
 
     def __init__(self) -> None:
@@ -205,17 +205,6 @@ class ToolShell:
         for pipe in self._pipes():
             pipe.close()
         self._directory.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _pipes(self) -> tuple[IO[str], IO[str]]:
         assert self._process.stdin is not None

@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -37,6 +38,19 @@ def test_what_is_appended_is_read_back(path: Path, codec: str) -> None:
         assert records[2] == Record(2, 7, b"k", b"b")
         assert [batch.codec_name for batch in log.batches()] == [codec, codec]
         assert all(batch.crc_valid() for batch in log.batches())
+
+
+def test_records_of_another_log_get_new_offsets(path: Path) -> None:
+    with Log(path) as log:
+        log.append([(b"k", b"a"), (b"k", b"b", 5, [("h", b"1")])], timestamp_ms=3)
+        assert log.append(list(log)[1:]) == 2
+        assert list(log)[2] == Record(2, 5, b"k", b"b", (("h", b"1"),))
+
+
+@pytest.mark.parametrize("record", [b"ab", "ab"])
+def test_a_value_alone_is_no_record(path: Path, record: Any) -> None:
+    with Log(path) as log, pytest.raises(TypeError, match=r"a record is \(key, value, \.\.\.\)"):
+        log.append([record])
 
 
 def test_a_log_shows_where_it_is(path: Path) -> None:

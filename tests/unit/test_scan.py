@@ -65,6 +65,57 @@ def test_bounds(source: str) -> None:
     assert rows(barnabas.scan(source, "t", start=2000)) == []
 
 
+@pytest.mark.parametrize("binary", ["plain", "view"])
+def test_bounds_within_what_is_read_at_once(source: str, binary: str) -> None:
+    found = barnabas.scan(source, "t", start=17, end=42, binary=binary)
+    assert rows(found) == expected(17, 42)
+    time = START + timedelta(minutes=60)
+    found = barnabas.scan(source, "t", start=time, end=65, partitions=[1], binary=binary)
+    assert rows(found) == expected(60, 65, (1,))
+
+
+@pytest.mark.parametrize("binary", ["plain", "view"])
+def test_records_that_come_late_are_left_out(tmp_path: Path, binary: str) -> None:
+    with barnabas.Broker(tmp_path) as broker:
+        broker.create_topic("t")
+        headers = [[("h", b"%d" % stamp)] for stamp in range(6)]
+        values = [b"%d" % i for i in range(6)]
+        producer = broker.producer()
+        producer.send_many("t", values, headers=headers, timestamps=[1, 9, 3, 8, 2, 7]).result(20)
+        time = datetime.fromtimestamp(0.005, UTC)
+        table = barnabas.scan(tmp_path, "t", start=time, binary=binary).read_all()
+    assert table.column("offset").to_pylist() == [1, 3, 5]
+    assert table.column("value").to_pylist() == [b"1", b"3", b"5"]
+    assert table.column("headers").to_pylist() == [
+        [{"key": b"h", "value": b"%d" % stamp}] for stamp in (1, 3, 5)
+    ]
+
+
+def test_files_are_scanned_while_their_broker_takes_them_away(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"log.retention.check.interval.ms": 20, "log.cleaner.backoff.ms": 20}
+    config |= {"log.initial.task.delay.ms": 0}
+    topic_config: dict[str, Any] = {
+        "internal.segment.bytes": 4096,
+        "cleanup.policy": "compact,delete",
+        "retention.bytes": 40_000,
+        "min.cleanable.dirty.ratio": 0.01,
+        "file.delete.delay.ms": 0,
+    }
+    with barnabas.Broker(tmp_path, config=config) as broker:
+        broker.create_topic("t", config=topic_config)
+        producer, number, scans = broker.producer(batch_size=500), 0, 0
+        while scans < 60:
+            numbers = range(number, number + 500)
+            keys = [b"%d" % (i % 300) for i in numbers]
+            producer.send_many("t", [b"%d" % i for i in numbers], keys).result(20)
+            number += 500
+            found = rows(barnabas.scan(tmp_path, "t"))
+            assert [offset for _, offset, _ in found] == sorted({o for _, o, _ in found})
+            assert all(value == b"%d" % offset for _, offset, value in found)
+            assert found[-1][1] >= number - 500, "the active segment is not taken away"
+            scans += 1
+
+
 def test_duckdb_queries_a_topic(source: str) -> None:
     reader = barnabas.scan(source, "t")
     query = """
@@ -81,20 +132,32 @@ def test_duckdb_queries_a_topic(source: str) -> None:
     assert {row[5] for row in found} == {"0"}
 
 
-def test_only_what_is_asked_for_is_read(broker: barnabas.Broker) -> None:
-    """A damaged record in the first segment is nothing to a scan of the last ones."""
+@pytest.fixture
+def between_damage(broker: barnabas.Broker) -> Iterator[barnabas.Broker]:
+    """The first and the last segment of t-0 cannot be read, up to about 100 and from about 900."""
     segments = sorted((broker.data_dir / "t-0").glob("*.log"))
     assert len(segments) > 3
-    original = segments[0].read_bytes()
-    damaged = bytearray(original)
-    damaged[100] ^= 0xFF
-    segments[0].write_bytes(damaged)
+    originals = {segment: segment.read_bytes() for segment in (segments[0], segments[-1])}
+    for segment, original in originals.items():
+        damaged = bytearray(original)
+        damaged[100] ^= 0xFF
+        segment.write_bytes(damaged)
     try:
-        assert rows(barnabas.scan(broker.data_dir, "t", start=900)) == expected(900, 1000)
-        with pytest.raises(barnabas.CorruptBatch, match="CRC"):
-            rows(barnabas.scan(broker.data_dir, "t"))
+        yield broker
     finally:
-        segments[0].write_bytes(original)
+        for segment, original in originals.items():
+            segment.write_bytes(original)
+
+
+def test_only_what_is_asked_for_is_read(between_damage: barnabas.Broker) -> None:
+    data_dir = between_damage.data_dir
+    begin, end = START + timedelta(minutes=400), START + timedelta(minutes=500)
+    for bounds in ((400, 500), (begin, end), (400, end), (begin, 500)):
+        found = barnabas.scan(data_dir, "t", start=bounds[0], end=bounds[1], partitions=[0])
+        assert rows(found) == expected(400, 500, (0,))
+    for start, last in ((None, 500), (400, None)):
+        with pytest.raises(barnabas.CorruptBatch, match="CRC"):
+            rows(barnabas.scan(data_dir, "t", start=start, end=last, partitions=[0]))
 
 
 def test_what_is_not_there_is_said(source: str, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from barnabas.cli.failure import CommandError
 from barnabas.cli.output import warn
 from barnabas.cli.parser import (
     add_delimiter_option,
-    natural_int,
+    add_partitions_option,
     nonempty,
     positive_int,
     separator,
@@ -71,14 +71,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         help="at an ISO 8601 time (UTC if it names no zone), or 10m, 2h, PT1H, … ago",
     )
     what = parser.add_argument_group("what to read")
-    what.add_argument(
-        "--partition",
-        dest="partitions",
-        type=natural_int,
-        action="append",
-        metavar="N",
-        help="only this partition; repeatable",
-    )
+    add_partitions_option(what)
     what.add_argument("-n", "--max-messages", type=positive_int, metavar="N", help="stop after N")
     what.add_argument("-f", "--follow", action="store_true", help="wait for more, do not stop")
     what.add_argument(

@@ -154,6 +154,21 @@ def separator(text: str) -> bytes:
     return _ESCAPE.sub(_unescape, text).encode("utf-8", "surrogateescape")
 
 
+def add_partitions_option(
+    parser: argparse._ActionsContainer, *also: str, where: str = "this partition"
+) -> None:
+    """Adds --partition, and what it is called `also`: `partitions`, None for all of the topic's."""
+    parser.add_argument(
+        *also,
+        "--partition",
+        dest="partitions",
+        type=natural_int,
+        action="append",
+        metavar="N",
+        help=f"only {where}; repeatable",
+    )
+
+
 def add_delimiter_option(group: argparse._ArgumentGroup) -> None:
     """Adds --delimiter, of records in and out."""
     group.add_argument(

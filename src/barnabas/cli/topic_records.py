@@ -12,7 +12,7 @@ from barnabas.cli.cluster import (
 )
 from barnabas.cli.failure import EXIT_FAILURE, CommandError
 from barnabas.cli.output import add_json_option, print_json, print_table, warn
-from barnabas.cli.parser import natural_int, nonempty
+from barnabas.cli.parser import add_partitions_option, natural_int, nonempty
 from barnabas.cli.times import datetime_ms
 
 if TYPE_CHECKING:
@@ -34,15 +34,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "  barnabas topic delete-records events --before-datetime 2026-11-24T18:00:00Z",
     )
     parser.add_argument("topic", type=nonempty, metavar="TOPIC")
-    parser.add_argument(
-        "-p",
-        "--partition",
-        dest="partitions",
-        type=natural_int,
-        action="append",
-        metavar="N",
-        help="only in this partition; repeatable",
-    )
+    add_partitions_option(parser, "-p", where="in this partition")
     before = parser.add_mutually_exclusive_group(required=True)
     before.add_argument(
         "--before-offset", type=natural_int, metavar="OFFSET", help="what lies below an offset"

@@ -47,20 +47,25 @@ def decode_assignment(data: bytes) -> list[Partition]:
     try:
         _, topic_count = _HEADER.unpack_from(data, 0)
         position = _HEADER.size
-        for _ in range(topic_count):
+        for _ in range(_counted(topic_count)):
             (length,) = _SHORT.unpack_from(data, position)
             position += _SHORT.size
-            topic = data[position : position + length].decode()
+            topic = data[position : position + _counted(length)].decode()
             position += length
             (count,) = _INT.unpack_from(data, position)
             position += _INT.size
-            for _ in range(count):
-                (number,) = _INT.unpack_from(data, position)
-                position += _INT.size
-                partitions.append((topic, number))
+            numbers = struct.unpack_from(f">{_counted(count)}i", data, position)
+            position += _INT.size * count
+            partitions += [(topic, number) for number in numbers]
     except (struct.error, UnicodeDecodeError) as error:
         raise ValueError(f"not a consumer's assignment: {error}") from error
     return partitions
+
+
+def _counted(number: int) -> int:
+    if number < 0:
+        raise ValueError(f"not a consumer's assignment: a length of {number}")
+    return number
 
 
 def assign_range(members: Mapping[str, frozenset[str]], counts: Mapping[str, int]) -> Assignment:

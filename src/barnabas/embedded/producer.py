@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kio.schema.errors import ErrorCode
 
-from barnabas._records import CODEC_NAMES
+from barnabas._records import BATCH_SIZE, CODEC_NAMES
 from barnabas._sender import NativeProducer, Unfinished
 from barnabas.bulk import records_input
 from barnabas.closing import Closing
@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 LINGER_MS: Final = 5
 LINGER_MS_MAX: Final = 2**31 - 1
-BATCH_SIZE: Final = 128 << 10
 BATCH_SIZE_MAX: Final = 1 << 30
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 NS_PER_MS: Final = 1_000_000

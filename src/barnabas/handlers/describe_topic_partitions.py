@@ -12,11 +12,9 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.errors import KafkaError
 from barnabas.handlers.call import Call
-from barnabas.handlers.partition_fields import partition_fields
-from barnabas.metadata.catalog import is_internal
+from barnabas.handlers.topic_fields import absent_topic_fields, partition_fields, topic_fields
 from barnabas.metadata.records import PartitionRecord, TopicRecord
 from barnabas.protocol.authorized_operations import TOPIC_OPERATIONS
-from barnabas.state.topics import topic_name_error
 
 
 def handle(call: Call) -> bytes:
@@ -38,7 +36,7 @@ def handle(call: Call) -> bytes:
         topic = call.services.catalog.topic(name)
         if topic is None:
             if request.topics:
-                answers.append(_unknown(name))
+                answers.append(absent_topic_fields(name))
             continue
         first = cursor.partition_index if cursor and cursor.topic_name == name else 0
         page = [p for p in topic.partitions if p.partition >= first]
@@ -72,23 +70,10 @@ def _names(call: Call) -> Iterator[str]:
     return (name for name in names if name >= start)
 
 
-def _unknown(name: str) -> dict[str, Any]:
-    error = (
-        ErrorCode.invalid_topic_exception
-        if topic_name_error(name)
-        else ErrorCode.unknown_topic_or_partition
-    )
-    return {"error_code": error, "name": name, "is_internal": is_internal(name)}
-
-
 def _described(
     topic: TopicRecord, partitions: list[PartitionRecord], offline: Container[int]
 ) -> dict[str, Any]:
-    return {
-        "error_code": ErrorCode.none,
-        "name": topic.name,
-        "topic_id": topic.topic_id,
-        "is_internal": is_internal(topic.name),
+    return topic_fields(topic) | {
         "partitions": [
             partition_fields(partition, is_offline=partition.partition in offline)
             | {"eligible_leader_replicas": (), "last_known_elr": ()}

@@ -9,7 +9,7 @@ from functools import partial
 from kio.schema.errors import ErrorCode
 
 from barnabas.handlers.call import Call, Response
-from barnabas.handlers.fencing import told_to_producer
+from barnabas.handlers.fencing import producer_response
 from barnabas.handlers.pending import PendingReply
 from barnabas.state.effects import Producer
 from barnabas.state.txn.records import CLASSIC, EPOCH_BUMP
@@ -17,6 +17,8 @@ from barnabas.state.txn.requests import EndRequest, ProducerResponse
 
 EPOCH_BUMP_FROM_VERSION = 5
 FENCED_FROM_VERSION = 2
+
+_encode = partial(producer_response, fenced_from_version=FENCED_FROM_VERSION)
 
 
 def handle(call: Call) -> Response:
@@ -33,15 +35,6 @@ def handle(call: Call) -> Response:
     reply = PendingReply(partial(_encode, call))
     call.services.transactions.end(end, reply)
     return reply
-
-
-def _encode(call: Call, response: ProducerResponse) -> bytes:
-    error = told_to_producer(response.error, call.version, fenced_from_version=FENCED_FROM_VERSION)
-    return call.response(
-        error_code=error,
-        producer_id=response.producer.producer_id,
-        producer_epoch=response.producer.producer_epoch,
-    )
 
 
 def error_response(call: Call, error: ErrorCode) -> bytes:

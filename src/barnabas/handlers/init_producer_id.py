@@ -13,7 +13,7 @@ from functools import partial
 from kio.schema.errors import ErrorCode
 
 from barnabas.handlers.call import Call, Response
-from barnabas.handlers.fencing import told_to_producer
+from barnabas.handlers.fencing import producer_response
 from barnabas.handlers.pending import PendingReply
 from barnabas.metadata.store import StoreError
 from barnabas.protocol.codec import timedelta_ms
@@ -23,6 +23,8 @@ from barnabas.state.txn.requests import InitRequest, ProducerResponse
 logger = logging.getLogger(__name__)
 
 FENCED_FROM_VERSION = 4
+
+_encode = partial(producer_response, fenced_from_version=FENCED_FROM_VERSION)
 
 
 def handle(call: Call) -> Response:
@@ -54,15 +56,6 @@ def handle(call: Call) -> Response:
 def error_response(call: Call, error: ErrorCode) -> bytes:
     """The error, with no id."""
     return _encode(call, ProducerResponse(error))
-
-
-def _encode(call: Call, response: ProducerResponse) -> bytes:
-    error = told_to_producer(response.error, call.version, fenced_from_version=FENCED_FROM_VERSION)
-    return call.response(
-        error_code=error,
-        producer_id=response.producer.producer_id,
-        producer_epoch=response.producer.producer_epoch,
-    )
 
 
 def _answer_idempotent(call: Call) -> Response:

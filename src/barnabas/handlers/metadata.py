@@ -14,8 +14,7 @@ from typing import Any, Final
 from kio.schema.errors import ErrorCode
 
 from barnabas.handlers.call import Call, Response
-from barnabas.handlers.partition_fields import partition_fields
-from barnabas.metadata.catalog import is_internal
+from barnabas.handlers.topic_fields import absent_topic_fields, partition_fields, topic_fields
 from barnabas.metadata.records import TopicRecord
 from barnabas.protocol.authorized_operations import (
     CLUSTER_OPERATIONS,
@@ -125,20 +124,10 @@ def _respond_to_named(call: Call, errors: dict[str, ErrorCode]) -> bytes:
         answers[name] = (
             fragments.of(topic)
             if topic is not None
-            else {
-                "error_code": errors.get(name) or _absence(name),
-                "name": name,
-                "is_internal": is_internal(name),
-                "topic_authorized_operations": _operations(fragments.with_operations),
-            }
+            else absent_topic_fields(name, errors.get(name))
+            | {"topic_authorized_operations": _operations(fragments.with_operations)}
         )
     return _respond(call, list(answers.values()))
-
-
-def _absence(name: str) -> ErrorCode:
-    if topic_name_error(name):
-        return ErrorCode.invalid_topic_exception
-    return ErrorCode.unknown_topic_or_partition
 
 
 def _respond(call: Call, topics: list[Any], *, error_code: ErrorCode = ErrorCode.none) -> bytes:
@@ -186,11 +175,7 @@ class _Fragments:
 
 
 def _described(topic: TopicRecord, offline: Container[int], operations: bool) -> dict[str, Any]:
-    return {
-        "error_code": ErrorCode.none,
-        "name": topic.name,
-        "topic_id": topic.topic_id,
-        "is_internal": is_internal(topic.name),
+    return topic_fields(topic) | {
         "partitions": [
             partition_fields(partition, is_offline=partition.partition in offline)
             for partition in topic.partitions

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from barnabas._records import decode_records
+from barnabas._core import CoreError
+from barnabas._records import CorruptBatch, decode_records
 from barnabas.log import Log
 from barnabas.metadata.peek import partition_count
 from barnabas.query.bounds import Bound, bound_of, start_ms, to_ms
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from barnabas._columns import Columns
 
 CHUNK_BYTES: Final = 4 << 20  # read at a time: what a batch of the table is made of
 _TOPIC_DIRECTORY: Final = re.compile(r"(.+)-(\d+)")
@@ -54,31 +58,57 @@ def file_batches(
 
     from barnabas.arrow import record_batch, schema
 
+    fields = schema(binary)
     since_ms = start_ms(bounds)
     since = None
     if since_ms is not None:
-        since = pa.scalar(since_ms, schema(binary).field("timestamp").type)
+        since = pa.scalar(since_ms, fields.field("timestamp").type)
     for partition, path in directories:
         topic = path.name.rpartition("-")[0]
-        with Log(path, read_only=True) as log:
-            start = _offset_of(log, bound_of(bounds[0], partition), log.start_offset)
-            end = _offset_of(log, bound_of(bounds[1], partition), log.end_offset)
-            offset = max(start, log.start_offset)
-            end = min(end, log.end_offset)
-            while offset < end:
-                columns, next_offset = decode_records(
-                    log.read_bytes(offset, max_bytes=CHUNK_BYTES), from_offset=offset
-                )
-                if next_offset == offset:
-                    break  # cut off by a truncation meanwhile
-                batch = record_batch(columns, topic, partition, binary=binary)
-                if next_offset > end:
-                    batch = batch.filter(compute.less(batch.column("offset"), end))
-                if since is not None:
-                    batch = batch.filter(compute.greater_equal(batch.column("timestamp"), since))
-                if batch.num_rows:
-                    yield batch.replace_schema_metadata(None)
-                offset = next_offset
+        for columns, end in _chunks(path, *(bound_of(bound, partition) for bound in bounds)):
+            batch = record_batch(columns, topic, partition, binary=binary)
+            batch = batch.slice(0, compute.sum(compute.less(batch.column("offset"), end)).as_py())
+            if since is not None:
+                wanted = compute.greater_equal(batch.column("timestamp"), since)
+                if not compute.all(wanted).as_py():  # Arrow cannot filter views
+                    plain = record_batch(columns, topic, partition, binary="plain")
+                    batch = plain.slice(0, len(batch)).filter(wanted).cast(fields)
+            if batch.num_rows:
+                yield batch.replace_schema_metadata(None)
+
+
+def _chunks(
+    path: Path, start: int | datetime | None, end: int | datetime | None
+) -> Iterator[tuple[Columns, int]]:
+    """What lies in one directory from `start` on, and the offset that it ends before. Files that a
+    broker takes away meanwhile (retention, compaction) are looked for again.
+    """
+    offset, last = -1, -1
+    while True:
+        files = _segments(path)
+        try:
+            with Log(path, read_only=True) as log:
+                if last < 0:
+                    offset = _offset_of(log, start, log.start_offset)
+                    last = min(_offset_of(log, end, log.end_offset), log.end_offset)
+                offset = max(offset, log.start_offset)
+                while offset < last:
+                    columns, next_offset = decode_records(
+                        log.read_bytes(offset, max_bytes=CHUNK_BYTES), from_offset=offset
+                    )
+                    if next_offset == offset:
+                        return  # cut off by a truncation meanwhile
+                    yield columns, last
+                    offset = next_offset
+            return
+        except (CoreError, CorruptBatch):
+            if _segments(path) == files:
+                raise
+
+
+def _segments(path: Path) -> set[tuple[str, int]]:
+    """Names and inodes."""
+    return {(file.name, file.inode()) for file in os.scandir(path) if file.name.endswith(".log")}
 
 
 def _offset_of(log: Log, bound: int | datetime | None, default: int) -> int:

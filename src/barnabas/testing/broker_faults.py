@@ -14,6 +14,7 @@ requests, and are not struck.
 `Broker.faults.disk` has the faults of `barnabas.testing.faults`, for this broker's files.
 """
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -131,12 +132,14 @@ class BrokerFaults:
 
 class DiskFaults:
     """`barnabas.testing.faults`, of the files below a broker's log directories: patterns are
-    relative to each of them, and calls count together.
+    relative to each of them, and calls count together. The directories are there.
     """
 
     def __init__(self, directories: Sequence[Path]) -> None:
         quotes = str.maketrans({char: f"[{char}]" for char in "*?["})
-        self._prefixes = [f"{str(directory).translate(quotes)}/" for directory in directories]
+        # Faults go by a file's real name, whatever the broker was told.
+        names = [os.path.realpath(directory) for directory in directories]
+        self._prefixes = [f"{name.translate(quotes)}/" for name in names]
 
     def fail(self, call: faults.Call, pattern: str = "*", **options: int) -> faults.Fault:
         """See `barnabas.testing.faults.fail`."""

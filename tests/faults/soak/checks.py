@@ -17,6 +17,7 @@ class Kind(Enum):
     REORDERED = "behind what its producer sent later"
     PHANTOM = "nobody sent it"
     TORN = "cannot be read"
+    DAMAGED = "the broker says that what it wrote has changed"
     GAP = "a reader is not given it"
     WATERMARK = "the end is not where the records end"
     ABORTED_SEEN = "a reader of committed records sees it, and it was aborted"

@@ -7,6 +7,7 @@ Who does what and when comes from the seed; what meets what is up to the threads
 
 import argparse
 import errno
+import os
 import random
 import sys
 import tempfile
@@ -31,9 +32,10 @@ from faults.soak.actors import (
 )
 from faults.soak.audit import Auditor
 from faults.soak.broker import SoakServer
-from faults.soak.checks import Finding
+from faults.soak.checks import Finding, Kind
 from faults.soak.history import History, Partition
 from faults.soak.members import Member
+from faults.soak.mover import Mover
 from faults.soak.small_disk import SmallDisk
 from unit.wire import WireClient
 
@@ -46,6 +48,7 @@ BROKER = {
     "log.flush.offset.checkpoint.interval.ms": "1000",
     "log.cleaner.backoff.ms": "50",
     "log.cleaner.dedupe.buffer.size": "2000000",
+    "log.scrub.interval.ms": "500",
 }
 SMALL = {
     "internal.segment.bytes": "20000",
@@ -89,6 +92,7 @@ DISK_FAULTS = (  # (call, effect, value)
     ("read", "fail", errno.EIO),
 )
 FAILED_SYNC = ("sync", "fail", errno.EIO)  # of the small disk alone: it takes its directory offline
+STALL_MS = 5000
 
 
 @dataclass
@@ -180,6 +184,7 @@ class Soak:
             Committer(f"other-group-{g}", at, history, seed(), of("txn")[0]),
             Follower(f"follower-{g}", at, history, seed(), [*of("txn"), *of("once")]),
             Admin(f"admin-{g}", at, history, seed(), trimmed=of("plain")[0], configured="once"),
+            *self._movers(),
             *(
                 Member(f"member-{n}", at, history, seed(), group="members", topic="once")
                 for n in range(MEMBERS)
@@ -187,6 +192,14 @@ class Soak:
         ]
         for actor in self.actors:
             actor.start()
+
+    def _movers(self) -> list[Actor]:
+        if self.server.small_disk is None:
+            return []
+        moved = [p for topic in ON_THE_SMALL_DISK for p in self._partitions(topic)]
+        name, at, seed = f"mover-{self.generation}", self.server.bootstrap, self.rng.random()
+        places = self.server.log_dirs
+        return [Mover(name, at, self.history, seed, partitions=moved, log_dirs=places)]
 
     def await_steps(self, steps: int, stalled_s: float = 30) -> None:
         """Until each actor has done so many from the start of the load on, however long a busy
@@ -224,6 +237,11 @@ class Soak:
         """Of everything. REQUIRES: no load."""
         auditor = Auditor(self.server.bootstrap, self.history, self.server.log_dirs, self.rng)
         self.report.findings += auditor.audit()
+        self.report.findings += [
+            Finding(Kind.DAMAGED, "scrubber", line)
+            for line in self.server.output().splitlines()
+            if "; it is left as it is" in line and os.strerror(errno.EIO) not in line
+        ]
         self.report.audits += 1
         self.report.records += auditor.records
 
@@ -255,11 +273,20 @@ class Soak:
         if self.server.small_disk is not None:
             faults.append(FAILED_SYNC)
         fault = self.rng.choice(faults)
-        topic = self.rng.choice(ON_THE_SMALL_DISK if fault is FAILED_SYNC else topics)
+        pattern = f"*/{self.rng.choice(topics)}-*/*"
+        if fault is FAILED_SYNC:
+            pattern = f"{self.server.log_dirs[-1]}/*"
         call, effect, value = fault
-        self.server.fault(call, f"*/{topic}-*/*", effect, value, times=self.rng.choice((1, 3, 20)))
+        self.server.fault(call, pattern, effect, value, times=self.rng.choice((1, 3, 20)))
         self.is_hurt = self.is_hurt or effect != "delay"
         self.report.blows[f"{call}s that {effect}"] += 1
+
+    def stall_the_disk(self) -> None:
+        """One call, for as long as disks take that try again by themselves."""
+        topic = self.rng.choice((*TOPICS, "__consumer_offsets", "__transaction_state"))
+        call = self.rng.choice(("write", "sync", "read", "rename"))
+        self.server.fault(call, f"*/{topic}-*/*", "delay", STALL_MS, times=1)
+        self.report.blows["stalls"] += 1
 
     def fill_the_disk(self) -> None:
         """A real one, for a while; now and then the broker dies meanwhile."""
@@ -281,7 +308,7 @@ class Soak:
         """All of it, until the time is over or something is found."""
         deadline = time.monotonic() + seconds
         self.make_topics()
-        blows = [self.kill, self.kill, self.restart, self.let_the_disk_down]
+        blows = [self.kill, self.kill, self.restart, self.let_the_disk_down, self.stall_the_disk]
         if self.server.small_disk is not None:
             blows.append(self.fill_the_disk)
         while time.monotonic() < deadline and not self.report.findings:

@@ -1,8 +1,8 @@
-#include "net/log_limiter.h"
+#include "base/log_limiter.h"
 
 #include <utility>
 
-namespace barnabas::net {
+namespace barnabas {
 namespace {
 
 constexpr int64_t kWindowNs = 1'000'000'000;
@@ -30,4 +30,4 @@ void LogLimiter::log(LogLevel level, std::string message, int64_t now_ns) {
   barnabas::log(level, component_, message);
 }
 
-}  // namespace barnabas::net
+}  // namespace barnabas

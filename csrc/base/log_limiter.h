@@ -1,5 +1,5 @@
-// Keeps a hostile or broken client from filling the log: lets a few lines a second through and
-// counts the rest.
+// Keeps what happens over and over (a hostile client, a full disk) from filling the log: lets a few
+// lines a second through and counts the rest.
 //
 // Thread-safety: safe from every thread.
 #pragma once
@@ -11,7 +11,7 @@
 #include "base/logger.h"
 #include "base/thread_annotations.h"
 
-namespace barnabas::net {
+namespace barnabas {
 
 class LogLimiter {
  public:
@@ -31,4 +31,4 @@ class LogLimiter {
   uint64_t suppressed_ GUARDED_BY(mutex_) = 0;
 };
 
-}  // namespace barnabas::net
+}  // namespace barnabas

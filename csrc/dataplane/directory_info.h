@@ -1,0 +1,32 @@
+// The log directories, as the data plane and its caller speak of them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace barnabas::dataplane {
+
+/// What is known of a log directory that was opened.
+struct DirectoryIdentity {
+  std::string path;
+  std::string cluster_id;
+  int32_t node_id = 0;
+  std::string directory_id;
+  bool was_clean = false;
+  std::string error;  // not empty: could not be opened, all in it is offline
+};
+
+/// A log directory as it is now.
+struct DirectoryState {
+  std::string path;
+  bool online = false;
+};
+
+/// Which log directory a partition is to lie in.
+struct DirectoryAssignment {
+  std::string topic;
+  int32_t partition = 0;
+  std::string path;
+};
+
+}  // namespace barnabas::dataplane
