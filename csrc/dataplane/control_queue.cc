@@ -83,6 +83,7 @@ std::vector<net::RequestToken> ControlQueue::stop() {
   {
     MutexLock lock(mutex_);
     stopped_ = true;
+    event_.reset();
     queue_.clear();
     queued_bytes_ = 0;
     askers.swap(askers_);

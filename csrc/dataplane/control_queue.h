@@ -57,8 +57,8 @@ class ControlQueue {
   /// Who asked, once.
   std::optional<Asker> redeem(uint64_t token) EXCLUDES(mutex_);
 
-  /// Takes no more requests: offer() rejects. Returns the clients' that nobody will answer any
-  /// more.
+  /// Takes no more requests: offer() rejects; fd() is closed. Returns the clients' that nobody will
+  /// answer any more.
   std::vector<net::RequestToken> stop() EXCLUDES(mutex_);
 
   /// Readable while take() would return something.
@@ -70,7 +70,7 @@ class ControlQueue {
   [[nodiscard]] bool has_room(size_t body_bytes) const REQUIRES(mutex_);
   net::Admission queue(ControlRequest control, Asker asker) EXCLUDES(mutex_);
 
-  UniqueFd event_;  // constant after open()
+  UniqueFd event_;  // constant from open() to stop()
   mutable Mutex mutex_;
   size_t max_queued_ GUARDED_BY(mutex_);
   size_t max_queued_bytes_ GUARDED_BY(mutex_);

@@ -345,6 +345,7 @@ void LogDirectories::release() {
   for (const Slot& slot : slots_) {
     if (slot.store != nullptr) slot.store->release();
   }
+  fds_.close();
 }
 
 }  // namespace barnabas::dataplane

@@ -113,7 +113,8 @@ class LogDirectories {
   /// Flushes and closes every log, `threads` at a time, writes the checkpoints and marks clean the
   /// directories where all went well. The error is that of the first log that could not be closed.
   Status close_all(const PartitionTable& table, int threads);
-  /// Gives up the directories, clean or not: the last thing that is done with them.
+  /// Gives up the directories, clean or not, and closes their files: the last thing that is done
+  /// with them.
   void release();
 
  private:

@@ -9,15 +9,17 @@ Lane::Lane(dataplane::Engine& engine, const std::string& topic, int32_t partitio
     : engine_(engine),
       topic_(topic),
       partition_(partition),
+      transactional_(options.transactional),
       teller_(std::move(teller)),
       draining_(options),
-      open_(options) {}
+      open_(options),
+      takes_(options.transactional ? Takes::kNothingYet : Takes::kRecords) {}
 
 Lane::Place Lane::add(const OutgoingRecord& record, size_t limit_bytes) {
   const size_t size = encoded_size_limit(record);
   MutexLock lock(open_mutex_);
-  if (closed_) [[unlikely]]
-    return {Added::kClosed, nullptr};
+  if (takes_ != Takes::kRecords) [[unlikely]]
+    return {takes_ == Takes::kNothingYet ? Added::kOutside : Added::kClosed, nullptr};
   const bool first = open_.record_count() == 0;
   if (!first && open_.size_bytes() + size > limit_bytes) return {};
   if (first) open_outcome_ = std::make_shared<Outcome>(teller_);
@@ -44,14 +46,19 @@ std::optional<Lane::Appended> Lane::append(record::BatchBuilder& builder) {
     MutexLock lock(order_);
     before = drain_in_order(nullptr);
     auto outcome = std::make_shared<Outcome>(teller_);
-    bool taken = false;
+    Takes takes = Takes::kRecords;
     {
       MutexLock open_lock(open_mutex_);
-      taken = !closed_;
+      takes = takes_;
       forget_finished();
-      if (taken) unfinished_.push_back(outcome);
+      if (takes == Takes::kRecords) unfinished_.push_back(outcome);
     }
-    if (taken) appended = append_in_order(builder, std::move(outcome));
+    if (takes == Takes::kRecords) {
+      appended = append_in_order(builder, std::move(outcome));
+    } else if (takes == Takes::kNothingYet) {
+      appended = {std::move(outcome),
+                  Error{ErrorCode::kInvalidTxnState, "the transaction has ended meanwhile"}};
+    }
   }
   if (before) tell(*before);
   if (appended) tell(*appended);
@@ -61,7 +68,7 @@ std::optional<Lane::Appended> Lane::append(record::BatchBuilder& builder) {
 void Lane::close() {
   {
     MutexLock lock(open_mutex_);
-    closed_ = true;
+    takes_ = Takes::kNothingAnyMore;
   }
   drain();
 }
@@ -85,7 +92,26 @@ void Lane::join(const dataplane::TransactionalProducer& producer,
   if (producer.id != producer_.id || producer.epoch != producer_.epoch) next_sequence_ = 0;
   producer_ = producer;
   guard_ = guard;
+  MutexLock open_lock(open_mutex_);
+  if (takes_ == Takes::kNothingYet) takes_ = Takes::kRecords;
   joined_.store(true, std::memory_order_release);
+}
+
+void Lane::shut(bool discards) {
+  std::shared_ptr<Outcome> refused;
+  {
+    MutexLock lock(open_mutex_);
+    joined_.store(false, std::memory_order_release);
+    if (takes_ == Takes::kRecords) takes_ = Takes::kNothingYet;
+    if (discards && open_.record_count() > 0) {
+      open_.restart();
+      refused = std::move(open_outcome_);
+    }
+  }
+  if (refused != nullptr) {
+    refused->set_produced(
+        Error{ErrorCode::kInvalidTxnState, "the transaction was aborted before it was written"});
+  }
 }
 
 std::optional<Error> Lane::transaction_error() {
@@ -98,7 +124,6 @@ void Lane::leave() {
   MutexLock lock(open_mutex_);
   forget_finished();
   transaction_error_.reset();
-  joined_.store(false, std::memory_order_release);
 }
 
 int32_t Lane::next_sequence(const dataplane::TransactionalProducer& producer) {
@@ -140,7 +165,7 @@ Lane::Appended Lane::append_in_order(record::BatchBuilder& builder,
 void Lane::forget_finished() {
   while (!unfinished_.empty() && unfinished_.front()->done()) {
     const Outcome& outcome = *unfinished_.front();
-    if (outcome.error() != ErrorCode::kNone && joined() && !transaction_error_) {
+    if (outcome.error() != ErrorCode::kNone && transactional_ && !transaction_error_) {
       transaction_error_ = Error{outcome.error(), outcome.message()};
     }
     unfinished_.pop_front();

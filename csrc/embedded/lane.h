@@ -28,8 +28,9 @@ class Lane {
     kNo,     // it does not fit any more: drain() first
     kFirst,  // and begins a batch
     kMore,
-    kFull,    // and the batch is full: drain() now
-    kClosed,  // nothing is taken any more
+    kFull,     // and the batch is full: drain() now
+    kOutside,  // of a transaction: nothing is taken before join()
+    kClosed,   // nothing is taken any more
   };
   struct Place {
     Added added = Added::kNo;
@@ -54,7 +55,8 @@ class Lane {
     Result<dataplane::Produced> result;
   };
   /// Appends a batch of somebody else's making behind all that was added before. Its producer is
-  /// set here. Nothing when the lane is closed. May wait for a disk.
+  /// set here. Nothing when the lane is closed; kInvalidTxnState outside of a transaction. May wait
+  /// for a disk.
   std::optional<Appended> append(record::BatchBuilder& builder) EXCLUDES(order_, open_mutex_);
   /// From now on nothing is added; what was is written when this returns. May wait for a disk.
   void close() EXCLUDES(order_, open_mutex_);
@@ -64,21 +66,26 @@ class Lane {
   /// Adds to `out` those of the batches on their way into the log, or not durable yet.
   void collect_unfinished(std::vector<std::shared_ptr<Outcome>>& out) EXCLUDES(open_mutex_);
 
-  // -- transactions: between two of them nothing may be open
-  /// Whether the producer's transaction has this partition.
+  // -- transactions: outside of them nothing is taken, and between two of them nothing is open
+  /// Whether the producer's transaction has this partition, and takes records.
   [[nodiscard]] bool joined() const { return joined_.load(std::memory_order_acquire); }
   /// The coordinator knows of it; `guard` is that of Engine::begin_transaction.
   void join(const dataplane::TransactionalProducer& producer, storage::VerificationGuard guard)
-      EXCLUDES(order_);
+      EXCLUDES(order_, open_mutex_);
+  /// The transaction is about to end: nothing is taken before the next one. The open batch stays to
+  /// be drained; with `discards` its records are refused.
+  void shut(bool discards) EXCLUDES(open_mutex_);
   /// Why a batch of the transaction was refused, or is not durable; the first that was.
   [[nodiscard]] std::optional<Error> transaction_error() EXCLUDES(open_mutex_);
-  /// The transaction is over.
+  /// The transaction is over. REQUIRES: shut(), and all that was taken is done
   void leave() EXCLUDES(open_mutex_);
   /// The sequence of the next batch of a producer.
   [[nodiscard]] int32_t next_sequence(const dataplane::TransactionalProducer& producer)
       EXCLUDES(order_);
 
  private:
+  enum class Takes : uint8_t { kRecords, kNothingYet, kNothingAnyMore };
+
   // Outcomes are told once the order's lock is free again: whoever waits for one may send.
   [[nodiscard]] std::optional<Appended> drain_in_order(const Outcome* only) REQUIRES(order_)
       EXCLUDES(open_mutex_);
@@ -91,6 +98,7 @@ class Lane {
   dataplane::Engine& engine_;
   const std::string& topic_;
   const int32_t partition_;
+  const bool transactional_;
   const std::shared_ptr<Teller> teller_;
   std::atomic<bool> joined_{false};
 
@@ -106,7 +114,7 @@ class Lane {
   /// Of batches that have gone to the log, in their order, from one that was not done on.
   std::deque<std::shared_ptr<Outcome>> unfinished_ GUARDED_BY(open_mutex_);
   std::optional<Error> transaction_error_ GUARDED_BY(open_mutex_);
-  bool closed_ GUARDED_BY(open_mutex_) = false;
+  Takes takes_ GUARDED_BY(open_mutex_);
 };
 
 }  // namespace barnabas::embedded

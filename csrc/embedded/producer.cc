@@ -171,6 +171,14 @@ std::optional<Error> Producer::transaction_error() {
   return std::nullopt;
 }
 
+void Producer::shut_transaction(bool discards) {
+  for (TopicLanes* const topic : topics()) {
+    for (int32_t partition = 0; partition < topic->size(); ++partition) {
+      (*topic)[partition].shut(discards);
+    }
+  }
+}
+
 void Producer::leave_transaction() {
   for (TopicLanes* const topic : topics()) {
     for (int32_t partition = 0; partition < topic->size(); ++partition) {

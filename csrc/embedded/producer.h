@@ -83,7 +83,10 @@ class Producer {
       TopicLanes& topic, int32_t partition, const dataplane::TransactionalProducer& producer);
   /// Why the transaction cannot be committed: a batch of it was refused.
   [[nodiscard]] std::optional<Error> transaction_error() EXCLUDES(mutex_);
-  /// The transaction is over: partitions have to join the next one. REQUIRES: nothing is open
+  /// The transaction is about to end: partitions take nothing before they join the next one. What
+  /// is open stays to be drained; with `discards` it is refused.
+  void shut_transaction(bool discards) EXCLUDES(mutex_);
+  /// The transaction is over. REQUIRES: it was shut, and all that was taken is done
   void leave_transaction() EXCLUDES(mutex_);
 
   /// Takes no more, appends what is open, and stops the thread. May be repeated.

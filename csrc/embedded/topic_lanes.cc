@@ -29,7 +29,9 @@ void TopicLanes::drain(int32_t partition, const Outcome* only) {
 }
 
 Status TopicLanes::refresh() {
-  BARNABAS_ASSIGN(auto shape, engine_.topic_shape(name_));
+  auto found = engine_.topic_shape(name_);
+  is_gone_.store(!found.ok(), std::memory_order_relaxed);
+  BARNABAS_ASSIGN(auto shape, std::move(found));
   max_message_bytes_ = static_cast<size_t>(shape.max_message_bytes);
   if (count() == shape.partition_count) return {};
   MutexLock lock(mutex_);

@@ -27,6 +27,8 @@ class TopicLanes {
   [[nodiscard]] const std::string& name() const { return name_; }
   /// How many partitions the topic has.
   [[nodiscard]] int32_t count() const { return count_.load(std::memory_order_acquire); }
+  /// Whether the topic was not there when it was last looked for, as it is after a batch.
+  [[nodiscard]] bool is_gone() const { return is_gone_.load(std::memory_order_relaxed); }
   /// How many lanes there are.
   [[nodiscard]] int32_t size() const {
     const Lanes* const lanes = lanes_.load(std::memory_order_acquire);
@@ -64,6 +66,7 @@ class TopicLanes {
   std::atomic<const Lanes*> lanes_{nullptr};
   std::atomic<size_t> max_message_bytes_{0};
   std::atomic<int32_t> keyless_{0};
+  std::atomic<bool> is_gone_{false};
 
   Mutex mutex_;  // of what follows, and of growing and shrinking
   bool closed_ GUARDED_BY(mutex_) = false;

@@ -1,9 +1,10 @@
 // What other threads ask of a reactor: answers to send and tasks to run. The eventfd is written
 // only when the reactor sleeps: one wake-up for all that gathers, none while it is awake.
 //
-// Thread-safety: push from any thread; the rest from the reactor.
+// Thread-safety: push from any thread; the rest from the reactor, or when it has ended.
 #pragma once
 
+#include <atomic>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -31,9 +32,12 @@ class Mailbox {
   void take(std::vector<Message>& out) EXCLUDES(mutex_);
   [[nodiscard]] int fd() const { return eventfd_.get(); }
   void clear_wakeup();
+  /// Closes the eventfd: what is pushed from here on wakes nobody. REQUIRES: the reactor has ended
+  void close() EXCLUDES(mutex_);
 
  private:
-  const UniqueFd eventfd_;
+  UniqueFd eventfd_;            // constant before close()
+  std::atomic<int> wakers_{0};  // threads that write to it
   Mutex mutex_;
   std::vector<Message> messages_ GUARDED_BY(mutex_);
   bool asleep_ GUARDED_BY(mutex_) = true;  // the reactor waits, and nobody has woken it yet

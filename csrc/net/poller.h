@@ -22,6 +22,7 @@ class Poller {
   Status add(int fd, uint32_t events, uint64_t tag);
   Status modify(int fd, uint32_t events, uint64_t tag);
   void remove(int fd);
+  void close() { epoll_.reset(); }
 
   /// Waits at most `timeout_ms` (-1: for ever); the result is valid until the next call.
   std::span<const epoll_event> wait(int timeout_ms);

@@ -49,6 +49,11 @@ class Reactor {
   /// The loop; returns after stop, on whatever thread runs it then.
   void run();
   Relay& relay() { return relay_; }
+  /// Closes what it has waited with. REQUIRES: the loop has ended, and the relay was joined
+  void close_descriptors() {
+    poller_.close();
+    mailbox_.close();
+  }
   /// For any thread. After the loop ended, messages are dropped.
   void push(Mailbox::Message message) { mailbox_.push(std::move(message)); }
   /// The reactor whose loop the calling thread runs, or nullptr.

@@ -150,6 +150,7 @@ void ServerImpl::stop(int64_t grace_ms) {
     watchdog_.stop();
     for (const auto& owned : reactors_) owned->relay().join();
     running_.store(false, std::memory_order_release);
+    for (const auto& owned : reactors_) owned->close_descriptors();
   }
   listeners_.clear();
   state_ = State::kStopped;

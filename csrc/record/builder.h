@@ -84,6 +84,8 @@ class BatchBuilder {
   Result<std::vector<uint8_t>> build();
   /// As build(), in the builder's own memory, which the next append or build uses again.
   Result<BuiltBatch> seal();
+  /// Drops what was appended.
+  void restart();
 
  private:
   /// What records of the same sizes and timestamp have in common: all but offset, key and value.
@@ -159,8 +161,6 @@ class BatchBuilder {
   /// Makes the mould fit records like the last one, if the one before was such a one.
   void mould(int32_t offset_delta, int64_t timestamp_delta, const std::optional<ByteView>& key,
              const std::optional<ByteView>& value, size_t start);
-  /// Empty again.
-  void restart();
   /// The batch so far, encoded, its header still empty.
   Result<RawArray<uint8_t>*> encode();
   void write_header(MutableBytes batch) const;

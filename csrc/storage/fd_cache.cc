@@ -23,6 +23,7 @@ struct FdCache::State {
   Mutex mutex;
   std::list<Entry> by_use GUARDED_BY(mutex);  // most recently used first
   std::unordered_map<std::string_view, std::list<Entry>::iterator> by_path GUARDED_BY(mutex);
+  bool closed GUARDED_BY(mutex) = false;
 };
 
 FdCache::FdCache(size_t max_open) : state_(std::make_unique<State>(max_open)) {
@@ -52,6 +53,7 @@ Result<SharedFd> FdCache::open(const std::string& path) {
   SharedFd evicted;  // closed after the lock is released
   {
     MutexLock lock(state.mutex);
+    if (state.closed) return SharedFd(std::move(file));
     const auto found = state.by_path.find(path);
     if (found != state.by_path.end()) return found->second->file;  // another thread was first
     // Renamed away since we opened it (and perhaps made anew): good for this caller, who asked
@@ -82,6 +84,14 @@ void FdCache::forget(const std::string& path) {
   forgotten = std::move(entry->file);
   state_->by_path.erase(found);
   state_->by_use.erase(entry);
+}
+
+void FdCache::close() {
+  std::list<State::Entry> forgotten;  // closed after the lock is released
+  MutexLock lock(state_->mutex);
+  state_->closed = true;
+  state_->by_path.clear();
+  forgotten.swap(state_->by_use);
 }
 
 size_t FdCache::open_count() const {

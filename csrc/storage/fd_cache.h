@@ -25,6 +25,8 @@ class FdCache {
   Result<SharedFd> open(const std::string& path);
   /// Forgets `path` (before a rename or unlink).
   void forget(const std::string& path);
+  /// Forgets all, and keeps none any more.
+  void close();
   [[nodiscard]] size_t open_count() const;
 
  private:

@@ -78,6 +78,7 @@ cdef class RecordsInput:
     cdef HeadersInput _headers
     cdef const int64_t[::1] _timestamps
 
+    cdef bint has_negative_timestamps(self) noexcept
     cdef OutgoingColumns columns(self, int64_t timestamp_ms)
 
 

@@ -217,6 +217,18 @@ cdef class RecordsInput:
     def __len__(self):
         return len(self._values)
 
+    cdef bint has_negative_timestamps(self) noexcept:
+        """Of those that records have of their own."""
+        cdef Py_ssize_t i
+        cdef const int64_t[::1] timestamps = self._timestamps
+        if timestamps is None:
+            return False
+        with nogil:
+            for i in range(timestamps.shape[0]):
+                if timestamps[i] < 0:
+                    return True
+        return False
+
     cdef OutgoingColumns columns(self, int64_t timestamp_ms):
         """`timestamp_ms` is for records that have none. The result borrows."""
         cdef OutgoingColumns columns

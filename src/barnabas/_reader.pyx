@@ -92,6 +92,12 @@ cdef class NativeReader:
             raise BrokerClosed("the consumer is of the process that this one was forked from")
         return 0
 
+    cdef int _check_open(self) except -1:
+        self._check_ours()
+        if self._signal.get() == NULL:
+            raise BrokerClosed("the consumer is closed")
+        return 0
+
     def fetch(self, str topic, int32_t partition, int64_t offset, bytes topic_id=None):
         """(columns or None at the end, offset to go on from, end offset, log start offset): the end
         is the high watermark, or the last stable offset with read_committed. Raises KafkaError:
@@ -143,14 +149,14 @@ cdef class NativeReader:
 
     def fileno(self):
         """An eventfd: readable from `notify`, or news of what is watched, to `clear`."""
-        self._check_ours()
+        self._check_open()
         return self._signal.get().fd()
 
     def watch(self, positions):
         """Watches partitions, (topic, partition, offset to be read next), in the place of others."""
         cdef vector[WatchedPartition] watched
         cdef WatchedPartition one
-        self._check_ours()
+        self._check_open()
         for topic, partition, offset in positions:
             one.topic = topic.encode()
             one.partition = partition
@@ -160,10 +166,15 @@ cdef class NativeReader:
 
     def notify(self):
         """Wakes whoever waits. Any thread. In a forked child nobody does."""
-        if self._made_in.is_here():
+        if self._made_in.is_here() and self._signal.get() != NULL:
             self._signal.get().notify()
 
     def clear(self):
         """From here on `fileno` waits again."""
-        self._check_ours()
+        self._check_open()
         self._signal.get().clear()
+
+    def _let_go(self):
+        """Closes `fileno`: nobody waits any more, nor will."""
+        if self._made_in.is_here():
+            self._signal.reset()

@@ -51,6 +51,7 @@ cdef extern from "embedded/lane.h" namespace "barnabas::embedded" nogil:
         kFirst
         kMore
         kFull
+        kOutside
         kClosed
 
     cdef cppclass Place "barnabas::embedded::Lane::Place":
@@ -67,6 +68,7 @@ cdef extern from "embedded/lane.h" namespace "barnabas::embedded" nogil:
 cdef extern from "embedded/topic_lanes.h" namespace "barnabas::embedded" nogil:
     cdef cppclass TopicLanes:
         int32_t count()
+        cbool is_gone()
         Lane& operator[](int32_t)
         int32_t choose(const optional[ByteView]&)
         Status refresh()
@@ -110,5 +112,6 @@ cdef extern from "embedded/producer.h" namespace "barnabas::embedded" nogil:
         Teller& teller()
         Result[uint64_t] begin_transaction(TopicLanes&, int32_t, const TransactionalProducer&)
         optional[Error] transaction_error()
+        void shut_transaction(cbool)
         void leave_transaction()
         void close()

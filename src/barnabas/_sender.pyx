@@ -32,6 +32,7 @@ from barnabas._engine cimport (
 from barnabas._record cimport Codec, kDefaultLevel
 
 import asyncio
+import operator
 import time
 from functools import partial
 
@@ -77,6 +78,13 @@ cdef class RecordMetadata:
             f"RecordMetadata(topic={self.topic!r}, partition={self.partition}, "
             f"offset={self.offset}, timestamp={self.timestamp})"
         )
+
+
+cdef int64_t _timestamp(given) except -1:
+    cdef int64_t timestamp = operator.index(given)
+    if timestamp < 0:
+        raise ValueError(f"timestamp {timestamp} is below zero")
+    return timestamp
 
 
 cdef class _Topic:
@@ -224,8 +232,9 @@ cdef class NativeProducer:
         partition until its batch is full, then to the next.
 
         A full batch is written by the thread that fills it: then the call takes as long as the
-        write. Raises KafkaError UNKNOWN_TOPIC_OR_PARTITION, TypeError for what is no record,
-        BrokerClosed; every other error is the Delivery's.
+        write. Raises KafkaError UNKNOWN_TOPIC_OR_PARTITION, and INVALID_TXN_STATE outside of a
+        transaction that the producer needs; TypeError and ValueError for what is no record;
+        BrokerClosed. Every other error is the Delivery's.
         """
         cdef _Topic handle = self._topics.get(topic)
         cdef OutgoingRecord record
@@ -233,11 +242,16 @@ cdef class NativeProducer:
         cdef Place place
         cdef int32_t chosen
         cdef Producer* producer = self._producer
-        if handle is None or self._is_closed or not self._made_in.is_here():
+        if (
+            handle is None
+            or handle.lanes.is_gone()
+            or self._is_closed
+            or not self._made_in.is_here()
+        ):
             handle = self._open(topic)
         read_bytes(value, record.value, "value")
         read_bytes(key, record.key, "key")
-        record.timestamp_ms = producer.now_ms() if timestamp is None else timestamp
+        record.timestamp_ms = producer.now_ms() if timestamp is None else _timestamp(timestamp)
         if headers:
             kept = push_headers(headers, read)
             record.headers = read.at(0)
@@ -253,6 +267,8 @@ cdef class NativeProducer:
             place = producer.add(handle.lanes[0], chosen, record)
         if place.added == Added.kFull:
             self._drain(handle, chosen)
+        elif place.added == Added.kOutside:
+            raise KafkaError(ErrorCodes.invalid_txn_state, "the transaction has ended meanwhile")
         elif place.added == Added.kClosed:
             raise BrokerClosed("the producer is closed")
         cdef Delivery delivery = Delivery.__new__(Delivery)
@@ -279,7 +295,9 @@ cdef class NativeProducer:
             for index in [chosen] if chosen >= 0 else range(handle.lanes.count()):
                 if not handle.lanes[0][<int32_t>index].joined():
                     self._join(topic, index)
-        columns = records.columns(producer.now_ms() if timestamp is None else timestamp)
+        if records.has_negative_timestamps():
+            raise ValueError("a timestamp is below zero")
+        columns = records.columns(producer.now_ms() if timestamp is None else _timestamp(timestamp))
         with nogil:
             sent = producer.send_many(handle.lanes[0], chosen, columns)
         error = None
@@ -332,6 +350,19 @@ cdef class NativeProducer:
         who.epoch = epoch
         cdef _Topic handle = self._topics[topic]
         handle.lanes[0][partition].join(who, guard)
+
+    def _has_joined(self, str topic, int32_t partition):
+        """Whether the transaction has the partition."""
+        cdef _Topic handle = self._topics[topic]
+        return handle.lanes[0][partition].joined()
+
+    def _shut(self, *, bint discards):
+        """The transaction is about to end: nothing is taken any more, and what is not on its way to
+        the log yet is refused with `discards`.
+        """
+        cdef Producer* producer = self._producer
+        with nogil:
+            producer.shut_transaction(discards)
 
     def _transaction_error(self):
         """Why the transaction cannot be committed, or None."""
@@ -413,6 +444,7 @@ cdef class NativeProducer:
 
     cdef int32_t _check_partition(self, _Topic handle, partition) except -1:
         cdef int32_t count = handle.lanes.count()
+        partition = operator.index(partition)
         if not 0 <= partition < count:
             handle.lanes.refresh()
             count = handle.lanes.count()

@@ -4,7 +4,7 @@ Nothing is copied that lies in one piece already, and no object is made a record
 
     a list, a tuple or any other iterable of bytes, str or None
     numpy arrays: S (without the zero bytes at the end, as numpy reads them), V, uint8 of two
-        dimensions (a row a record), object
+        dimensions (a row a record), object; what is masked is null
     a pair (offsets, data): numpy int32 or int64 of n + 1 entries, and bytes-like data
     pyarrow's Binary, String, their Large and View kinds, FixedSizeBinary, ChunkedArrays of them
     what has `to_arrow()` (polars), and pandas' Series
@@ -40,7 +40,13 @@ def records_input(
     of the names value, key, headers and timestamp. Raises TypeError and ValueError for what is none
     of the above, or not of one length.
     """
-    if hasattr(values, "column_names") or hasattr(values, "schema"):
+    if hasattr(values, "column_names") or hasattr(values, "schema") or hasattr(values, "columns"):
+        if not (hasattr(values, "column") and hasattr(values, "schema")):
+            raise TypeError(
+                f"a {type(values).__name__} is no column, nor a pyarrow RecordBatch or Table: "
+                "read_all() makes one of a reader, to_arrow() or pyarrow.Table.from_pandas() of a "
+                "DataFrame"
+            )
         if any(column is not None for column in (keys, headers, timestamps)):
             raise TypeError("a RecordBatch has its keys, headers and timestamps itself")
         values, keys, headers, timestamps = _columns_of(values)
@@ -95,7 +101,11 @@ def timestamps_input(data: Any) -> Any:
         return _timestamps_of_arrow(data)
     import numpy
 
+    if numpy.ma.is_masked(data):
+        raise TypeError(f"timestamps are {_TIMESTAMPS}: none is masked")
     array = numpy.asarray(data)
+    if array.shape == (0,):
+        array = array.astype(numpy.int64)  # an empty list is one of floats
     if array.dtype.kind == "M":
         array = array.astype("datetime64[ms]").astype(numpy.int64)
     if array.dtype.kind not in "iu" or array.ndim != 1:
@@ -132,9 +142,17 @@ def _of_numpy(array: Any, what: str) -> ColumnInput:
             f"{what}s of dtype {array.dtype} in {array.ndim} dimensions: S, V, object, or uint8 of "
             f"two dimensions can be sent{hint}"
         )
+    validity: Any = None
+    if numpy.ma.is_masked(array):
+        if rows:
+            raise TypeError(
+                f"{what}s of two dimensions cannot be masked: their bytes are no records"
+            )
+        validity = numpy.packbits(~numpy.ma.getmaskarray(array), bitorder="little")
+    array = numpy.ma.getdata(array)
     width = array.shape[1] if rows else array.dtype.itemsize
     data: Any = numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8) if width else b""
-    return ColumnInput.of_fixed(data, width, 0, size, None, padded=kind == "S")
+    return ColumnInput.of_fixed(data, width, 0, size, validity, padded=kind == "S")
 
 
 def _is_offsets_and_data(data: Any) -> bool:

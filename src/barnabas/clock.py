@@ -34,9 +34,12 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 NS_PER_S: Final = 1_000_000_000
+NS_PER_MS: Final = 1_000_000
 _STEPS_MAX: Final = 4_096
 _PASSES_MAX: Final = 1_000  # of the loop, for what one step sets off
 _IDLE: Final = float("inf")
+# From the epoch: what the native core counts in, less a year.
+_NS_MAX: Final = 2**63 - 366 * 24 * 3_600 * NS_PER_S
 
 
 class Follower(Protocol):
@@ -54,7 +57,8 @@ class VirtualClock:
 
     It begins at `start`, an aware datetime, or now. Clients of a network stamp their records by
     their own clocks, and a record from the future is refused (message.timestamp.after.max.ms): a
-    start in the past goes with in-process producers, or with LogAppendTime.
+    start in the past goes with in-process producers, or with LogAppendTime. It stays within the
+    years 1678 to 2261, and its timeouts within 292 years: ValueError for what is beyond.
 
     Safe to use from several threads, but not from a broker's own.
     """
@@ -63,6 +67,7 @@ class VirtualClock:
         if start is not None and start.tzinfo is None:
             raise ValueError(f"{start!r} has no time zone")
         wall_ns = time.time_ns() if start is None else _ns(start - datetime.fromtimestamp(0, UTC))
+        _check_range(wall_ns)
         self.native: Final = _core.VirtualClock(wall_ns)
         self._advancing = threading.Lock()
         self._followers: list[Follower] = []
@@ -88,6 +93,8 @@ class VirtualClock:
         if by_ns < 0:
             raise ValueError("time does not go back")
         with self._advancing:
+            _check_range(self.time_ms * NS_PER_MS + by_ns)
+            _check_range(time.monotonic_ns() + self.native.ahead_ns() + by_ns)
             self._pass(by_ns)
             self._ask(_run_due)
             self._ask(_settle)
@@ -99,6 +106,7 @@ class VirtualClock:
         """
         by_ns = _ns(timedelta(**parts) if by is None else by + timedelta(**parts))
         with self._advancing:
+            _check_range(self.time_ms * NS_PER_MS + by_ns)
             self.native.step(by_ns)
             self._ask(_run_due)
             self._ask(_settle)
@@ -132,6 +140,11 @@ class VirtualClock:
         """No more."""
         if follower in self._followers:
             self._followers.remove(follower)
+
+
+def _check_range(ns: int) -> None:
+    if not -_NS_MAX <= ns <= _NS_MAX:
+        raise ValueError("a clock stays within the years 1678 to 2261")
 
 
 def _settle(follower: Follower) -> float:

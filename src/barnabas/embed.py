@@ -28,6 +28,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
@@ -450,11 +451,13 @@ def _start_config(
     elif port:
         raise ConfigError(f"port={port} and listeners={settings['listeners']}: give one of them")
     defaults = {**EMBEDDED_DEFAULTS, **(VIRTUAL_CLOCK_DEFAULTS if is_virtual else {})}
-    return make_start_config(
+    start = make_start_config(
         [("config", settings)],
         data_dir=None if data_dir is None else Path(data_dir),
         defaults=defaults,
     )
+    # The program may change its directory while the broker lives.
+    return replace(start, data_dirs=tuple(path.absolute() for path in start.data_dirs))
 
 
 def _texts(config: Mapping[str, ConfigValue]) -> dict[str, str]:

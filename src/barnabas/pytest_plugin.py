@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _BROKERS: Final = frozenset(
     ("barnabas_broker", "barnabas_fresh", "barnabas_clock", "barnabas_template")
 )
+_OWN: Final = frozenset(("barnabas_fresh", "barnabas_clock", "barnabas_fork"))
 _NAME_CHARS_MAX: Final = 200  # of the test's name in its topic's; Kafka allows 249 in all
 _TOPIC_OPTIONS: Final = frozenset(("partitions", "config"))
 _NOT_ALLOWED: Final = re.compile(r"[^a-zA-Z0-9._-]+")
@@ -101,6 +102,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     settings = _settings(session.config)
     if settings and any(_BROKERS & {*_fixtures(item)} for item in session.items):
         _check(settings)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuses a configuration of a test's own for the session's brokers."""
+    names = {*_fixtures(item)}
+    if names & _OWN or not names & _BROKERS or item.get_closest_marker("barnabas") is None:
+        return
+    pytest.fail(
+        f"@pytest.mark.barnabas configures {', '.join(sorted(_OWN))}: the session's broker has its "
+        "configuration from barnabas_config, or --barnabas-config",
+        pytrace=False,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,32 @@ def test_a_slow_hook_lags_behind_and_holds_up_nobody(broker: barnabas.Broker) ->
         assert sorted(map(str, seen.values)) == sorted(map(str, quick.values))
 
 
+def test_what_is_undecided_is_waited_for_where_it_is_shown(broker: barnabas.Broker) -> None:
+    may_go_on = threading.Event()
+    seen = Seen()
+
+    def wait(batch: ConsumedBatch) -> None:
+        may_go_on.wait(60)
+        seen(batch)
+
+    producer = make_producer(broker, **{"transactional.id": "undecided"})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    with (
+        broker.on_append("t", wait) as hook,
+        broker.on_append("t", seen, isolation_level="read_committed") as decided,
+    ):
+        for partition in range(2):
+            producer.produce("t", "undecided", partition=partition)
+        assert producer.flush(20) == 0
+        assert decided.wait(20)
+        assert not hook.wait(0)
+        may_go_on.set()
+        assert hook.wait(20)
+        assert seen.values == [b"undecided"] * 2
+    producer.abort_transaction(20)
+
+
 def test_topics_and_partitions_that_come_later_are_seen_from_their_beginning(
     broker: barnabas.Broker,
 ) -> None:

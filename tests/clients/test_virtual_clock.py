@@ -291,6 +291,14 @@ def test_the_time_is_what_the_test_says(clock: barnabas.VirtualClock) -> None:
 
 def test_a_time_that_makes_no_sense_is_refused(clock: barnabas.VirtualClock) -> None:
     before = clock.time_ms
+    for move in (clock.advance, clock.step):
+        with pytest.raises(ValueError, match="within the years"):
+            move(days=200_000)
+    with pytest.raises(ValueError, match="within the years"):
+        clock.step(days=-200_000)
+    with pytest.raises(ValueError, match="within the years"):
+        barnabas.VirtualClock(datetime(2300, 1, 1, tzinfo=UTC))
+    assert clock.now().year < 2200
     with pytest.raises(ValueError, match="does not go back"):
         clock.advance(hours=-1)
     with pytest.raises(TypeError):

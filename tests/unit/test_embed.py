@@ -180,3 +180,25 @@ def test_closing_overtakes_calls_of_other_threads() -> None:
     for thread in threads:
         thread.join(30)
     assert outcomes == [True] * 4
+
+
+def test_a_relative_directory_stays_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for given in ({"data_dir": "data"}, {"config": {"log.dirs": "logs"}}):
+        with barnabas.Broker(**given) as broker:
+            broker.producer().send("t", b"value").result()
+            monkeypatch.chdir(tmp_path / "elsewhere")
+            assert broker.data_dir.parent == tmp_path
+            assert barnabas.scan(broker.data_dir, "t").read_all().num_rows == 1
+            with (
+                broker.fork() as fork,
+                fork.consumer(["t"], auto_offset_reset="earliest") as reader,
+            ):
+                batch = reader.poll(30)
+                assert batch is not None
+                assert batch.values == [b"value"]
+            broker.create_topic("later")
+            monkeypatch.chdir(tmp_path)

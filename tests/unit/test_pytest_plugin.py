@@ -198,6 +198,26 @@ def test_a_configuration_of_another_form_is_refused(
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_a_configuration_of_a_test_for_the_sessions_broker_is_refused(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.barnabas(config={"num.partitions": 3})
+
+        def test_session(barnabas_broker): pass
+        def test_topic(barnabas_topic): pass
+        def test_own(barnabas_fresh, barnabas_broker): pass
+        def test_none(): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--strict-markers")
+    result.assert_outcomes(errors=2, passed=2)
+    result.stdout.fnmatch_lines(["*barnabas configures barnabas_clock, barnabas_fork, *"])
+
+
 def test_the_command_line_is_stronger_than_the_ini_file(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nbarnabas_config =\n  num.partitions=2\n  log.retention.hours = 5\n")
     pytester.makepyfile(CONFIGURED)

@@ -53,8 +53,8 @@ class AppendHook:
         if not callable(call):
             raise TypeError(f"{call!r} cannot be called")
         self._consumer = Consumer(host, [topic], isolation_level=isolation_level)
-        self._consumer.poll(0)  # learns which partitions there are
         self._consumer.seek_to_end()
+        self._is_committed_only = isolation_level == "read_committed"
         self._host = host
         self._topic = topic
         self._call = call
@@ -83,8 +83,9 @@ class AppendHook:
         return self._failure
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until it has seen all that is appended now; False when that takes longer than
-        `timeout` seconds, or the hook has ended. Raises `failure` when there is one.
+        """Waits until it has seen all that is appended now, with read_committed all of it that is
+        decided; False when that takes longer than `timeout` seconds, or the hook has ended. Raises
+        `failure` when there is one.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         ends = self._ends()
@@ -168,5 +169,7 @@ class AppendHook:
         ends: dict[_TopicPartition, int] = {}
         for number in range(count):
             with suppress(KafkaError):  # deleted meanwhile
-                ends[topic_id, number] = core.partition_info(self._topic, number).last_stable_offset
+                info = core.partition_info(self._topic, number)
+                end = info.last_stable_offset if self._is_committed_only else info.high_watermark
+                ends[topic_id, number] = end
         return ends

@@ -110,6 +110,7 @@ class Consumer(NativeReader, Closing):
         self._topics_checked_at = float("-inf")
         self._is_closed = False
         self._closing = threading.Lock()
+        self._polls = 0  # that are under way
         self._woken = False
         self._membership: Membership | None = None
         self._joining: Future[list[Partition]] | None = None
@@ -141,14 +142,18 @@ class Consumer(NativeReader, Closing):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         poller = None
-        while True:
-            is_over, batch = self._step(deadline)
-            if is_over:
-                return batch
-            if poller is None:
-                poller = select.poll()
-                poller.register(self.fileno(), select.POLLIN)
-            poller.poll(self._wait_s(deadline) * MS_PER_S)
+        self._polls += 1
+        try:
+            while True:
+                is_over, batch = self._step(deadline)
+                if is_over:
+                    return batch
+                if poller is None:
+                    poller = select.poll()
+                    poller.register(self.fileno(), select.POLLIN)
+                poller.poll(self._wait_s(deadline) * MS_PER_S)
+        finally:
+            self._end_poll()
 
     async def poll_async(self, timeout: float | None = 0) -> ConsumedBatch | None:
         """As `poll`, without keeping the event loop from anything else: records are read on a
@@ -158,17 +163,26 @@ class Consumer(NativeReader, Closing):
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else time.monotonic() + timeout
         ready = asyncio.Event()
-        while True:
-            is_over, batch = await self._step_in_thread(deadline)
-            if is_over:
-                return batch
-            ready.clear()
-            loop.add_reader(self.fileno(), ready.set)
-            try:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(ready.wait(), self._wait_s(deadline))
-            finally:
-                loop.remove_reader(self.fileno())
+        self._polls += 1
+        try:
+            while True:
+                is_over, batch = await self._step_in_thread(deadline)
+                if is_over:
+                    return batch
+                ready.clear()
+                loop.add_reader(self.fileno(), ready.set)
+                try:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(ready.wait(), self._wait_s(deadline))
+                finally:
+                    loop.remove_reader(self.fileno())
+        finally:
+            self._end_poll()
+
+    def _end_poll(self) -> None:
+        self._polls -= 1
+        if self._is_closed and self._polls == 0:
+            self._let_go()
 
     def __iter__(self) -> Self:
         return self
@@ -206,11 +220,19 @@ class Consumer(NativeReader, Closing):
         return self._commit_interval_s is not None
 
     def assignment(self) -> list[Partition]:
-        """The (topic, partition)s that it reads."""
+        """The (topic, partition)s that it reads; with a group, none before that has decided, which
+        takes a `poll` or more.
+        """
+        is_first = self._topics_checked_at == float("-inf")
+        if self._membership is None and is_first and not self._is_closed:
+            self._do_upkeep()
         return self._reads.assignment()
 
     def position(self, topic: str, partition: int) -> int:
-        """The offset that is read next. Raises KeyError for a partition that it does not read."""
+        """The offset that is read next. Raises KeyError for a partition that it does not read,
+        ValueError before the group has assigned any, as do all that follow here.
+        """
+        self._need_assignment()
         return self._reads.position((topic, partition))
 
     def positions(self) -> dict[Partition, int]:
@@ -225,16 +247,17 @@ class Consumer(NativeReader, Closing):
         """Goes on at an offset. Raises KeyError for a partition that it does not read."""
         if offset < 0:
             raise ValueError(f"offset {offset} is below zero")
+        self._need_assignment()
         self._reads.seek((topic, partition), offset)
 
     def seek_to_beginning(self) -> None:
         """Goes on with the first record of each partition."""
-        for partition in self.assignment():
+        for partition in self._need_assignment():
             self._reads.move(partition, self._reads.start_of(partition))
 
     def seek_to_end(self) -> None:
         """Goes on behind the last record of each partition."""
-        for partition in self.assignment():
+        for partition in self._need_assignment():
             self._reads.move(partition, self._reads.end_of(partition))
 
     def seek_to_time(self, timestamp_ms: int) -> None:
@@ -242,30 +265,37 @@ class Consumer(NativeReader, Closing):
         behind the last one where there is none.
         """
         core = self._host.services.core
-        for partition in self.assignment():
+        for partition in self._need_assignment():
             _, offset, _ = core.offset_for_timestamp(*partition, timestamp_ms)
             self._reads.move(partition, self._reads.end_of(partition) if offset < 0 else offset)
 
     def pause(self, topic: str, partition: int) -> None:
         """Hands out nothing of a partition until `resume`."""
+        self._need_assignment()
         self._reads.pause((topic, partition), True)
 
     def resume(self, topic: str, partition: int) -> None:
         """Goes on with a partition."""
+        self._need_assignment()
         self._reads.pause((topic, partition), False)
 
     def lag(self) -> dict[Partition, int]:
-        """How many offsets each partition has that were not handed out yet."""
+        """How many offsets each partition has that were not handed out yet; empty before the group
+        has assigned any.
+        """
         return {partition: self._reads.lag(partition) for partition in self.assignment()}
 
     # -- offsets of the group
 
     def commit(self, offsets: Mapping[Partition, int] | None = None) -> None:
         """Stores that everything handed out so far, or what `offsets` say, was read: the group goes
-        on from there. Raises KafkaError, ValueError without a group. What was handed out of a topic
-        that was deleted meanwhile is left out; `offsets` of one are an error.
+        on from there. Raises KafkaError, ValueError without a group or for an offset below zero.
+        What was handed out of a topic that was deleted meanwhile is left out; `offsets` of one are
+        an error.
         """
         group = self._need_group()
+        if any(offset < 0 for offset in (offsets or {}).values()):
+            raise ValueError("an offset is below zero")
         if offsets is None:
             group.commit(self.read_offsets(), is_gone_fine=True)
         else:
@@ -299,11 +329,15 @@ class Consumer(NativeReader, Closing):
             self._is_closed = True
         self._reads.close()
         self.notify()
-        if self._membership is not None:
-            try:
-                self._revoke()
-            finally:
-                self._host.call(self._membership.leave)
+        try:
+            if self._membership is not None:
+                try:
+                    self._revoke()
+                finally:
+                    self._host.call(self._membership.leave)
+        finally:
+            if self._polls == 0:  # else the last of them does it
+                self._let_go()
 
     # -- one step of reading
 
@@ -427,6 +461,14 @@ class Consumer(NativeReader, Closing):
     def _commit_time(self) -> float:
         interval_s = self._commit_interval_s
         return float("inf") if interval_s is None else time.monotonic() + interval_s
+
+    def _need_assignment(self) -> list[Partition]:
+        partitions = self.assignment()
+        member = self._membership
+        is_joining = member is not None and (member.needs_join or self._joining is not None)
+        if is_joining and not partitions:
+            raise ValueError("no partition is assigned yet: poll first")
+        return partitions
 
     def _need_group(self) -> GroupOffsets:
         if self._offsets is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from kio.schema.errors import ErrorCode
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LINGER_MS: Final = 5
+LINGER_MS_MAX: Final = 2**31 - 1
 BATCH_SIZE_MAX: Final = 1 << 30
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 NS_PER_MS: Final = 1_000_000
@@ -102,8 +104,8 @@ class Producer(NativeProducer, Closing):
             )
         if compression_level is not None:
             _check_level(compression_type, compression_level)
-        if linger_ms < 0:
-            raise ConfigError(f"linger_ms {linger_ms} is below zero")
+        if not 0 <= linger_ms <= LINGER_MS_MAX:  # nor nan
+            raise ConfigError(f"linger_ms {linger_ms} is not within 0 and {LINGER_MS_MAX}")
         if not 0 <= batch_size <= BATCH_SIZE_MAX:
             raise ConfigError(f"batch_size {batch_size} is not within 0 and {BATCH_SIZE_MAX}")
         if transactional_id == "":
@@ -117,6 +119,7 @@ class Producer(NativeProducer, Closing):
             transactional=transactional_id is not None,
         )
         self._host = host
+        self._beginning = threading.Lock()  # of a transaction
         self._transaction: Transaction | None = None
         self._transactional_id: TransactionalId | None = None
         if transactional_id is not None:
@@ -151,37 +154,37 @@ class Producer(NativeProducer, Closing):
     # -- transactions
 
     def transaction(self) -> Transaction:
-        """Begins a transaction: a context that commits, or aborts when an exception leaves it."""
+        """Begins a transaction: a context that commits, or aborts when an exception leaves it. All
+        threads send within it. Raises KafkaError when the one before could not be ended, and cannot
+        be: PRODUCER_FENCED when another producer has the transactional id.
+        """
         from barnabas.embedded.transaction import Transaction
 
         if self._transactional_id is None:
             raise ValueError("a producer without transactional_id has no transactions")
-        if self._transaction is not None:
-            raise ValueError("the transaction before is still open")
-        self._transaction = Transaction(self, self._transactional_id)
-        return self._transaction
+        with self._beginning:
+            if self._transaction is not None:
+                raise ValueError("the transaction before is still open")
+            # One that could not be ended must not go on as this one.
+            self._transactional_id.end(is_commit=False)
+            self._transaction = Transaction(self, self._transactional_id)
+            return self._transaction
 
     def _is_in(self, transaction: Transaction) -> bool:
         return self._transaction is transaction
 
     def _end_transaction(self, transaction: Transaction) -> None:
-        self._leave()
-        if self._transaction is transaction:
+        if self._is_in(transaction):
+            self._leave()
             self._transaction = None
 
     def _join(self, topic: str, partition: int) -> None:
-        from barnabas.state.txn.records import TopicPartition
-
-        transactional_id = self._transactional_id
-        if self._transaction is None or transactional_id is None:
+        transaction = self._transaction
+        if transaction is None:
             raise KafkaError(
                 ErrorCode.invalid_txn_state, "a transactional producer sends within transaction()"
             )
-        producer_id, epoch = transactional_id.identity
-        while True:
-            guard = self._begin(topic, partition, producer_id, epoch)
-            if transactional_id.add(TopicPartition(topic, partition)):
-                return self._joined(topic, partition, producer_id, epoch, guard)
+        transaction._join(topic, partition)
 
     # -- topics
 
@@ -212,8 +215,9 @@ class Producer(NativeProducer, Closing):
         if not self._is_ours():
             return
         try:
-            if self._transaction is not None:
-                self._transaction.abort()
+            transaction = self._transaction
+            if transaction is not None:
+                transaction.abort()
         except KafkaError as error:
             logger.warning("a transaction is left to its timeout: %s", error)
         finally:

@@ -8,23 +8,25 @@ with producer.transaction() as transaction:
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from kio.schema.errors import ErrorCode
 
+from barnabas._sender import is_telling
 from barnabas.coordinator.txn_coordinator import OffsetsMembership
 from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer, check
 from barnabas.embedded.offsets import Member, check_committed, commit_request
-from barnabas.errors import KafkaError
+from barnabas.errors import BrokerClosed, KafkaError
 from barnabas.state.effects import Producer as ProducerIdentity
 from barnabas.state.txn.records import EPOCH_BUMP, TopicPartition
 from barnabas.state.txn.requests import AddRequest, EndRequest, InitRequest, ProducerResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from barnabas.embedded.consumer import Consumer
     from barnabas.embedded.positions import ReadOffset
@@ -38,7 +40,7 @@ class TransactionalId:
     def __init__(self, host: Host, transactional_id: str, timeout_ms: int) -> None:
         self._host = host
         self._id = transactional_id
-        self._has_begun = False  # the coordinator knows of the transaction
+        self._has_begun = False  # the coordinator knows of a transaction that is not ended
         self.identity = host.call(partial(self._init, timeout_ms))
 
     async def _init(self, timeout_ms: int) -> ProducerIdentity:
@@ -82,8 +84,11 @@ class TransactionalId:
         )
         return error
 
-    def end(self, is_commit: bool) -> None:
-        """Commits or aborts, and goes on with the next epoch."""
+    def end(self, *, is_commit: bool) -> None:
+        """Commits or aborts, and goes on with the next epoch. Raises KafkaError: PRODUCER_FENCED
+        when the id is another producer's by now, INVALID_TXN_STATE for a commit of what the
+        coordinator has aborted; to abort that, too, gives the epoch to go on with.
+        """
         if not self._has_begun:
             return
 
@@ -138,12 +143,19 @@ class Transaction:
     """One transaction, as a context: committed at its end, aborted when an exception leaves it.
 
     At commit all records are waited for; if one was refused the transaction is aborted, and the
-    error raised.
+    error raised. From the moment when its end begins, nothing is sent before the next transaction,
+    whatever the thread: KafkaError INVALID_TXN_STATE.
+
+    Safe to use from several threads.
     """
 
     def __init__(self, producer: Producer, transactional_id: TransactionalId) -> None:
         self._producer = producer
         self._transactional_id = transactional_id
+        # Held by who asks the coordinator for more, so that nothing is added behind the end.
+        self._adding = threading.RLock()
+        self._is_open = True
+        self._ending = threading.RLock()
 
     def commit_offsets(self, consumer: Consumer) -> None:
         """What the consumer has handed out counts as read if, and only if, the transaction is
@@ -157,31 +169,92 @@ class Transaction:
             raise ValueError("the consumer commits by itself: it needs enable_auto_commit=False")
         offsets = consumer.read_offsets()
         if offsets:
-            self._transactional_id.commit_offsets(group, consumer.membership(), offsets)
+            with self._adding:
+                self._check_open()
+                self._transactional_id.commit_offsets(group, consumer.membership(), offsets)
+
+    def _join(self, topic: str, partition: int) -> None:
+        """Adds a partition, if it is still to be added."""
+        with self._adding:
+            producer, transactional_id = self._producer, self._transactional_id
+            is_added = False
+            while not is_added:
+                self._check_open()
+                if producer._has_joined(topic, partition):
+                    return
+                producer_id, epoch = transactional_id.identity
+                guard = producer._begin(topic, partition, producer_id, epoch)
+                is_added = transactional_id.add(TopicPartition(topic, partition))
+            self._check_open()
+            producer._joined(topic, partition, producer_id, epoch, guard)
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise KafkaError(ErrorCode.invalid_txn_state, "the transaction is at its end")
+
+    # -- its end
 
     def commit(self) -> None:
-        """Commits. Raises KafkaError, after which the transaction is aborted."""
-        try:
-            self._producer.flush()
-            error = self._producer._transaction_error()
-            if error is not None:
-                raise error
-        except KafkaError:
-            self._end(is_commit=False)
-            raise
-        self._end(is_commit=True)
+        """Commits. Raises KafkaError, after which the transaction is aborted: for a record that was
+        refused; INVALID_PRODUCER_EPOCH when it took too long, PRODUCER_FENCED when another producer
+        has the transactional id; INVALID_TXN_STATE when it was over before.
+        """
+        with self._end_begun(discards=False) as is_there:
+            if not is_there:
+                raise KafkaError(ErrorCode.invalid_txn_state, "the transaction is over")
+            try:
+                self._producer.flush()
+                refused = self._producer._transaction_error()
+                if refused is not None:
+                    raise refused
+                self._transactional_id.end(is_commit=True)
+            except KafkaError as error:
+                self._transactional_id.end(is_commit=False)
+                if error.code is ErrorCode.invalid_txn_state:
+                    raise KafkaError(
+                        ErrorCode.invalid_producer_epoch,
+                        "the coordinator has aborted the transaction, as it does with what takes "
+                        "longer than transaction_timeout_ms",
+                    ) from error
+                raise
 
     def abort(self) -> None:
-        """Aborts: no read_committed consumer sees its records."""
-        with suppress(KafkaError):  # what was refused is aborted with the rest
-            self._producer.flush()
-        self._end(is_commit=False)
+        """Aborts: no read_committed consumer sees its records. What is not on its way to the log
+        yet is not written: its Delivery has KafkaError INVALID_TXN_STATE. Does nothing when the
+        transaction is over.
+        """
+        with self._end_begun(discards=True) as is_there:
+            if not is_there:
+                return
+            with suppress(KafkaError):  # what was refused is aborted with the rest
+                self._producer.flush()
+            self._transactional_id.end(is_commit=False)
 
-    def _end(self, *, is_commit: bool) -> None:
+    @contextmanager
+    def _end_begun(self, *, discards: bool) -> Iterator[bool]:
+        """One thread at a time; whether there is anything to be ended. Nothing is sent from here
+        on, and it is over then, unless it was interrupted.
+
+        A callback does not wait for its turn: whoever has it may wait for callbacks.
+        """
+        if not self._producer._is_ours():
+            raise BrokerClosed("the transaction is of the process that this one was forked from")
+        if not self._ending.acquire(blocking=not is_telling()):
+            raise KafkaError(ErrorCode.invalid_txn_state, "another thread ends the transaction")
         try:
-            self._transactional_id.end(is_commit)
-        finally:
+            is_there = self._producer._is_in(self)
+            if is_there:
+                with self._adding:
+                    self._is_open = False
+                    self._producer._shut(discards=discards)
+            yield is_there
+        except Exception:
             self._producer._end_transaction(self)
+            raise
+        else:
+            self._producer._end_transaction(self)
+        finally:
+            self._ending.release()
 
     def __enter__(self) -> Self:
         return self

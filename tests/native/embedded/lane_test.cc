@@ -64,9 +64,39 @@ TEST_F(Lanes, a_transaction_is_told_of_a_batch_that_could_not_be_made) {
   topic[0].join(who, *guard);
   (void)send(producer, topic, 0, "v");
   EXPECT_TRUE(producer.drain_all().empty());
+  producer.shut_transaction(false);
   EXPECT_TRUE(producer.transaction_error().has_value());
   producer.leave_transaction();
   EXPECT_FALSE(producer.transaction_error().has_value());
+}
+
+TEST_F(Lanes, a_transaction_about_to_end_takes_nothing_more) {
+  create("t", 2);
+  Producer producer(*engine_, {.transactional = true});
+  TopicLanes& topic = **producer.topic("t");
+  EXPECT_EQ(producer.add(topic, 0, record_of("v")).added, Lane::Added::kOutside);
+  const dataplane::TransactionalProducer who{7, 0};
+  for (const bool discards : {false, true}) {
+    topic[0].join(who, *producer.begin_transaction(topic, 0, who));
+    const Lane::Place open = producer.add(topic, 0, record_of("v"));
+    ASSERT_EQ(open.added, Lane::Added::kFirst);
+    EXPECT_TRUE(topic[0].joined());
+    producer.shut_transaction(discards);
+    EXPECT_FALSE(topic[0].joined());
+    EXPECT_EQ(producer.add(topic, 0, record_of("v")).added, Lane::Added::kOutside);
+    EXPECT_EQ(open.outcome->done(), discards);
+    EXPECT_TRUE(producer.drain_all().empty());
+    ASSERT_TRUE(open.outcome->done());
+    EXPECT_EQ(open.outcome->error(), discards ? ErrorCode::kInvalidTxnState : ErrorCode::kNone);
+    std::vector<uint8_t> data(3, 'v');
+    const ByteColumn values = ByteColumn::of_fixed(data.data(), 1, 3, false);
+    const ByteColumn keys = ByteColumn::nulls(3);
+    const SentColumns sent = producer.send_many(topic, 0, {.values = &values, .keys = &keys});
+    EXPECT_EQ(sent.error, ErrorCode::kInvalidTxnState);
+    EXPECT_TRUE(sent.spans.empty());
+    EXPECT_FALSE(producer.transaction_error().has_value());
+    producer.leave_transaction();
+  }
 }
 
 TEST_F(Lanes, a_closed_producer_takes_nothing_and_has_written_what_it_took) {

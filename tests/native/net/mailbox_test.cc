@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <atomic>
+#include <thread>
+
 namespace barnabas::net {
 namespace {
 
@@ -32,6 +35,27 @@ TEST(Mailbox, ASleeperIsWokenAndATakerIsNot) {
   EXPECT_FALSE(is_woken(mailbox));
   mailbox.take(messages);
   EXPECT_EQ(messages.size(), 100U);
+}
+
+TEST(Mailbox, WhatComesAfterItWasClosedWritesToNoFile) {
+  Mailbox mailbox(std::move(Mailbox::create_eventfd()).value());
+  const int fd = mailbox.fd();
+  EXPECT_TRUE(mailbox.prepare_to_sleep());
+  std::atomic<bool> begun{false};
+  std::thread pusher([&] {
+    for (int i = 0; i < 1000; ++i) {
+      mailbox.push(Task([] {}));
+      begun = true;
+    }
+  });
+  while (!begun) std::this_thread::yield();
+  mailbox.close();
+  const UniqueFd other = std::move(Mailbox::create_eventfd()).value();
+  EXPECT_EQ(other.get(), fd) << "the number is given again";
+  pusher.join();
+  mailbox.push(Task([] {}));
+  pollfd entry{other.get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&entry, 1, 0), 0);
 }
 
 }  // namespace

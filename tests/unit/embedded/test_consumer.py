@@ -4,7 +4,7 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -135,6 +135,55 @@ def test_positions(broker: barnabas.Broker) -> None:
         consumer.seek("one", 1, 0)
     with pytest.raises(ValueError, match="below zero"):
         consumer.seek("one", 0, -1)
+
+
+def test_positions_before_the_first_poll(broker: barnabas.Broker) -> None:
+    fill(broker, "one", 100)
+    consumer = broker.consumer(["one"])
+    consumer.seek_to_time(1000 + 77)
+    batch = consumer.poll()
+    assert batch is not None
+    assert batch.offsets.tolist() == list(range(77, 100))
+    expected: list[tuple[Callable[[Consumer], object], int]] = [
+        (lambda c: c.seek("one", 0, 42), 42),
+        (lambda c: c.seek_to_beginning(), 0),
+        (lambda c: c.seek_to_end(), 100),
+        (lambda c: c.pause("one", 0), 100),
+        (lambda c: c.resume("one", 0), 100),
+    ]
+    for act, position in expected:
+        consumer = broker.consumer(["one"])
+        act(consumer)
+        assert consumer.assignment() == [("one", 0)]
+        assert consumer.position("one", 0) == position
+        assert consumer.lag() == {("one", 0): 100 - position}
+    assert from_start(broker, "one").lag() == {("one", 0): 100}
+    assert from_start(broker, "one").position("one", 0) == 0
+    with pytest.raises(KeyError):
+        broker.consumer(["one"]).seek("one", 1, 0)
+
+
+def test_before_the_group_has_decided_there_is_nothing_to_seek_in(broker: barnabas.Broker) -> None:
+    fill(broker, "one", 100)
+    consumer = broker.consumer(["one"], group="g")
+    for act in (
+        lambda: consumer.seek("one", 0, 42),
+        lambda: consumer.position("one", 0),
+        lambda: consumer.pause("one", 0),
+        lambda: consumer.resume("one", 0),
+        lambda: consumer.seek_to_time(1000),
+        consumer.seek_to_beginning,
+        consumer.seek_to_end,
+    ):
+        with pytest.raises(ValueError, match="no partition is assigned yet: poll first"):
+            act()
+    assert consumer.assignment() == []
+    assert consumer.lag() == {}
+    wait_for(lambda: consumer.poll(0.02) is None and bool(consumer.assignment()))
+    consumer.seek_to_time(1000 + 77)
+    batch = consumer.poll()
+    assert batch is not None
+    assert batch.offsets.tolist() == list(range(77, 100))
 
 
 def test_a_paused_partition_is_passed_over(broker: barnabas.Broker) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,20 @@ def test_records_without_a_key_fill_one_batch_and_then_go_on(broker: barnabas.Br
 
 def test_a_record_lingers_until_its_time(broker: barnabas.Broker) -> None:
     producer = broker.producer(linger_ms=50)
+    began = time.monotonic_ns()
+    written: list[int] = []
     done = threading.Event()
-    producer.send("one", b"x").add_done_callback(lambda delivery: done.set())
-    assert done.wait(5)
+
+    def note(_: object) -> None:
+        written.append(time.monotonic_ns())
+        done.set()
+
+    producer.send("one", b"x").add_done_callback(note)
+    assert done.wait(30)
+    assert written[0] - began >= 50_000_000
+    slow = broker.producer(linger_ms=3_600_000).send("one", b"y")
+    assert producer.send("one", b"z").result().offset == 1
+    assert not slow.done()
 
 
 def test_who_waits_for_a_record_does_not_linger(broker: barnabas.Broker) -> None:
