@@ -102,6 +102,9 @@ void LogCleaner::run_due() {
 LogCleaner::Look LogCleaner::take_filthiest() {
   const auto partitions = table_.partitions();
   MutexLock lock(mutex_);
+  for (Partitions* const partitions_kept : {&uncleanable_, &passed_over_}) {
+    std::erase_if(*partitions_kept, [](const auto& partition) { return partition.expired(); });
+  }
   std::map<size_t, size_t> busy;  // threads, by directory
   for (const PartitionPtr& partition : in_progress_) ++busy[partition->directory()];
   Look look;

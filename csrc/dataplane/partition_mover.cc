@@ -222,8 +222,10 @@ Result<uint64_t> PartitionMover::step(Move& move) {
   const uint64_t chunk = chunk_bytes_;
   const auto copied = copy_batches(log, *move.copy, chunk);
   if (!copied.ok()) {
-    if (copied.error().code != ErrorCode::kOffsetOutOfRange) return copied;
-    // The log has lost what the copy would have got next: from the log's start, then.
+    const bool lost = copied.error().code == ErrorCode::kOffsetOutOfRange &&
+                      log.log_start_offset() > move.copy->log_end_offset();
+    if (!lost) return copied;
+    // What the copy would have got next is gone from the log: from the log's start, then.
     BARNABAS_TRY(discard_copy(move));
     return uint64_t{1};
   }
@@ -254,7 +256,7 @@ Result<std::unique_ptr<storage::Log>> PartitionMover::open_copy(const Move& move
   }
   // A batch that holds the log's first offset begins before it.
   const int64_t log_start = log.log_start_offset();
-  BARNABAS_ASSIGN(const auto first, log.read_to_copy(log_start, 1));
+  BARNABAS_ASSIGN(const auto first, log.read_to_copy(log_start));
   const int64_t start_offset =
       first.first_batch_offset < 0 ? log_start : std::min(first.first_batch_offset, log_start);
   // Or what its checkpoint says of a namesake that lay there made a part of the copy look whole.

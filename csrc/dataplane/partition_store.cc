@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/logger.h"
+#include "base/saturating.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -173,7 +174,7 @@ Status PartitionStore::remove_copy(const storage::TopicPartition& name,
 
 void PartitionStore::remove_later(const std::string& path, int64_t delay_ms) {
   MutexLock lock(mutex_);
-  removals_.push_back({clock_.monotonic_ms() + delay_ms, path});
+  removals_.push_back({saturating_add(clock_.monotonic_ms(), delay_ms), path});
 }
 
 void PartitionStore::remove_due() {

@@ -45,14 +45,13 @@ Result<UniqueFd> lock_out_brokers(const std::string& directory) {
   return std::move(fd).value();
 }
 
-/// Where the broker of a data directory lets a partition's log start, which may be within a
-/// segment.
-int64_t start_offset_of(const std::string& directory, const TopicPartition& name) {
-  const auto starts =
-      read_offset_checkpoint((parent_of(directory) / kLogStartCheckpointName).string());
-  if (!starts.ok()) return 0;
-  const auto found = starts->find(name);
-  return found == starts->end() ? 0 : found->second;
+/// What the broker of a data directory has noted of a partition in one of its checkpoints.
+int64_t checkpointed(const std::string& directory, const TopicPartition& name,
+                     std::string_view checkpoint) {
+  const auto offsets = read_offset_checkpoint((parent_of(directory) / checkpoint).string());
+  if (!offsets.ok()) return 0;
+  const auto found = offsets->find(name);
+  return found == offsets->end() ? 0 : found->second;
 }
 
 /// Ends locks, of which a forked child may have copies, and not just their descriptors.
@@ -92,7 +91,8 @@ Result<std::unique_ptr<BareLog>> BareLog::open(const std::string& path, const Lo
   options.read_only = read_only;
   options.clean_shutdown = read_only;
   if (read_only) {
-    options.log_start_offset = start_offset_of(directory, bare->name_);
+    // It may be within a segment.
+    options.log_start_offset = checkpointed(directory, bare->name_, kLogStartCheckpointName);
   } else {
     std::error_code error;
     std::filesystem::create_directories(directory, error);
@@ -105,6 +105,8 @@ Result<std::unique_ptr<BareLog>> BareLog::open(const std::string& path, const Lo
     if (::flock(bare->lock_.get(), LOCK_EX | LOCK_NB) != 0) return in_use(directory);
     options.clean_shutdown = file_system().unlink((directory + kCleanMarker).c_str()) == 0;
     if (options.clean_shutdown) BARNABAS_TRY(sync_directory(directory));
+    // Or the gaps that the broker's compaction has left would be a loss.
+    options.cleaned_offset = checkpointed(directory, bare->name_, kCleanedCheckpointName);
   }
   BARNABAS_ASSIGN(bare->log_,
                   Log::open(directory, bare->name_, config, options, bare->fds_, clock));

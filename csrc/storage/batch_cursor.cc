@@ -1,18 +1,37 @@
 #include "storage/batch_cursor.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/fd.h"
 
 namespace barnabas::storage {
 
-bool plausible_header(const record::BatchView& view) {
-  constexpr int64_t kMaxBaseOffset = INT64_MAX - INT32_MAX - 1;  // the next one still fits
-  return view.magic() == record::kMagic && view.base_offset() >= 0 &&
-         view.base_offset() <= kMaxBaseOffset &&
+bool plausible_frame(const record::BatchView& view) {
+  return view.magic() == record::kMagic &&
          view.batch_length() >=
              static_cast<int32_t>(record::kBatchHeaderSize - record::kBatchOverhead) &&
          view.last_offset_delta() >= 0 && view.record_count() >= 0;
+}
+
+bool plausible_header(const record::BatchView& view) {
+  constexpr int64_t kMaxBaseOffset = INT64_MAX - INT32_MAX - 1;  // the next one still fits
+  return plausible_frame(view) && view.base_offset() >= 0 && view.base_offset() <= kMaxBaseOffset;
+}
+
+Result<std::optional<Following>> following_at(int fd, const std::string& path, uint64_t position,
+                                              uint64_t end, ByteView in_memory) {
+  const std::optional<Following> none;
+  if (end - position < record::kBatchHeaderSize) return none;
+  std::array<uint8_t, record::kBatchHeaderSize> header;
+  if (in_memory.size() < header.size()) {
+    BARNABAS_ASSIGN(const size_t got, read_at(fd, header, position, path));
+    if (got < header.size()) return none;
+    in_memory = header;
+  }
+  const record::BatchView view(in_memory);
+  if (!plausible_header(view)) return none;
+  return std::optional(Following{view.base_offset(), view.leader_epoch()});
 }
 
 Result<std::optional<BatchCursor::Batch>> BatchCursor::next() {
@@ -44,9 +63,26 @@ Result<std::optional<BatchCursor::Batch>> BatchCursor::next() {
   const record::BatchView view(rest());
   if (!plausible_header(view)) return corrupt("no batch");
   if (view.size_bytes() > left) return corrupt("a cut off batch");
-  const Batch batch{view, rest().first(std::min(rest().size(), view.size_bytes())), position_};
+  Batch batch{view, rest().first(std::min(rest().size(), view.size_bytes())), position_, true};
   position_ += view.size_bytes();
+  BARNABAS_ASSIGN(batch.in_place, take(view, batch.position));
   return std::optional(batch);
+}
+
+Result<bool> BatchCursor::take(const record::BatchView& view, uint64_t position) {
+  std::optional<Following> following;
+  if (order_.leaves_gap(view)) {
+    const uint64_t window_end = window_start_ + window_size_;
+    const auto in_memory =
+        ByteView(window_)
+            .first(window_size_)
+            .last(static_cast<size_t>(window_end - std::min(position_, window_end)));
+    BARNABAS_ASSIGN(following, following_at(fd_, path_, position_, end_, in_memory));
+  }
+  std::optional<std::string> odd = order_.take(view, following);
+  if (!odd) return true;
+  odd_ = path_ + ": " + *odd + " at byte " + std::to_string(position);
+  return false;
 }
 
 Status BatchCursor::read_window(uint64_t left) {
@@ -60,11 +96,18 @@ Status BatchCursor::read_window(uint64_t left) {
   return {};
 }
 
-Result<std::optional<BatchPosition>> BatchCursor::find(int64_t offset) {
+Result<FoundBatch> BatchCursor::find(int64_t offset) {
+  FoundBatch found;
   while (true) {
     BARNABAS_ASSIGN(const auto batch, next());
-    if (!batch) return std::optional<BatchPosition>();
-    if (batch->view.last_offset() >= offset) return std::optional(position_of(*batch));
+    if (!batch) return found;
+    if (!batch->in_place) {
+      if (std::exchange(found.certain, false)) found.odd = odd_;
+    } else if (batch->view.last_offset() >= offset) {
+      found.batch = position_of(*batch);
+      found.certain = found.certain || found.batch->base_offset <= offset;
+      return found;
+    }
   }
 }
 

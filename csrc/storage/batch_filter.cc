@@ -2,6 +2,7 @@
 
 #include "base/crc32c.h"
 #include "base/planted.h"
+#include "base/saturating.h"
 #include "record/builder.h"
 #include "record/codec.h"
 
@@ -52,7 +53,8 @@ Result<BatchFilter::Outcome> BatchFilter::filter(const record::BatchView& batch)
   }
   const bool begins_horizon =
       !batch.has_delete_horizon() && (has_tombstones || (batch.is_control() && dispensable));
-  if (begins_horizon) return rewrite(batch, rules_.now_ms + rules_.delete_retention_ms);
+  if (begins_horizon)
+    return rewrite(batch, saturating_add(rules_.now_ms, rules_.delete_retention_ms));
   if (kept_.size() == static_cast<size_t>(batch.record_count())) {
     return Outcome{batch.bytes(), batch.record_count()};
   }

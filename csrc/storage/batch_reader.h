@@ -1,5 +1,5 @@
-// Reads whole batches of a segment file one after the other, each checked against its CRC: what
-// compaction and the scrubber work on.
+// Reads whole batches of a segment file one after the other, each checked against its CRC and for
+// offsets that are in order: what compaction, the scrubber and copies work on.
 //
 // The buffer holds at least the batch at hand, so that it grows to the largest one met. Belongs to
 // one thread; borrows the descriptor.
@@ -12,13 +12,15 @@
 
 #include "base/result.h"
 #include "record/batch.h"
+#include "storage/offset_order.h"
 
 namespace barnabas::storage {
 
 class BatchReader {
  public:
-  /// Batches in [0, end) of `fd`, read `buffer_bytes` at a time.
-  BatchReader(int fd, std::string path, uint64_t end, size_t buffer_bytes);
+  /// Batches in [begin, end) of `fd`, read `buffer_bytes` at a time.
+  BatchReader(int fd, std::string path, uint64_t begin, uint64_t end, size_t buffer_bytes,
+              const OffsetOrder& order);
 
   struct Batch {
     record::BatchView view;  // the whole batch; valid until the next call
@@ -32,12 +34,15 @@ class BatchReader {
 
  private:
   Status fill(size_t bytes);
-  [[nodiscard]] Error corrupt(const char* why) const;
+  [[nodiscard]] Error corrupt(const std::string& why) const;
+  /// What is in memory from `position` on.
+  [[nodiscard]] ByteView buffered(uint64_t position) const;
 
   const int fd_;
   const std::string path_;
   const uint64_t end_;
-  uint64_t position_ = 0;  // of the next batch
+  uint64_t position_;  // of the next batch
+  OffsetOrder order_;
   std::vector<uint8_t> buffer_;
   uint64_t buffer_start_ = 0;
   size_t buffer_size_ = 0;

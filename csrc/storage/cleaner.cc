@@ -23,6 +23,10 @@ Error in_batch(const Error& error, const CleanerSegment& source, uint64_t positi
                source.path + ": " + error.message + " at byte " + std::to_string(position), 0};
 }
 
+OffsetOrder order_of(const CleanerSegment& source) {
+  return OffsetOrder({.base_offset = source.base_offset, .end_offset = source.next_offset});
+}
+
 }  // namespace
 
 /// The files of one new segment.
@@ -150,7 +154,8 @@ Status Cleaner::build_map() {
 
 Result<bool> Cleaner::map_segment(const CleanerSegment& source, CleanedTransactions& transactions) {
   BARNABAS_ASSIGN(const UniqueFd fd, open_file(source.path, O_RDONLY));
-  BatchReader reader(fd.get(), source.path, source.size, settings_.io_buffer_bytes);
+  BatchReader reader(fd.get(), source.path, 0, source.size, settings_.io_buffer_bytes,
+                     order_of(source));
   while (true) {
     BARNABAS_ASSIGN(const auto batch, reader.next());
     if (!batch) return false;
@@ -233,7 +238,8 @@ Result<CleanedSegment> Cleaner::clean(std::span<const CleanerSegment> group) {
 
 Status Cleaner::clean_segment(const CleanerSegment& source, Output& output) {
   BARNABAS_ASSIGN(const UniqueFd fd, open_file(source.path, O_RDONLY));
-  BatchReader reader(fd.get(), source.path, source.size, settings_.io_buffer_bytes);
+  BatchReader reader(fd.get(), source.path, 0, source.size, settings_.io_buffer_bytes,
+                     order_of(source));
   while (true) {
     BARNABAS_ASSIGN(const auto batch, reader.next());
     if (!batch) return {};

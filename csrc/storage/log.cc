@@ -217,9 +217,11 @@ Result<AppendInfo> LogImpl::append_as_follower(ByteView bytes) {
       return Error{ErrorCode::kCorruptMessage, name_.to_string() + ": not whole batches", 0};
     }
     if (view->base_offset() < expected) {
-      return Error{ErrorCode::kOffsetOutOfRange,
+      const bool first = rest.size() == bytes.size();
+      return Error{first ? ErrorCode::kOffsetOutOfRange : ErrorCode::kCorruptMessage,
                    name_.to_string() + ": offset " + std::to_string(view->base_offset()) +
-                       " is below the log end offset " + std::to_string(expected),
+                       " is below " + (first ? "the log end offset " : "the offset expected, ") +
+                       std::to_string(expected),
                    0};
     }
     if (expected == info.base_offset) info.base_offset = view->base_offset();

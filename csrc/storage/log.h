@@ -29,6 +29,7 @@
 #include "record/batch.h"
 #include "storage/directory_health.h"
 #include "storage/log_config.h"
+#include "storage/offset_order.h"
 #include "storage/producer_state.h"
 #include "storage/topic_partition.h"
 
@@ -68,6 +69,11 @@ struct ReadSlice {
   uint64_t first_batch_bytes = 0;  // size of the first batch, 0 when there is none
   bool in_active_segment = false;
   std::string path;  // for error messages
+};
+
+/// What a copy of a log gets next: it ends with its segment's file.
+struct CopySlice : ReadSlice {
+  OffsetBounds bounds;  // of the segment
 };
 
 struct TimestampOffset {
@@ -138,6 +144,8 @@ class Log {
   /// kRecordListTooLarge.
   virtual Result<AppendInfo> append(const AppendBatch& batch, int32_t leader_epoch) = 0;
   /// As a copy of another log: offsets and epochs stay as they are in `bytes` (several batches).
+  /// kCorruptMessage when they are not whole or not in order, kOffsetOutOfRange when they begin
+  /// below the log end.
   virtual Result<AppendInfo> append_as_follower(ByteView bytes) = 0;
   /// Notes that a leader of `leader_epoch` starts at the log end, unless the log knows that epoch
   /// or a later one.
@@ -158,9 +166,10 @@ class Log {
   virtual Status mark_deleted() = 0;
 
   // -- moving to another log directory (log_move.cc) ----------------------------------------------
-  /// Whole batches from `offset` on, below the log end, as a copy needs them: those without records
-  /// too, and what is below the log start in its first batch. Empty at the end.
-  virtual Result<ReadSlice> read_to_copy(int64_t offset, uint64_t max_bytes) = 0;
+  /// The batches from `offset` on to the end of their segment, below the log end, as a copy needs
+  /// them: those without records too, and what is below the log start in its first batch. Empty at
+  /// the end. kCorruptMessage when `offset` is in a batch that is not in its place.
+  virtual Result<CopySlice> read_to_copy(int64_t offset) = 0;
   /// While paused nothing is compacted: a copy must not miss a tombstone of which it has the
   /// record. Waits for a compaction that is under way.
   virtual void pause_cleaning(bool paused) = 0;
@@ -255,8 +264,9 @@ class Log {
 };
 
 /// Appends to `copy` what `log` has from the end of `copy` on, about `max_bytes`; returns how many
-/// bytes that were, 0 when nothing is left. kCorruptMessage: a batch is not what its CRC says;
-/// kOffsetOutOfRange: the log now begins above the end of `copy`. Reads files: disk threads only.
+/// bytes that were, 0 when nothing is left. kCorruptMessage, with file and position: a batch is not
+/// what its CRC says, or not in its place; kOffsetOutOfRange: the log now begins above the end of
+/// `copy`. Reads files: disk threads only.
 Result<uint64_t> copy_batches(Log& log, Log& copy, uint64_t max_bytes);
 
 }  // namespace barnabas::storage

@@ -14,6 +14,7 @@
 #include <algorithm>
 
 #include "base/logger.h"
+#include "base/saturating.h"
 #include "storage/cleaner.h"
 #include "storage/fd_cache.h"
 #include "storage/log_file_name.h"
@@ -223,7 +224,7 @@ Status LogImpl::swap_in(std::span<const CleanerSegment> sources, const CleanedSe
       return Error{ErrorCode::kRequestTimedOut, name_.to_string() + ": changed meanwhile", 0};
     }
     directory = directory_;
-    due_ms = clock_.monotonic_ms() + config_.file_delete_delay_ms;
+    due_ms = saturating_add(clock_.monotonic_ms(), config_.file_delete_delay_ms);
   }
   for (const std::string_view file_suffix : kFileSuffixes) {
     const std::string path = log_file_path(directory, cleaned.segment->base_offset, file_suffix);

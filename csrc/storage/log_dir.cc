@@ -29,7 +29,6 @@ constexpr std::string_view kMetaPropertiesName = "meta.properties";
 constexpr std::string_view kCleanShutdownName = ".kafka_cleanshutdown";
 constexpr std::string_view kRecoveryPointName = "recovery-point-offset-checkpoint";
 constexpr std::string_view kHighWatermarkName = "replication-offset-checkpoint";
-constexpr std::string_view kCleanedName = "cleaner-offset-checkpoint";
 constexpr std::string_view kLastAbortsName = "transaction-index-checkpoint";
 // As Kafka writes it when it knows no broker epoch.
 constexpr std::string_view kCleanShutdownContent = R"({"version":0,"brokerEpoch":-1})";
@@ -322,7 +321,7 @@ Status LogDir::complete(const std::string& path, const LogDirIdentity& identity,
       {kRecoveryPointName, &offsets.recovery_points},
       {kLogStartCheckpointName, &offsets.log_start_offsets},
       {kHighWatermarkName, &offsets.high_watermarks},
-      {kCleanedName, &offsets.cleaned_offsets}};
+      {kCleanedCheckpointName, &offsets.cleaned_offsets}};
   for (const auto& [name, checkpoint] : checkpoints) {
     BARNABAS_TRY(write_offset_checkpoint(file(name), *checkpoint, Durability::kLater));
     if (name != kRecoveryPointName && name != kLogStartCheckpointName) continue;
@@ -351,7 +350,7 @@ Result<OffsetCheckpoint> LogDir::high_watermarks() const {
   return read_offset_checkpoint(state_->file(kHighWatermarkName));
 }
 Result<OffsetCheckpoint> LogDir::cleaned_offsets() const {
-  return read_offset_checkpoint(state_->file(kCleanedName));
+  return read_offset_checkpoint(state_->file(kCleanedCheckpointName));
 }
 Result<OffsetLists> LogDir::last_aborts() const {
   OffsetLists offsets;
@@ -372,7 +371,7 @@ Status LogDir::write_high_watermarks(const OffsetCheckpoint& offsets) {
   return state_->write(kHighWatermarkName, offsets);
 }
 Status LogDir::write_cleaned_offsets(const OffsetCheckpoint& offsets) {
-  return state_->write(kCleanedName, offsets);
+  return state_->write(kCleanedCheckpointName, offsets);
 }
 
 Status LogDir::write_last_aborts(const OffsetLists& offsets) {

@@ -33,6 +33,7 @@ using OffsetLists = std::map<TopicPartition, std::vector<int64_t>>;
 
 /// Of a data directory: where the partitions' logs start.
 inline constexpr std::string_view kLogStartCheckpointName = "log-start-offset-checkpoint";
+inline constexpr std::string_view kCleanedCheckpointName = "cleaner-offset-checkpoint";
 
 /// Reads and writes Kafka's offset checkpoint format (version 0: version, count, `topic partition
 /// offset` lines). A missing file is empty; a damaged one is an error that names the line.

@@ -53,7 +53,7 @@ Result<int64_t> next_offset_of(const std::string& path, int64_t base_offset) {
   if (::fstat(fd.get(), &info) != 0) return system_error(path);
   Segment segment(base_offset);
   BARNABAS_TRY(rebuild_from_headers(segment, fd.get(), path, static_cast<uint64_t>(info.st_size),
-                                    INT32_MAX));
+                                    INT32_MAX, {.base_offset = base_offset}));
   return segment.next_offset;
 }
 

@@ -52,7 +52,7 @@ class LogImpl final : public Log {
   Status advance_log_start_offset(int64_t offset) override;
   Status close() override;
   Status mark_deleted() override;
-  Result<ReadSlice> read_to_copy(int64_t offset, uint64_t max_bytes) override;
+  Result<CopySlice> read_to_copy(int64_t offset) override;
   void pause_cleaning(bool paused) override;
   Result<std::string> move_to(Log& copy, const std::function<Status()>& about_to) override;
   Result<std::unique_ptr<LogFork>> begin_fork(uint64_t roll_above_bytes) override;
@@ -238,7 +238,14 @@ class LogImpl final : public Log {
       REQUIRES(mutex_);
   [[nodiscard]] ReadPlan plan_read(const SegmentPtr& segment, int64_t offset,
                                    int64_t end_offset) const REQUIRES(mutex_);
+  [[nodiscard]] static OffsetBounds bounds_of(const Segment& segment) {
+    return {.base_offset = segment.base_offset, .end_offset = segment.next_offset};
+  }
+  Result<FoundBatch> search(const Lookup& lookup) EXCLUDES(mutex_);
+  /// What is there, though something else may have had the offset.
   Result<std::optional<BatchPosition>> find(const Lookup& lookup) EXCLUDES(mutex_);
+  /// kCorruptMessage rather than to pass over a batch that is out of place and may have the offset.
+  Result<std::optional<BatchPosition>> find_certainly(const Lookup& lookup) EXCLUDES(mutex_);
   /// Compaction leaves batches without records, and may leave a segment without offsets at its end:
   /// then they go on in the next one. A reader that gets nothing but empty batches may take it for
   /// a record that is too large (librdkafka does), so it gets them only if nothing follows. The
@@ -278,6 +285,8 @@ class LogImpl final : public Log {
   void see_expiring_timestamps(int64_t high_watermark) EXCLUDES(mutex_);
   Result<std::optional<TimestampOffset>> find_in_segment(const SegmentPtr& segment,
                                                          int64_t timestamp, int64_t from_offset);
+  /// Of the records at or above `from_offset`, read from their headers; -1 when there are none.
+  Result<int64_t> max_timestamp_in(const SegmentPtr& segment, int64_t from_offset) EXCLUDES(mutex_);
 
   // -- compaction (log_clean.cc)
   [[nodiscard]] Cleanable find_cleanable(int64_t stable_offset) const REQUIRES(mutex_);
@@ -296,7 +305,7 @@ class LogImpl final : public Log {
   Status doom(const std::string& path, int64_t due_ms) REQUIRES(write_mutex_);
 
   // -- moving (log_move.cc)
-  Result<ReadSlice> try_read_to_copy(int64_t offset, uint64_t max_bytes) EXCLUDES(mutex_);
+  Result<CopySlice> try_read_to_copy(int64_t offset) EXCLUDES(mutex_);
   /// Makes `copy` this log's equal, in memory and durably.
   Status complete(LogImpl& copy) REQUIRES(flush_mutex_, write_mutex_);
   /// Exchanges what is under the directory of each. Readers find the other's from here on.

@@ -178,7 +178,7 @@ Status LogLoader::load_trusted(size_t n) {
   const std::string path = path_of(segment.base_offset, suffix::kLog);
   BARNABAS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
   BARNABAS_ASSIGN(const uint64_t bytes, file_size(fd.get(), path));
-  if (bytes == 0) return {};
+  if (bytes == 0) return last ? check_end(path, segment.base_offset) : Status();
   BARNABAS_ASSIGN(bool good, indexes_look_good(segment, path, fd.get(), bytes));
   // What is appended goes by the largest timestamp so far. Closed segments can wait: LogImpl sees
   // to that before it acts by one.
@@ -195,8 +195,10 @@ Status LogLoader::load_trusted(size_t n) {
   if (!options_.read_only) warn(path + ": its indexes are missing or damaged, rebuilding them");
   const int64_t next_offset = segment.next_offset;
   reindexed_.insert(segment.base_offset);
-  const Status rebuilt = rebuild(segment, path, fd.get(), bytes);
-  if (last) return rebuilt;
+  const OffsetBounds bounds{segment.base_offset, last ? INT64_MAX : next_offset,
+                            last ? gaps_end() : INT64_MAX};
+  const Status rebuilt = rebuild(segment, path, fd.get(), bytes, bounds);
+  if (last) return rebuilt.ok() ? check_end(path, segment.next_offset) : rebuilt;
   // Old data is not cut for an index's sake: what lies behind a bad header is still there to be
   // read from its own offset on, and whoever reads it checks it.
   segment.size = bytes;
@@ -278,13 +280,24 @@ Status LogLoader::walk_tail(Segment& segment, const std::string& path, int fd,
                             uint64_t file_bytes) {
   // The entry's own batch comes again, which is where the count of bytes since the entry starts.
   segment.next_offset = segment.base_offset;
-  return rebuild_from_headers(segment, fd, path, file_bytes, config_.index_interval_bytes);
+  BARNABAS_TRY(rebuild_from_headers(segment, fd, path, file_bytes, config_.index_interval_bytes,
+                                    {.base_offset = segment.base_offset, .gaps_end = gaps_end()}));
+  return check_end(path, segment.next_offset);
 }
 
-Status LogLoader::rebuild(Segment& segment, const std::string& path, int fd, uint64_t file_bytes) {
+Status LogLoader::check_end(const std::string& path, int64_t next_offset) const {
+  if (!end_is_known() || next_offset == options_.recovery_point) return {};
+  return Error{ErrorCode::kCorruptMessage,
+               path + ": ends at offset " + std::to_string(next_offset) + ", not at " +
+                   std::to_string(options_.recovery_point) + " where the last stop left it",
+               0};
+}
+
+Status LogLoader::rebuild(Segment& segment, const std::string& path, int fd, uint64_t file_bytes,
+                          const OffsetBounds& bounds) {
   segment.clear();
   const Status walked =
-      rebuild_from_headers(segment, fd, path, file_bytes, config_.index_interval_bytes);
+      rebuild_from_headers(segment, fd, path, file_bytes, config_.index_interval_bytes, bounds);
   segment.finish_time_index();
   if (!options_.read_only) BARNABAS_TRY(persist_indexes(segment, directory_));
   ++segment.index_files_written;

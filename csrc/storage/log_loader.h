@@ -20,6 +20,7 @@
 #include "storage/log_files.h"
 #include "storage/producer_state.h"
 #include "storage/segment.h"
+#include "storage/segment_scanner.h"
 
 namespace barnabas::storage {
 
@@ -58,10 +59,23 @@ class LogLoader {
   Result<bool> time_index_fits(const Segment& segment, const std::string& path, int fd,
                                uint64_t file_bytes);
   Status walk_tail(Segment& segment, const std::string& path, int fd, uint64_t file_bytes);
-  Status rebuild(Segment& segment, const std::string& path, int fd, uint64_t file_bytes);
+  Status rebuild(Segment& segment, const std::string& path, int fd, uint64_t file_bytes,
+                 const OffsetBounds& bounds);
+  /// kCorruptMessage when a clean stop left another end than `next_offset`.
+  [[nodiscard]] Status check_end(const std::string& path, int64_t next_offset) const;
 
   Status check_segments(size_t first);
   Result<bool> check_segment(size_t n);
+  /// Whether the recovery point is where the last stop left the log's end.
+  [[nodiscard]] bool end_is_known() const {
+    return options_.clean_shutdown && options_.recovery_point > 0;
+  }
+  /// Every batch behind a gap that compaction has left ends at or below it.
+  [[nodiscard]] int64_t gaps_end() const;
+  /// All below it was durable, or compacted, before the last stop.
+  [[nodiscard]] int64_t settled_offset() const;
+  Status note_epoch(const record::BatchView& batch, const std::string& path,
+                    SegmentScanner& scanner);
   Status cut(Segment& segment, const std::string& path, int fd, uint64_t file_bytes,
              const std::string& reason, bool keep);
   /// Removes the segments from `first` on, which follow something bad; keeps good batches aside.

@@ -25,8 +25,7 @@ Status LogLoader::check_segments(size_t first) {
     // A roll starts where the log ends. A gap means that the power took the predecessor's tail, or
     // a whole segment; only compaction leaves gaps that are meant. It may have been a while ago.
     // What was durable cannot be lost: below the recovery point, too, there are no other gaps.
-    const int64_t settled = std::max(options_.cleaned_offset, options_.recovery_point);
-    const bool compacted = config_.compact || base_offset <= settled;
+    const bool compacted = config_.compact || base_offset <= settled_offset();
     if (base_offset > expected_offset && !compacted) {
       log_.report.reason = "offsets " + std::to_string(expected_offset) + " to " +
                            std::to_string(base_offset - 1) + " are missing";
@@ -73,45 +72,41 @@ Result<bool> LogLoader::check_segment(size_t n) {
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return system_error(path);
   const uint64_t file_bytes = static_cast<uint64_t>(info.st_size);
-  SegmentScanner scanner(fd.get(), path, file_bytes);
+  const bool last_file = n + 1 == log_.segments.size();
+  OffsetBounds bounds{.base_offset = segment.base_offset, .gaps_end = gaps_end()};
+  if (!last_file) bounds.gaps_end = std::min(bounds.gaps_end, log_.segments[n + 1]->base_offset);
+  SegmentScanner scanner(fd.get(), path, file_bytes, OffsetOrder(bounds));
   std::string reason;
-  int64_t expected = segment.base_offset;
   while (reason.empty()) {
     BARNABAS_ASSIGN(const auto batch, scanner.next());
     if (!batch) {
       reason = scanner.reason();
       break;
     }
-    if (batch->view.base_offset() < expected) {
-      reason = "offset " + std::to_string(batch->view.base_offset()) + " where " +
-               std::to_string(expected) + " was expected";
-    } else if (batch->view.last_offset() - segment.base_offset > INT32_MAX) {
-      reason = "offset " + std::to_string(batch->view.last_offset()) + " is too far from the base";
-    } else if (strikes<Bug::kRecoveryCutsOneMore>() &&
-               segment.size + batch->view.size_bytes() == file_bytes) {
+    if (strikes<Bug::kRecoveryCutsOneMore>() &&
+        segment.size + batch->view.size_bytes() == file_bytes) {
       reason = "a planted bug";
     } else {
       segment.add_batch(batch->view, config_.index_interval_bytes);
-      expected = segment.next_offset;
       const auto completed = log_.producers.apply(batch->view, batch->head, clock_.wall_ms());
       if (completed && completed->aborted) {
         segment.transaction_index.append(log_.producers.aborted(*completed));
         log_.last_abort_offset = completed->last_offset;
       }
-      if (batch->view.leader_epoch() > log_.epochs.latest_epoch()) {
-        log_.epochs_changed |=
-            log_.epochs.assign(batch->view.leader_epoch(), batch->view.base_offset());
-      }
+      BARNABAS_TRY(note_epoch(batch->view, path, scanner));
     }
   }
   log_.report.bytes_checked += segment.size;
   const bool bad = segment.size < file_bytes;
   if (bad) {
-    BARNABAS_ASSIGN(const bool corrupt,
-                    scanner.good_batch_after(segment.size, segment.base_offset));
-    BARNABAS_TRY(cut(segment, path, fd.get(), file_bytes, reason, corrupt));
+    // A torn tail is not whole, and a clean stop leaves none.
+    bool keep = scanner.out_of_place() || options_.clean_shutdown;
+    if (!keep) {
+      BARNABAS_ASSIGN(keep, scanner.good_batch_after(segment.size, segment.base_offset));
+    }
+    BARNABAS_TRY(cut(segment, path, fd.get(), file_bytes, reason, keep));
   }
-  const bool last = bad || n + 1 == log_.segments.size();
+  const bool last = bad || last_file;
   if (!last) segment.finish_time_index();
   if (options_.read_only) return bad;
   BARNABAS_TRY(persist_transaction_index(segment.transaction_index,
@@ -124,6 +119,35 @@ Result<bool> LogLoader::check_segment(size_t n) {
     BARNABAS_TRY(remove_file(path_of(segment.base_offset, suffix::kTimeIndex)));
   }
   return bad;
+}
+
+int64_t LogLoader::gaps_end() const {
+  // Who only reads, and would change nothing, need not know how a log came to be what it is.
+  if (options_.read_only) return INT64_MAX;
+  // Where a clean stop left the end there were no gaps above it, whoever made them.
+  return config_.compact && !end_is_known() ? INT64_MAX : settled_offset();
+}
+
+int64_t LogLoader::settled_offset() const {
+  return std::max(options_.cleaned_offset, options_.recovery_point);
+}
+
+Status LogLoader::note_epoch(const record::BatchView& batch, const std::string& path,
+                             SegmentScanner& scanner) {
+  const int32_t epoch = batch.leader_epoch();
+  if (epoch <= log_.epochs.latest_epoch()) return {};
+  // It lies outside of the CRC, and epochs do not go back.
+  BARNABAS_ASSIGN(const auto following, scanner.following());
+  if (following && following->leader_epoch < epoch &&
+      following->leader_epoch >= std::max(log_.epochs.latest_epoch(), 0)) {
+    log(LogLevel::kError, "storage",
+        path + ": leader epoch " + std::to_string(epoch) + " before " +
+            std::to_string(following->leader_epoch) + " at offset " +
+            std::to_string(batch.base_offset()) + " is not believed");
+    return {};
+  }
+  log_.epochs_changed |= log_.epochs.assign(epoch, batch.base_offset());
+  return {};
 }
 
 Status LogLoader::cut(Segment& segment, const std::string& path, int fd, uint64_t file_bytes,

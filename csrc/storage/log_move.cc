@@ -11,11 +11,12 @@
 // keep them open.
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
-#include "base/crc32c.h"
 #include "base/logger.h"
+#include "storage/batch_reader.h"
 #include "storage/checkpoint_file.h"
 #include "storage/fd_cache.h"
 #include "storage/log_file_name.h"
@@ -32,27 +33,11 @@ std::string parent_of(const std::string& directory) {
   return std::filesystem::path(directory).parent_path().string();
 }
 
-/// The whole batches that `bytes` begins with, checked.
-Result<ByteView> whole_batches(ByteView bytes, const std::string& path) {
-  size_t whole = 0;
-  while (const auto batch = record::peek_batch(bytes.subspan(whole))) {
-    if (crc32c(batch->crc_payload()) != batch->crc()) {
-      return Error{ErrorCode::kCorruptMessage,
-                   path + ": the batch with offset " + std::to_string(batch->base_offset()) +
-                       " does not have its CRC",
-                   0};
-    }
-    whole += batch->size_bytes();
-  }
-  if (whole == 0) return Error{ErrorCode::kCorruptMessage, path + ": no batch to copy", 0};
-  return bytes.first(whole);
-}
-
 }  // namespace
 
 Result<uint64_t> copy_batches(Log& log, Log& copy, uint64_t max_bytes) {
   const int64_t offset = copy.log_end_offset();
-  BARNABAS_ASSIGN(const ReadSlice slice, log.read_to_copy(offset, max_bytes));
+  BARNABAS_ASSIGN(const CopySlice slice, log.read_to_copy(offset));
   const bool empty = slice.file.length == 0;
   if ((empty || slice.first_batch_offset > offset) && log.log_start_offset() > offset) {
     return Error{ErrorCode::kOffsetOutOfRange,
@@ -61,20 +46,28 @@ Result<uint64_t> copy_batches(Log& log, Log& copy, uint64_t max_bytes) {
                  0};
   }
   if (empty) return uint64_t{0};
-  std::vector<uint8_t> bytes(slice.file.length);
-  BARNABAS_ASSIGN(const size_t got,
-                  read_at(slice.file.file->get(), bytes, slice.file.position, slice.path));
-  BARNABAS_ASSIGN(const ByteView batches, whole_batches(ByteView(bytes).first(got), slice.path));
-  BARNABAS_TRY(copy.append_as_follower(batches));
-  return uint64_t{batches.size()};
+  std::vector<uint8_t> bytes;
+  const uint64_t begin = slice.file.position;
+  BatchReader reader(slice.file.file->get(), slice.path, begin, begin + slice.file.length,
+                     static_cast<size_t>(std::min(max_bytes, slice.file.length)),
+                     OffsetOrder(slice.bounds, offset));
+  while (reader.position() == begin || reader.position() - begin < max_bytes) {
+    BARNABAS_ASSIGN(const auto batch, reader.next());
+    if (!batch) break;
+    const ByteView whole = batch->view.bytes();
+    if (!bytes.empty() && bytes.size() + whole.size() > max_bytes) break;
+    bytes.insert(bytes.end(), whole.begin(), whole.end());
+  }
+  BARNABAS_TRY(copy.append_as_follower(bytes));
+  return uint64_t{bytes.size()};
 }
 
-Result<ReadSlice> LogImpl::read_to_copy(int64_t offset, uint64_t max_bytes) {
-  return retried([&] { return try_read_to_copy(offset, max_bytes); });
+Result<CopySlice> LogImpl::read_to_copy(int64_t offset) {
+  return retried([&] { return try_read_to_copy(offset); });
 }
 
-Result<ReadSlice> LogImpl::try_read_to_copy(int64_t offset, uint64_t max_bytes) {
-  ReadSlice slice;
+Result<CopySlice> LogImpl::try_read_to_copy(int64_t offset) {
+  CopySlice slice;
   ReadPlan plan;
   {
     MutexLock lock(mutex_);
@@ -82,16 +75,16 @@ Result<ReadSlice> LogImpl::try_read_to_copy(int64_t offset, uint64_t max_bytes) 
     plan = plan_read(segment_for(offset), offset, INT64_MAX);
   }
   for (;;) {
-    BARNABAS_ASSIGN(const auto start, find(plan.first));
+    BARNABAS_ASSIGN(const auto start, find_certainly(plan.first));
     if (start) {
       if (!plan.file) {
         BARNABAS_ASSIGN(plan.file, open_log_file(plan.first.segment));
       }
-      const uint64_t length = std::min(max_bytes, plan.first.size - start->position);
-      slice.file = {std::move(plan.file), start->position, std::max(length, start->bytes)};
+      slice.file = {std::move(plan.file), start->position, plan.first.size - start->position};
       slice.first_batch_offset = start->base_offset;
       slice.first_batch_bytes = start->bytes;
       slice.path = std::move(plan.path);
+      slice.bounds = {plan.first.segment->base_offset, plan.first.next_offset};
       return slice;
     }
     // Compaction may have left nothing of a segment from the offset on.

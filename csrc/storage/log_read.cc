@@ -46,29 +46,49 @@ LogImpl::Lookup LogImpl::prepare_lookup(const SegmentPtr& segment, int64_t offse
 }
 
 Result<std::optional<BatchPosition>> LogImpl::find(const Lookup& lookup) {
-  if (lookup.exact) return lookup.exact;
+  BARNABAS_ASSIGN(const FoundBatch found, search(lookup));
+  return found.batch;
+}
+
+Result<std::optional<BatchPosition>> LogImpl::find_certainly(const Lookup& lookup) {
+  BARNABAS_ASSIGN(const FoundBatch found, search(lookup));
+  if (found.certain) return found.batch;
+  return Error{ErrorCode::kCorruptMessage,
+               name_.to_string() + ": offset " + std::to_string(lookup.offset) +
+                   " is not found: " + found.odd,
+               0};
+}
+
+Result<FoundBatch> LogImpl::search(const Lookup& lookup) {
+  if (lookup.exact) return FoundBatch{.batch = lookup.exact};
   std::string path;
   BARNABAS_ASSIGN(const SharedFd file, open_log_file(lookup.segment, &path));
-  if (lookup.floor || lookup.file_entries == 0) {
-    const uint64_t position = lookup.floor ? lookup.floor->position : 0;
-    return BatchCursor(file->get(), path, position, lookup.size).find(lookup.offset);
-  }
+  const OffsetBounds bounds{lookup.segment->base_offset, lookup.next_offset};
+  const auto search_from_start = [&] {
+    return BatchCursor(file->get(), path, 0, lookup.size, OffsetOrder(bounds)).find(lookup.offset);
+  };
+  if (!lookup.floor && lookup.file_entries == 0) return search_from_start();
   const std::string index_path = index_path_of(path, suffix::kOffsetIndex);
   const auto floor =
-      floor_in_file(lookup.segment->offset_index, lookup.segment->base_offset, lookup.next_offset,
-                    fds_, index_path, lookup.file_entries, lookup.offset);
+      lookup.floor
+          ? Result<OffsetPosition>(*lookup.floor)
+          : floor_in_file(lookup.segment->offset_index, lookup.segment->base_offset,
+                          lookup.next_offset, fds_, index_path, lookup.file_entries, lookup.offset);
+  if (floor.ok() && floor->position == 0) return search_from_start();
   if (floor.ok() && floor->position < lookup.size) {
-    BatchCursor cursor(file->get(), path, floor->position, lookup.size);
+    BatchCursor cursor(file->get(), path, floor->position, lookup.size,
+                       OffsetOrder::at(floor->position, bounds));
     const auto first = cursor.next();
     // As is_in_log() has it, with the one read that the look-up needs anyway.
-    if (first.ok() && *first &&
-        (floor->position == 0 || (*first)->view.last_offset() == floor->offset)) {
+    if (first.ok() && *first && (*first)->view.last_offset() == floor->offset) {
       if ((*first)->view.last_offset() >= lookup.offset) {
-        return std::optional(BatchCursor::position_of(**first));
+        return FoundBatch{.batch = BatchCursor::position_of(**first)};
       }
       return cursor.find(lookup.offset);
     }
   }
+  // What is in memory is right: then the batch is not.
+  if (lookup.floor) return search_from_start();
   if (!floor.ok()) follow_rename(floor.error());
   {
     MutexLock lock(mutex_);
@@ -81,7 +101,7 @@ Result<std::optional<BatchPosition>> LogImpl::find(const Lookup& lookup) {
   log(LogLevel::kWarning, "storage",
       index_path + ": damaged" + (floor.ok() ? "" : " (" + floor.error().message + ")") +
           ", reading without it until it is rebuilt");
-  return BatchCursor(file->get(), path, 0, lookup.size).find(lookup.offset);
+  return search_from_start();
 }
 
 Result<ReadSlice> LogImpl::read(int64_t offset, uint64_t max_bytes, int64_t end_offset,
@@ -121,7 +141,7 @@ Result<std::optional<BatchPosition>> LogImpl::find_behind_empty(ReadPlan& plan,
       }
       plan = plan_read(next, offset, end_offset);
     }
-    BARNABAS_ASSIGN(start, find(plan.first));
+    BARNABAS_ASSIGN(start, find_certainly(plan.first));
   }
   return start;
 }
@@ -148,7 +168,7 @@ Result<ReadSlice> LogImpl::try_read(int64_t offset, uint64_t max_bytes, int64_t 
     if (offset >= end_offset) return slice;
     plan = plan_read(segment, offset, end_offset);
   }
-  BARNABAS_ASSIGN(auto start, find(plan.first));
+  BARNABAS_ASSIGN(auto start, find_certainly(plan.first));
   if (!start || is_empty(*start)) {
     BARNABAS_ASSIGN(start, find_behind_empty(plan, start, end_offset, version));
     if (!start) return slice;

@@ -1,5 +1,7 @@
 // Finding offsets by timestamp.
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 #include "base/logger.h"
 #include "base/planted.h"
@@ -22,9 +24,9 @@ int64_t wrapping_add(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
 }
 
-/// The first record of `batch` at or after both bounds.
-Result<std::optional<TimestampOffset>> find_record(const record::BatchView& batch,
-                                                   int64_t timestamp, int64_t from_offset) {
+/// Shows `look` the timestamps and offsets of a batch's records until it says that it is enough.
+Status look_at_records(const record::BatchView& batch,
+                       const std::function<bool(int64_t timestamp, int64_t offset)>& look) {
   std::vector<uint8_t> expanded;
   ByteView records = batch.records();
   if (batch.codec_id() != 0) {
@@ -36,28 +38,40 @@ Result<std::optional<TimestampOffset>> find_record(const record::BatchView& batc
   record::RecordReader reader(records, batch.record_count());
   while (true) {
     BARNABAS_ASSIGN(const auto record, reader.next());
-    if (!record) return std::optional<TimestampOffset>();
-    const int64_t record_timestamp =
-        append_time ? batch.max_timestamp()
-                    : wrapping_add(batch.base_timestamp(), record->timestamp_delta);
-    const int64_t offset = batch.base_offset() + record->offset_delta;
-    const bool at_once = record_timestamp == timestamp && strikes<Bug::kTimestampOff>();
-    if (record_timestamp >= timestamp && !at_once && offset >= from_offset) {
-      return std::optional(TimestampOffset{record_timestamp, offset, batch.leader_epoch()});
-    }
+    if (!record) return {};
+    const int64_t timestamp = append_time
+                                  ? batch.max_timestamp()
+                                  : wrapping_add(batch.base_timestamp(), record->timestamp_delta);
+    if (look(timestamp, batch.base_offset() + record->offset_delta)) return {};
   }
 }
 
-/// As find_record, in the batches of a file from `position` to `end`.
+/// The first record of `batch` at or after both bounds.
+Result<std::optional<TimestampOffset>> find_record(const record::BatchView& batch,
+                                                   int64_t timestamp, int64_t from_offset) {
+  std::optional<TimestampOffset> found;
+  BARNABAS_TRY(look_at_records(batch, [&](int64_t record_timestamp, int64_t offset) {
+    const bool at_once = record_timestamp == timestamp && strikes<Bug::kTimestampOff>();
+    if (record_timestamp < timestamp || at_once || offset < from_offset) return false;
+    found = TimestampOffset{record_timestamp, offset, batch.leader_epoch()};
+    return true;
+  }));
+  return found;
+}
+
+/// As find_record, in the batches of a file from `position` to `end`. One that is not in its place
+/// is passed over: nobody can read from the offset that it has.
 Result<std::optional<TimestampOffset>> find_record_from(int fd, const std::string& path,
                                                         uint64_t position, uint64_t end,
+                                                        const OffsetBounds& bounds,
                                                         int64_t timestamp, int64_t from_offset) {
-  BatchCursor cursor(fd, path, position, end);
+  BatchCursor cursor(fd, path, position, end, OffsetOrder::at(position, bounds));
   std::vector<uint8_t> bytes;
   while (true) {
     BARNABAS_ASSIGN(const auto batch, cursor.next());
     if (!batch) return std::optional<TimestampOffset>();
-    if (batch->view.max_timestamp() < timestamp || batch->view.last_offset() < from_offset) {
+    if (!batch->in_place || batch->view.max_timestamp() < timestamp ||
+        batch->view.last_offset() < from_offset) {
       continue;
     }
     bytes.resize(batch->view.size_bytes());
@@ -66,6 +80,34 @@ Result<std::optional<TimestampOffset>> find_record_from(int fd, const std::strin
     BARNABAS_ASSIGN(const auto found,
                     find_record(record::BatchView(bytes), timestamp, from_offset));
     if (found) return found;
+  }
+}
+
+/// The largest timestamp of a record at or above `from_offset`, in the batches of a file from
+/// `position` to `end`.
+Result<int64_t> max_timestamp_from(int fd, const std::string& path, uint64_t position, uint64_t end,
+                                   const OffsetBounds& bounds, int64_t from_offset) {
+  BatchCursor cursor(fd, path, position, end, OffsetOrder::at(position, bounds));
+  std::vector<uint8_t> bytes;
+  int64_t largest = record::kNoTimestamp;
+  while (true) {
+    BARNABAS_ASSIGN(const auto batch, cursor.next());
+    if (!batch) return largest;
+    const record::BatchView& header = batch->view;
+    if (!batch->in_place || header.max_timestamp() <= largest || header.record_count() == 0) {
+      continue;
+    }
+    if (header.base_offset() >= from_offset) {
+      largest = header.max_timestamp();
+      continue;
+    }
+    bytes.resize(header.size_bytes());
+    BARNABAS_ASSIGN(const size_t got, read_at(fd, bytes, batch->position, path));
+    if (got < bytes.size()) return largest;
+    BARNABAS_TRY(look_at_records(record::BatchView(bytes), [&](int64_t timestamp, int64_t offset) {
+      if (offset >= from_offset) largest = std::max(largest, timestamp);
+      return false;
+    }));
   }
 }
 
@@ -97,22 +139,47 @@ Result<TimestampOffset> LogImpl::offset_for_timestamp(int64_t timestamp) {
 Result<TimestampOffset> LogImpl::max_timestamp_offset() {
   return retried([&]() -> Result<TimestampOffset> {
     see_max_timestamps();
-    SegmentPtr newest;
-    int64_t timestamp = record::kNoTimestamp;
+    struct Candidate {
+      SegmentPtr segment;
+      int64_t at_most;     // no timestamp in it is larger
+      bool exact = false;  // a record that can be read has it
+    };
+    std::vector<Candidate> candidates;
     int64_t from_offset = 0;
     {
       MutexLock lock(mutex_);
       from_offset = log_start_offset_.load();
       for (const SegmentPtr& segment : segments_) {
-        if (segment->size == 0 || segment->max_timestamp.timestamp <= timestamp) continue;
-        newest = segment;
-        timestamp = segment->max_timestamp.timestamp;
+        if (segment->size == 0 || segment->next_offset <= from_offset) continue;
+        candidates.push_back({segment, segment->max_timestamp.timestamp});
       }
     }
-    if (!newest) return TimestampOffset{};
-    BARNABAS_ASSIGN(const auto found, find_in_segment(newest, timestamp, from_offset));
-    return found.value_or(TimestampOffset{});
+    while (!candidates.empty()) {
+      const auto newest = std::ranges::max_element(candidates, {}, &Candidate::at_most);
+      if (newest->at_most < 0) break;
+      BARNABAS_ASSIGN(const auto found,
+                      find_in_segment(newest->segment, newest->at_most, from_offset));
+      if (found) return *found;
+      // Deleted from the log's start, or compacted away.
+      newest->at_most = record::kNoTimestamp;
+      if (std::exchange(newest->exact, true)) continue;
+      BARNABAS_ASSIGN(newest->at_most, max_timestamp_in(newest->segment, from_offset));
+    }
+    return TimestampOffset{};
   });
+}
+
+Result<int64_t> LogImpl::max_timestamp_in(const SegmentPtr& segment, int64_t from_offset) {
+  Lookup lookup;
+  {
+    MutexLock lock(mutex_);
+    lookup = prepare_lookup(segment, std::max(from_offset, segment->base_offset));
+  }
+  BARNABAS_ASSIGN(const auto first, find(lookup));
+  std::string path;
+  BARNABAS_ASSIGN(const SharedFd file, open_log_file(segment, &path));
+  return max_timestamp_from(file->get(), path, first ? first->position : lookup.size, lookup.size,
+                            {segment->base_offset, lookup.next_offset}, from_offset);
 }
 
 Result<LogImpl::TimeFloor> LogImpl::floor_timestamp(const SegmentPtr& segment, int64_t timestamp) {
@@ -162,9 +229,11 @@ Result<std::optional<TimestampOffset>> LogImpl::find_in_segment(const SegmentPtr
   std::string path;
   BARNABAS_ASSIGN(const SharedFd file, open_log_file(segment, &path));
   uint64_t size = 0;
+  int64_t next_offset = 0;
   {
     MutexLock lock(mutex_);
     size = segment->size;
+    next_offset = segment->next_offset;
   }
   uint64_t position = first ? first->position : 0;
   if (floor.entry.timestamp >= 0) {
@@ -179,7 +248,8 @@ Result<std::optional<TimestampOffset>> LogImpl::find_in_segment(const SegmentPtr
       position = 0;
     }
   }
-  return find_record_from(file->get(), path, position, size, timestamp, from_offset);
+  return find_record_from(file->get(), path, position, size, {segment->base_offset, next_offset},
+                          timestamp, from_offset);
 }
 
 bool LogImpl::see_max_timestamp(const SegmentPtr& segment) {

@@ -8,6 +8,7 @@
 
 #include "base/logger.h"
 #include "base/planted.h"
+#include "base/saturating.h"
 #include "storage/batch_cursor.h"
 #include "storage/fd_cache.h"
 #include "storage/log_file_name.h"
@@ -41,7 +42,7 @@ Status LogImpl::truncate_to(int64_t offset) {
     lookup = prepare_lookup(holder, offset);
   }
   // A batch that holds the offset goes as a whole.
-  BARNABAS_ASSIGN(const auto first_cut, find(lookup));
+  BARNABAS_ASSIGN(const auto first_cut, find_certainly(lookup));
   const uint64_t end_position = first_cut ? first_cut->position : lookup.size;
   const int64_t end_offset = first_cut ? std::min(offset, first_cut->base_offset) : offset;
   std::vector<SegmentPtr> doomed;
@@ -95,17 +96,19 @@ Status LogImpl::rebuild_indexes(const SegmentPtr& segment) {
 Result<Segment> LogImpl::read_indexes(const SegmentPtr& segment) {
   int32_t interval = 0;
   uint64_t end = 0;
+  OffsetBounds bounds;
   bool active = false;
   {
     MutexLock lock(mutex_);
     interval = config_.index_interval_bytes;
     end = segment->size;
+    bounds = bounds_of(*segment);
     active = segment == segments_.back();
   }
   std::string path;
   BARNABAS_ASSIGN(const SharedFd file, open_log_file(segment, &path));
   Segment rebuilt(segment->base_offset);
-  BARNABAS_TRY(rebuild_from_headers(rebuilt, file->get(), path, end, interval));
+  BARNABAS_TRY(rebuild_from_headers(rebuilt, file->get(), path, end, interval, bounds));
   if (!active) rebuilt.finish_time_index();
   return rebuilt;
 }
@@ -215,7 +218,7 @@ void LogImpl::remove_segments(const std::vector<SegmentPtr>& doomed) {
   {
     MutexLock lock(mutex_);
     directory = directory_;
-    due_ms = clock_.monotonic_ms() + config_.file_delete_delay_ms;
+    due_ms = saturating_add(clock_.monotonic_ms(), config_.file_delete_delay_ms);
     names_changed_ = true;
     for (const SegmentPtr& segment : doomed) snapshots_.erase(segment->base_offset);
   }
@@ -235,7 +238,11 @@ Status LogImpl::doom(const std::string& path, int64_t due_ms) {
   // Only now: a descriptor that was opened by the name until then must not be found by it.
   fds_.forget(path);
   if (!renamed.ok()) return renamed.error().sys_errno == ENOENT ? Status() : renamed;
-  doomed_.push_back({std::move(gone), due_ms});
+  // After a change of file.delete.delay.ms a later one may be due before.
+  const auto behind =
+      std::upper_bound(doomed_.begin(), doomed_.end(), due_ms,
+                       [](int64_t due, const DoomedFile& other) { return due < other.due_ms; });
+  doomed_.insert(behind, {std::move(gone), due_ms});
   next_due_ms_.store(doomed_.front().due_ms);
   return {};
 }

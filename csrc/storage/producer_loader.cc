@@ -104,7 +104,8 @@ Result<uint64_t> ProducerLoader::replay(int64_t from, int64_t until, Transaction
     if (from > segment->base_offset) {
       BARNABAS_ASSIGN(position, walk_start(*segment, fd.get(), path, segment->size, fds_, from));
     }
-    BatchCursor cursor(fd.get(), path, position, segment->size);
+    const OffsetBounds bounds{segment->base_offset, segment->next_offset};
+    BatchCursor cursor(fd.get(), path, position, segment->size, OffsetOrder::at(position, bounds));
     while (true) {
       const auto batch = cursor.next();
       if (!batch.ok()) {
@@ -113,7 +114,13 @@ Result<uint64_t> ProducerLoader::replay(int64_t from, int64_t until, Transaction
             batch.error().message + ": the producers of what follows in this segment are unknown");
         break;
       }
-      if (!*batch || (*batch)->view.base_offset() >= until) break;
+      if (!*batch) break;
+      if (!(*batch)->in_place) {
+        log(LogLevel::kError, "storage",
+            cursor.out_of_place().message + ": its producer's last batch may not be known");
+        continue;
+      }
+      if ((*batch)->view.base_offset() >= until) break;
       if ((*batch)->view.base_offset() < from) continue;
       const auto completed = state.apply((*batch)->view, (*batch)->head, now_ms_);
       if (completed && completed->aborted && aborted != nullptr) {

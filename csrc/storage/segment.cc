@@ -109,18 +109,12 @@ Status persist_transaction_index(TransactionIndex& index, const std::string& pat
 }
 
 Status rebuild_from_headers(Segment& segment, int fd, const std::string& path, uint64_t end,
-                            int32_t index_interval_bytes) {
-  BatchCursor cursor(fd, path, segment.size, end);
+                            int32_t index_interval_bytes, const OffsetBounds& bounds) {
+  BatchCursor cursor(fd, path, segment.size, end, OffsetOrder::at(segment.size, bounds));
   while (true) {
     BARNABAS_ASSIGN(const auto batch, cursor.next());
     if (!batch) return {};
-    if (batch->view.base_offset() < segment.next_offset ||
-        batch->view.last_offset() - segment.base_offset > INT32_MAX) {
-      return Error{ErrorCode::kCorruptMessage,
-                   path + ": offset " + std::to_string(batch->view.base_offset()) +
-                       " is out of place at byte " + std::to_string(batch->position),
-                   0};
-    }
+    if (!batch->in_place) return cursor.out_of_place();
     segment.add_batch(batch->view, index_interval_bytes);
   }
 }

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "record/batch.h"
 #include "storage/index_file.h"
+#include "storage/offset_order.h"
 #include "storage/transaction_index.h"
 
 namespace barnabas::storage {
@@ -70,7 +71,7 @@ Status persist_transaction_index(TransactionIndex& index, const std::string& pat
 /// Fills an empty segment from the headers in its file, up to `end`. On kCorruptMessage the segment
 /// holds what came before. REQUIRES: nobody else uses the segment.
 Status rebuild_from_headers(Segment& segment, int fd, const std::string& path, uint64_t end,
-                            int32_t index_interval_bytes);
+                            int32_t index_interval_bytes, const OffsetBounds& bounds);
 
 /// The last batch position that an index file knows for offsets up to `offset`, among its first
 /// `count` entries; the segment's start when it knows none.

@@ -11,10 +11,11 @@
 
 namespace barnabas::storage {
 
-SegmentScanner::SegmentScanner(int fd, std::string path, uint64_t file_bytes)
+SegmentScanner::SegmentScanner(int fd, std::string path, uint64_t file_bytes, OffsetOrder order)
     : fd_(fd),
       path_(std::move(path)),
       file_bytes_(file_bytes),
+      order_(order),
       buffer_(std::min<uint64_t>(kScanBufferBytes, file_bytes)) {
   ::posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
 }
@@ -45,6 +46,15 @@ Result<uint32_t> SegmentScanner::crc_of(uint64_t position, uint64_t bytes) {
   return crc;
 }
 
+Result<std::optional<Following>> SegmentScanner::following_at(uint64_t position) const {
+  ByteView in_memory;
+  if (position >= buffer_start_ && position < buffer_start_ + buffer_size_) {
+    in_memory = ByteView(buffer_).first(buffer_size_);
+    in_memory = in_memory.subspan(static_cast<size_t>(position - buffer_start_));
+  }
+  return storage::following_at(fd_, path_, position, file_bytes_, in_memory);
+}
+
 Result<std::optional<SegmentScanner::Batch>> SegmentScanner::next() {
   const std::optional<Batch> none;
   if (position_ >= file_bytes_) return none;
@@ -62,10 +72,11 @@ Result<std::optional<SegmentScanner::Batch>> SegmentScanner::next() {
   }
   const auto at_buffer = [this] { return static_cast<size_t>(position_ - buffer_start_); };
   const record::BatchView found(ByteView(buffer_).subspan(at_buffer()));
-  if (!plausible_header(found)) {
+  if (!plausible_frame(found)) {
     reason_ = "no batch header";
     return none;
   }
+  const bool plausible = plausible_header(found);
   const uint64_t size = found.size_bytes();
   if (size > left) {
     reason_ = "cut off in a batch";
@@ -82,6 +93,20 @@ Result<std::optional<SegmentScanner::Batch>> SegmentScanner::next() {
                                              size - record::field::kAttributes));
   if (crc != batch.view.crc()) {
     reason_ = "CRC does not match";
+    return none;
+  }
+  if (!plausible) {
+    reason_ = "offset " + std::to_string(batch.view.base_offset()) + " is none";
+    out_of_place_ = true;
+    return none;
+  }
+  std::optional<Following> following;
+  if (order_.leaves_gap(batch.view)) {
+    BARNABAS_ASSIGN(following, following_at(position_ + size));
+  }
+  if (auto odd = order_.take(batch.view, following)) {
+    reason_ = *std::move(odd);
+    out_of_place_ = true;
     return none;
   }
   position_ += size;

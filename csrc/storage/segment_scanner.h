@@ -1,5 +1,5 @@
-// Reads a segment file from front to back and checks every batch: header, size, CRC. The loader's
-// way to find where a log really ends after an unclean stop.
+// Reads a segment file from front to back and checks every batch: header, size, CRC, offsets. The
+// loader's way to find where a log really ends after an unclean stop.
 //
 // Reads kScanBufferBytes at a time; a batch of any size needs no more memory than that. Belongs to
 // one thread; borrows the descriptor.
@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "record/batch.h"
+#include "storage/offset_order.h"
 
 namespace barnabas::storage {
 
@@ -21,7 +22,7 @@ inline constexpr uint64_t kMaxSearchFactor = 16;
 
 class SegmentScanner {
  public:
-  SegmentScanner(int fd, std::string path, uint64_t file_bytes);
+  SegmentScanner(int fd, std::string path, uint64_t file_bytes, OffsetOrder order = {});
 
   struct Batch {
     record::BatchView view;  // its header; valid until the next call
@@ -37,6 +38,10 @@ class SegmentScanner {
   [[nodiscard]] uint64_t position() const { return position_; }
   /// Why the batch at position() is bad; empty when the file just ends.
   [[nodiscard]] const std::string& reason() const { return reason_; }
+  /// Whether the batch at position() is a whole one that nothing but its offsets speaks against.
+  [[nodiscard]] bool out_of_place() const { return out_of_place_; }
+  /// What comes behind the batch that next() has returned last.
+  Result<std::optional<Following>> following() { return following_at(position_); }
 
   /// Whether a good batch starts anywhere in [from, end of file): bytes that look like a batch of
   /// this segment and carry the CRC of what follows them. True as well when there is too much to
@@ -45,13 +50,16 @@ class SegmentScanner {
 
  private:
   Status fill(uint64_t position);
+  Result<std::optional<Following>> following_at(uint64_t position) const;
   Result<uint32_t> crc_of(uint64_t position, uint64_t bytes);
 
   int fd_;
   std::string path_;
   uint64_t file_bytes_;
   uint64_t position_ = 0;
+  OffsetOrder order_;
   std::string reason_;
+  bool out_of_place_ = false;
   std::vector<uint8_t> buffer_;
   uint64_t buffer_start_ = 0;
   size_t buffer_size_ = 0;

@@ -66,7 +66,7 @@ class GatedLog final : public storage::Log {
   Status advance_log_start_offset(int64_t) override { return {}; }
   Status close() override { return {}; }
   Status mark_deleted() override { return {}; }
-  Result<storage::ReadSlice> read_to_copy(int64_t, uint64_t) override { return Error{}; }
+  Result<storage::CopySlice> read_to_copy(int64_t) override { return Error{}; }
   void pause_cleaning(bool) override {}
   Result<std::string> move_to(Log&, const std::function<Status()>&) override { return Error{}; }
   Result<std::unique_ptr<storage::LogFork>> begin_fork(uint64_t) override { return Error{}; }

@@ -311,6 +311,22 @@ TEST_F(CleanTest, NobodyReadsNothingButEmptyBatches) {
   EXPECT_EQ(slice->first_batch_bytes, record::kBatchHeaderSize);
 }
 
+TEST_F(CleanTest, ATombstoneThatIsToStayForEverStays) {
+  config.delete_retention_ms = INT64_MAX;
+  open();
+  put({{"k", std::nullopt}});
+  ASSERT_TRUE(log->roll().ok());
+  for (int round = 0; round < 3; ++round) {
+    put({{"other", "1"}});
+    ASSERT_TRUE(log->roll().ok());
+    clean();
+    clock.advance_ms(int64_t{1'000'000} * 86'400'000);
+    ASSERT_EQ(records().front().key, "k");
+    ASSERT_FALSE(records().front().value.has_value());
+    ASSERT_EQ(records().front().timestamp, 1'700'000'000'000);
+  }
+}
+
 TEST_F(CleanTest, OffsetsFarApartAreNotJoined) {
   open();
   const auto far = [](int64_t offset) {

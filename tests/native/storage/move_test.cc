@@ -236,7 +236,7 @@ TEST_F(MoveTest, AProducerWhoseRecordsAreGoneIsKnownAfterTheMove) {
   append_some(40);
   ASSERT_TRUE(log->advance_log_start_offset(60).ok());
   const size_t producers = log->producers().size();
-  const auto first = log->read_to_copy(60, 1);
+  const auto first = log->read_to_copy(60);
   ASSERT_TRUE(first.ok());
   make_copy(std::min<int64_t>(first->first_batch_offset, 60));
   ASSERT_TRUE(move_log().ok());
@@ -268,6 +268,42 @@ TEST_F(MoveTest, WhatIsCorruptIsNotCopied) {
   EXPECT_EQ(filled.error().code, ErrorCode::kCorruptMessage);
   EXPECT_FALSE(log->offline());
   EXPECT_EQ(log->directory(), directory);
+}
+
+TEST_F(MoveTest, ABatchThatIsOutOfPlaceEndsTheCopyWhereverAChunkEnds) {
+  append_some(60);
+  ASSERT_TRUE(log->close().ok());
+  const int64_t end = log->log_end_offset();
+  const std::string path = log_file() + ".log";
+  std::ifstream in(path, std::ios::binary);
+  const std::vector<uint8_t> whole{std::istreambuf_iterator<char>(in), {}};
+  std::vector<uint64_t> starts;
+  for (ByteView rest(whole); const auto batch = record::peek_batch(rest);
+       rest = rest.subspan(batch->size_bytes())) {
+    starts.push_back(whole.size() - rest.size());
+  }
+  ASSERT_GT(starts.size(), 4u);
+  for (const size_t n : {size_t{0}, size_t{1}, size_t{2}, starts.size() - 1}) {
+    for (size_t bit = 0; bit < 64; ++bit) {
+      auto bytes = whole;
+      bytes[starts[n] + bit / 8] ^= static_cast<uint8_t>(0x80 >> bit % 8);
+      std::ofstream(path, std::ios::binary)
+          .write(reinterpret_cast<const char*>(bytes.data()),
+                 static_cast<std::streamsize>(bytes.size()));
+      open(true, end);
+      for (const uint64_t chunk_bytes : {1u, 400u, 1u << 20}) {
+        fs::remove_all(target);
+        fs::create_directory(target);
+        make_copy();
+        const Status filled = fill_copy(chunk_bytes);
+        ASSERT_EQ(filled.error().code, ErrorCode::kCorruptMessage) << n << " " << bit;
+        ASSERT_NE(filled.error().message.find(path), std::string::npos);
+        ASSERT_LE(copy->log_end_offset(), static_cast<int64_t>(2 * n));
+        copy.reset();
+      }
+      log.reset();
+    }
+  }
 }
 
 TEST_F(MoveTest, WhatIsToBeNotedFirstCanEndTheMove) {

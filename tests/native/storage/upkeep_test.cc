@@ -76,6 +76,7 @@ TEST_F(UpkeepTest, ASegmentIsLeftByTheRecordsTime) {
 }
 
 TEST_F(UpkeepTest, ASegmentIsLeftWhenOffsetsWouldNotFitItsIndex) {
+  config.compact = true;  // or the gaps would be a loss
   open();
   const auto far = [](int64_t offset) { return make_batch({.base_offset = offset}); };
   ASSERT_TRUE(log->append_as_follower(far(10)).ok());
@@ -208,6 +209,50 @@ TEST_F(UpkeepTest, AnEmptyLogHasNoTimestamps) {
   open();
   EXPECT_EQ(log->offset_for_timestamp(0)->offset, -1);
   EXPECT_EQ(log->max_timestamp_offset()->offset, -1);
+}
+
+TEST_F(UpkeepTest, TheLargestTimestampIsThatOfARecordThatIsNotDeleted) {
+  config.segment_bytes = 1000;
+  config.index_interval_bytes = 100;
+  open();
+  std::vector<int64_t> timestamps;
+  for (int i = 0; i < 40; ++i) {
+    // The larger ones first; within a batch they fall.
+    const int64_t timestamp = kNow + 5000 - 10 * i;
+    append({.records = 3, .timestamp = timestamp, .timestamp_step = -2});
+    for (int k = 0; k < 3; ++k) timestamps.push_back(timestamp - 2 * k);
+  }
+  ASSERT_GT(log->segment_count(), 3u);
+  for (int64_t start = 1; start < 120; ++start) {
+    ASSERT_TRUE(log->advance_log_start_offset(start).ok());
+    const auto found = log->max_timestamp_offset();
+    ASSERT_TRUE(found.ok());
+    const auto largest = std::max_element(timestamps.begin() + start, timestamps.end());
+    ASSERT_EQ(found->offset, largest - timestamps.begin());
+    ASSERT_EQ(found->timestamp, *largest);
+  }
+  ASSERT_TRUE(log->advance_log_start_offset(120).ok());
+  EXPECT_EQ(log->max_timestamp_offset()->offset, -1);
+}
+
+TEST_F(UpkeepTest, WhatIsNeverToBeRemovedIsNotRemovedAtOnce) {
+  config.segment_bytes = 300;
+  config.file_delete_delay_ms = INT64_MAX;
+  open();
+  for (int i = 0; i < 12; ++i) append({.value_bytes = 60});
+  ASSERT_TRUE(log->advance_log_start_offset(6).ok());
+  const auto kept = names_with(".deleted");
+  ASSERT_FALSE(kept.empty());
+  log->remove_due_files();
+  EXPECT_EQ(names_with(".deleted"), kept);
+  // What goes under a shorter delay does not wait for them.
+  config.file_delete_delay_ms = 1000;
+  log->set_config(config);
+  ASSERT_TRUE(log->advance_log_start_offset(9).ok());
+  ASSERT_GT(names_with(".deleted").size(), kept.size());
+  clock.advance_ms(1000);
+  log->remove_due_files();
+  EXPECT_EQ(names_with(".deleted"), kept);
 }
 
 TEST_F(UpkeepTest, TruncationCutsAtABatchAndTheLogGoesOnFromThere) {
@@ -396,6 +441,10 @@ TEST_F(UpkeepTest, FollowersBatchesKeepTheirOffsetsAndEpochs) {
   EXPECT_EQ(log->read(7, 1, INT64_MAX, true)->first_batch_offset, 9);
   EXPECT_EQ(log->epoch_for_offset(9), 4);
   EXPECT_EQ(log->append_as_follower(second).error().code, ErrorCode::kOffsetOutOfRange);
+  auto disordered = make_batch({.base_offset = 20});
+  const auto below = make_batch({.base_offset = 12});
+  disordered.insert(disordered.end(), below.begin(), below.end());
+  EXPECT_EQ(log->append_as_follower(disordered).error().code, ErrorCode::kCorruptMessage);
   const auto third = make_batch({.base_offset = 10});
   const ByteView cut_off = ByteView(third).first(third.size() - 1);
   EXPECT_EQ(log->append_as_follower(cut_off).error().code, ErrorCode::kCorruptMessage);

@@ -231,6 +231,41 @@ def test_a_partition_moves_and_keeps_its_records(start: Any, dirs: list[Path]) -
         assert read(broker, "t", 3010) == [(n, n) for n in range(3010)]
 
 
+def test_a_partition_with_a_batch_out_of_place_stays_and_serves(
+    start: Any, dirs: list[Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with start() as broker:
+        place(broker, "odd", dirs[0], internal_segment_bytes="20000")
+        for number in range(60):
+            produce(broker, "odd", 1, first=number)
+    path = dirs[0] / "odd-0" / f"{0:020}.log"
+    data = bytearray(path.read_bytes())
+    position = 12 + int.from_bytes(data[8:12], "big")  # of the second batch
+    data[position + 5] ^= 1
+    path.write_bytes(data)
+    with start() as broker:
+        assert alter(broker, "odd", dirs[1]) == 0
+        await_home(broker, "odd", dirs[0])
+        why = f"{path}: offset 65537 where 1 was expected at byte {position}"
+        written = ""
+
+        def is_said() -> bool:
+            nonlocal written
+            written += capfd.readouterr().err
+            return why in written
+
+        await_true(is_said)
+        assert written.count(f"odd-0 does not move to {dirs[1]}: {why}") == 1
+        await_gone(dirs[1], "odd-0.*")
+        produce(broker, "odd", 1, first=60)
+        consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": "g"})
+        consumer.assign([TopicPartition("odd", 0, 50)])
+        message = consumer.poll(TIMEOUT_S)
+        assert message is not None
+        assert message.offset() == 50
+        consumer.close()
+
+
 def test_where_it_lies_already_a_partition_does_not_move(
     broker: barnabas.Broker, dirs: list[Path]
 ) -> None:
