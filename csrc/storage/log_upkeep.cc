@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "base/logger.h"
 #include "base/planted.h"
@@ -215,12 +216,21 @@ void LogImpl::remove_segments(const std::vector<SegmentPtr>& doomed) {
   if (doomed.empty()) return;
   std::string directory;
   int64_t due_ms = 0;
+  bool is_any_name_new = false;
   {
     MutexLock lock(mutex_);
     directory = directory_;
     due_ms = saturating_add(clock_.monotonic_ms(), config_.file_delete_delay_ms);
-    names_changed_ = true;
+    is_any_name_new = std::exchange(names_changed_, true);
     for (const SegmentPtr& segment : doomed) snapshots_.erase(segment->base_offset);
+  }
+  // A power cut that leaves neither the old segments nor the one that was made after them would let
+  // the log begin at 0 again, and offsets would be given twice.
+  if (is_any_name_new) {
+    if (const Status synced = sync_own_names(directory); !synced.ok()) {
+      log(LogLevel::kWarning, "storage", synced.error().message);
+      return;
+    }
   }
   for (const SegmentPtr& segment : doomed) {
     for (const std::string_view file_suffix : kSegmentSuffixes) {

@@ -404,6 +404,39 @@ TEST_P(PowerLossTest, WhatWasDurableIsThereAndNothingElseThanWhatWasWritten) {
   RecordProperty("images", kCutsPerLife);
 }
 
+TEST(PowerLoss, ALogWhoseOldSegmentsGoDoesNotBeginAnew) {
+  TemporaryDirectory scratch(fast_directory());
+  const std::string disk = scratch.path() + "/disk";
+  const std::string image = scratch.path() + "/image";
+  fs::create_directory(disk);
+  ManualClock clock;
+  const LogConfig config;
+  RecordingFileSystem recorder(disk);
+  auto open = OpenLog::open(disk, config, clock);
+  ASSERT_TRUE(open.ok()) << open.error().message;
+  std::vector<uint8_t> bytes = make_batch({});
+  AppendBatch batch;
+  batch.bytes = bytes;
+  ASSERT_TRUE(open->log->append(batch, 0).ok());
+  const auto durable = open->log->flush();
+  ASSERT_TRUE(durable.ok() && *durable > 0);
+  const size_t begin = recorder.calls().size();
+  ASSERT_TRUE(open->log->roll().ok());
+  ASSERT_TRUE(open->log->advance_log_start_offset(*durable).ok());
+  open->drop();
+  const std::vector<DiskCall> calls = recorder.calls();
+  set_file_system(nullptr);
+  std::mt19937 random(1);
+  for (size_t time = begin; time <= calls.size(); ++time) {
+    for (int i = 0; i < 20; ++i) {
+      write_image(after_power_cut(std::span(calls).first(time), random), image);
+      auto found = OpenLog::open(image, config, clock);
+      ASSERT_TRUE(found.ok()) << found.error().message;
+      ASSERT_GE(found->log->log_end_offset(), *durable) << "after call " << time;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Lives, PowerLossTest, ::testing::Range(0, kLives));
 
 }  // namespace
