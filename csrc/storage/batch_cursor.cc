@@ -65,7 +65,9 @@ Result<std::optional<BatchCursor::Batch>> BatchCursor::next() {
   if (view.size_bytes() > left) return corrupt("a cut off batch");
   Batch batch{view, rest().first(std::min(rest().size(), view.size_bytes())), position_, true};
   position_ += view.size_bytes();
-  BARNABAS_ASSIGN(batch.in_place, take(view, batch.position));
+  if (!order_.take_next(view)) {
+    BARNABAS_ASSIGN(batch.in_place, take(view, batch.position));
+  }
   return std::optional(batch);
 }
 

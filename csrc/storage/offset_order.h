@@ -47,6 +47,17 @@ class OffsetOrder {
   [[nodiscard]] bool leaves_gap(const record::BatchView& batch) const {
     return expected_ != kAny && batch.base_offset() > expected_;
   }
+  /// Goes past `batch` if it begins right where the one before ended, as almost all do, and is in
+  /// its place.
+  [[nodiscard]] bool take_next(const record::BatchView& batch) {
+    const int64_t last = batch.last_offset();
+    if (batch.base_offset() != expected_ || last >= bounds_.end_offset ||
+        last - bounds_.base_offset > INT32_MAX) {
+      return false;
+    }
+    expected_ = last + 1;
+    return true;
+  }
   /// Goes past `batch`, whose header is plausible. Says what is wrong when it is not in its place.
   std::optional<std::string> take(const record::BatchView& batch,
                                   const std::optional<Following>& following);

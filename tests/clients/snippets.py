@@ -21,8 +21,22 @@ ADDRESS = "127.0.0.1:9092"
 TIMEOUT_S = 60
 # What a page calls the reader's own.
 APPLICATION = """
+import os
+import confluent_kafka
+
 def run_my_application(bootstrap_servers, topic):
     assert bootstrap_servers
+
+class App:
+    def __init__(self):
+        servers = os.environ["KAFKA_BOOTSTRAP_SERVERS"]
+        self.producer = confluent_kafka.Producer({"bootstrap.servers": servers})
+
+    def place_order(self, name):
+        self.producer.produce("orders", name)
+        assert self.producer.flush(20) == 0
+
+make_app = App
 
 """
 # What the reader has done before: the broker runs, and its environment is the test's.

@@ -133,7 +133,7 @@ def test_a_failed_fsync_of_a_checkpoint_takes_the_directory_offline(
     config = {"log.flush.offset.checkpoint.interval.ms": "100"}
     broker = barnabas.Broker(tmp_path, config=config)
     client = Client(broker)
-    with faults.fail("sync", f"*/{name}*", times=1) as fault:
+    with broker.faults.disk.fail("sync", f"{name}*", times=1) as fault:
         # Its next round may be a second away.
         await_true(lambda: client.send("t", "x") == STORAGE_ERROR)
         assert client.send("t", "later") == STORAGE_ERROR
