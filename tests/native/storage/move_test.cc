@@ -278,9 +278,10 @@ TEST_F(MoveTest, ABatchThatIsOutOfPlaceEndsTheCopyWhereverAChunkEnds) {
   std::ifstream in(path, std::ios::binary);
   const std::vector<uint8_t> whole{std::istreambuf_iterator<char>(in), {}};
   std::vector<uint64_t> starts;
-  for (ByteView rest(whole); const auto batch = record::peek_batch(rest);
-       rest = rest.subspan(batch->size_bytes())) {
+  ByteView rest(whole);
+  while (const auto batch = record::peek_batch(rest)) {
     starts.push_back(whole.size() - rest.size());
+    rest = rest.subspan(batch->size_bytes());
   }
   ASSERT_GT(starts.size(), 4u);
   for (const size_t n : {size_t{0}, size_t{1}, size_t{2}, starts.size() - 1}) {
