@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 
 #include "base/file_system.h"
@@ -41,8 +42,9 @@ Result<UniqueFd> lock_out_brokers(const std::string& directory) {
   struct flock shared {};
   shared.l_type = F_RDLCK;
   shared.l_whence = SEEK_SET;
-  if (::fcntl(fd->get(), F_OFD_SETLK, &shared) != 0) return in_use(directory);
-  return std::move(fd).value();
+  if (::fcntl(fd->get(), F_OFD_SETLK, &shared) == 0) return std::move(fd).value();
+  if (errno == EAGAIN || errno == EACCES) return in_use(directory);
+  return UniqueFd();  // no locks on this file system, so no broker either
 }
 
 /// What the broker of a data directory has noted of a partition in one of its checkpoints.

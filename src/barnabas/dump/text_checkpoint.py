@@ -35,16 +35,11 @@ def read_offset_checkpoint(path: Path) -> Findings:
 def read_leader_epoch_checkpoint(path: Path) -> Findings:
     """The leader epochs with the first offset of each."""
     last = (-1, -1)
-    for item in _lines(path):
+    for item in _pairs(path, "EPOCH START_OFFSET"):
         if not isinstance(item, tuple):
             yield item
             continue
-        number, line = item
-        words = line.split()
-        if len(words) != 2 or not all(word.isdecimal() for word in words):
-            yield Damage(f"{line!r} is no `EPOCH START_OFFSET`", line=number)
-            continue
-        epoch, start_offset = map(int, words)
+        number, epoch, start_offset = item
         if epoch <= last[0] or start_offset < last[1]:
             yield Damage(
                 f"epoch {epoch} at {start_offset} after {last[0]} at {last[1]}", line=number
@@ -55,6 +50,16 @@ def read_leader_epoch_checkpoint(path: Path) -> Findings:
 
 def read_checksums(path: Path) -> Findings:
     """What the file beside it may hold."""
+    for item in _pairs(path, "BYTES CRC32C"):
+        if not isinstance(item, tuple):
+            yield item
+            continue
+        _, size, crc = item
+        yield Entry("checksum", None, {"bytes": size, "crc32c": crc})
+
+
+def _pairs(path: Path, what: str) -> Iterator[tuple[int, int, int] | Finding]:
+    """(line number, number, number) of each entry."""
     for item in _lines(path):
         if not isinstance(item, tuple):
             yield item
@@ -62,10 +67,9 @@ def read_checksums(path: Path) -> Findings:
         number, line = item
         words = line.split()
         if len(words) != 2 or not all(word.isdecimal() for word in words):
-            yield Damage(f"{line!r} is no `BYTES CRC32C`", line=number)
+            yield Damage(f"{line!r} is no `{what}`", line=number)
             continue
-        size, crc = map(int, words)
-        yield Entry("checksum", None, {"bytes": size, "crc32c": crc})
+        yield number, int(words[0]), int(words[1])
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str] | Finding]:

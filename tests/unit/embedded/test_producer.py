@@ -272,13 +272,13 @@ def test_closing_writes_what_was_sent(tmp_path: Path) -> None:
 
 def test_a_callback_may_send(broker: barnabas.Broker) -> None:
     producer = broker.producer(batch_size=0)
-    second: list[object] = []
+    second: list[barnabas.Delivery] = []
 
     def send_another(delivery: object) -> None:
         second.append(producer.send("one", b"second"))
 
     producer.send("one", b"first").add_done_callback(send_another)
-    assert second[0].result(5).offset == 1  # type: ignore[attr-defined]
+    assert second[0].result(5).offset == 1
 
 
 def test_deliveries_come_from_a_producer_only() -> None:
