@@ -34,7 +34,7 @@ Result<std::optional<Following>> following_at(int fd, const std::string& path, u
   return std::optional(Following{view.base_offset(), view.leader_epoch()});
 }
 
-Result<std::optional<BatchCursor::Batch>> BatchCursor::next() {
+Result<std::optional<BatchCursor::Batch>> BatchCursor::next() & {
   if (position_ >= end_) return std::optional<Batch>();
   const uint64_t left = end_ - position_;
   const auto corrupt = [this](const char* why) {

@@ -56,8 +56,8 @@ class BatchCursor {
   };
 
   /// The next batch, nullopt at the end. kCorruptMessage when no batch starts here or it does not
-  /// end before `end`.
-  Result<std::optional<Batch>> next();
+  /// end before `end`. Not of a temporary: what it gives is a view of the cursor's window.
+  Result<std::optional<Batch>> next() &;
   /// What was wrong with the last batch that was not in its place, and where it is.
   [[nodiscard]] Error out_of_place() const { return {ErrorCode::kCorruptMessage, odd_, 0}; }
   /// The next batch in its place whose last offset is at least `offset`.

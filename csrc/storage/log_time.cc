@@ -241,7 +241,8 @@ Result<std::optional<TimestampOffset>> LogImpl::find_in_segment(const SegmentPtr
     if (floor.entry.offset != floor.from_offset) {
       BARNABAS_ASSIGN(meant, find_offset(floor.entry.offset));
     }
-    const auto batch = BatchCursor(file->get(), path, meant ? meant->position : 0, size).next();
+    BatchCursor cursor(file->get(), path, meant ? meant->position : 0, size);
+    const auto batch = cursor.next();
     // As with the offset index, an entry is believed when the batch it means is there.
     if (!meant || !batch.ok() || !*batch || !is_of_batch(floor.entry, (*batch)->view)) {
       note_damaged_index(segment, index_path_of(path, suffix::kTimeIndex));

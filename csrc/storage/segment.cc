@@ -140,8 +140,9 @@ Result<OffsetPosition> floor_in_file(const OffsetIndex& decoder, int64_t base_of
 
 bool is_in_log(const OffsetPosition& entry, int fd, const std::string& path, uint64_t size) {
   if (entry.position >= size) return false;
-  const auto batch = BatchCursor(fd, path, entry.position, size).next();
-  return batch.ok() && (*batch)->view.last_offset() == entry.offset;
+  BatchCursor cursor(fd, path, entry.position, size);
+  const auto batch = cursor.next();
+  return batch.ok() && *batch && (*batch)->view.last_offset() == entry.offset;
 }
 
 bool is_of_batch(const OffsetTimestamp& entry, const record::BatchView& batch) {
