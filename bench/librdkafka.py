@@ -71,7 +71,8 @@ def produce(
     make_value: Callable[[int], bytes] = os.urandom,
 ) -> Measured:
     """Records of random bytes, unless told, so that nothing is compressed by accident, with
-    librdkafka's defaults but for `config`.
+    librdkafka's defaults but for `config`. Measured from when a first record was acknowledged: a
+    client that finds its broker while it asks for a topic waits for 100 ms, or does not, by chance.
     """
     values = [make_value(record_bytes) for _ in range(VALUE_POOL)]
     traffic = Traffic()
@@ -108,6 +109,8 @@ def produce(
         assert producer.flush(TIMEOUT_S) == 0
         assert not failed, failed[0]
 
+    producer.produce(topic, values[0], on_delivery=on_delivery)
+    assert producer.flush(TIMEOUT_S) == 0
     found = _measure(peer, count * record_bytes, send)
     traffic.await_latest(producer.poll)
     requests = traffic.requests("Produce")
@@ -120,7 +123,9 @@ def produce(
 def fetch(
     peer: Peer, topic: str, partitions: int, record_bytes: int, payload_bytes: int
 ) -> Measured:
-    """All partitions of the topic from the start, by one consumer."""
+    """All partitions of the topic from the start, by one consumer; measured from its first record
+    on, as `produce`.
+    """
     traffic = Traffic()
     consumer = Consumer(
         {
@@ -133,10 +138,9 @@ def fetch(
             **traffic.config(),
         }
     )
-    count = payload_bytes // record_bytes
+    count = payload_bytes // record_bytes - 1
 
     def read() -> None:
-        consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
         deadline = time.monotonic() + TIMEOUT_S
         left = count
         while left:
@@ -144,6 +148,8 @@ def fetch(
             left -= len(messages)
             assert messages or time.monotonic() < deadline, f"{left} of {count} records missing"
 
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
+    assert consumer.consume(1, TIMEOUT_S), f"no record of {count}"
     found = _measure(peer, count * record_bytes, read)
     found.pop("wall_s")
     consumer.unassign()

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.peer import Measured, Peer
-from bench.servers import new_server
 
 
 def with_own_server(run: Callable[[Peer], Measured]) -> Callable[[Peer], Measured]:
@@ -13,7 +12,7 @@ def with_own_server(run: Callable[[Peer], Measured]) -> Callable[[Peer], Measure
 
     def run_with_own(peer: Peer) -> Measured:
         with tempfile.TemporaryDirectory(prefix="barnabas-bench-") as directory:
-            own = Peer(new_server(peer.name, Path(directory)))
+            own = Peer(peer.new_server, Path(directory))
             try:
                 return run(own)
             finally:

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -31,12 +32,14 @@ class Measured:
 class Peer:
     """A running broker under load.
 
-    `memo` is what the kernel is told of the repetition: sizes of requests and answers.
+    `new_server` makes it, and others like it, in a directory; `memo` is what the kernel is told of
+    the repetition: sizes of requests and answers.
     """
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.name = server.name
+    def __init__(self, new_server: Callable[[Path], Server], directory: Path) -> None:
+        self.new_server = new_server
+        self.server = new_server(directory)
+        self.name = self.server.name
         self.memo: dict[str, float] = {}
         self.half_load = 0.0  # requests a second; 0: not known yet
         self._filled: dict[int, tuple[str, dict[str, float]]] = {}

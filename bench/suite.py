@@ -161,6 +161,6 @@ def running_peers(names: Sequence[str]) -> Iterator[dict[str, Peer]]:
         peers = {}
         for name in PEERS:
             if name in names:
-                server = stack.enter_context(new_server(name, directory / name))
-                peers[name] = Peer(server)
+                peers[name] = Peer(partial(new_server, name), directory / name)
+                stack.enter_context(peers[name].server)
         yield peers

@@ -123,9 +123,12 @@ class Server(abc.ABC):
 
 
 class BarnabasServer(Server):
-    """`barnabas serve`, with the interpreter and environment of the caller."""
+    """`barnabas serve`, with the interpreter and environment of the caller unless `program` is of
+    another.
+    """
 
     name = "barnabas"
+    program = Path(sys.executable).with_name("barnabas")
 
     def __init__(
         self,
@@ -143,7 +146,7 @@ class BarnabasServer(Server):
         self.prepare()
         settings = [f"--set={key}={value}" for key, value in self.config.items()]
         return [
-            str(Path(sys.executable).with_name("barnabas")),
+            str(self.program),
             "serve",
             *([] if "log.dirs" in self.config else [f"--data-dir={self.data_dir}"]),
             f"--listen=127.0.0.1:{self.port}",
