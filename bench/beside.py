@@ -28,7 +28,7 @@ from bench.results import METRICS, Sample  # noqa: E402
 from bench.servers import new_server  # noqa: E402
 from bench.stalls import StallWatch  # noqa: E402
 from bench.suite import Suite  # noqa: E402
-from peers.servers import Server  # noqa: E402
+from peers.servers import BarnabasServer, Server  # noqa: E402
 
 BEFORE, NOW = "before", "barnabas"
 TOLERATED = 1.05  # what a metric may be worse by
@@ -74,6 +74,7 @@ def _peers(program: Path) -> Iterator[dict[str, Peer]]:
 
     def server_before(directory: Path) -> Server:
         server = new_server(NOW, directory)
+        assert isinstance(server, BarnabasServer)
         server.program = program
         return server
 

@@ -1,5 +1,6 @@
 """The load of confluent-kafka's client, librdkafka: what most users run."""
 
+import contextlib
 import json
 import os
 import random
@@ -143,7 +144,7 @@ def fetch(
     def read() -> None:
         deadline = time.monotonic() + TIMEOUT_S
         left = count
-        while left:
+        while left > 0:  # there is one more
             messages = consumer.consume(10_000, 0.1)
             left -= len(messages)
             assert messages or time.monotonic() < deadline, f"{left} of {count} records missing"
@@ -182,5 +183,8 @@ def _measure(peer: Peer, payload_bytes: int, run: Callable[[], None]) -> dict[st
 
 def _thread_cpu_s() -> dict[str, float]:
     """What each thread of this process has run for."""
-    threads = Path("/proc/self/task").iterdir()
-    return {t.name: int((t / "schedstat").read_text().split()[0]) / 1e9 for t in threads}
+    found = {}
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of a connection may end meanwhile
+            found[thread.name] = int((thread / "schedstat").read_text().split()[0]) / 1e9
+    return found

@@ -27,7 +27,7 @@ def test_it_drives_both_brokers(tmp_path: Path) -> None:
     program = tmp_path / ".venv" / "bin" / "barnabas"
     program.parent.mkdir(parents=True)
     this = Path(sys.executable).with_name("barnabas")
-    program.write_text(f"#!/bin/sh\nsleep 1\nexec {this} \"$@\"\n")
+    program.write_text(f'#!/bin/sh\nsleep 1\nexec {this} "$@"\n')
     program.chmod(0o755)
     done = run_beside(str(tmp_path), "--only", "start-first-record", "--repetitions", "1")
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_a_checkout_that_is_not_built_is_refused(tmp_path: Path) -> None:
 def test_worse_is_more_than_the_spread_says(
     metric: str, before: list[float], now: list[float], is_worse: bool
 ) -> None:
-    spreads = spread_of(before), spread_of(now)
-    assert spreads[0] is not None
-    assert spreads[1] is not None
-    assert Line("produce", metric, *spreads).is_worse == is_worse
+    spread_before, spread_now = spread_of(before), spread_of(now)
+    assert spread_before is not None
+    assert spread_now is not None
+    assert Line("produce", metric, spread_before, spread_now).is_worse == is_worse
