@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,15 +75,17 @@ class ControlLoad:
         begin = time.monotonic()
         sent = 0
         while (now := time.monotonic()) < begin + seconds and not self.is_stopped:
-            if rate and sent > (now - begin) * rate:
+            count = CONNECTIONS
+            if rate:  # those that are due: one at a time, more when answers came late
+                count = min(count, int(((now - begin) * rate - sent) / IN_FLIGHT))
+            if count <= 0:
                 time.sleep(0.001)
                 continue
-            # At a rate, a connection at a time, so that the load is even.
-            some = range(CONNECTIONS) if not rate else (sent // IN_FLIGHT % CONNECTIONS,)
-            self._ask(some)
-            sent += IN_FLIGHT * len(some)
+            first = sent // IN_FLIGHT
+            self._ask([(first + number) % CONNECTIONS for number in range(count)])
+            sent += IN_FLIGHT * count
 
-    def _ask(self, some: "range | tuple[int, ...]") -> None:
+    def _ask(self, some: Sequence[int]) -> None:
         for index in some:
             self._clients[index].send_bytes(self._bursts[index])
         for index in some:
