@@ -39,7 +39,11 @@ class Delete(NamedTuple):
 Change = Put | Delete
 
 
-class VersionConflict(Exception):
+class StoreError(Exception):
+    """The store cannot be read or written; the message is one line for the user."""
+
+
+class VersionConflict(StoreError):
     """A document was not in the version expected; nothing has been changed."""
 
     def __init__(self, path: str, expected: int | None, actual: int) -> None:
@@ -47,10 +51,6 @@ class VersionConflict(Exception):
         self.path = path
         self.expected = expected
         self.actual = actual
-
-
-class StoreError(Exception):
-    """The store cannot be read or written; the message is one line for the user."""
 
 
 class MetadataStore(Protocol):
@@ -65,7 +65,7 @@ class MetadataStore(Protocol):
     def commit(self, changes: Sequence[Change]) -> None:
         """Makes all changes or none; they are durable at return.
 
-        Raises VersionConflict, or StoreError when the store fails.
+        Raises StoreError: VersionConflict, or another when the store fails.
         """
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from barnabas.disk_calls import STORE, TOPICS, DiskCalls
 from barnabas.errors import KafkaError
 from barnabas.metadata.catalog import Catalog, is_internal
 from barnabas.metadata.records import PartitionRecord, Tombstone, TopicRecord
-from barnabas.metadata.store import ABSENT, Delete, MetadataStore, Put, StoreError
+from barnabas.metadata.store import Delete, MetadataStore, Put, StoreError
 from barnabas.metadata.topic_plans import MorePartitions, NewTopic, TopicPlanner
 from barnabas.metadata.topic_removal import TopicRemoval
 from barnabas.metadata.topic_turns import TopicTurns
@@ -146,8 +146,8 @@ class TopicService:
             return {}
 
         def commit() -> None:
-            puts = [Put(topic.path, topic.encode(), ABSENT) for topic in topics]
-            self._store.commit(puts)
+            # A stored topic that the catalog lacks is one that could not be taken back.
+            self._store.commit([Put(topic.path, topic.encode()) for topic in topics])
 
         try:
             await self._disk_calls.run(STORE, commit)
