@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.errors import told_for
-from barnabas.coordinator.hand_over import EncodedRecord, HandOver, LogAppend
+from barnabas.coordinator.hand_over import EncodedRecord, HandOver, LogAppend, guarded
 from barnabas.state.effects import CANNOT_BE_STORED, Append
 
 logger = logging.getLogger(__name__)
@@ -109,4 +109,4 @@ class AppendQueue(Generic[R]):
             if error is None:
                 return
             for append in self._in_flight.popleft().appends:
-                self._settle(append, error)
+                guarded(self._settle, append, error)

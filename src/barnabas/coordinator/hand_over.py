@@ -83,7 +83,7 @@ class HandOver:
         while self._sources:  # a source may lead to another one
             sources, self._sources = self._sources, []
             for source in sources:
-                _guarded(source)
+                guarded(source)
         appends, self._appends = self._appends, []
         replies, self._replies = self._replies, []
         self._is_due = False
@@ -99,7 +99,7 @@ class HandOver:
             if code is None:
                 begin_job(self._loop)
             else:
-                _guarded(reply, code)
+                guarded(reply, code)
 
     def _come(self, replies: list[Reply], index: int, code: int) -> None:
         """A late outcome, on any thread."""
@@ -107,11 +107,12 @@ class HandOver:
 
     def _tell_late(self, reply: Reply, code: int) -> None:
         end_job(self._loop)
-        _guarded(reply, code)
+        guarded(reply, code)
 
 
-def _guarded(call: Callable[[*Args], None], *args: *Args) -> None:
+def guarded(call: Callable[[*Args], None], *args: *Args) -> None:
+    """Makes a call of which no failure reaches the others that wait."""
     try:
         call(*args)
-    except Exception:  # must not reach the others that wait
+    except Exception:
         logger.exception("an append of a coordinator, or what comes of it, has failed")

@@ -15,7 +15,7 @@ from kio.schema.errors import ErrorCode
 from barnabas._records import Batch, Record, iter_batches
 from barnabas.coordinator.append_queue import AppendQueue
 from barnabas.coordinator.errors import RecordError
-from barnabas.coordinator.hand_over import EncodedRecord, HandOver
+from barnabas.coordinator.hand_over import EncodedRecord, HandOver, guarded
 from barnabas.coordinator.partition_log import PartitionLog
 from barnabas.protocol.internal.control_record import decode_control_record
 from barnabas.state.effects import Append, Effects, Marker, Producer, Reply
@@ -183,4 +183,4 @@ class Shard(ABC, Generic[R]):
 
 def _answer(replies: Iterable[Reply]) -> None:
     for token, response in replies:
-        cast(_Callback, token)(response)
+        guarded(cast(_Callback, token), response)
