@@ -7,7 +7,7 @@ import asyncio
 import enum
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from kio.schema.errors import ErrorCode
@@ -18,7 +18,7 @@ from barnabas.coordinator.errors import RecordError
 from barnabas.coordinator.hand_over import EncodedRecord, HandOver, guarded
 from barnabas.coordinator.partition_log import PartitionLog
 from barnabas.protocol.internal.control_record import decode_control_record
-from barnabas.state.effects import Append, Effects, Marker, Producer, Reply
+from barnabas.state.effects import Append, Effects, Marker, Producer
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +59,8 @@ class Shard(ABC, Generic[R]):
             self.TOPIC,
             partition,
             encode=self._encode,
-            settle=self._finish,
+            settle=self._settle,
         )
-        self._held: dict[int, list[Reply]] = {}  # by id() of the append they wait for
 
     @property
     def is_active(self) -> bool:
@@ -113,19 +112,11 @@ class Shard(ABC, Generic[R]):
         """Ends what goes on in the background."""
 
     def _perform(self, effects: Effects[R]) -> None:
-        """Does what the state machine has asked for: appends, and replies once these have come to
-        their end.
-        """
+        """Does what the state machine has asked for."""
         if effects.appends:
-            if effects.replies:
-                self._held[id(effects.appends[-1])] = effects.replies
             self._appends.put(effects.appends)
-        else:
-            _answer(effects.replies)
-
-    def _finish(self, append: Append[R], error: ErrorCode) -> None:
-        _answer(self._held.pop(id(append), ()))
-        self._settle(append, error)
+        for token, response in effects.replies:
+            guarded(cast(_Callback, token), response)
 
     def _replay_batch(self, batch: Batch) -> int:
         """Returns how many records it had."""
@@ -179,8 +170,3 @@ class Shard(ABC, Generic[R]):
     @abstractmethod
     def _settle(self, append: Append[R], error: ErrorCode) -> None:
         """An append is durable, or has failed."""
-
-
-def _answer(replies: Iterable[Reply]) -> None:
-    for token, response in replies:
-        guarded(cast(_Callback, token), response)

@@ -192,6 +192,35 @@ def test_who_leaves_is_answered_when_that_is_stored() -> None:
     run(scenario)
 
 
+def test_who_leaves_last_is_told_when_that_could_not_be_stored() -> None:
+    async def scenario() -> None:
+        log = FakeLog()
+        coordinator = await new_coordinator(log)
+        joined = await form_group(coordinator, "g")
+        log.error_code = ErrorCode.kafka_storage_error.value
+        leaver = (Leaver(joined.member_id, None),)
+        left = await ask(lambda reply: coordinator.leave("g", leaver, reply))
+        assert left.error is ErrorCode.not_coordinator
+        await coordinator.stop()
+
+    run(scenario)
+
+
+def test_an_answer_that_fails_keeps_nobody_else_waiting() -> None:
+    async def scenario() -> None:
+        coordinator = await new_coordinator(FakeLog())
+
+        def fail(_response: object) -> None:
+            raise RuntimeError("of a client")
+
+        coordinator.commit(commit_request("g", 1), fail)
+        answer = await ask(lambda reply: coordinator.commit(commit_request("g", 2), reply))
+        assert answer.error is ErrorCode.none
+        await coordinator.stop()
+
+    run(scenario)
+
+
 def test_commits_of_one_loop_pass_share_an_append() -> None:
     async def scenario() -> None:
         log = FakeLog()

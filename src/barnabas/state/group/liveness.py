@@ -4,11 +4,16 @@ from typing import NamedTuple
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.state.effects import Token
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.effects import Effects, Instant, TimerKind
 from barnabas.state.group.group import Group, GroupState
 from barnabas.state.group.member import UNKNOWN_MEMBER_ID
-from barnabas.state.group.rebalance import complete_join_if_all_joined, rebalance_or_complete_join
+from barnabas.state.group.rebalance import (
+    answer_leave,
+    complete_join_if_all_joined,
+    rebalance_or_complete_join,
+)
 from barnabas.state.group.responses import LeaveResponse, LeftMember
 
 
@@ -44,20 +49,23 @@ def heartbeat(
 def leave_group(
     group: Group,
     leavers: tuple[Leaver, ...],
+    token: Token,
+    *,
     now: Instant,
     config: GroupConfig,
     effects: Effects,
-) -> LeaveResponse:
+) -> None:
     """Handles a LeaveGroup: each member goes, or has its own error."""
     if group.state is GroupState.DEAD:
-        return LeaveResponse(error=ErrorCode.coordinator_not_available)
+        effects.reply(token, LeaveResponse(error=ErrorCode.coordinator_not_available))
+        return
     member_count = len(group.members)
     left = tuple(LeftMember(*leaver, _remove_leaver(group, leaver, effects)) for leaver in leavers)
     if len(group.members) < member_count:
         _after_removal(group, now, config, effects)
     else:
         complete_join_if_all_joined(group, now, effects)
-    return LeaveResponse(members=left)
+    answer_leave(token, LeaveResponse(members=left), effects)
 
 
 def on_session_timer(

@@ -7,24 +7,26 @@ Empty ──join──▶ PreparingRebalance ──all joined, or time is up─�
                     └───────── join, leave, expiry ────────────────────┘
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.state.effects import Token
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.effects import Effects, Instant, TimerKind
 from barnabas.state.group.group import Group, GroupState
 from barnabas.state.group.records import GroupRecord
-from barnabas.state.group.responses import SyncResponse
+from barnabas.state.group.responses import LeaveResponse, SyncResponse
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyGroupAppend:
-    """The append of a group that lost its last member. Nobody waits for it: without the record,
-    a restart brings back members that time out.
+    """The append of a group that lost its last member: without the record, a restart brings back
+    members that time out. A LeaveGroup that led to it waits for it.
     """
 
-    group_id: str
+    token: Token | None = None
+    response: LeaveResponse | None = None
 
 
 def rebalance_or_complete_join(
@@ -102,7 +104,7 @@ def complete_join(group: Group, now: Instant, effects: Effects) -> None:
     group.init_next_generation(now)
     if group.state is GroupState.EMPTY:
         record = GroupRecord(group.group_id, group.to_value())
-        effects.append((record,), EmptyGroupAppend(group.group_id))
+        effects.append((record,), EmptyGroupAppend())
         return
     for member in group.members.values():
         is_leader = member.member_id == group.leader_id
@@ -113,6 +115,15 @@ def complete_join(group: Group, now: Instant, effects: Effects) -> None:
     effects.set_timer(
         group.timer_key(TimerKind.SYNC), now.monotonic_ms + group.rebalance_timeout_ms
     )
+
+
+def answer_leave(token: Token, response: LeaveResponse, effects: Effects) -> None:
+    """Answers a LeaveGroup: when the last member has left, once that is stored."""
+    for number, append in enumerate(effects.appends):
+        if isinstance(append.outcome, EmptyGroupAppend):
+            effects.appends[number] = replace(append, outcome=EmptyGroupAppend(token, response))
+            return
+    effects.reply(token, response)
 
 
 def on_sync_timer(group: Group, now: Instant, config: GroupConfig, effects: Effects) -> None:

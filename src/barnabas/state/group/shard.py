@@ -26,7 +26,12 @@ from barnabas.state.group.group import Group, GroupState
 from barnabas.state.group.join import Join, JoinRequest, StaticMemberAppend
 from barnabas.state.group.liveness import Leaver, heartbeat, leave_group, on_session_timer
 from barnabas.state.group.member import UNKNOWN_MEMBER_ID
-from barnabas.state.group.rebalance import on_join_timer, on_sync_timer, prepare_rebalance
+from barnabas.state.group.rebalance import (
+    EmptyGroupAppend,
+    on_join_timer,
+    on_sync_timer,
+    prepare_rebalance,
+)
 from barnabas.state.group.records import CommittedOffset, OffsetRecord, Record
 from barnabas.state.group.replay import replay
 from barnabas.state.group.responses import (
@@ -110,19 +115,19 @@ class GroupShard:
     def leave(
         self, group_id: str, leavers: tuple[Leaver, ...], token: Token, now: Instant
     ) -> Effects:
-        """LeaveGroup. Replies with a `LeaveResponse`, at once."""
+        """LeaveGroup. Replies with a `LeaveResponse`: at once, or when it is stored that the group
+        is empty.
+        """
         effects = Effects()
         group = self.groups.get(group_id)
         if not group_id:
-            response = LeaveResponse(error=ErrorCode.invalid_group_id)
+            effects.reply(token, LeaveResponse(error=ErrorCode.invalid_group_id))
         elif group is None:
             unknown = ErrorCode.unknown_member_id
-            response = LeaveResponse(
-                members=tuple(LeftMember(*leaver, unknown) for leaver in leavers)
-            )
+            left = tuple(LeftMember(*leaver, unknown) for leaver in leavers)
+            effects.reply(token, LeaveResponse(members=left))
         else:
-            response = leave_group(group, leavers, now, self.config, effects)
-        effects.reply(token, response)
+            leave_group(group, leavers, token, now=now, config=self.config, effects=effects)
         return effects
 
     # -- offsets
@@ -276,6 +281,8 @@ class GroupShard:
             case TransactionEnd(producer_id=producer_id, is_commit=is_commit, token=token):
                 self._end_transaction(producer_id, is_commit)
                 effects.reply(token, ErrorCode.none)
+            case EmptyGroupAppend(token=token, response=response) if token is not None:
+                effects.reply(token, response)
             case AssignmentAppend(group_id=group_id) if group_id in self.groups:
                 syncs.assignment_appended(self.groups[group_id], outcome, now, effects)
             case StaticMemberAppend(group_id=group_id) if group_id in self.groups:
@@ -296,6 +303,8 @@ class GroupShard:
         match outcome:
             case TransactionEnd(token=token):
                 effects.reply(token, error)
+            case EmptyGroupAppend(token=token) if token is not None:
+                effects.reply(token, LeaveResponse(error=error))
             case OffsetsAppend(group_id=group_id):
                 group = self.groups[group_id]
                 commits.offsets_append_failed(group, outcome, error, effects)

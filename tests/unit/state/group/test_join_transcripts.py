@@ -188,6 +188,27 @@ def test_last_member_gone_leaves_an_empty_group() -> None:
     """)
 
 
+def test_last_member_that_leaves_is_told_once_the_empty_group_is_stored() -> None:
+    script = stable_pair()
+    script.run("""
+        7000  a leave                  => a ok
+        7000  storage hangs
+        7000  b leave
+        7100  storage resumes          => b ok
+    """)
+
+
+def test_last_member_that_leaves_is_told_that_this_could_not_be_stored() -> None:
+    script = stable_pair()
+    script.run("""
+        7000  a leave                  => a ok
+        7000  storage fails with not_coordinator
+        7000  b leave                  => b leave: not_coordinator
+        7000  storage works
+        7000  group?                   => Empty 2 members=
+    """)
+
+
 def test_parked_new_member_is_given_up_after_five_minutes() -> None:
     script = transcript()
     script.run("""
