@@ -167,16 +167,16 @@ class TransactionCoordinator:
 
     def init(self, request: InitRequest, reply: Callable[[ProducerResponse], None]) -> None:
         """InitProducerId."""
-        shard, error = self._shards.find(request.transactional_id)
-        if shard is None:
-            reply(ProducerResponse(error))
-            return
-        machine = shard.machine
+
+        def act(shard: TransactionPartition, new_id: int) -> None:
+            now_ms = self._core.steady_ms()
+            shard.perform(shard.machine.init(request, reply, now_ms, new_id))
+
         self._with_producer_id(
-            machine.needs_producer_id(request.transactional_id, is_init=True),
-            lambda new_id: shard.perform(
-                machine.init(request, reply, self._core.steady_ms(), new_id)
-            ),
+            request.transactional_id,
+            act,
+            lambda error: reply(ProducerResponse(error)),
+            is_init=True,
         )
 
     def add_partitions(self, request: AddRequest, reply: Callable[[ErrorCode], None]) -> None:
@@ -230,16 +230,13 @@ class TransactionCoordinator:
 
     def end(self, request: EndRequest, reply: Callable[[ProducerResponse], None]) -> None:
         """EndTxn."""
-        shard, error = self._shards.find(request.transactional_id)
-        if shard is None:
-            reply(ProducerResponse(error))
-            return
-        machine = shard.machine
+
+        def act(shard: TransactionPartition, new_id: int) -> None:
+            now_ms = self._core.steady_ms()
+            shard.perform(shard.machine.end(request, reply, now_ms, new_id))
+
         self._with_producer_id(
-            machine.needs_producer_id(request.transactional_id),
-            lambda new_id: shard.perform(
-                machine.end(request, reply, self._core.steady_ms(), new_id)
-            ),
+            request.transactional_id, act, lambda error: reply(ProducerResponse(error))
         )
 
     def describe(self, transactional_id: str) -> tuple[DescribedTransaction | None, ErrorCode]:
@@ -276,26 +273,49 @@ class TransactionCoordinator:
             coordinator_epoch=self._topic.leader_epoch(partition),
         )
 
-    def _with_producer_id(self, is_needed: bool, act: Callable[[int], None]) -> None:
-        """Acts with a new producer id if one is needed, at once if there is one at hand."""
-        if not is_needed:
-            act(NO_PRODUCER_ID)
-            return
-        producer_id = self._producer_ids.take()
-        if producer_id is not None:
-            act(producer_id)
-            return
-        task = self._loop.create_task(self._wait_for_producer_id(act))
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+    def _with_producer_id(
+        self,
+        transactional_id: str,
+        act: Callable[[TransactionPartition, int], None],
+        refuse: Callable[[ErrorCode], None],
+        *,
+        is_init: bool = False,
+    ) -> None:
+        """Acts on a transactional id, with a new producer id if one is needed: at once if there is
+        one at hand. Or tells why the transactional id cannot be acted on.
+        """
+        shard, error = self._shards.find(transactional_id)
+        if shard is None:
+            refuse(error)
+        elif not shard.machine.needs_producer_id(transactional_id, is_init=is_init):
+            act(shard, NO_PRODUCER_ID)
+        elif (producer_id := self._producer_ids.take()) is not None:
+            act(shard, producer_id)
+        else:
+            waiting = self._wait_for_producer_id(transactional_id, act, refuse)
+            task = self._loop.create_task(waiting)
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
 
-    async def _wait_for_producer_id(self, act: Callable[[int], None]) -> None:
+    async def _wait_for_producer_id(
+        self,
+        transactional_id: str,
+        act: Callable[[TransactionPartition, int], None],
+        refuse: Callable[[ErrorCode], None],
+    ) -> None:
         try:
             producer_id = await self._producer_ids.next()
-        except StoreError as error:
-            logger.error("cannot reserve producer ids: %s", error)
+        except StoreError as failure:
+            logger.error("cannot reserve producer ids: %s", failure)
             producer_id = NO_PRODUCER_ID  # the client is told to wait
-        act(producer_id)
+        except Exception:  # it must be answered anyway
+            logger.exception("cannot reserve producer ids")
+            producer_id = NO_PRODUCER_ID
+        shard, error = self._shards.find(transactional_id)  # its topic may be gone meanwhile
+        if shard is None:
+            refuse(error)
+        else:
+            act(shard, producer_id)
 
     def _every(self, interval_ms: int, act: Callable[[], None]) -> None:
         def tick() -> None:
@@ -316,16 +336,14 @@ class TransactionCoordinator:
             if shard.is_active:
                 for transactional_id in shard.machine.timed_out(self._core.steady_ms()):
                     logger.info("transaction %s takes too long: aborted", transactional_id)
-                    self._abort(shard, transactional_id)
+                    self._abort(transactional_id)
 
-    def _abort(self, shard: TransactionPartition, transactional_id: str) -> None:
-        machine = shard.machine
-        self._with_producer_id(
-            machine.needs_producer_id(transactional_id),
-            lambda new_id: shard.perform(
-                machine.abort_timed_out(transactional_id, self._core.steady_ms(), new_id)
-            ),
-        )
+    def _abort(self, transactional_id: str) -> None:
+        def act(shard: TransactionPartition, new_id: int) -> None:
+            now_ms = self._core.steady_ms()
+            shard.perform(shard.machine.abort_timed_out(transactional_id, now_ms, new_id))
+
+        self._with_producer_id(transactional_id, act, lambda _error: None)
 
     def _expire(self) -> None:
         for shard in self._shards:

@@ -16,7 +16,8 @@ from barnabas.coordinator.hand_over import LogAppend
 
 
 class FakeLog:
-    def __init__(self) -> None:
+    def __init__(self, topic: str = "__consumer_offsets") -> None:
+        self.topic = topic
         self.batches: dict[int, list[bytes]] = {}
         self.next_offsets: dict[int, int] = {}
         self.record_counts: list[int] = []  # of each append
@@ -43,7 +44,7 @@ class FakeLog:
 
     def _append(self, append: LogAppend, on_late: Callable[[int], None]) -> int | None:
         topic, partition, records, producer, marker = append
-        assert topic == "__consumer_offsets"
+        assert topic == self.topic
         if self.error_code or partition in self.refused:
             return self.error_code or self.refused[partition]
         if marker is not None:
