@@ -95,8 +95,8 @@ class ConfigService:
                 raise KafkaError(ErrorCode.kafka_storage_error, str(error)) from error
             self._catalog.broker_configs = {**self._catalog.broker_configs, stored_as: changed}
             self._config.set_dynamic(source, changed)
-            await self._topics.apply_broker_config()
             logger.info("dynamic configuration of broker %s is now %s", stored_as, changed)
+            await self._topics.apply_broker_config()
 
     def _check_broker(self, source: Source, changed: Mapping[str, str]) -> None:
         """Raises KafkaError, which as in Kafka is another one than for a topic."""

@@ -9,10 +9,10 @@ begun is finished. Topics wait for each other in the store alone.
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 from kio.schema.errors import ErrorCode
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from barnabas._core import Core
 
 logger = logging.getLogger(__name__)
+
+Args = TypeVarTuple("Args")
+T = TypeVar("T")
 
 REMOVAL_GRACE_S: Final = 0.1
 """How long an answered deletion waits for the core, so that few ever meet a topic that is gone."""
@@ -155,7 +158,7 @@ class TopicService:
             logger.error("cannot store new topics: %s", error)
             unstored = KafkaError(ErrorCode.kafka_storage_error, str(error))
             return {topic.name: unstored for topic in topics}
-        made = await asyncio.gather(*(self._make(topic) for topic in topics))
+        made = await _all(self._make(topic) for topic in topics)
         return {topic.name: error for topic, error in zip(topics, made, strict=True) if error}
 
     async def _make(self, topic: TopicRecord) -> KafkaError | None:
@@ -167,7 +170,10 @@ class TopicService:
         self._catalog.put(topic)
         logger.info("created topic %s, %d partitions", topic.name, len(topic.partitions))
         if self._config.core_topic_config(topic.config) != config:
-            await self._configure(topic.name)  # the broker's has changed meanwhile
+            try:
+                await self._configure(topic.name)  # the broker's has changed meanwhile
+            except KafkaError as error:
+                return error
         return None
 
     async def _take_back(self, topic: TopicRecord) -> None:
@@ -212,7 +218,7 @@ class TopicService:
         try:
             _check_total(sum(self._added(wish) for wish in wishes))
             async with self._turns.turn((wish.name for wish in wishes), timeout_ms):
-                return await asyncio.gather(*(self._grow(wish, validate_only) for wish in wishes))
+                return await _all(self._grow(wish, validate_only) for wish in wishes)
         except KafkaError as error:
             return [error] * len(wishes)
 
@@ -306,28 +312,50 @@ class TopicService:
             logger.info("topic %s now has the configuration %s", name, dict(changed.config))
 
     async def apply_broker_config(self) -> None:
-        """Tells the core what is in force after a change of the broker's configuration."""
+        """Tells the core what is in force after a change of the broker's configuration. Raises
+        KafkaError when some of it is not, having told the rest.
+        """
+        failures: list[KafkaError] = []
         settings = self._config.core_settings()
-        await self._disk_calls.run(TOPICS, self._core.set_broker_config, settings)
+        try:
+            await self._tell_core(self._core.set_broker_config, settings)
+        except KafkaError as error:
+            logger.error("%s", error)
+            failures.append(error)
         for name in self._catalog.names():
-            await self._configure(name)
+            try:
+                await self._configure(name)
+            except KafkaError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     # -- parts
 
     async def _configure(self, name: str) -> None:
-        """Tells the core what is in force for a topic."""
-        from barnabas._core import CoreError
-
+        """Tells the core what is in force for a topic. Raises KafkaError."""
         async with self._configuring:  # what is told last must be what was set last
             topic = self._catalog.topic(name)
             if topic is None:
                 return
             config = self._config.core_topic_config(topic.config)
             try:
-                await self._disk_calls.run(TOPICS, self._core.set_topic_config, name, config)
-            except CoreError:
-                if self._catalog.topic(name) is not None:
-                    raise  # not deleted meanwhile
+                await self._tell_core(self._core.set_topic_config, name, config)
+            except KafkaError as error:
+                if self._catalog.topic(name) is None:
+                    return  # deleted meanwhile
+                logger.error("topic %s: %s", name, error)
+                raise
+
+    async def _tell_core(self, call: Callable[[*Args], None], *args: *Args) -> None:
+        """Lets the core have a configuration that is stored. Raises KafkaError."""
+        from barnabas._core import CoreError
+
+        try:
+            await self._disk_calls.run(TOPICS, call, *args)
+        except CoreError as error:
+            message = f"The configuration is stored, but not in force before a restart: {error}"
+            raise KafkaError(ErrorCode.kafka_storage_error, message) from error
 
     def _existing(self, name: str) -> TopicRecord:
         topic = self._catalog.topic(name)
@@ -347,6 +375,13 @@ class TopicService:
         except StoreError as error:
             logger.error("cannot store metadata: %s", error)
             raise KafkaError(ErrorCode.kafka_storage_error, str(error)) from error
+
+
+async def _all(changes: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Waits for all of them: none goes on when the turn that they share has ended."""
+    tasks = [asyncio.ensure_future(change) for change in changes]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return [task.result() for task in tasks]
 
 
 def _check_total(partition_count: int) -> None:
