@@ -1,6 +1,7 @@
 // The one implementation of Engine. Spread over engine.cc (life, network), engine_topics.cc
-// (changes of topics), engine_directories.cc (log directories), engine_fork.cc (forks) and
-// engine_partitions.cc (what is asked of one partition).
+// (changes of topics), engine_directories.cc (log directories), engine_fork.cc (forks),
+// engine_partitions.cc (what is asked of one partition), engine_in_process.cc (what clients in this
+// process ask) and engine_faults.cc (requests that a test lets go wrong).
 #pragma once
 
 #include <atomic>
@@ -149,6 +150,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
     if (directories_ != nullptr) return {};
     return Error{ErrorCode::kUnknownServerError, "no data directory was opened"};
   }
+  /// A topic's configuration with what the broker adds to it.
+  storage::LogConfig as_broker_has_it(storage::LogConfig config) EXCLUDES(config_mutex_);
   /// The topic's typed configuration, with what the broker adds to it.
   Result<storage::LogConfig> topic_config(const SettingMap& settings) EXCLUDES(config_mutex_);
   /// The partition, its log open.

@@ -13,12 +13,16 @@
 
 namespace barnabas::dataplane {
 
-Result<storage::LogConfig> EngineImpl::topic_config(const SettingMap& settings) {
-  BARNABAS_ASSIGN(auto config, parse_log_config(settings));
+storage::LogConfig EngineImpl::as_broker_has_it(storage::LogConfig config) {
   MutexLock lock(config_mutex_);
   config.producer_id_expiration_ms = config_.producer_id_expiration_ms;
   config.verify_transactions = config_.verify_transactions;
   return config;
+}
+
+Result<storage::LogConfig> EngineImpl::topic_config(const SettingMap& settings) {
+  BARNABAS_ASSIGN(auto config, parse_log_config(settings));
+  return as_broker_has_it(config);
 }
 
 Engine::Change EngineImpl::begin_creation(const std::string& topic, const Uuid& topic_id,
@@ -56,17 +60,17 @@ Engine::Change EngineImpl::begin_creation(const std::string& topic, const Uuid& 
 
 void EngineImpl::serve_new(const std::shared_ptr<Topic>& topic,
                            std::vector<std::shared_ptr<Partition>> partitions) {
-  std::shared_ptr<Topic> changed = topic;
   MutexLock lock(topics_mutex_);
   const TopicPtr existing = table_.find(topic->identity->name);
   assert((existing != nullptr) == !topic->partitions.empty());
-  // Its configuration may have been changed meanwhile.
-  if (existing != nullptr) changed = reconfigured(*existing, existing->config);
+  // Its configuration, or the broker's, may have been changed meanwhile.
+  const Topic& present = existing != nullptr ? *existing : *topic;
+  const auto changed = reconfigured(present, as_broker_has_it(present.config));
   for (auto& partition : partitions) {
     partition->log()->set_config(changed->config);  // nobody else has it yet
     changed->place(std::move(partition));
   }
-  table_.put(std::move(changed));
+  table_.put(changed);
 }
 
 Engine::Change EngineImpl::begin_deletion(const std::string& topic) {

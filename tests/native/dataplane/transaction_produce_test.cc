@@ -267,6 +267,24 @@ TEST_F(TransactionProduceTest, without_verification_only_transactions_v2_ask) {
   EXPECT_EQ(produce_verified(client, transactional(1, 12)).base_offset, 2);
 }
 
+TEST_F(TransactionProduceTest, a_topic_obeys_what_the_broker_is_set_to_while_it_is_made) {
+  const std::vector<std::pair<int32_t, int32_t>> partitions{{0, 0}};
+  const auto creation =
+      engine_->begin_creation("new", id_of(3), partitions, {{"segment.ms", INT64_MAX}});
+  ASSERT_TRUE(creation.ok());
+  ASSERT_TRUE(engine_
+                  ->set_broker_config({{"num.network.threads", int64_t{2}},
+                                       {"transaction.partition.verification.enable", false}})
+                  .ok());
+  ASSERT_TRUE((*creation)->carry_out().ok());
+  ProduceSpec spec = transactional(0);
+  spec.parts[0].topic = "new";
+  BrokerClient client(port_);
+  client.send(spec);
+  EXPECT_FALSE(question_waits(100));
+  EXPECT_EQ(decode_produce(client.receive(), 11).at(0).base_offset, 0);
+}
+
 TEST_F(TransactionProduceTest, a_batch_that_takes_long_to_expand_goes_on_behind_its_verification) {
   ProduceSpec spec = transactional(0);
   spec.parts[0].records = storage::make_batch({.records = 1,
