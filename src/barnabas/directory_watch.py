@@ -25,6 +25,7 @@ class DirectoryWatch:
         self._core = core
         self._catalog = catalog
         self._online: set[str] | None = None
+        self._seen = 0  # of the catalog's changes
         self._task: asyncio.Task[None] | None = None
         self.all_failed = asyncio.Event()
 
@@ -40,14 +41,16 @@ class DirectoryWatch:
             self._task = None
 
     def look(self) -> None:
-        """Takes note of what has failed since the last time."""
+        """Takes note of what has failed since the last time, and of what is new in it: a topic may
+        have been made while its directory failed.
+        """
         states = self._core.directory_states()
         online = {path for path, is_online in states if is_online}
-        if online == self._online:
+        changes = self._catalog.change_count
+        if online == self._online and changes == self._seen:
             return
-        for path in sorted((self._online or set()) - online):
-            logger.error("log directory %s has failed: what is in it is offline", path)
-        self._online = online
+        if not online:
+            self.all_failed.set()
         failed = {path for path, _ in states} - online
         if failed:
             self._catalog.set_offline(
@@ -55,10 +58,15 @@ class DirectoryWatch:
                 for info in self._core.partition_infos()
                 if not info.is_future and (not info.directory or info.directory in failed)
             )
-        if not online:
-            self.all_failed.set()
+        for path in sorted((self._online or set()) - online):
+            logger.error("log directory %s has failed: what is in it is offline", path)
+        self._online = online
+        self._seen = changes
 
     async def _watch(self) -> None:
         while not self.all_failed.is_set():
             await asyncio.sleep(INTERVAL_S)
-            self.look()
+            try:
+                self.look()
+            except Exception:  # the next look may do better
+                logger.exception("cannot look at the log directories")

@@ -33,6 +33,7 @@ class Catalog:
         # Of names that may collide: folded, to the name.
         self._folded: dict[str, str] = {}
         self._encoded: dict[str, dict[Hashable, bytes]] = {}
+        self.change_count = 0  # of topics that were put
         # Partitions whose log directory has failed, by topic.
         self._offline: dict[str, frozenset[int]] = {}
         # Broker id, or CLUSTER_DEFAULT, to the configuration set dynamically.
@@ -66,6 +67,7 @@ class Catalog:
 
     def put(self, topic: TopicRecord) -> None:
         """Adds or replaces a topic."""
+        self.change_count += 1
         self._topics[topic.name] = topic
         self._names_by_id[topic.topic_id] = topic.name
         if folded := folded_name(topic.name):
