@@ -171,21 +171,22 @@ class GroupCoordinator:
         are refused, each for itself; `error`: why the others are, too.
         """
         refused = self._refused(request.offsets)
+        kept = [o for o in request.offsets if (o.topic, o.partition) not in refused]
         shard = None
-        if error is ErrorCode.none and len(refused) < len(request.offsets):
+        if error is ErrorCode.none and kept:
             shard, error = self._shards.find(request.group_id)
         if shard is None:
             reply(CommitResponse(error, refused or None))
             return
         if refused:
-            kept = [o for o in request.offsets if (o.topic, o.partition) not in refused]
             request = replace(request, offsets=kept)
             reply = partial(_reply_with, refused, reply)
         shard.perform(shard.machine.commit(request, reply, shard.now()))
 
     def has_any(self, offsets: Collection[OffsetToCommit]) -> bool:
         """Whether one of the partitions, at least, exists."""
-        return len(self._refused(offsets)) < len(offsets)
+        refused = self._refused(offsets)
+        return any((o.topic, o.partition) not in refused for o in offsets)
 
     def _refused(self, offsets: Iterable[OffsetToCommit]) -> dict[tuple[str, int], ErrorCode]:
         check = self._offsets_topic.partition_error

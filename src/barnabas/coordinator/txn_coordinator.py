@@ -207,7 +207,7 @@ class TransactionCoordinator:
         """
         assert request.producer is not None
         commit = partial(self._groups.commit, request, reply)
-        if not self._groups.has_any(request.offsets):
+        if not self._groups.has_any(request.offsets):  # they may be fewer once it is added
             commit()
         elif not request.group_id:
             commit(ErrorCode.invalid_group_id)
