@@ -26,12 +26,15 @@ _TOLD: dict[ErrorCode, ErrorCode] = {
 }
 
 
-def told_for(code: int) -> ErrorCode:
-    """The error to tell a client when an append has ended with Kafka's error `code`."""
-    if code == 0:
-        return ErrorCode.none
+def error_of(code: int) -> ErrorCode:
+    """Kafka's error of a number, which the native core may have and this version of Kafka's not."""
     try:
-        error = ErrorCode(code)
+        return ErrorCode(code)
     except ValueError:
         return ErrorCode.unknown_server_error
+
+
+def told_for(code: int) -> ErrorCode:
+    """The error to tell a client when an append has ended with Kafka's error `code`."""
+    error = error_of(code)
     return _TOLD.get(error, error)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.coordinator.errors import error_of
 from barnabas.coordinator.hand_over import HandOver, LogAppend
 from barnabas.state.effects import Marker
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
@@ -121,4 +122,4 @@ class MarkerWriter:
             self._groups.end_transaction(number, marker, reply)
             return
         append = LogAppend(topic, number, (), None, marker)
-        self._hand_over.add(append, lambda code: reply(ErrorCode(code)))
+        self._hand_over.add(append, lambda code: reply(error_of(code)))

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from kio.schema.errors import ErrorCode
 
+from barnabas.coordinator.append_queue import AppendQueue
 from barnabas.coordinator.hand_over import HandOver, LogAppend
 from barnabas.coordinator.marker_writer import MarkerWriter
 from barnabas.coordinator.routing import partition_for
-from barnabas.state.effects import Marker, Producer
+from barnabas.state.effects import Append, Marker, Producer
 from barnabas.state.txn.records import TopicPartition
 from unit.coordinator.fake_log import FakeLog
 from unit.coordinator.test_group_coordinator import (
@@ -24,7 +25,7 @@ from unit.coordinator.test_group_coordinator import (
 )
 
 GROUPS = [f"group-{number}" for number in range(40)]
-STORAGE_ERROR, FENCED = 56, 52
+STORAGE_ERROR, FENCED, UNHEARD_OF = 56, 52, 9999
 
 
 class Commits:
@@ -125,7 +126,7 @@ class RecordingLog:
 
 def test_markers_go_with_the_rest_and_are_told_what_came_of_each() -> None:
     async def scenario() -> None:
-        log = RecordingLog([0, FENCED, 0])
+        log = RecordingLog([0, FENCED, 0, UNHEARD_OF])
         hand_over = HandOver(log, asyncio.get_running_loop())
         groups: Any = None  # of no partition of __consumer_offsets
         writer = MarkerWriter(hand_over, groups)
@@ -136,13 +137,15 @@ def test_markers_go_with_the_rest_and_are_told_what_came_of_each() -> None:
             writer.write(marker, TopicPartition(topic, 1), partial(told.__setitem__, topic))
         records = LogAppend("c", 2, ((b"k", None),), producer, None)
         hand_over.add(records, partial(told.__setitem__, "c"))
+        last = Marker(producer, False, 5, 2)
+        writer.write(last, TopicPartition("d", 1), partial(told.__setitem__, "d"))
         assert log.calls == []
-        await until(lambda: len(told) == 3)
+        await until(lambda: len(told) == 4)
         markers = [
             LogAppend(topic, 1, (), None, Marker(producer, topic == "a", 5, 2)) for topic in "ab"
         ]
-        assert log.calls == [(*markers, records)]
-        assert told == {"a": 0, "b": FENCED, "c": 0}
+        assert log.calls == [(*markers, records, LogAppend("d", 1, (), None, last))]
+        assert told == {"a": 0, "b": FENCED, "c": 0, "d": ErrorCode.unknown_server_error}
 
     run(scenario)
 
@@ -162,6 +165,28 @@ def test_an_outcome_that_raises_disturbs_no_other(caplog: pytest.LogCaptureFixtu
 
     run(scenario)
     assert "of a coordinator" in caplog.text
+
+
+def test_what_an_append_leads_to_disturbs_no_other_of_its_batch() -> None:
+    async def scenario() -> None:
+        settled: list[object] = []
+
+        def settle(append: Append[bytes], _error: ErrorCode) -> None:
+            settled.append(append.outcome)
+            if append.outcome == "first":
+                raise RuntimeError("of a coordinator")
+
+        queue: AppendQueue[bytes] = AppendQueue(
+            HandOver(FakeLog(), asyncio.get_running_loop()),
+            "__consumer_offsets",
+            0,
+            encode=lambda record: (record, b""),
+            settle=settle,
+        )
+        queue.put([Append((b"k",), outcome) for outcome in ("first", "second", "third")])
+        await until(lambda: len(settled) == 3)
+
+    run(scenario)
 
 
 def test_everybody_is_answered_when_the_core_cannot_be_asked() -> None:
