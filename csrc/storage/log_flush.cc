@@ -159,7 +159,6 @@ Status LogImpl::close() {
   bool empty = false;
   {
     MutexLock lock(mutex_);
-    closed_ = true;
     active = segments_.back();
     empty = active->size == 0;
     active->finish_time_index();
@@ -182,6 +181,7 @@ Status LogImpl::close() {
     MutexLock lock(mutex_);
     active->offset_index.entries.mark_persisted(offsets.count);
     active->time_index.entries.mark_persisted(times.count);
+    closed_ = true;
   }
   forget_files();
   return {};

@@ -85,6 +85,21 @@ TEST_F(FailureTest, IndexesThatCannotBeWrittenDoNotFailAppends) {
   EXPECT_EQ(batches_from(0).size(), 200u);
 }
 
+TEST_F(FailureTest, ACloseThatFailedIsNotTakenForOneThatSucceeded) {
+  config.index_interval_bytes = 1;
+  open();
+  fs::create_directory(log_file() + ".index");  // in the way
+  for (int i = 0; i < 20; ++i) append();
+  EXPECT_FALSE(log->close().ok());
+  EXPECT_FALSE(log->close().ok());
+  fs::remove(log_file() + ".index");
+  close_and_open();
+  append();
+  EXPECT_EQ(batches_from(0).size(), 21u);
+  EXPECT_TRUE(log->close().ok());
+  EXPECT_EQ(append_error({}), ErrorCode::kKafkaStorageError);
+}
+
 TEST_F(FailureTest, AFlushThatFailsTakesTheLogOfflineForGood) {
   open();
   append();
