@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.disk_calls import NOWHERE, Place, in_directory
 from barnabas.handlers.call import Call
 from barnabas.state.internal_topics import INTERNAL_TOPICS
 
@@ -35,25 +36,25 @@ async def handle(call: Call) -> bytes:
     }
     deletions = [(*at, offset) for at, offset in asked.items() if at not in answers]
     core, run = call.services.core, call.services.disk_calls.run
-    by_directory: defaultdict[str, list[tuple[str, int, int]]] = defaultdict(list)
+    by_place: defaultdict[Place, list[tuple[str, int, int]]] = defaultdict(list)
     for deletion in deletions:
-        by_directory[_directory(core, *deletion[:2])].append(deletion)
+        by_place[_place(core, *deletion[:2])].append(deletion)
     deleted = await asyncio.gather(
-        *(run(directory, core.delete_records, there) for directory, there in by_directory.items())
+        *(run(place, core.delete_records, there) for place, there in by_place.items())
     )
-    for there, results in zip(by_directory.values(), deleted, strict=True):
+    for there, results in zip(by_place.values(), deleted, strict=True):
         for (topic, partition, _), (code, low_watermark) in zip(there, results, strict=True):
             answers[topic, partition] = ErrorCode(code), low_watermark
     return _response(call, answers)
 
 
-def _directory(core: "Core", topic: str, partition: int) -> str:
+def _place(core: "Core", topic: str, partition: int) -> Place:
     from barnabas._core import CoreError
 
     try:
-        return core.partition_info(topic, partition).directory
+        return in_directory(core.partition_info(topic, partition).directory)
     except CoreError:
-        return ""  # the core says what is wrong with it
+        return NOWHERE
 
 
 def error_response(call: Call, error: ErrorCode) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.disk_calls import DiskCalls
+from barnabas.disk_calls import DiskCalls, in_directory
 from barnabas.handlers.call import Call
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ async def _described(
     disk_calls: DiskCalls, path: str, infos: "list[PartitionInfo]"
 ) -> dict[str, Any]:
     try:
-        volume = await disk_calls.run(path, os.statvfs, path)
+        volume = await disk_calls.run(in_directory(path), os.statvfs, path)
     except OSError:
         return _failed(path)
     topics: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.disk_calls import in_directory
 from barnabas.handlers.call import Call
 from barnabas.handlers.leader_epochs import check_leader_epoch
 from barnabas.handlers.services import Services
@@ -134,8 +135,9 @@ async def _look_up(
         return -1, start, core.epoch_for_offset(topic, partition, start)
     if timestamp in (LATEST_TIERED, EARLIEST_PENDING_UPLOAD):
         return _NOTHING  # there is no remote storage
+    place = in_directory(info.directory)
     if timestamp == MAX_TIMESTAMP:
-        found = await run(info.directory, core.max_timestamp_offset, topic, partition)
+        found = await run(place, core.max_timestamp_offset, topic, partition)
     else:
-        found = await run(info.directory, core.offset_for_timestamp, topic, partition, timestamp)
+        found = await run(place, core.offset_for_timestamp, topic, partition, timestamp)
     return found if found[1] < end else _NOTHING
