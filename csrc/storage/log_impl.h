@@ -11,9 +11,12 @@
 //                  shape (roll, truncate, delete). Readers never take it.
 //   mutex_         the state; held for nanoseconds, never across a system call that touches a disk
 // State changes only with write_mutex_ and mutex_ both held, so a writer that holds write_mutex_
-// knows that what it saw under mutex_ still holds when it takes it again. (Verifications and which
-// ended transactions are decided change under mutex_ alone: no writer relies on them. Nor does one
-// on the directory's name while it renames it.)
+// knows that what it saw under mutex_ still holds when it takes it again. Under mutex_ alone
+// change, as no writer relies on them: the configuration, verifications and which ended
+// transactions are decided; the file that a segment keeps open; and what a flush notes, with
+// flush_mutex_ held: the recovery point, last_flush_ms_, names_changed_, epochs_changed_,
+// directory_is_new_ and what is synced or vouched for of a segment. Nor does a writer rely on the
+// directory's name while it renames it.
 //
 // A lookup takes what it needs under mutex_ and reads files unlocked. Files only grow, except when
 // shape_version_ moves: a reader that finds it moved starts over.

@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 START_ROOM_BYTES: Final = 256 << 10  # what a start writes, the store's log and index for the most
 STOP_GRACE_MS: Final = 2_000
-BLOCKING_THREADS: Final = 4  # for reading logs back
+BLOCKING_THREADS: Final = 4  # to read logs back, make forks, and do what a clock's jump makes due
 
 
 class Node:

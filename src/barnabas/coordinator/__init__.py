@@ -10,6 +10,6 @@
                                           ├─ AppendQueue
                                           └─ MarkerWriter       one for all partitions
 
-May import `barnabas.state`, `barnabas.protocol`, `barnabas.metadata` and `barnabas._core`;
-everything runs on the broker loop's thread.
+May import `barnabas.state`, `barnabas.protocol`, `barnabas.metadata`, `barnabas.clock`,
+`barnabas._core` and `barnabas._records`; everything runs on the broker loop's thread.
 """

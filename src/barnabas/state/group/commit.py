@@ -41,7 +41,9 @@ class OffsetToCommit(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class CommitRequest:
-    """OffsetCommitRequest or TxnOffsetCommitRequest for existing partitions."""
+    """OffsetCommitRequest or TxnOffsetCommitRequest. The coordinator takes partitions that do not
+    exist out before the state machine sees it.
+    """
 
     group_id: str
     generation_id: int  # -1: the client is no member of a group
