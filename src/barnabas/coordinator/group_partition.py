@@ -56,10 +56,6 @@ class GroupPartition(Shard[Record]):
         super().unload()
         self.perform(self.machine.unloaded())
 
-    def close(self) -> None:
-        """Stops all timers."""
-        self._timers.cancel_all()
-
     def _encode(self, record: Record) -> EncodedRecord:
         return encode(record)
 
@@ -71,6 +67,9 @@ class GroupPartition(Shard[Record]):
 
     def _replay_marker(self, marker: Marker) -> None:
         self.machine.replay_marker(marker)
+
+    def _on_closed(self) -> None:
+        self._timers.cancel_all()
 
     def _on_loaded(self, record_count: int) -> None:
         self.perform(self.machine.loaded(self.now()))

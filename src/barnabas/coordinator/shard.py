@@ -105,11 +105,12 @@ class Shard(ABC, Generic[R]):
 
     def unload(self) -> None:
         """Gives up what it holds: whoever waits is answered, also for appends on their way."""
-        self.status = ShardStatus.UNLOADED
         self.close()
 
     def close(self) -> None:
-        """Ends what goes on in the background."""
+        """Takes no more requests, and ends what goes on in the background."""
+        self.status = ShardStatus.UNLOADED
+        self._on_closed()
 
     def _perform(self, effects: Effects[R]) -> None:
         """Does what the state machine has asked for."""
@@ -162,6 +163,9 @@ class Shard(ABC, Generic[R]):
 
     def _replay_marker(self, marker: Marker) -> None:
         """Applies the end of a transaction."""
+
+    def _on_closed(self) -> None:
+        """Nothing is to go on in the background."""
 
     @abstractmethod
     def _on_loaded(self, record_count: int) -> None:

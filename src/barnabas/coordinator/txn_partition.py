@@ -11,7 +11,7 @@ from kio.schema.errors import ErrorCode
 from barnabas.coordinator.hand_over import EncodedRecord, HandOver
 from barnabas.coordinator.marker_writer import RETRY_S, MarkerWriter
 from barnabas.coordinator.partition_log import PartitionLog
-from barnabas.coordinator.shard import Shard, ShardStatus
+from barnabas.coordinator.shard import Shard
 from barnabas.coordinator.txn_records import decode, encode
 from barnabas.state.effects import Append, Producer
 from barnabas.state.internal_topics import TRANSACTION_STATE
@@ -70,12 +70,8 @@ class TransactionPartition(Shard[TransactionRecord]):
         self._writer.write_all(markers, self._coordinator_epoch, self._complete)
 
     def _complete(self, markers: EndMarkers) -> None:
-        if self.status is ShardStatus.ACTIVE:
+        if self.is_active:  # otherwise whoever loads the partition next does it
             self.perform(self.machine.complete(markers, self._log.steady_ms()))
-
-    def close(self) -> None:
-        """Writes no more markers: whoever loads the partition next does."""
-        self.status = ShardStatus.UNLOADED
 
     def _encode(self, record: TransactionRecord) -> EncodedRecord:
         return encode(record)
