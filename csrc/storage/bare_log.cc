@@ -10,6 +10,7 @@
 #include "base/file_system.h"
 #include "base/logger.h"
 #include "storage/log_dir.h"
+#include "storage/log_file_name.h"
 
 namespace barnabas::storage {
 namespace {
@@ -30,14 +31,10 @@ Error in_use(const std::string& directory) {
                EWOULDBLOCK};
 }
 
-std::filesystem::path parent_of(const std::string& directory) {
-  return std::filesystem::path(directory).lexically_normal().parent_path();
-}
-
 /// Of a partition in a data directory: keeps brokers from starting there, but not other logs.
 /// Invalid when it is no data directory, or not ours to lock.
 Result<UniqueFd> lock_out_brokers(const std::string& directory) {
-  auto fd = open_file((parent_of(directory) / ".lock").string(), O_RDONLY);
+  auto fd = open_file(parent_of(directory) + "/.lock", O_RDONLY);
   if (!fd.ok()) return UniqueFd();
   struct flock shared {};
   shared.l_type = F_RDLCK;
@@ -50,7 +47,7 @@ Result<UniqueFd> lock_out_brokers(const std::string& directory) {
 /// What the broker of a data directory has noted of a partition in one of its checkpoints.
 int64_t checkpointed(const std::string& directory, const TopicPartition& name,
                      std::string_view checkpoint) {
-  const auto offsets = read_offset_checkpoint((parent_of(directory) / checkpoint).string());
+  const auto offsets = read_offset_checkpoint(parent_of(directory) + "/" + std::string(checkpoint));
   if (!offsets.ok()) return 0;
   const auto found = offsets->find(name);
   return found == offsets->end() ? 0 : found->second;

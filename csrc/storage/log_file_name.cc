@@ -1,6 +1,7 @@
 #include "storage/log_file_name.h"
 
 #include <charconv>
+#include <filesystem>
 
 namespace barnabas::storage {
 namespace {
@@ -26,6 +27,10 @@ std::string log_file_path(const std::string& directory, int64_t offset,
   path += '/';
   path += log_file_name(offset, file_suffix);
   return path;
+}
+
+std::string parent_of(const std::string& path) {
+  return std::filesystem::path(path).parent_path().string();
 }
 
 std::string index_path_of(const std::string& log_path, std::string_view file_suffix) {

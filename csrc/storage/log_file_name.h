@@ -31,6 +31,9 @@ std::string log_file_name(int64_t offset, std::string_view file_suffix);
 std::string log_file_path(const std::string& directory, int64_t offset,
                           std::string_view file_suffix);
 
+/// The directory that has a log's directory, or a file, in it. REQUIRES: no slash at the end
+std::string parent_of(const std::string& path);
+
 /// Of the index beside a segment's .log. REQUIRES: `log_path` ends with .log
 std::string index_path_of(const std::string& log_path, std::string_view file_suffix);
 

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "storage/checkpoint_file.h"
 #include "storage/fd_cache.h"
@@ -138,10 +137,7 @@ Status LogImpl::sync(const FlushPlan& plan, bool& fsync_failed) {
     BARNABAS_TRY(note(replace_synced(path, as_bytes(checkpoint_text(*plan.epoch_lines)))));
   }
   BARNABAS_TRY(note(sync_names(plan.directory)));
-  if (plan.directory_is_new) {
-    const auto parent = std::filesystem::path(plan.directory).parent_path();
-    BARNABAS_TRY(note(sync_names(parent.string())));
-  }
+  if (plan.directory_is_new) BARNABAS_TRY(note(sync_names(parent_of(plan.directory))));
   return {};
 }
 

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "base/logger.h"
@@ -28,10 +27,6 @@ namespace barnabas::storage {
 namespace {
 
 constexpr uint64_t kLastChunkBytes = 1 << 20;
-
-std::string parent_of(const std::string& directory) {
-  return std::filesystem::path(directory).parent_path().string();
-}
 
 }  // namespace
 

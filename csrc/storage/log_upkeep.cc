@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "base/logger.h"
@@ -17,7 +16,6 @@
 #include "storage/producer_loader.h"
 
 namespace barnabas::storage {
-namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kSegmentSuffixes[] = {suffix::kLog,
@@ -267,8 +265,7 @@ Status LogImpl::mark_deleted() {
     MutexLock lock(mutex_);
     closed_ = true;
     from = directory_;
-    const fs::path parent = fs::path(from).parent_path();
-    to = (parent / unique_name(name_, kDeleteSuffix)).string();
+    to = parent_of(from) + "/" + unique_name(name_, kDeleteSuffix);
     for (const SegmentPtr& segment : segments_) {
       for (const std::string_view file_suffix : kSegmentSuffixes) {
         paths.push_back(path_of(*segment, file_suffix));
@@ -285,7 +282,7 @@ Status LogImpl::mark_deleted() {
   for (const std::string& path : paths) fds_.forget(path);
   doomed_.clear();
   next_due_ms_.store(INT64_MAX);
-  return sync_directory(fs::path(to).parent_path().string());
+  return sync_directory(parent_of(to));
 }
 
 void LogImpl::maintain(int64_t high_watermark) {

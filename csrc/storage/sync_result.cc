@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 
-#include <filesystem>
-
 #include "base/fd.h"
 #include "storage/log_file_name.h"
 
@@ -26,7 +24,7 @@ SyncResult replace_synced(const std::string& path, ByteView content) {
   }
   Status renamed = rename_file(temporary, path);
   if (!renamed.ok()) return {std::move(renamed)};
-  const std::string directory = std::filesystem::path(path).parent_path().string();
+  const std::string directory = parent_of(path);
   auto names = open_file(directory, O_RDONLY | O_DIRECTORY);
   if (!names.ok()) return {std::move(names).error()};
   return synced(sync_file(names->get(), directory));
