@@ -154,7 +154,14 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   storage::LogConfig as_broker_has_it(storage::LogConfig config) EXCLUDES(config_mutex_);
   /// The topic's typed configuration, with what the broker adds to it.
   Result<storage::LogConfig> topic_config(const SettingMap& settings) EXCLUDES(config_mutex_);
-  /// The partition, its log open.
+  struct Served {
+    TopicPtr topic;
+    std::shared_ptr<Partition> partition;
+  };
+  /// The partition, its log open, and the topic that it is of: looked up again by its name, that
+  /// might be another one.
+  Result<Served> find_served(std::string_view topic, int32_t partition) const;
+  /// The partition alone.
   Result<std::shared_ptr<Partition>> find(std::string_view topic, int32_t partition) const;
   /// Ready for its thread.
   Result<AppendThreads::Append> prepare(const CoordinatorAppend& append);

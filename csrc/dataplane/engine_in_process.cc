@@ -23,12 +23,8 @@ Result<TopicShape> EngineImpl::topic_shape(std::string_view topic) {
 Result<Produced> EngineImpl::produce(std::string_view topic, int32_t partition,
                                      const record::BuiltBatch& batch,
                                      storage::VerificationGuard guard, DurableCallback on_durable) {
-  BARNABAS_ASSIGN(const auto found, find(topic, partition));
-  const TopicPtr owner = table_.find(topic);
-  if (owner == nullptr) {
-    return Error{ErrorCode::kUnknownTopicOrPartition, found->to_string() + " was deleted"};
-  }
-  record::ValidationPolicy policy = owner->validation;
+  BARNABAS_ASSIGN(const auto served, find_served(topic, partition));
+  record::ValidationPolicy policy = served.topic->validation;
   policy.partition = partition;
   const int64_t now_ms = clock_.wall_ms();
   record::ValidatedBatch validated;
@@ -42,9 +38,9 @@ Result<Produced> EngineImpl::produce(std::string_view topic, int32_t partition,
   }
   storage::AppendBatch append{validated.bytes};
   append.producer.guard = guard;
-  BARNABAS_ASSIGN(const auto appended, found->append(append, flusher_));
+  BARNABAS_ASSIGN(const auto appended, served.partition->append(append, flusher_));
   if (on_durable != nullptr) {
-    durable_waiters_.add(found, appended.last_offset + 1, appended.base_offset,
+    durable_waiters_.add(served.partition, appended.last_offset + 1, appended.base_offset,
                          std::move(on_durable));
   }
   return Produced{appended.base_offset, appended.log_append_time_ms};

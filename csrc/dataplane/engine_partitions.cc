@@ -30,14 +30,21 @@ Error unknown_partition(std::string_view topic, int32_t partition) {
 
 }  // namespace
 
+Result<EngineImpl::Served> EngineImpl::find_served(std::string_view topic,
+                                                   int32_t partition) const {
+  TopicPtr owner = table_.find(topic);
+  const auto* found = owner == nullptr ? nullptr : owner->find(partition);
+  if (found == nullptr) return unknown_partition(topic, partition);
+  if ((*found)->offline()) {
+    return Error{ErrorCode::kKafkaStorageError, (*found)->to_string() + " is offline"};
+  }
+  return Served{std::move(owner), *found};
+}
+
 Result<std::shared_ptr<Partition>> EngineImpl::find(std::string_view topic,
                                                     int32_t partition) const {
-  auto found = table_.find(topic, partition);
-  if (found == nullptr) return unknown_partition(topic, partition);
-  if (found->offline()) {
-    return Error{ErrorCode::kKafkaStorageError, found->to_string() + " is offline"};
-  }
-  return found;
+  BARNABAS_ASSIGN(auto served, find_served(topic, partition));
+  return std::move(served.partition);
 }
 
 Result<PartitionInfo> EngineImpl::partition_info(std::string_view topic, int32_t partition) {
@@ -95,18 +102,18 @@ std::vector<std::optional<ErrorCode>> EngineImpl::append_all(
 }
 
 Result<AppendThreads::Append> EngineImpl::prepare(const CoordinatorAppend& append) {
-  BARNABAS_ASSIGN(const auto found, find(append.topic, append.partition));
+  BARNABAS_ASSIGN(auto served, find_served(append.topic, append.partition));
   if (const auto& end = append.marker; end.has_value()) {
     BARNABAS_ASSIGN(auto bytes, record::encode_end_marker({end->commit, end->coordinator_epoch},
                                                           end->producer.id, end->producer.epoch,
                                                           clock_.wall_ms()));
-    return AppendThreads::Append{found, std::move(bytes), end->transaction_version};
+    return AppendThreads::Append{std::move(served.partition), std::move(bytes),
+                                 end->transaction_version};
   }
-  const TopicPtr owner = table_.find(append.topic);
-  if (owner == nullptr) return unknown_partition(append.topic, append.partition);
-  BARNABAS_ASSIGN(auto bytes, encode_batch(append.records, clock_.wall_ms(),
-                                           owner->config.max_message_bytes, append.producer));
-  return AppendThreads::Append{found, std::move(bytes)};
+  BARNABAS_ASSIGN(auto bytes,
+                  encode_batch(append.records, clock_.wall_ms(),
+                               served.topic->config.max_message_bytes, append.producer));
+  return AppendThreads::Append{std::move(served.partition), std::move(bytes)};
 }
 
 void EngineImpl::run_append(AppendThreads::Append& append,
