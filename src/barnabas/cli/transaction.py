@@ -9,6 +9,7 @@ from barnabas.cli.cluster import add_cluster_options
 from barnabas.cli.failure import EXIT_FAILURE, CommandError
 from barnabas.cli.output import add_json_option, print_json, print_names, print_table, warn
 from barnabas.cli.parser import add_command_group, natural_int, nonempty, positive_seconds
+from barnabas.state.units import MS_PER_S
 
 if TYPE_CHECKING:
     from barnabas.cli.transaction_cluster import Cluster, OpenTransaction
@@ -41,7 +42,6 @@ _HANGING_COLUMNS: Final = (
     "start_offset",
     "last_write",
 )
-_MS_PER_S: Final = 1000
 _DEFAULT_TIMEOUT_S: Final = 900.0  # transaction.max.timeout.ms
 Row = tuple[str | int | None, ...]
 
@@ -119,7 +119,7 @@ def list_(args: argparse.Namespace) -> int:
     filters = Filters(
         states=tuple(args.state or ()),
         producer_ids=tuple(args.producer_id or ()),
-        longer_than_ms=-1 if args.longer_than is None else int(args.longer_than * _MS_PER_S),
+        longer_than_ms=-1 if args.longer_than is None else int(args.longer_than * MS_PER_S),
         pattern=args.pattern,
     )
     with Cluster(args) as cluster:
@@ -161,7 +161,7 @@ def find_hanging(args: argparse.Namespace) -> int:
         if missing:
             raise CommandError(f"there is no topic {min(missing)}")
         partitions = sorted(at for at in cluster.leaders if not args.topics or at[0] in args.topics)
-        latest_ms = time.time() * _MS_PER_S - args.max_timeout * _MS_PER_S
+        latest_ms = time.time() * MS_PER_S - args.max_timeout * MS_PER_S
         suspects = [
             found
             for found in cluster.open_transactions(partitions)
@@ -234,14 +234,14 @@ def _described_row(name: str, coordinator: int, state: Any) -> Row:
         state.producer_id,
         state.producer_epoch,
         state.transaction_state,
-        int(state.transaction_timeout.total_seconds() * _MS_PER_S),
+        int(state.transaction_timeout.total_seconds() * MS_PER_S),
         start.isoformat(timespec="milliseconds") if start.timestamp() > 0 else None,
         partitions or None,
     )
 
 
 def _iso_time(timestamp_ms: int) -> str:
-    moment = datetime.fromtimestamp(timestamp_ms / _MS_PER_S, UTC)
+    moment = datetime.fromtimestamp(timestamp_ms / MS_PER_S, UTC)
     return moment.isoformat(timespec="milliseconds")
 
 

@@ -18,9 +18,9 @@ from barnabas.config.keys import (
     Value,
 )
 from barnabas.config.topic_default_keys import TOPIC_DEFAULT_KEYS
-from barnabas.config.topic_keys import DAY_MS, HOUR_MS, MINUTE_MS
 from barnabas.config.transaction_keys import TRANSACTION_KEYS
-from barnabas.config.validators import Validator, at_least, between, list_of
+from barnabas.config.validators import at_least, between, list_of
+from barnabas.state.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 _INT, _SHORT, _LONG = ConfigType.INT, ConfigType.SHORT, ConfigType.LONG
 _BOOL, _STRING, _LIST = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.LIST
@@ -30,20 +30,17 @@ REACTORS_DEFAULT_MAX: Final = 4
 REACTORS_MAX: Final = 1024
 
 
-def _time(
-    name: str, default: Value, doc: str, *synonyms: Synonym, check: Validator | None = None
-) -> Key:
-    """A dynamic time in milliseconds that has synonyms in coarser units."""
+def _time(name: str, doc: str, *synonyms: Synonym) -> Key:
+    """A dynamic time in milliseconds that its synonyms, most in coarser units, give the default."""
     return Key(
         name=name,
         type=_LONG,
-        default=default,
+        default=None,
         doc=doc,
         importance=_HIGH,
-        validator=check,
         synonyms=synonyms,
         update=Update.DYNAMIC,
-        nullable=default is None,
+        nullable=True,
     )
 
 
@@ -317,7 +314,6 @@ _LOG = (
     ),
     _time(
         "log.retention.ms",
-        None,
         "The default of the topic key retention.ms.",
         Synonym("log.retention.minutes", MINUTE_MS),
         Synonym("log.retention.hours", HOUR_MS),
@@ -326,7 +322,6 @@ _LOG = (
     _key(_HIGH, "log.retention.hours", _INT, 7 * 24, "log.retention.ms in hours."),
     _time(
         "log.roll.ms",
-        None,
         "The default of the topic key segment.ms.",
         Synonym("log.roll.hours", HOUR_MS),
     ),
@@ -340,7 +335,6 @@ _LOG = (
     ),
     _time(
         "log.roll.jitter.ms",
-        None,
         "The default of the topic key segment.jitter.ms.",
         Synonym("log.roll.jitter.hours", HOUR_MS),
     ),
@@ -354,7 +348,6 @@ _LOG = (
     ),
     _time(
         "log.flush.interval.ms",
-        None,
         "The default of the topic key flush.ms.",
         Synonym("log.flush.scheduler.interval.ms"),
     ),

@@ -4,8 +4,8 @@ from typing import Final
 
 from barnabas.config.broker_key import broker_key as _key
 from barnabas.config.keys import INT32_MAX, ConfigType, Importance
-from barnabas.config.topic_keys import MINUTE_MS
 from barnabas.config.validators import at_least
+from barnabas.state.units import MINUTE_MS
 
 _INT, _SHORT, _LONG = ConfigType.INT, ConfigType.SHORT, ConfigType.LONG
 _HIGH, _MEDIUM, _LOW = Importance.HIGH, Importance.MEDIUM, Importance.LOW

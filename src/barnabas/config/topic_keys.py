@@ -21,10 +21,8 @@ from barnabas.config.validators import (
     one_of,
     throttled_replicas,
 )
+from barnabas.state.units import DAY_MS, HOUR_MS, MINUTE_MS
 
-MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 60 * MINUTE_MS
-DAY_MS: Final = 24 * HOUR_MS
 NO_EFFECT: Final = "(Kept and shown; Barnabas does not use it.)"
 COMPRESSION_TYPES: Final = ("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer")
 

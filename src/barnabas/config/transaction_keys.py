@@ -4,8 +4,8 @@ from typing import Final
 
 from barnabas.config.broker_key import broker_key
 from barnabas.config.keys import ConfigType, Importance, Key
-from barnabas.config.topic_keys import DAY_MS, MINUTE_MS
 from barnabas.config.validators import at_least
+from barnabas.state.units import DAY_MS, MINUTE_MS
 
 
 def _number(

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from barnabas.state.units import MS_PER_S
+
 if TYPE_CHECKING:
     from barnabas.state.group.effects import TimerKey
-
-MS_PER_S = 1000
 
 
 class Timers:

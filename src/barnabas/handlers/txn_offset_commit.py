@@ -16,12 +16,11 @@ from barnabas.handlers.pending import PendingReply
 from barnabas.state.effects import Producer
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
 from barnabas.state.group.records import NO_LEADER_EPOCH
-from barnabas.state.group.responses import CommitResponse
+from barnabas.state.group.responses import NO_GENERATION, CommitResponse
 
 LOADING_FROM_VERSION = 2
 ABORTABLE_FROM_VERSION = 4
 ADDS_PARTITION_FROM_VERSION = 5
-NO_GENERATION = -1
 VERIFICATION = "transaction.partition.verification.enable"
 
 

@@ -1,4 +1,4 @@
-"""Who may change which topics: one change of a topic at a time. Imports errors only.
+"""Who may change which topics: one change of a topic at a time. Imports errors and units only.
 
 Names that collide in metrics ("a.b" and "a_b") count as one, as only one of them may exist. A
 change of several topics begins when none of them is being changed, and makes nobody wait before
@@ -9,13 +9,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from kio.schema.errors import ErrorCode
 
 from barnabas.errors import KafkaError
-
-_MS_PER_S: Final = 1000
+from barnabas.state.units import MS_PER_S
 
 
 @dataclass(eq=False, slots=True)
@@ -39,7 +37,7 @@ class TopicTurns:
         time is up before.
         """
         keys = frozenset(name.replace(".", "_") for name in names)
-        timeout_s = None if timeout_ms is None else max(timeout_ms, 0) / _MS_PER_S
+        timeout_s = None if timeout_ms is None else max(timeout_ms, 0) / MS_PER_S
         try:
             async with asyncio.timeout(timeout_s):
                 await self._take(keys)

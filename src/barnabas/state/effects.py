@@ -20,6 +20,9 @@ Token = object
 NO_PRODUCER_ID = -1
 NO_PRODUCER_EPOCH = -1
 
+TOMBSTONES_PER_APPEND = 4_096
+"""An append is one batch, which max.message.bytes limits."""
+
 CANNOT_BE_STORED = ErrorCode.invalid_record
 """The failure of an append whose records have no bytes: it will not do better next time."""
 

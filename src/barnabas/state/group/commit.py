@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.state.effects import Producer, Token
+from barnabas.state.effects import TOMBSTONES_PER_APPEND, Producer, Token
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.effects import Effects, Instant
 from barnabas.state.group.group import Group, GroupState
@@ -24,7 +24,6 @@ from barnabas.state.group.responses import CommitResponse, DeleteOffsetsResponse
 
 DEFAULT_RETENTION = -1
 INT64_MAX = 2**63 - 1
-TOMBSTONES_PER_APPEND = 4_096  # an append is one batch, which max.message.bytes limits
 COMMITTED = CommitResponse()
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from barnabas.state.units import DAY_MS, MINUTE_MS
+
 UNLIMITED = 2**31 - 1
-MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,9 +15,7 @@ class GroupConfig:
     min_session_timeout_ms: int = 6_000  # group.min.session.timeout.ms
     max_session_timeout_ms: int = 1_800_000  # group.max.session.timeout.ms
     max_size: int = UNLIMITED  # group.max.size
-    # Not configurable in Kafka either: how long a new member may wait in its first JoinGroup.
-    new_member_join_timeout_ms: int = 5 * MINUTE_MS
     offset_metadata_max_bytes: int = 4_096  # offset.metadata.max.bytes
-    offsets_retention_ms: int = 7 * 24 * 60 * MINUTE_MS  # offsets.retention.minutes
+    offsets_retention_ms: int = 7 * DAY_MS  # offsets.retention.minutes
     # How often the driver is to call `GroupShard.expire`.
     retention_check_interval_ms: int = 10 * MINUTE_MS  # offsets.retention.check.interval.ms

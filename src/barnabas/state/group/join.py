@@ -16,8 +16,11 @@ from barnabas.state.group.rebalance import (
 )
 from barnabas.state.group.records import GroupRecord
 from barnabas.state.group.responses import JoinResponse
+from barnabas.state.units import MINUTE_MS
 
 MEMBER_ID_PREFIX_MAX = 8_000  # characters, of four bytes at most: a string has 32,767 at most
+# In its first JoinGroup; not configurable in Kafka either.
+NEW_MEMBER_JOIN_TIMEOUT_MS = 5 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +164,7 @@ def _add_member(join: Join, member_id: str) -> None:
     group.park_join(member, join.token, join.effects)
     group.new_member_added = group.new_member_added or was_initial
     # It cannot send heartbeats yet. If the client has gone, only this ends its parked request.
-    group.restart_session(member, join.now, join.effects, join.config.new_member_join_timeout_ms)
+    group.restart_session(member, join.now, join.effects, NEW_MEMBER_JOIN_TIMEOUT_MS)
     join.rebalance_or_complete()
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-MINUTE_MS = 60_000
+from barnabas.state.units import DAY_MS, MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,7 +10,7 @@ class TransactionConfig:
     """The `transaction.*` and `transactional.*` settings; durations in milliseconds."""
 
     max_timeout_ms: int = 15 * MINUTE_MS  # transaction.max.timeout.ms
-    id_expiration_ms: int = 7 * 24 * 60 * MINUTE_MS  # transactional.id.expiration.ms
+    id_expiration_ms: int = 7 * DAY_MS  # transactional.id.expiration.ms
     # How often the driver is to look for transactions that have timed out:
     # transaction.abort.timed.out.transaction.cleanup.interval.ms
     abort_timed_out_interval_ms: int = 10_000

@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.state.effects import CANNOT_BE_STORED, NO_PRODUCER_ID, Producer, Token
+from barnabas.state.effects import (
+    CANNOT_BE_STORED,
+    NO_PRODUCER_ID,
+    TOMBSTONES_PER_APPEND,
+    Producer,
+    Token,
+)
 from barnabas.state.txn.config import TransactionConfig
 from barnabas.state.txn.effects import AddedPartitions, Effects, EndMarkers
 from barnabas.state.txn.end import judge
@@ -35,7 +41,6 @@ from barnabas.state.txn.requests import (
 )
 from barnabas.state.txn.transaction import Transaction, is_epoch_exhausted
 
-TOMBSTONES_PER_APPEND = 4_096  # an append is one batch, which max.message.bytes limits
 Verified = Mapping[TopicPartition, ErrorCode]
 
 
