@@ -10,9 +10,10 @@ import pytest
 
 from barnabas._core import Core
 from barnabas.config.start import StartConfig, make_start_config
-from barnabas.coordinator.coordinator import GroupCoordinator, group_config
+from barnabas.coordinator.coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import HandOver
-from barnabas.coordinator.txn_coordinator import TransactionCoordinator, transaction_config
+from barnabas.coordinator.settings import group_config, transaction_config
+from barnabas.coordinator.txn_coordinator import TransactionCoordinator
 from barnabas.disk_calls import DiskCalls
 from barnabas.handlers.call import Call
 from barnabas.handlers.services import Services

@@ -26,9 +26,10 @@ from barnabas.clock import VirtualClock
 from barnabas.config.broker_config import Source
 from barnabas.config.listeners import EVERY_INTERFACE, Address
 from barnabas.config.start import StartConfig
-from barnabas.coordinator.coordinator import GroupCoordinator, group_config
+from barnabas.coordinator.coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import HandOver
-from barnabas.coordinator.txn_coordinator import TransactionCoordinator, transaction_config
+from barnabas.coordinator.settings import group_config, transaction_config
+from barnabas.coordinator.txn_coordinator import TransactionCoordinator
 from barnabas.directory_watch import DirectoryWatch
 from barnabas.disk_calls import DiskCalls
 from barnabas.errors import ConfigError, StartError

@@ -18,8 +18,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.routing import partition_for
 from barnabas.coordinator.shards import InternalTopic, Shards
-from barnabas.coordinator.timers import MS_PER_S
-from barnabas.state.group.config import MINUTE_MS, GroupConfig
+from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.responses import (
     CommitResponse,
     DeleteOffsetsResponse,
@@ -31,6 +30,7 @@ from barnabas.state.group.responses import (
 )
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
 from barnabas.state.txn.records import TopicPartition
+from barnabas.state.units import MS_PER_S
 
 if TYPE_CHECKING:  # a broker without groups does not wait for these
     from barnabas.coordinator.group_partition import GroupPartition
@@ -54,23 +54,6 @@ class OffsetsTopic(InternalTopic, Protocol):
         """Why nothing can be committed for a partition: UNKNOWN_TOPIC_OR_PARTITION, or
         UNKNOWN_TOPIC_ID when the topic of that name is not the one with the id, if there is one.
         """
-
-
-def group_config(settings: Mapping[str, int | str | bool]) -> GroupConfig:
-    """The groups' configuration, from the broker's settings by Kafka key."""
-
-    def number(key: str) -> int:
-        return int(settings[key])
-
-    return GroupConfig(
-        initial_rebalance_delay_ms=number("group.initial.rebalance.delay.ms"),
-        min_session_timeout_ms=number("group.min.session.timeout.ms"),
-        max_session_timeout_ms=number("group.max.session.timeout.ms"),
-        max_size=number("group.max.size"),
-        offset_metadata_max_bytes=number("offset.metadata.max.bytes"),
-        offsets_retention_ms=number("offsets.retention.minutes") * MINUTE_MS,
-        retention_check_interval_ms=number("offsets.retention.check.interval.ms"),
-    )
 
 
 class GroupCoordinator:
@@ -144,9 +127,8 @@ class GroupCoordinator:
             # A member of a group that is being loaded must not think that it was thrown out.
             is_loading = error is ErrorCode.coordinator_load_in_progress
             return ErrorCode.none if is_loading else error
-        now_ms = int(self._loop.time() * MS_PER_S)
         return shard.machine.heartbeat(
-            group_id, member_id, group_instance_id, generation_id, now_ms
+            group_id, member_id, group_instance_id, generation_id, shard.monotonic_ms()
         )
 
     def leave(

@@ -10,13 +10,14 @@ from barnabas.coordinator.hand_over import EncodedRecord, HandOver
 from barnabas.coordinator.partition_log import PartitionLog
 from barnabas.coordinator.records import decode, encode
 from barnabas.coordinator.shard import Shard, ShardStatus
-from barnabas.coordinator.timers import MS_PER_S, Timers
+from barnabas.coordinator.timers import Timers
 from barnabas.state.effects import Append, Marker, Producer
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.effects import Effects, Instant, SetTimer, TimerKey
 from barnabas.state.group.records import Record
 from barnabas.state.group.shard import GroupShard
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
+from barnabas.state.units import MS_PER_S
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,11 @@ class GroupPartition(Shard[Record]):
 
     def now(self) -> Instant:
         """The time on both clocks."""
-        return Instant(int(self._loop.time() * MS_PER_S), self._log.now_ms())
+        return Instant(self.monotonic_ms(), self._log.now_ms())
+
+    def monotonic_ms(self) -> int:
+        """The time on the clock of timeouts."""
+        return int(self._loop.time() * MS_PER_S)
 
     def perform(self, effects: Effects) -> None:
         """Does what the state machine has asked for."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +17,6 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.marker_writer import MarkerWriter, OffsetsOwner
 from barnabas.coordinator.shards import InternalTopic, Shards
-from barnabas.coordinator.timers import MS_PER_S
 from barnabas.metadata.store import StoreError
 from barnabas.state.effects import NO_PRODUCER_ID
 from barnabas.state.internal_topics import TRANSACTION_STATE
@@ -32,6 +31,7 @@ from barnabas.state.txn.requests import (
     ListFilter,
     ProducerResponse,
 )
+from barnabas.state.units import MS_PER_S
 
 if TYPE_CHECKING:  # a broker without transactions does not wait for these
     from barnabas.coordinator.hand_over import HandOver
@@ -88,24 +88,6 @@ class ProducerIdSource(Protocol):
 
     async def next(self) -> int:
         """The next id. Raises StoreError."""
-
-
-def transaction_config(settings: Mapping[str, int | str | bool]) -> TransactionConfig:
-    """The transactions' configuration, from the broker's settings by Kafka key."""
-
-    def number(key: str) -> int:
-        return int(settings[key])
-
-    return TransactionConfig(
-        max_timeout_ms=number("transaction.max.timeout.ms"),
-        id_expiration_ms=number("transactional.id.expiration.ms"),
-        abort_timed_out_interval_ms=number(
-            "transaction.abort.timed.out.transaction.cleanup.interval.ms"
-        ),
-        remove_expired_interval_ms=number(
-            "transaction.remove.expired.transaction.cleanup.interval.ms"
-        ),
-    )
 
 
 class TransactionCoordinator:

@@ -13,8 +13,7 @@ from barnabas._records import BATCH_SIZE
 from barnabas.config.broker_config import BrokerConfig
 from barnabas.config.broker_keys import BROKER_KEYS
 from barnabas.config.topic_keys import TOPIC_KEYS
-from barnabas.coordinator.coordinator import group_config
-from barnabas.coordinator.txn_coordinator import transaction_config
+from barnabas.coordinator.settings import group_config, transaction_config
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.txn.config import TransactionConfig
 
