@@ -20,6 +20,9 @@
 
 namespace barnabas::dataplane {
 
+/// Who finds a directory's queue full asks again after so long.
+inline constexpr int64_t kQueueRetryNs = 5'000'000;
+
 class DirectoryPools {
  public:
   /// `name` names the threads; the limits are of each directory.

@@ -7,15 +7,13 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/directory_pools.h"
 #include "dataplane/fetch_request.h"
 #include "dataplane/fetch_response.h"
 #include "dataplane/page_cache.h"
 
 namespace barnabas::dataplane {
 namespace {
-
-// How long to wait for room in the queue of a directory's disk threads.
-constexpr int64_t kQueueRetryNs = 5'000'000;
 
 bool may_be_cold(const FetchEntry& entry) {
   return entry.partition->may_be_cold(entry.params.fetch_offset);

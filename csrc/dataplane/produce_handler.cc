@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "dataplane/delayed_produce.h"
+#include "dataplane/directory_pools.h"
 #include "dataplane/produce_transaction.h"
 #include "dataplane/verified_produce.h"
 #include "record/batch.h"
@@ -20,8 +21,6 @@ constexpr std::string_view kAdminClientId = "__admin_client";
 // of the append and has no timeout at all.
 constexpr int64_t kMinFlushWaitMs = 30'000;
 constexpr int16_t kFirstZstdVersion = 7;
-// How long to wait for room in the queue of a directory's disk threads.
-constexpr int64_t kQueueRetryNs = 5'000'000;
 // How often to see whether a log directory gets on again.
 constexpr int64_t kStallRetryNs = 20'000'000;
 

@@ -29,6 +29,9 @@ Result<std::unique_ptr<Decompressor>> make_decompressor(Codec codec, ByteView in
 /// All of it at once, at most `limit` bytes (kMessageTooLarge beyond).
 Result<std::vector<uint8_t>> decompress(Codec codec, ByteView input, size_t limit);
 
+/// zlib's windowBits: the largest window, and (16) a gzip header, nothing else.
+inline constexpr int kGzipWindowBits = 15 + 16;
+
 /// `level` as in Kafka's compression.*.level; kDefaultLevel for the codec's own.
 /// snappy is written in xerial framing, lz4 as a frame, as the Java client does.
 inline constexpr int kDefaultLevel = INT32_MIN;

@@ -18,7 +18,6 @@ using Bytes = std::vector<uint8_t>;
 Error failed(const std::string& what) { return Error{ErrorCode::kUnknownServerError, what}; }
 
 Result<Bytes> compress_gzip(ByteView input, int level) {
-  constexpr int kGzipWindowBits = 15 + 16;
   constexpr int kMemoryLevel = 8;  // zlib's default
   z_stream stream{};
   if (deflateInit2(&stream, level == kDefaultLevel ? Z_DEFAULT_COMPRESSION : level, Z_DEFLATED,
@@ -76,10 +75,9 @@ Result<Bytes> compress_lz4(ByteView input, int level) {
 
 struct ZstdTraits {
   using Handle = ZSTD_CCtx*;
-  static constexpr size_t kMaxKeptBytes = 16U << 20;  // high levels take hundreds of MiB
   static Handle make() { return ZSTD_createCCtx(); }
   static bool reset(Handle context) {
-    return ZSTD_sizeof_CCtx(context) <= kMaxKeptBytes &&
+    return ZSTD_sizeof_CCtx(context) <= kMaxKeptZstdBytes &&
            !ZSTD_isError(ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters));
   }
   static void free(Handle context) { ZSTD_freeCCtx(context); }

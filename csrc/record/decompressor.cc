@@ -36,8 +36,6 @@ class PassThrough final : public Decompressor {
 
 struct InflateTraits {
   using Handle = z_stream*;
-  static constexpr int kGzipWindowBits = 15 + 16;  // 16: a gzip header, nothing else
-
   static Handle make() {
     auto* stream = new z_stream{};
     if (inflateInit2(stream, kGzipWindowBits) == Z_OK) return stream;
@@ -157,12 +155,9 @@ class UnLz4 final : public Decompressor {
 
 struct ZstdTraits {
   using Handle = ZSTD_DCtx*;
-  // A frame made at level 22 has a window of 128 MiB; such a context is not worth keeping.
-  static constexpr size_t kMaxKeptBytes = 16U << 20;
-
   static Handle make() { return ZSTD_createDCtx(); }
   static bool reset(Handle context) {
-    if (ZSTD_sizeof_DCtx(context) > kMaxKeptBytes) return false;
+    if (ZSTD_sizeof_DCtx(context) > kMaxKeptZstdBytes) return false;
     return !ZSTD_isError(ZSTD_DCtx_reset(context, ZSTD_reset_session_only));
   }
   static void free(Handle context) { ZSTD_freeDCtx(context); }

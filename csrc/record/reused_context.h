@@ -12,9 +12,14 @@
 // Thread-safety: a context belongs to the thread that took it until it is destroyed.
 #pragma once
 
+#include <cstddef>
 #include <utility>
 
 namespace barnabas::record {
+
+/// A zstd context of more is not worth keeping: high levels take hundreds of MiB, a frame made at
+/// level 22 has a window of 128.
+inline constexpr size_t kMaxKeptZstdBytes = 16U << 20;
 
 template <class Traits>
 class ReusedContext {

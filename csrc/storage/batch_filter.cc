@@ -5,13 +5,10 @@
 #include "base/saturating.h"
 #include "record/builder.h"
 #include "record/codec.h"
+#include "storage/stored_records.h"
 
 namespace barnabas::storage {
 namespace {
-
-/// What one batch may expand to: the largest request that could have brought it in times a generous
-/// ratio.
-constexpr size_t kMaxExpandedBytes = 1u << 30;
 
 int64_t delete_horizon_of(const record::BatchView& batch) {
   return batch.has_delete_horizon() ? batch.base_timestamp() : record::kNoTimestamp;
@@ -31,7 +28,7 @@ Result<BatchFilter::Outcome> BatchFilter::filter(const record::BatchView& batch)
   kept_.clear();
   bool has_tombstones = false;
   if (!discard) {
-    BARNABAS_ASSIGN(const ByteView records, expand(batch));
+    BARNABAS_ASSIGN(const ByteView records, stored_records(batch, expanded_));
     record::RecordReader reader(records, batch.record_count());
     int32_t above = -1;
     while (true) {
@@ -78,13 +75,6 @@ bool BatchFilter::is_needed(const record::BatchView& batch,
   if (record.value && strikes<Bug::kLastValueDropped>(5)) return false;
   if (!record.value && strikes<Bug::kTombstoneDropped>()) return false;
   return record.value || !batch.has_delete_horizon() || rules_.now_ms < delete_horizon_of(batch);
-}
-
-Result<ByteView> BatchFilter::expand(const record::BatchView& batch) {
-  if (batch.codec_id() == 0 || batch.record_count() == 0) return batch.records();
-  BARNABAS_ASSIGN(expanded_, record::decompress(static_cast<record::Codec>(batch.codec_id()),
-                                                batch.records(), kMaxExpandedBytes));
-  return ByteView(expanded_);
 }
 
 Result<BatchFilter::Outcome> BatchFilter::rewrite(const record::BatchView& batch,

@@ -53,7 +53,6 @@ class BatchFilter {
   [[nodiscard]] bool is_last_of_producer(const record::BatchView& batch) const;
   [[nodiscard]] bool is_needed(const record::BatchView& batch,
                                const record::RecordView& record) const;
-  Result<ByteView> expand(const record::BatchView& batch);
   Result<Outcome> rewrite(const record::BatchView& batch, int64_t delete_horizon_ms);
   Outcome empty_batch(const record::BatchView& batch);
 

@@ -6,15 +6,14 @@
 
 #include <cerrno>
 
-#include "record/codec.h"
 #include "record/record.h"
 #include "storage/batch_reader.h"
 #include "storage/log_file_name.h"
+#include "storage/stored_records.h"
 
 namespace barnabas::storage {
 namespace {
 
-constexpr size_t kMaxExpandedBytes = 1u << 30;
 constexpr uint64_t kPaceBytes = 64u << 10;  // between two looks at the rate
 
 Error in_batch(const Error& error, const CleanerSegment& source, uint64_t position) {
@@ -174,12 +173,7 @@ Result<bool> Cleaner::map_segment(const CleanerSegment& source, CleanedTransacti
 }
 
 Result<bool> Cleaner::map_batch(const record::BatchView& batch) {
-  ByteView records = batch.records();
-  if (batch.codec_id() != 0 && batch.record_count() > 0) {
-    BARNABAS_ASSIGN(expanded_, record::decompress(static_cast<record::Codec>(batch.codec_id()),
-                                                  records, kMaxExpandedBytes));
-    records = expanded_;
-  }
+  BARNABAS_ASSIGN(const ByteView records, stored_records(batch, expanded_));
   record::RecordReader reader(records, batch.record_count());
   while (true) {
     BARNABAS_ASSIGN(const auto record, reader.next());

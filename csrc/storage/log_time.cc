@@ -5,19 +5,15 @@
 
 #include "base/logger.h"
 #include "base/planted.h"
-#include "record/codec.h"
 #include "record/record.h"
 #include "storage/fd_cache.h"
 #include "storage/index_file_search.h"
 #include "storage/log_file_name.h"
 #include "storage/log_impl.h"
+#include "storage/stored_records.h"
 
 namespace barnabas::storage {
 namespace {
-
-/// What one batch may expand to while a timestamp is searched in it: the largest request that could
-/// have brought it in (socket.request.max.bytes) times a generous ratio.
-constexpr size_t kMaxExpandedBytes = 1u << 30;
 
 /// As Java adds: validation lets batches through whose timestamps wrap around.
 int64_t wrapping_add(int64_t a, int64_t b) {
@@ -28,12 +24,7 @@ int64_t wrapping_add(int64_t a, int64_t b) {
 Status look_at_records(const record::BatchView& batch,
                        const std::function<bool(int64_t timestamp, int64_t offset)>& look) {
   std::vector<uint8_t> expanded;
-  ByteView records = batch.records();
-  if (batch.codec_id() != 0) {
-    BARNABAS_ASSIGN(expanded, record::decompress(static_cast<record::Codec>(batch.codec_id()),
-                                                 records, kMaxExpandedBytes));
-    records = expanded;
-  }
+  BARNABAS_ASSIGN(const ByteView records, stored_records(batch, expanded));
   const bool append_time = batch.timestamp_type() == record::TimestampType::kLogAppendTime;
   record::RecordReader reader(records, batch.record_count());
   while (true) {
