@@ -11,7 +11,7 @@
 
 namespace barnabas {
 
-enum class LogLevel { kDebug = 10, kInfo = 20, kWarning = 30, kError = 40 };
+enum class LogLevel { kInfo = 20, kWarning = 30, kError = 40 };
 
 using LogSink = std::function<void(LogLevel, std::string_view component, std::string_view message)>;
 

@@ -16,7 +16,6 @@
 namespace barnabas::loadgen {
 
 inline constexpr int64_t kHistogramHighest = int64_t{3600} * 1'000'000'000;  // ns
-inline constexpr int kHistogramDigits = 3;                                   // significant ones
 
 class Histogram {
  public:

@@ -6,7 +6,7 @@ Needs pyarrow, which is imported here and nowhere else than for what is asked of
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from barnabas._columns import Columns
 
 BINARY_KINDS: Final = ("view", "plain")
-
-BinaryKind = Literal["view", "plain"]
 
 
 def schema(binary: str = "view") -> pa.Schema:

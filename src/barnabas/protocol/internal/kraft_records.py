@@ -17,7 +17,6 @@ T = TypeVar("T")
 _FRAME_VERSION: Final = 1
 _MAX_UVARINT_BYTES: Final = 5
 _UUID_BYTES: Final = 16
-NO_LEADER: Final = -1
 LEADER_UNCHANGED: Final = -2
 
 
