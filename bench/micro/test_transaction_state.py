@@ -4,7 +4,8 @@ from kio.schema.errors import ErrorCode
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from barnabas.state.effects import Producer
-from barnabas.state.txn.records import EPOCH_BUMP, TopicPartition
+from barnabas.state.topic_partition import TopicPartition
+from barnabas.state.txn.records import EPOCH_BUMP
 from barnabas.state.txn.requests import AddRequest, EndRequest, InitRequest, ProducerResponse
 from unit.state.txn.world import World
 

@@ -29,7 +29,7 @@ from barnabas.state.group.responses import (
     SyncResponse,
 )
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
-from barnabas.state.txn.records import TopicPartition
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.units import MS_PER_S
 
 if TYPE_CHECKING:  # a broker without groups does not wait for these

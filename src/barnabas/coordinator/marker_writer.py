@@ -16,8 +16,8 @@ from barnabas.coordinator.errors import error_of
 from barnabas.coordinator.hand_over import HandOver, LogAppend
 from barnabas.state.effects import Marker
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.effects import EndMarkers
-from barnabas.state.txn.records import TopicPartition
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from barnabas.coordinator.shards import InternalTopic, Shards
 from barnabas.metadata.store import StoreError
 from barnabas.state.effects import NO_PRODUCER_ID
 from barnabas.state.internal_topics import TRANSACTION_STATE
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.config import TransactionConfig
-from barnabas.state.txn.records import EPOCH_BUMP, TopicPartition
+from barnabas.state.txn.records import EPOCH_BUMP
 from barnabas.state.txn.requests import (
     AddRequest,
     DescribedTransaction,

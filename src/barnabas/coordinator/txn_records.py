@@ -18,9 +18,9 @@ from barnabas.protocol.encoder import entity_encoder
 from barnabas.protocol.internal import transaction_log as tl
 from barnabas.protocol.internal.reader import RecordReader, record_reader
 from barnabas.state.effects import NO_PRODUCER_ID
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.records import (
     CLASSIC,
-    TopicPartition,
     TransactionRecord,
     TransactionState,
     TransactionValue,

@@ -18,7 +18,8 @@ from barnabas.handlers.fencing import told_to_producer
 from barnabas.handlers.pending import PendingReply
 from barnabas.metadata.catalog import is_internal
 from barnabas.state.effects import Producer
-from barnabas.state.txn.records import CLASSIC, EPOCH_BUMP, TopicPartition
+from barnabas.state.topic_partition import TopicPartition
+from barnabas.state.txn.records import CLASSIC, EPOCH_BUMP
 from barnabas.state.txn.requests import AddRequest
 
 BATCHED_FROM_VERSION = 4

@@ -12,7 +12,7 @@ from kio.schema.errors import ErrorCode
 from barnabas.handlers.call import Call, Response
 from barnabas.state.effects import Marker, Producer
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
-from barnabas.state.txn.records import TopicPartition
+from barnabas.state.topic_partition import TopicPartition
 
 # What the group coordinator says when it cannot, in words that a transaction coordinator expects.
 _NOT_READY = frozenset(

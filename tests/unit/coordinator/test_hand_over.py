@@ -14,7 +14,7 @@ from barnabas.coordinator.hand_over import HandOver, LogAppend
 from barnabas.coordinator.marker_writer import MarkerWriter
 from barnabas.coordinator.routing import partition_for
 from barnabas.state.effects import Append, Marker, Producer
-from barnabas.state.txn.records import TopicPartition
+from barnabas.state.topic_partition import TopicPartition
 from unit.coordinator.fake_log import FakeLog
 from unit.coordinator.test_group_coordinator import (
     PARTITIONS,

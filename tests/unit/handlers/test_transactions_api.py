@@ -11,9 +11,9 @@ import pytest
 import barnabas
 from barnabas.coordinator.routing import partition_for
 from barnabas.coordinator.txn_records import encode
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.records import (
     EPOCH_BUMP,
-    TopicPartition,
     TransactionRecord,
     TransactionState,
     TransactionValue,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from barnabas.state import effects
 from barnabas.state.effects import Producer
-from barnabas.state.txn.records import TopicPartition, TransactionRecord
+from barnabas.state.topic_partition import TopicPartition
+from barnabas.state.txn.records import TransactionRecord
 
 
 @dataclass(frozen=True, slots=True)

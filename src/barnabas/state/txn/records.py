@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from barnabas.state.effects import NO_PRODUCER_EPOCH, NO_PRODUCER_ID
+from barnabas.state.topic_partition import TopicPartition as TopicPartition  # noqa: PLC0414
 
 NO_TIMESTAMP = -1
 NO_TIMEOUT_MS = 2**31 - 1
@@ -30,13 +31,6 @@ class TransactionState(enum.Enum):
     COMPLETE_ABORT = "CompleteAbort"
     DEAD = "Dead"
     PREPARE_EPOCH_FENCE = "PrepareEpochFence"
-
-
-class TopicPartition(NamedTuple):
-    """A partition of a topic."""
-
-    topic: str
-    partition: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

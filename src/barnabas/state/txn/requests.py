@@ -6,7 +6,8 @@ from typing import NamedTuple
 from kio.schema.errors import ErrorCode
 
 from barnabas.state.effects import NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Producer
-from barnabas.state.txn.records import TopicPartition, TransactionState, TransactionValue
+from barnabas.state.topic_partition import TopicPartition
+from barnabas.state.txn.records import TransactionState, TransactionValue
 
 NO_PRODUCER = Producer(NO_PRODUCER_ID, NO_PRODUCER_EPOCH)
 

@@ -19,13 +19,13 @@ from barnabas.state.effects import (
     Producer,
     Token,
 )
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.config import TransactionConfig
 from barnabas.state.txn.effects import AddedPartitions, Effects, EndMarkers
 from barnabas.state.txn.end import judge
 from barnabas.state.txn.records import (
     EPOCH_BUMP,
     NO_TIMEOUT_MS,
-    TopicPartition,
     TransactionRecord,
     TransactionState,
     TransactionValue,

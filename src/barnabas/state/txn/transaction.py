@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from barnabas.state.effects import NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Producer
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.records import (
     EPOCH_BUMP,
     NO_TIMESTAMP,
-    TopicPartition,
     TransactionState,
     TransactionValue,
 )

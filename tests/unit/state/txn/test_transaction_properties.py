@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from kio.schema.errors import ErrorCode
 
 from barnabas.state.effects import Producer
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.config import TransactionConfig
-from barnabas.state.txn.records import CLASSIC, EPOCH_BUMP, TopicPartition, TransactionState
+from barnabas.state.txn.records import CLASSIC, EPOCH_BUMP, TransactionState
 from barnabas.state.txn.requests import (
     NO_PRODUCER,
     AddRequest,

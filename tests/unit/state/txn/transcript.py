@@ -25,8 +25,9 @@ from dataclasses import dataclass, field
 from kio.schema.errors import ErrorCode
 
 from barnabas.state.effects import Producer
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.config import TransactionConfig
-from barnabas.state.txn.records import CLASSIC, EPOCH_BUMP, TopicPartition
+from barnabas.state.txn.records import CLASSIC, EPOCH_BUMP
 from barnabas.state.txn.requests import (
     NO_PRODUCER,
     AddRequest,

@@ -7,9 +7,10 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.txn_records import decode, encode
 from barnabas.state.effects import Append, Producer, Token
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.config import TransactionConfig
 from barnabas.state.txn.effects import Effects, EndMarkers
-from barnabas.state.txn.records import TopicPartition, TransactionRecord
+from barnabas.state.txn.records import TransactionRecord
 from barnabas.state.txn.shard import TransactionShard
 
 FIRST_PRODUCER_ID = 1000
