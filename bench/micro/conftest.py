@@ -19,10 +19,11 @@ from barnabas.handlers.call import Call
 from barnabas.handlers.services import Services
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
 from barnabas.metadata.config_service import ConfigService
+from barnabas.metadata.internal_topic import InternalTopic
 from barnabas.metadata.producer_ids import ProducerIds
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.topic_plans import NewTopic
-from barnabas.metadata.topic_service import InternalTopic, TopicService
+from barnabas.metadata.topic_service import TopicService
 from barnabas.protocol.apis import APIS
 from barnabas.protocol.codec import codec_for
 from barnabas.state.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE

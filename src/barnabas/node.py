@@ -36,6 +36,7 @@ from barnabas.errors import ConfigError, StartError
 from barnabas.handlers.services import Services
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
 from barnabas.metadata.config_service import ConfigService
+from barnabas.metadata.internal_topic import AnyTopic, InternalTopic
 from barnabas.metadata.producer_ids import ProducerIds
 from barnabas.metadata.records import (
     BROKER_CONFIGS_PREFIX,
@@ -50,7 +51,7 @@ from barnabas.metadata.records import (
 )
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.store import Delete, MetadataStore, Put, StoreError
-from barnabas.metadata.topic_service import AnyTopic, InternalTopic, TopicService
+from barnabas.metadata.topic_service import TopicService
 from barnabas.state.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE
 
 logger = logging.getLogger(__name__)

@@ -17,11 +17,12 @@ from barnabas.config.broker_config import (
     check_dynamic_keys,
     validate_topic_config,
 )
-from barnabas.disk_calls import STORE, DiskCalls
+from barnabas.disk_calls import DiskCalls
 from barnabas.errors import ConfigError, KafkaError
 from barnabas.metadata.catalog import Catalog
+from barnabas.metadata.commits import commit
 from barnabas.metadata.records import BROKER_CONFIGS_PREFIX, CLUSTER_DEFAULT, encode_config
-from barnabas.metadata.store import MetadataStore, Put, StoreError
+from barnabas.metadata.store import MetadataStore, Put
 from barnabas.metadata.topic_service import TopicService
 
 MAX_STRING_BYTES: Final = 0x7FFF
@@ -89,10 +90,7 @@ class ConfigService:
             if validate_only:
                 return
             put = Put(BROKER_CONFIGS_PREFIX + stored_as, encode_config(changed))
-            try:
-                await self._disk_calls.run(STORE, self._store.commit, [put])
-            except StoreError as error:
-                raise KafkaError(ErrorCode.kafka_storage_error, str(error)) from error
+            await commit(self._store, self._disk_calls, [put])
             self._catalog.broker_configs = {**self._catalog.broker_configs, stored_as: changed}
             self._config.set_dynamic(source, changed)
             logger.info("dynamic configuration of broker %s is now %s", stored_as, changed)

@@ -9,7 +9,7 @@ begun is finished. Topics wait for each other in the store alone.
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 from kio.schema.errors import ErrorCode
 
 from barnabas.config.broker_config import BrokerConfig
-from barnabas.disk_calls import STORE, TOPICS, DiskCalls
+from barnabas.disk_calls import TOPICS, DiskCalls
 from barnabas.errors import KafkaError
 from barnabas.metadata.catalog import Catalog, is_internal
+from barnabas.metadata.commits import commit
 from barnabas.metadata.records import PartitionRecord, Tombstone, TopicRecord
-from barnabas.metadata.store import Delete, MetadataStore, Put, StoreError
+from barnabas.metadata.store import Change, Delete, MetadataStore, Put
 from barnabas.metadata.topic_plans import MorePartitions, NewTopic, TopicPlanner
 from barnabas.metadata.topic_removal import TopicRemoval
 from barnabas.metadata.topic_turns import TopicTurns
@@ -148,16 +149,11 @@ class TopicService:
         if not topics:
             return {}
 
-        def commit() -> None:
-            # A stored topic that the catalog lacks is one that could not be taken back.
-            self._store.commit([Put(topic.path, topic.encode()) for topic in topics])
-
         try:
-            await self._disk_calls.run(STORE, commit)
-        except StoreError as error:
-            logger.error("cannot store new topics: %s", error)
-            unstored = KafkaError(ErrorCode.kafka_storage_error, str(error))
-            return {topic.name: unstored for topic in topics}
+            # A stored topic that the catalog lacks is one that could not be taken back.
+            await self._commit(Put(topic.path, topic.encode()) for topic in topics)
+        except KafkaError as error:
+            return {topic.name: error for topic in topics}
         made = await _all(self._make(topic) for topic in topics)
         return {topic.name: error for topic, error in zip(topics, made, strict=True) if error}
 
@@ -179,8 +175,8 @@ class TopicService:
     async def _take_back(self, topic: TopicRecord) -> None:
         """Forgets a topic whose logs could not be made."""
         try:
-            await self._disk_calls.run(STORE, self._store.commit, [Delete(topic.path)])
-        except StoreError as error:
+            await self._commit([Delete(topic.path)])
+        except KafkaError as error:
             # Nobody was told that it is there; the next start makes what is missing of it.
             logger.error("topic %s stays stored, without logs: %s", topic.name, error)
 
@@ -285,7 +281,7 @@ class TopicService:
 
     async def _delete(self, topics: Sequence[TopicRecord]) -> None:
         tombstones = [Tombstone(t.name, t.topic_id, len(t.partitions)) for t in topics]
-        changes: list[Put | Delete] = [Delete(topic.path) for topic in topics]
+        changes: list[Change] = [Delete(topic.path) for topic in topics]
         changes += [Put(tombstone.path, tombstone.encode()) for tombstone in tombstones]
         if not changes:
             return
@@ -369,12 +365,8 @@ class TopicService:
     async def _store_topic(self, topic: TopicRecord) -> None:
         await self._commit([Put(topic.path, topic.encode())])
 
-    async def _commit(self, changes: Sequence[Put | Delete]) -> None:
-        try:
-            await self._disk_calls.run(STORE, self._store.commit, changes)
-        except StoreError as error:
-            logger.error("cannot store metadata: %s", error)
-            raise KafkaError(ErrorCode.kafka_storage_error, str(error)) from error
+    async def _commit(self, changes: Iterable[Change]) -> None:
+        await commit(self._store, self._disk_calls, changes)
 
 
 async def _all(changes: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -387,59 +379,3 @@ async def _all(changes: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 def _check_total(partition_count: int) -> None:
     if error := rules.total_partitions_error(partition_count):
         raise KafkaError(ErrorCode.policy_violation, error)
-
-
-class AnyTopic:
-    """As a container of topics: has each."""
-
-    def __contains__(self, topic: object) -> bool:
-        return True
-
-
-class InternalTopic:
-    """What a coordinator asks about its topic, and others. `elsewhere`: those that exist, but not
-    here.
-    """
-
-    def __init__(
-        self, name: str, service: TopicService, catalog: Catalog, elsewhere: Container[str] = ()
-    ) -> None:
-        self._name = name
-        self._service = service
-        self._catalog = catalog
-        self._elsewhere = elsewhere
-
-    def partition_count(self) -> int | None:
-        """Its partitions, None when it does not exist."""
-        topic = self._catalog.topic(self._name)
-        return None if topic is None else len(topic.partitions)
-
-    async def ensure(self) -> int:
-        """Makes it if need be; returns its partition count. Raises KafkaError."""
-        count = self.partition_count()
-        if count is None:
-            errors = await self._service.auto_create([self._name])
-            if error := errors[self._name]:
-                raise error
-            count = self.partition_count()
-            assert count is not None
-        return count
-
-    def leader_epoch(self, partition: int) -> int:
-        """The leader epoch of one of its partitions."""
-        topic = self._catalog.topic(self._name)
-        assert topic is not None
-        return topic.partitions[partition].leader_epoch
-
-    def has_topic(self, topic: str) -> bool:
-        """Whether any topic exists."""
-        return self._catalog.topic(topic) is not None or topic in self._elsewhere
-
-    def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
-        """Why nothing can be committed for a partition of a topic, whose id may be given."""
-        record = self._catalog.topic(topic)
-        if any(topic_id) and (record is None or record.topic_id != topic_id):
-            return ErrorCode.unknown_topic_id
-        if record is None or not 0 <= partition < len(record.partitions):
-            return ErrorCode.unknown_topic_or_partition
-        return ErrorCode.none

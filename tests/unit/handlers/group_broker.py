@@ -16,8 +16,8 @@ from barnabas.coordinator.coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import HandOver
 from barnabas.handlers.call import Call
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
+from barnabas.metadata.internal_topic import InternalTopic
 from barnabas.metadata.records import PartitionRecord, TopicRecord
-from barnabas.metadata.topic_service import InternalTopic
 from barnabas.protocol.apis import APIS
 from barnabas.protocol.codec import codec_for, schema_class
 from barnabas.state.group.config import GroupConfig

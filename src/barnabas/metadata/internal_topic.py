@@ -1,0 +1,64 @@
+"""What coordinators ask about their topics, and about others. Imports service and catalog."""
+
+from collections.abc import Container
+
+from kio.schema.errors import ErrorCode
+
+from barnabas.metadata.catalog import Catalog
+from barnabas.metadata.topic_service import TopicService
+
+
+class AnyTopic:
+    """As a container of topics: has each."""
+
+    def __contains__(self, topic: object) -> bool:
+        return True
+
+
+class InternalTopic:
+    """What a coordinator asks about its topic, and others. `elsewhere`: those that exist, but not
+    here.
+    """
+
+    def __init__(
+        self, name: str, service: TopicService, catalog: Catalog, elsewhere: Container[str] = ()
+    ) -> None:
+        self._name = name
+        self._service = service
+        self._catalog = catalog
+        self._elsewhere = elsewhere
+
+    def partition_count(self) -> int | None:
+        """Its partitions, None when it does not exist."""
+        topic = self._catalog.topic(self._name)
+        return None if topic is None else len(topic.partitions)
+
+    async def ensure(self) -> int:
+        """Makes it if need be; returns its partition count. Raises KafkaError."""
+        count = self.partition_count()
+        if count is None:
+            errors = await self._service.auto_create([self._name])
+            if error := errors[self._name]:
+                raise error
+            count = self.partition_count()
+            assert count is not None
+        return count
+
+    def leader_epoch(self, partition: int) -> int:
+        """The leader epoch of one of its partitions."""
+        topic = self._catalog.topic(self._name)
+        assert topic is not None
+        return topic.partitions[partition].leader_epoch
+
+    def has_topic(self, topic: str) -> bool:
+        """Whether any topic exists."""
+        return self._catalog.topic(topic) is not None or topic in self._elsewhere
+
+    def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
+        """Why nothing can be committed for a partition of a topic, whose id may be given."""
+        record = self._catalog.topic(topic)
+        if any(topic_id) and (record is None or record.topic_id != topic_id):
+            return ErrorCode.unknown_topic_id
+        if record is None or not 0 <= partition < len(record.partitions):
+            return ErrorCode.unknown_topic_or_partition
+        return ErrorCode.none
