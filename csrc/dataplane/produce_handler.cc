@@ -41,29 +41,22 @@ ProducePartitionResult refused(Error error, const Partition& partition) {
   return result;
 }
 
-/// The header of the first batch, when it is there and of the one format with these fields.
-std::optional<record::BatchView> header_of(ByteView records) {
-  if (records.size() < record::kBatchHeaderSize) return std::nullopt;
-  const record::BatchView batch(records);
-  return batch.magic() == record::kMagic ? std::optional(batch) : std::nullopt;
-}
-
 // Transactional records without a transactional id: Kafka authorises nobody to write them.
 bool has_orphaned_transaction(const ProduceRequest& request) {
   if (request.transactional_id.has_value()) return false;
   return std::any_of(request.partitions.begin(), request.partitions.end(),
                      [](const auto& partition) {
-                       const auto batch = header_of(partition.records.value_or(MutableBytes{}));
+                       const auto batch = header_of(partition);
                        return batch.has_value() && batch->is_transactional();
                      });
 }
 
 // What can be told from the request's version and the batch's header, before it is validated.
-Status check_header(ByteView records, int16_t version) {
-  if (records.empty()) {
+Status check_header(const ProducePartition& named, int16_t version) {
+  if (named.records.value_or(MutableBytes{}).empty()) {
     return Error{ErrorCode::kInvalidRecord, "there must be one record batch per partition"};
   }
-  const auto batch = header_of(records);
+  const auto batch = header_of(named);
   if (!batch.has_value()) return {};  // validation says what is wrong with it
   if (version < kFirstZstdVersion &&
       batch->codec_id() == static_cast<uint8_t>(record::Codec::kZstd)) {
@@ -127,21 +120,11 @@ net::Admission ProduceHandler::ask_first(const net::Request& request, ProduceJob
 
 bool ProduceHandler::touches_stalled(const ProduceJob& job) const {
   if (!services_.stalled.any()) return false;
-  const bool by_id = job.version >= kProduceFirstTopicIdVersion;
   const int64_t now_ns = services_.clock.monotonic_ns();
-  size_t next = 0;
-  for (const auto& named : job.request.topics) {
-    const TopicPtr topic = by_id ? table_.find(named.id) : table_.find(named.name);
-    for (const size_t end = next + named.partition_count; next < end; ++next) {
-      if (next < job.results.size()) continue;
-      const int32_t index = job.request.partitions[next].index;
-      const auto* const partition = topic == nullptr ? nullptr : topic->find(index);
-      if (partition != nullptr && services_.stalled.holds_up(**partition, now_ns)) {
-        return true;
-      }
-    }
-  }
-  return false;
+  return !job.visit_undone(table_, [&](const Topic* topic, const ProducePartition& named, size_t) {
+    const auto* const partition = topic == nullptr ? nullptr : topic->find(named.index);
+    return partition == nullptr || !services_.stalled.holds_up(**partition, now_ns);
+  });
 }
 
 bool ProduceHandler::wait_out_stall(const MovedProducePtr& moved, Step next) {
@@ -178,37 +161,24 @@ void ProduceHandler::begin(const net::Request& request, ProduceJob& job) {
 }
 
 bool ProduceHandler::append_all(ProduceJob& job, std::optional<size_t> directory) {
-  const ProduceRequest& produce = job.request;
-  const bool by_id = job.version >= kProduceFirstTopicIdVersion;
-  const bool orphaned = has_orphaned_transaction(produce);
-  size_t next = 0;
-  for (const auto& named : produce.topics) {
-    const size_t end = next + named.partition_count;
-    if (end <= job.results.size()) {  // done before
-      next = end;
-      continue;
+  const bool orphaned = has_orphaned_transaction(job.request);
+  return job.visit_undone(table_, [&](const Topic* topic, const ProducePartition& named,
+                                      size_t number) {
+    ProducePartitionResult result;
+    result.error = orphaned && job.version >= kProduceFirstServedVersion
+                       ? ErrorCode::kTransactionalIdAuthorizationFailed
+                       : job.check_partition(topic, named.index);
+    if (result.error == ErrorCode::kNone && !job.checks.empty() &&
+        job.checks[number].error != ErrorCode::kNone) {
+      result.error = job.checks[number].error;
+      result.message = job.checks[number].message;
     }
-    const TopicPtr topic = by_id ? table_.find(named.id) : table_.find(named.name);
-    for (; next < end; ++next) {
-      if (next < job.results.size()) continue;
-      const ProducePartition& partition = produce.partitions[next];
-      ProducePartitionResult result;
-      result.error = orphaned && job.version >= kProduceFirstServedVersion
-                         ? ErrorCode::kTransactionalIdAuthorizationFailed
-                         : job.check_partition(topic.get(), partition.index);
-      if (result.error == ErrorCode::kNone && !job.checks.empty() &&
-          job.checks[next].error != ErrorCode::kNone) {
-        result.error = job.checks[next].error;
-        result.message = job.checks[next].message;
-      }
-      if (result.error == ErrorCode::kNone &&
-          !append_one(*topic, partition, directory, job, result)) {
-        return false;
-      }
-      job.results.push_back(std::move(result));
+    if (result.error == ErrorCode::kNone && !append_one(*topic, named, directory, job, result)) {
+      return false;
     }
-  }
-  return true;
+    job.results.push_back(std::move(result));
+    return true;
+  });
 }
 
 bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& named,
@@ -218,7 +188,7 @@ bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& name
   job.next_directory = partition->directory();
   if (directory.value_or(job.next_directory) != job.next_directory) return false;
   const MutableBytes records = named.records.value_or(MutableBytes{});
-  if (Status status = check_header(records, job.version); !status.ok()) {
+  if (Status status = check_header(named, job.version); !status.ok()) {
     result = refused(std::move(status).error(), *partition);
     return true;
   }

@@ -6,8 +6,10 @@
 // Thread-safety: one thread at a time: that of its reactor, or the disk thread that it has gone to.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,7 @@
 #include "dataplane/stalled_directories.h"
 #include "dataplane/transaction_check.h"
 #include "net/server.h"
+#include "record/batch.h"
 
 namespace barnabas::dataplane {
 
@@ -59,7 +62,34 @@ struct ProduceJob {
 
   /// kNone when records may be appended to the partition; `topic`: null when unknown.
   [[nodiscard]] ErrorCode check_partition(const Topic* topic, int32_t index) const;
+  /// Shows `visit` what is not done yet, in order: the topic (null when unknown), what is asked of
+  /// a partition, and its number in the request. Ends when it returns false, and returns that.
+  template <class Visit>
+  bool visit_undone(const PartitionTable& table, Visit visit) const {
+    const bool by_id = version >= kProduceFirstTopicIdVersion;
+    size_t next = 0;
+    for (const auto& named : request.topics) {
+      const size_t end = next + named.partition_count;
+      if (end <= results.size()) {
+        next = end;
+        continue;
+      }
+      const TopicPtr topic = by_id ? table.find(named.id) : table.find(named.name);
+      for (next = std::max(next, results.size()); next < end; ++next) {
+        if (!visit(topic.get(), request.partitions[next], next)) return false;
+      }
+    }
+    return true;
+  }
 };
+
+/// The header of the first batch, when it is there and of the one format with these fields.
+inline std::optional<record::BatchView> header_of(const ProducePartition& named) {
+  const ByteView records = named.records.value_or(MutableBytes{});
+  if (records.size() < record::kBatchHeaderSize) return std::nullopt;
+  const record::BatchView batch(records);
+  return batch.magic() == record::kMagic ? std::optional(batch) : std::nullopt;
+}
 
 /// A job that has left its reactor, with the bytes that its request points into.
 struct MovedProduce {

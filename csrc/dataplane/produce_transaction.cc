@@ -8,13 +8,9 @@ namespace barnabas::dataplane {
 namespace {
 
 std::optional<record::BatchView> transactional_batch(const ProducePartition& named) {
-  const ByteView records = named.records.value_or(MutableBytes{});
-  if (records.size() < record::kBatchHeaderSize) return std::nullopt;
-  const record::BatchView batch(records);
-  if (batch.magic() != record::kMagic || !batch.is_transactional() || !batch.has_producer_id()) {
-    return std::nullopt;
-  }
-  return batch;
+  const auto batch = header_of(named);
+  const bool counts = batch && batch->is_transactional() && batch->has_producer_id();
+  return counts ? batch : std::nullopt;
 }
 
 void check_batch(const Topic& topic, const ProducePartition& named, const record::BatchView& batch,
@@ -37,31 +33,25 @@ void check_batch(const Topic& topic, const ProducePartition& named, const record
 
 std::optional<TransactionQuestion> check_transaction(const PartitionTable& table, ProduceJob& job) {
   const ProduceRequest& produce = job.request;
-  const bool by_id = job.version >= kProduceFirstTopicIdVersion;
   TransactionQuestion question;
   question.transactional_id = *produce.transactional_id;
   question.transactions_v2 = job.version >= kProduceFirstTransactionsV2Version;
-  bool one_producer = true;
-  size_t next = 0;
-  for (const auto& named : produce.topics) {
-    const TopicPtr topic = by_id ? table.find(named.id) : table.find(named.name);
-    for (const size_t end = next + named.partition_count; next < end; ++next) {
-      const ProducePartition& partition = produce.partitions[next];
-      const auto batch = transactional_batch(partition);
-      if (!batch || job.check_partition(topic.get(), partition.index) != ErrorCode::kNone) {
-        continue;
-      }
-      if (job.checks.empty()) {
-        job.checks.resize(produce.partitions.size());
-        question.producer_id = batch->producer_id();
-        question.producer_epoch = batch->producer_epoch();
-      }
-      one_producer = one_producer && question.producer_id == batch->producer_id() &&
-                     question.producer_epoch == batch->producer_epoch();
-      if (!one_producer) break;
-      check_batch(*topic, partition, *batch, question, job.checks[next], next);
-    }
-  }
+  const bool one_producer = job.visit_undone(
+      table, [&](const Topic* topic, const ProducePartition& named, size_t number) {
+        const auto batch = transactional_batch(named);
+        if (!batch || job.check_partition(topic, named.index) != ErrorCode::kNone) return true;
+        if (job.checks.empty()) {
+          job.checks.resize(produce.partitions.size());
+          question.producer_id = batch->producer_id();
+          question.producer_epoch = batch->producer_epoch();
+        }
+        if (question.producer_id != batch->producer_id() ||
+            question.producer_epoch != batch->producer_epoch()) {
+          return false;
+        }
+        check_batch(*topic, named, *batch, question, job.checks[number], number);
+        return true;
+      });
   if (!one_producer) {
     for (TransactionCheck& check : job.checks) {
       check.error = ErrorCode::kInvalidProducerIdMapping;
