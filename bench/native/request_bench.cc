@@ -84,7 +84,7 @@ class LoopbackBroker {
   LoopbackBroker() {
     check(engine_->open_directories({directory_.path() + "/data"}, "bench", 1));
     const std::pair<int32_t, int32_t> partition{0, 0};
-    check(engine_->create_partitions(kTopic, Uuid{{1}}, {&partition, 1}, {}));
+    check(check(engine_->begin_creation(kTopic, Uuid{{1}}, {&partition, 1}, {}))->carry_out());
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(check(engine_->listen("127.0.0.1", 0)));

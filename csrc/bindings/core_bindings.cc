@@ -277,16 +277,6 @@ void bind_topic_changes(py::module_& module, PyCore& core) {
 void bind_topics(PyCore& core) {
   // Releases GIL, each.
   core.def(
-      "create_partitions",
-      [](Engine& engine, const std::string& topic, const py::bytes& topic_id,
-         const std::vector<std::pair<int32_t, int32_t>>& partitions, const py::object& config) {
-        const Uuid id = to_uuid(topic_id);
-        const auto settings = to_settings(config);
-        check(
-            without_gil([&] { return engine.create_partitions(topic, id, partitions, settings); }));
-      },
-      py::arg("topic"), py::arg("topic_id"), py::arg("partitions"), py::arg("config"));
-  core.def(
       "set_topic_config",
       [](Engine& engine, const std::string& topic, const py::object& config) {
         const auto settings = to_settings(config);

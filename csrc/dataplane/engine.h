@@ -7,9 +7,9 @@
 // the one before has returned, and nothing else runs while open_directories or start do. Every
 // other method may be called from any thread between open_directories and stop (listen and the
 // control requests from create on). The methods that wait for a disk or a thread (open_directories,
-// load_partitions, create_partitions, delete_*, steps of a change, set_broker_config,
-// alter_replica_log_dirs, fork, stop, the offset look-ups, fetch) must not be called from a
-// reactor. What begins a change waits for a fork alone.
+// load_partitions, delete_directory, steps of a change, set_broker_config, alter_replica_log_dirs,
+// fork, stop, the offset look-ups, fetch) must not be called from a reactor. What begins a change
+// waits for a fork alone.
 //
 // Ownership: callbacks given to the engine are kept until they ran or stop() returned.
 #pragma once
@@ -120,17 +120,6 @@ class Engine {
   virtual Change begin_deletion(const std::string& topic) = 0;
   virtual Status set_topic_config(const std::string& topic, const SettingMap& config) = 0;
   virtual Status set_broker_config(const SettingMap& settings) = 0;
-
-  Status create_partitions(const std::string& topic, const Uuid& topic_id,
-                           std::span<const std::pair<int32_t, int32_t>> partitions,
-                           const SettingMap& config) {
-    BARNABAS_ASSIGN(const auto change, begin_creation(topic, topic_id, partitions, config));
-    return change->carry_out();
-  }
-  Status delete_topic(const std::string& topic) {
-    BARNABAS_ASSIGN(const auto change, begin_deletion(topic));
-    return change->carry_out();
-  }
 
   // -- partitions -------------------------------------------------------------------------------
   virtual Result<PartitionInfo> partition_info(std::string_view topic, int32_t partition) = 0;

@@ -173,14 +173,6 @@ class Core:
     def close_connection(self, token: int) -> None:
         """Closes the connection the request came on."""
     # -- topics
-    def create_partitions(
-        self,
-        topic: str,
-        topic_id: bytes,
-        partitions: Sequence[tuple[int, int]],
-        config: Mapping[str, int | str | bool],
-    ) -> None:
-        """All of `begin_creation`, on this thread."""
     def begin_creation(
         self,
         topic: str,

@@ -1,7 +1,7 @@
 """Appends to the partitions of a core as its coordinators do, but one at a time, to the end."""
 
 import queue
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from barnabas._core import Core
 from barnabas.coordinator.hand_over import LogAppend
@@ -16,6 +16,19 @@ class AppendRefused(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(f"error {code}")
         self.code = code
+
+
+def create_partitions(
+    core: Core,
+    topic: str,
+    topic_id: bytes,
+    partitions: Sequence[tuple[int, int]],
+    config: Mapping[str, int | str | bool],
+) -> None:
+    """Makes (partition, leader epoch), on this thread."""
+    change = core.begin_creation(topic, topic_id, partitions, config)
+    while change.next_directory() is not None:
+        change.step()
 
 
 def append_records(

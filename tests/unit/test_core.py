@@ -19,7 +19,7 @@ from barnabas._core import Core, CoreError
 from barnabas._records import iter_batches
 from barnabas.coordinator.hand_over import LogAppend
 from barnabas.state.effects import Marker, Producer
-from unit.core_appends import append_marker, append_records
+from unit.core_appends import append_marker, append_records, create_partitions
 
 UNKNOWN_TOPIC, CORRUPT, TOO_LARGE, INVALID_RECORD = 3, 2, 10, 87
 TRANSACTION_COORDINATOR_FENCED = 52
@@ -46,7 +46,7 @@ def values(data: bytes) -> list[bytes | None]:
 
 
 def test_what_is_appended_is_read_back(core: Core) -> None:
-    core.create_partitions("t", TOPIC_ID, [(0, 0), (1, 0)], {})
+    create_partitions(core, "t", TOPIC_ID, [(0, 0), (1, 0)], {})
     assert append_records(core, "t", 1, [(b"k", b"a"), (None, b"b")]) == 0
     assert append_records(core, "t", 1, [(b"k", None)]) == 2
     assert values(core.read_batches("t", 1, 0, 1 << 20)) == [b"a", b"b", None]
@@ -85,9 +85,9 @@ def test_errors_carry_kafkas_code_and_errno(core: Core, tmp_path: Path) -> None:
 
 
 def test_bad_arguments_are_python_errors(core: Core) -> None:
-    core.create_partitions("t", TOPIC_ID, [(0, 0)], {})
+    create_partitions(core, "t", TOPIC_ID, [(0, 0)], {})
     with pytest.raises(ValueError, match="16 bytes"):
-        core.create_partitions("u", b"short", [(0, 0)], {})
+        create_partitions(core, "u", b"short", [(0, 0)], {})
     with pytest.raises(ValueError, match="key, value"):
         append_records(core, "t", 0, [(b"k", b"v", b"more")])  # type: ignore[list-item]
     for short in (("t", 0, ()), ("t", 0, (), (7,), None), ("t", 0, (), None, ((7, 0), True))):
@@ -121,7 +121,7 @@ class Late:
 
 
 def test_one_call_appends_to_many_partitions_each_in_its_order(core: Core) -> None:
-    core.create_partitions("t", TOPIC_ID, [(n, 0) for n in range(20)], {})
+    create_partitions(core, "t", TOPIC_ID, [(n, 0) for n in range(20)], {})
     late = Late()
     for batch in range(10):
         appends = tuple(
@@ -133,7 +133,7 @@ def test_one_call_appends_to_many_partitions_each_in_its_order(core: Core) -> No
 
 
 def test_a_refused_append_refuses_only_its_own(core: Core) -> None:
-    core.create_partitions("t", TOPIC_ID, [(0, 0), (1, 0)], {"max.message.bytes": 1000})
+    create_partitions(core, "t", TOPIC_ID, [(0, 0), (1, 0)], {"max.message.bytes": 1000})
     late = Late()
     append_marker(core, ("t", 1), (7, 0), True, 5)
     appends = (
@@ -153,7 +153,7 @@ def test_a_refused_append_refuses_only_its_own(core: Core) -> None:
 
 
 def test_outcomes_wait_for_the_high_watermark(core: Core) -> None:
-    core.create_partitions("t", TOPIC_ID, [(0, 0)], {"flush.messages": 1})
+    create_partitions(core, "t", TOPIC_ID, [(0, 0)], {"flush.messages": 1})
     late = Late()
     for i in range(20):
         assert late.all_of(core.append_all((one_append(0, b"a"),), late)) == [0]
@@ -163,7 +163,7 @@ def test_outcomes_wait_for_the_high_watermark(core: Core) -> None:
 def test_a_callback_that_raises_disturbs_nobody(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    core.create_partitions("t", TOPIC_ID, [(0, 0)], {"flush.messages": 1})
+    create_partitions(core, "t", TOPIC_ID, [(0, 0)], {"flush.messages": 1})
     raised = threading.Event()
     monkeypatch.setattr(sys, "unraisablehook", lambda _: raised.set())
 
@@ -178,7 +178,7 @@ def test_a_callback_that_raises_disturbs_nobody(
 
 
 def test_a_callback_is_given_back_once_it_was_called(core: Core) -> None:
-    core.create_partitions("t", TOPIC_ID, [(0, 0)], {"flush.messages": 1})
+    create_partitions(core, "t", TOPIC_ID, [(0, 0)], {"flush.messages": 1})
     gone = threading.Event()
 
     class Callback:
@@ -219,7 +219,9 @@ START = """
         core.load_partitions([], {})
         core.listen("127.0.0.1", 0)
         core.start()
-        core.create_partitions("t", bytes(range(16)), [(0, 0)], {"flush.messages": 1})
+        made = core.begin_creation("t", bytes(range(16)), [(0, 0)], {"flush.messages": 1})
+        while made.next_directory() is not None:
+            made.step()
         return core
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from barnabas._core import Core, ProducerInfo
-from unit.core_appends import AppendRefused, append_marker, append_records
+from unit.core_appends import AppendRefused, append_marker, append_records, create_partitions
 
 UNKNOWN_TOPIC, INVALID_PRODUCER_EPOCH, COORDINATOR_FENCED = 3, 47, 52
 NOW_MS = 1_700_000_000_000
@@ -19,7 +19,7 @@ TRANSACTIONAL, CONTROL = 0x10, 0x20  # bits of a batch's attributes
 def core(tmp_path: Path) -> Iterator[Core]:
     core = Core({})
     core.open_directories([str(tmp_path / "data")], "cluster", 1)
-    core.create_partitions("t", b"i" * 16, [(0, 0)], {})
+    create_partitions(core, "t", b"i" * 16, [(0, 0)], {})
     yield core
     core.stop(0)
 

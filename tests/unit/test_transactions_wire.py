@@ -24,7 +24,7 @@ from kio.static.primitive import i32Timedelta
 
 from barnabas._core import ControlRequest, Core, crc32c
 from barnabas._records import encode_batch
-from unit.core_appends import append_marker, append_records
+from unit.core_appends import append_marker, append_records, create_partitions
 from unit.wire import WireClient
 
 TOPIC_ID = uuid.UUID(int=7)
@@ -96,7 +96,7 @@ def core(tmp_path: Path) -> Iterator[Core]:
     core = Core({})
     core.open_directories([str(tmp_path / "data")], "cluster", 1)
     # Records are of long ago and markers of now: nothing is to roll because of that.
-    core.create_partitions("t", TOPIC_ID.bytes, [(0, 0), (1, 0)], {"segment.ms": 1 << 62})
+    create_partitions(core, "t", TOPIC_ID.bytes, [(0, 0), (1, 0)], {"segment.ms": 1 << 62})
     yield core
     core.stop(0)
 

@@ -16,6 +16,7 @@
 #include "dataplane/engine.h"
 #include "dataplane/request_reader.h"
 #include "dataplane/response_writer.h"
+#include "dataplane/topic_changes.h"
 #include "net/client.h"
 #include "storage/log_fixture.h"
 
@@ -402,7 +403,7 @@ class BrokerTest : public ::testing::Test {
               Uuid id = id_of(1)) {
     std::vector<std::pair<int32_t, int32_t>> indexes;
     for (int i = 0; i < partitions; ++i) indexes.emplace_back(i, 0);
-    const Status created = engine_->create_partitions(topic, id, indexes, config);
+    const Status created = carry_out(engine_->begin_creation(topic, id, indexes, config));
     ASSERT_TRUE(created.ok()) << created.error().message;
   }
   int64_t stat(const std::string& name) {

@@ -152,21 +152,21 @@ TEST_F(EngineTest, a_start_that_comes_to_nothing_leaves_checkpoints_and_marker_a
 TEST_F(EngineTest, partitions_are_created_all_or_none) {
   std::ofstream(path_of("t-2")) << "in the way";
   const std::vector<std::pair<int32_t, int32_t>> three{{0, 0}, {1, 0}, {2, 0}};
-  EXPECT_FALSE(engine_->create_partitions("t", id_of(1), three, {}).ok());
+  EXPECT_FALSE(carry_out(engine_->begin_creation("t", id_of(1), three, {})).ok());
   EXPECT_FALSE(engine_->partition_info("t", 0).ok());
   EXPECT_FALSE(std::filesystem::exists(path_of("t-0")));
   EXPECT_FALSE(std::filesystem::exists(path_of("t-1")));
   const std::vector<std::pair<int32_t, int32_t>> two{{0, 0}, {1, 0}};
-  EXPECT_TRUE(engine_->create_partitions("t", id_of(1), two, {}).ok());
+  EXPECT_TRUE(carry_out(engine_->begin_creation("t", id_of(1), two, {})).ok());
 }
 
 TEST_F(EngineTest, partitions_can_be_added_but_not_made_twice) {
   create("t", 2);
   const std::vector<std::pair<int32_t, int32_t>> again{{1, 0}};
-  EXPECT_FALSE(engine_->create_partitions("t", id_of(1), again, {}).ok());
+  EXPECT_FALSE(carry_out(engine_->begin_creation("t", id_of(1), again, {})).ok());
   const std::vector<std::pair<int32_t, int32_t>> more{{2, 0}};
-  EXPECT_TRUE(engine_->create_partitions("t", id_of(1), more, {}).ok());
-  EXPECT_FALSE(engine_->create_partitions("t", id_of(2), {{{3, 0}}}, {}).ok());
+  EXPECT_TRUE(carry_out(engine_->begin_creation("t", id_of(1), more, {})).ok());
+  EXPECT_FALSE(carry_out(engine_->begin_creation("t", id_of(2), {{{3, 0}}}, {})).ok());
   EXPECT_EQ(engine_->partition_infos().size(), 3U);
 }
 
@@ -174,9 +174,10 @@ TEST_F(EngineTest, a_deleted_topic_is_gone_at_once_and_its_files_later) {
   create("t", 1, {{"file.delete.delay.ms", int64_t{0}}});
   start();
   append(1);
-  ASSERT_TRUE(engine_->delete_topic("t").ok());
+  ASSERT_TRUE(carry_out(engine_->begin_deletion("t")).ok());
   EXPECT_FALSE(std::filesystem::exists(path_of("t-0")));
-  EXPECT_EQ(engine_->delete_topic("t").error().code, ErrorCode::kUnknownTopicOrPartition);
+  EXPECT_EQ(carry_out(engine_->begin_deletion("t")).error().code,
+            ErrorCode::kUnknownTopicOrPartition);
   EXPECT_TRUE(eventually([this] {
     for (const auto& entry : std::filesystem::directory_iterator(path_of(""))) {
       if (entry.path().string().ends_with("-delete")) return false;

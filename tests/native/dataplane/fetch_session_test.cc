@@ -215,7 +215,7 @@ TEST_F(FetchSessionTest, an_error_is_told_in_every_answer_and_its_end_once) {
     EXPECT_EQ(answer.parts[0].error, ErrorCode::kUnknownTopicOrPartition);
   }
   const std::vector<std::pair<int32_t, int32_t>> more{{3, 0}, {4, 0}, {5, 0}};
-  ASSERT_TRUE(engine_->create_partitions("t", id_of(1), more, {}).ok());
+  ASSERT_TRUE(carry_out(engine_->begin_creation("t", id_of(1), more, {})).ok());
   const auto there = client.fetch(incremental(made.session_id, 4));
   ASSERT_EQ(there.parts.size(), 1U);
   EXPECT_EQ(there.parts[0].error, ErrorCode::kNone);
@@ -247,7 +247,7 @@ TEST_F(FetchSessionTest, partitions_take_turns_when_the_response_is_full) {
 TEST_F(FetchSessionTest, a_topic_made_anew_under_the_old_name_is_inconsistent_with_the_session) {
   BrokerClient client(port_);
   const auto made = client.fetch(full({{.partition = 0}}, 13));
-  ASSERT_TRUE(engine_->delete_topic("t").ok());
+  ASSERT_TRUE(carry_out(engine_->begin_deletion("t")).ok());
   auto answer = client.fetch(incremental(made.session_id, 1, {}, 13));
   ASSERT_EQ(answer.parts.size(), 1U);
   EXPECT_EQ(answer.parts[0].error, ErrorCode::kUnknownTopicOrPartition);

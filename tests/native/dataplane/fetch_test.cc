@@ -92,7 +92,7 @@ TEST_F(FetchTest, unknown_topics_partitions_and_ids_each_have_their_error) {
 
 TEST_F(FetchTest, the_leader_epoch_is_checked) {
   const std::pair<int32_t, int32_t> partition{0, 4};
-  ASSERT_TRUE(engine_->create_partitions("led", id_of(2), {&partition, 1}, {}).ok());
+  ASSERT_TRUE(carry_out(engine_->begin_creation("led", id_of(2), {&partition, 1}, {})).ok());
   BrokerClient client(port_);
   FetchSpec spec = fetch_of(0, 0, "led");
   spec.parts[0].current_leader_epoch = 4;
@@ -111,7 +111,7 @@ TEST_F(FetchTest, the_leader_epoch_is_checked) {
 
 TEST_F(FetchTest, a_diverging_epoch_is_told_instead_of_records) {
   const std::pair<int32_t, int32_t> partition{0, 4};
-  ASSERT_TRUE(engine_->create_partitions("led", id_of(2), {&partition, 1}, {}).ok());
+  ASSERT_TRUE(carry_out(engine_->begin_creation("led", id_of(2), {&partition, 1}, {})).ok());
   fill(3, 0, 10, "led");
   BrokerClient client(port_);
   FetchSpec spec = fetch_of(2, 0, "led");
@@ -288,7 +288,7 @@ TEST_F(FetchTest, deleting_the_topic_answers_who_waits_for_it) {
   spec.max_wait_ms = kLongWaitMs;
   client.send(spec);
   ASSERT_TRUE(parked(1));
-  ASSERT_TRUE(engine_->delete_topic("t").ok());
+  ASSERT_TRUE(carry_out(engine_->begin_deletion("t")).ok());
   const auto answer = decode_fetch(client.receive(), spec.version);
   ASSERT_EQ(answer.parts.size(), 1U);
   EXPECT_EQ(answer.parts[0].error, ErrorCode::kUnknownTopicOrPartition);

@@ -20,7 +20,7 @@ class EngineForkTest : public ::testing::Test {
     engine_ = start(paths_, {});
     std::vector<std::pair<int32_t, int32_t>> partitions;
     for (int32_t n = 0; n < kPartitions; ++n) partitions.emplace_back(n, 0);
-    ASSERT_TRUE(engine_->create_partitions("t", id_of(1), partitions, config_).ok());
+    ASSERT_TRUE(carry_out(engine_->begin_creation("t", id_of(1), partitions, config_)).ok());
   }
   void TearDown() override {
     if (engine_ != nullptr) {
@@ -102,7 +102,7 @@ TEST_F(EngineForkTest, IsOfOneMomentWhileAppendsGoOn) {
 TEST_F(EngineForkTest, SurvivesTheEndOfWhatItComesFrom) {
   for (int32_t n = 0; n < 300; ++n) append(*engine_, 0);
   const auto forked = fork(0, true);
-  EXPECT_TRUE(engine_->delete_topic("t").ok());
+  EXPECT_TRUE(carry_out(engine_->begin_deletion("t")).ok());
   EXPECT_TRUE(engine_->stop(0).ok());
   engine_ = nullptr;
   for (const std::string& path : paths_) fs::remove_all(path);

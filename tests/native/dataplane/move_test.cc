@@ -25,7 +25,7 @@ class DirectoryMoveTest : public ::testing::Test {
     const std::pair<int32_t, int32_t> partition{0, 0};
     const SettingMap config = {{"internal.segment.bytes", int64_t{100'000}},
                                {"file.delete.delay.ms", int64_t{0}}};
-    ASSERT_TRUE(engine_->create_partitions("t", id_of(1), {&partition, 1}, config).ok());
+    ASSERT_TRUE(carry_out(engine_->begin_creation("t", id_of(1), {&partition, 1}, config)).ok());
   }
   void TearDown() override {
     if (engine_ != nullptr) {
@@ -99,7 +99,7 @@ TEST_F(DirectoryMoveTest, MovesAreEndedByOthersAndByTheTopicsEnd) {
   EXPECT_EQ(move_to(directory_.path()), ErrorCode::kLogDirNotFound);
   EXPECT_TRUE(engine_->fetch("t", 0, 1999, 4096, false).ok());
   EXPECT_EQ(move_to(paths_[1]), ErrorCode::kNone);
-  EXPECT_TRUE(engine_->delete_topic("t").ok());
+  EXPECT_TRUE(carry_out(engine_->begin_deletion("t")).ok());
   EXPECT_EQ(move_to(paths_[1]), ErrorCode::kUnknownTopicOrPartition);
   EXPECT_TRUE(engine_->partition_infos().empty());
 }

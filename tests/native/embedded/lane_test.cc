@@ -138,7 +138,7 @@ TEST_F(Lanes, a_topic_that_was_made_again_with_fewer_partitions_is_written_to) {
   Producer producer(*engine_, {.batch_bytes = 200});
   TopicLanes& topic = **producer.topic("t");
   for (int i = 0; i < 50; ++i) (void)send(producer, topic, topic.choose(std::nullopt), "value");
-  ASSERT_TRUE(engine_->delete_topic("t").ok());
+  ASSERT_TRUE(carry_out(engine_->begin_deletion("t")).ok());
   create("t", 2, {}, dataplane::id_of(2));
   int refused = 0;
   std::array<int, 2> written{};

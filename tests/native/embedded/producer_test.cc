@@ -146,7 +146,7 @@ TEST_F(EmbeddedTest, a_signal_rings_for_what_comes_and_for_what_is_there) {
   const std::vector<dataplane::WatchedPartition> from_end{{"t", 0, 1}};
   (*signal)->watch(from_end);
   EXPECT_FALSE(rings());
-  ASSERT_TRUE(engine_->delete_topic("t").ok());
+  ASSERT_TRUE(carry_out(engine_->begin_deletion("t")).ok());
   EXPECT_TRUE(rings()) << "whoever waits for a deleted topic has to hear of it";
 }
 

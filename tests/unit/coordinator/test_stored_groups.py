@@ -25,6 +25,7 @@ from unit.coordinator.test_group_coordinator import (
     run,
     until,
 )
+from unit.core_appends import create_partitions
 
 TOPIC = "__consumer_offsets"
 TOPIC_ID = bytes(range(16))
@@ -43,7 +44,7 @@ class OffsetsTopic:
 
     async def ensure(self) -> int:
         epochs = [(partition, 0) for partition in range(PARTITIONS)]
-        self.core.create_partitions(TOPIC, TOPIC_ID, epochs, self.settings)
+        create_partitions(self.core, TOPIC, TOPIC_ID, epochs, self.settings)
         return PARTITIONS
 
     def has_topic(self, topic: str) -> bool:
