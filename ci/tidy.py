@@ -72,6 +72,7 @@ HANDLER_SUPPORT = {
     "data_plane",
     "fencing",
     "leader_epochs",
+    "offsets_to_commit",
     "pending",
     "services",
     "topic_fields",

@@ -11,9 +11,10 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from barnabas.handlers.call import Call, Response
+from barnabas.handlers.offsets_to_commit import offsets_of
 from barnabas.handlers.pending import PendingReply
-from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
-from barnabas.state.group.records import NO_LEADER_EPOCH, NO_TOPIC_ID
+from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest
+from barnabas.state.group.records import NO_TOPIC_ID
 from barnabas.state.group.responses import CommitResponse
 
 GROUP_ID_NOT_FOUND_FROM_VERSION = 9
@@ -32,17 +33,10 @@ def handle(call: Call) -> Response:
         retention_ms=getattr(request, "retention_time", DEFAULT_RETENTION),
         knows_group_id_not_found=call.version >= GROUP_ID_NOT_FOUND_FROM_VERSION,
         offsets=[
-            OffsetToCommit(
-                name,
-                item.partition_index,
-                item.committed_offset,
-                getattr(item, "committed_leader_epoch", NO_LEADER_EPOCH),
-                item.committed_metadata or "",
-                _topic_id(topic),
-            )
+            offset
             for topic, name in zip(request.topics, names, strict=True)
             if name is not None
-            for item in topic.partitions
+            for offset in offsets_of(topic, name, _topic_id(topic))
         ],
     )
     reply = PendingReply(partial(_encode, call, names))

@@ -12,10 +12,10 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.txn_coordinator import OffsetsMembership
 from barnabas.handlers.call import Call, Response
+from barnabas.handlers.offsets_to_commit import offsets_of
 from barnabas.handlers.pending import PendingReply
 from barnabas.state.effects import Producer
-from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
-from barnabas.state.group.records import NO_LEADER_EPOCH
+from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest
 from barnabas.state.group.responses import NO_GENERATION, CommitResponse
 
 LOADING_FROM_VERSION = 2
@@ -34,17 +34,7 @@ def handle(call: Call) -> Response:
         group_instance_id=getattr(request, "group_instance_id", None),
         retention_ms=DEFAULT_RETENTION,
         knows_group_id_not_found=False,
-        offsets=[
-            OffsetToCommit(
-                topic.name,
-                item.partition_index,
-                item.committed_offset,
-                getattr(item, "committed_leader_epoch", NO_LEADER_EPOCH),
-                item.committed_metadata or "",
-            )
-            for topic in request.topics
-            for item in topic.partitions
-        ],
+        offsets=[offset for topic in request.topics for offset in offsets_of(topic, topic.name)],
         producer=Producer(request.producer_id, request.producer_epoch),
     )
     reply = PendingReply(partial(_encode, call))
