@@ -1,7 +1,5 @@
 #include "dataplane/log_cleaner.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -46,7 +44,7 @@ LogCleaner::LogCleaner(const PartitionTable& table, LogDirectories& directories,
 LogCleaner::~LogCleaner() { stop(); }
 
 void LogCleaner::start() {
-  for (size_t i = 0; i < threads_wanted_; ++i) threads_.emplace_back([this] { run(); });
+  threads_.start("bnb-cleaner", threads_wanted_, [this](size_t) { run(); });
 }
 
 void LogCleaner::stop() {
@@ -56,8 +54,7 @@ void LogCleaner::stop() {
     changed_.notify_all();
   }
   rate_.stop();
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  threads_.join();
 }
 
 void LogCleaner::set_config(const CleanerConfig& config) {
@@ -70,7 +67,6 @@ void LogCleaner::set_config(const CleanerConfig& config) {
 }
 
 void LogCleaner::run() {
-  pthread_setname_np(pthread_self(), "bnb-cleaner");
   while (true) {
     uint64_t asked = 0;
     {

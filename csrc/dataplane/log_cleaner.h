@@ -17,8 +17,6 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/thread_annotations.h"
@@ -26,6 +24,7 @@
 #include "dataplane/log_directories.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/settings.h"
+#include "dataplane/worker_threads.h"
 
 namespace barnabas::dataplane {
 
@@ -65,7 +64,7 @@ class LogCleaner {
   const size_t threads_wanted_;
   const size_t most_in_one_directory_;
   IoRate rate_;
-  std::vector<std::thread> threads_;
+  WorkerThreads threads_;
 
   Mutex mutex_;
   ConditionVariable changed_;

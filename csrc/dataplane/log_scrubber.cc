@@ -1,7 +1,5 @@
 #include "dataplane/log_scrubber.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <chrono>
 
@@ -25,9 +23,7 @@ LogScrubber::LogScrubber(const PartitionTable& table, size_t directory_count, Cl
 LogScrubber::~LogScrubber() { stop(); }
 
 void LogScrubber::start() {
-  for (size_t directory = 0; directory < directory_count_; ++directory) {
-    threads_.emplace_back([this, directory] { run(directory); });
-  }
+  threads_.start("bnb-scrubber", directory_count_, [this](size_t directory) { run(directory); });
 }
 
 void LogScrubber::stop() {
@@ -37,8 +33,7 @@ void LogScrubber::stop() {
     changed_.notify_all();
   }
   rate_.stop();
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  threads_.join();
 }
 
 void LogScrubber::set_config(const ScrubberConfig& config) {
@@ -61,7 +56,6 @@ bool LogScrubber::wait_for_round(int64_t last_begin_ms) {
 }
 
 void LogScrubber::run(size_t directory) {
-  pthread_setname_np(pthread_self(), "bnb-scrubber");
   int64_t begin_ms = clock_.monotonic_ms();
   while (wait_for_round(begin_ms)) {
     begin_ms = clock_.monotonic_ms();

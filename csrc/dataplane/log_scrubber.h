@@ -10,14 +10,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <thread>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/thread_annotations.h"
 #include "dataplane/io_rate.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/settings.h"
+#include "dataplane/worker_threads.h"
 
 namespace barnabas::dataplane {
 
@@ -45,7 +44,7 @@ class LogScrubber {
   const size_t directory_count_;
   Clock& clock_;
   IoRate rate_;
-  std::vector<std::thread> threads_;
+  WorkerThreads threads_;
 
   Mutex mutex_;
   ConditionVariable changed_;

@@ -1,7 +1,5 @@
 #include "dataplane/partition_mover.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -55,7 +53,7 @@ PartitionMover::PartitionMover(const PartitionTable& table, LogDirectories& dire
 PartitionMover::~PartitionMover() { stop(); }
 
 void PartitionMover::start() {
-  for (size_t i = 0; i < threads_wanted_; ++i) threads_.emplace_back([this] { run(); });
+  threads_.start("bnb-mover", threads_wanted_, [this](size_t) { run(); });
 }
 
 void PartitionMover::stop() {
@@ -65,8 +63,7 @@ void PartitionMover::stop() {
     changed_.notify_all();
   }
   rate_.stop();
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  threads_.join();
   MutexLock lock(mutex_);
   for (const MovePtr& move : moves_) {
     if (move->copy == nullptr) continue;
@@ -79,7 +76,6 @@ void PartitionMover::stop() {
 }
 
 void PartitionMover::run() {
-  pthread_setname_np(pthread_self(), "bnb-mover");
   while (await_work()) {
     // With no move in hand, so that nobody who cancels one has to wait; whatever thread has copied.
     if (!rate_.spend(0)) return;

@@ -18,7 +18,6 @@
 #include <deque>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/clock.h"
@@ -27,6 +26,7 @@
 #include "dataplane/log_directories.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/settings.h"
+#include "dataplane/worker_threads.h"
 
 namespace barnabas::dataplane {
 
@@ -107,7 +107,7 @@ class PartitionMover {
   const size_t threads_wanted_;
   IoRate rate_;
   std::atomic<uint64_t> chunk_bytes_;  // copied in one go
-  std::vector<std::thread> threads_;
+  WorkerThreads threads_;
 
   mutable Mutex mutex_;
   ConditionVariable changed_;

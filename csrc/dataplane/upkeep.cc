@@ -1,7 +1,5 @@
 #include "dataplane/upkeep.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <chrono>
 
@@ -31,9 +29,7 @@ Upkeep::Upkeep(const PartitionTable& table, LogDirectories& directories, Flusher
 Upkeep::~Upkeep() { stop(); }
 
 void Upkeep::start() {
-  for (size_t directory = 0; directory < directories_.count(); ++directory) {
-    threads_.emplace_back([this, directory] { run(directory); });
-  }
+  threads_.start("bnb-upkeep", directories_.count(), [this](size_t directory) { run(directory); });
   cleaner_.start();
   scrubber_.start();
 }
@@ -46,8 +42,7 @@ void Upkeep::stop() {
     stopping_ = true;
     changed_.notify_all();
   }
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  threads_.join();
 }
 
 void Upkeep::set_config(const EngineConfig& config) {
@@ -58,7 +53,6 @@ void Upkeep::set_config(const EngineConfig& config) {
 }
 
 void Upkeep::run(size_t directory) {
-  pthread_setname_np(pthread_self(), "bnb-upkeep");
   int64_t checkpointed_ms = clock_.monotonic_ms();
   int64_t maintained_ms = checkpointed_ms;
   int64_t aged_ms = checkpointed_ms;

@@ -17,7 +17,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -29,6 +28,7 @@
 #include "dataplane/log_scrubber.h"
 #include "dataplane/partition_table.h"
 #include "dataplane/settings.h"
+#include "dataplane/worker_threads.h"
 
 namespace barnabas::dataplane {
 
@@ -71,7 +71,7 @@ class Upkeep {
   Clock& clock_;
   LogCleaner cleaner_;
   LogScrubber scrubber_;
-  std::vector<std::thread> threads_;
+  WorkerThreads threads_;
 
   Mutex mutex_;
   ConditionVariable changed_;
