@@ -10,7 +10,7 @@ import pytest
 
 from barnabas._core import Core
 from barnabas.config.start import StartConfig, make_start_config
-from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.group_coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import HandOver
 from barnabas.coordinator.settings import group_config, transaction_config
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator

@@ -57,7 +57,7 @@ class Purgatory {
 
  private:
   // Touched by its own reactor only.
-  struct Shard {
+  struct PerReactor {
     struct Parked {
       std::shared_ptr<DelayedOperation> operation;
       net::TimerId timer = 0;
@@ -69,11 +69,11 @@ class Purgatory {
     bool in_request = false;
   };
 
-  void forget(Shard& shard, const Shard::Parked& parked);
-  void stop_shard(uint32_t reactor);
+  void forget(PerReactor& own, const PerReactor::Parked& parked);
+  void stop_own(uint32_t reactor);
 
   net::Server& server_;
-  std::vector<Shard> shards_;  // by reactor; constant size
+  std::vector<PerReactor> per_reactor_;  // by reactor; constant size
   std::atomic<bool> stopping_{false};
   std::atomic<int64_t> parked_count_{0};
   std::atomic<size_t> parked_bytes_{0};

@@ -26,7 +26,7 @@ from barnabas.clock import VirtualClock
 from barnabas.config.broker_config import Source
 from barnabas.config.listeners import EVERY_INTERFACE, Address
 from barnabas.config.start import StartConfig
-from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.group_coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import HandOver
 from barnabas.coordinator.settings import group_config, transaction_config
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator

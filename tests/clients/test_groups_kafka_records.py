@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartiti
 from confluent_kafka.admin import AdminClient
 
 from barnabas._records import iter_batches
-from barnabas.coordinator.records import decode
+from barnabas.coordinator.group_records import decode
 from barnabas.coordinator.routing import partition_for
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.group import GroupState

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.coordinator.group_records import decode, encode
 from barnabas.coordinator.hand_over import EncodedRecord, HandOver
+from barnabas.coordinator.partition import CoordinatorPartition, LoadStatus
 from barnabas.coordinator.partition_log import PartitionLog
-from barnabas.coordinator.records import decode, encode
-from barnabas.coordinator.shard import Shard, ShardStatus
 from barnabas.coordinator.timers import Timers
 from barnabas.state.effects import Append, Marker, Producer
 from barnabas.state.group.config import GroupConfig
@@ -22,7 +22,7 @@ from barnabas.state.units import MS_PER_S
 logger = logging.getLogger(__name__)
 
 
-class GroupPartition(Shard[Record]):
+class GroupPartition(CoordinatorPartition[Record]):
     """Performs the effects of one partition's groups. To be used on the loop's thread only."""
 
     TOPIC: ClassVar = CONSUMER_OFFSETS
@@ -49,7 +49,7 @@ class GroupPartition(Shard[Record]):
 
     def perform(self, effects: Effects) -> None:
         """Does what the state machine has asked for."""
-        for timer in effects.timers if self.status is not ShardStatus.UNLOADED else ():
+        for timer in effects.timers if self.status is not LoadStatus.UNLOADED else ():
             if isinstance(timer, SetTimer):
                 self._timers.set(timer.key, timer.deadline_ms)
             else:

@@ -1,7 +1,7 @@
-"""TransactionCoordinator: finds the shard of a transactional id, and looks after all shards.
+"""TransactionCoordinator: finds the partition of a transactional id, looks after all partitions.
 
 Requests come as the state machine's values with a `reply` callback, which is called exactly once,
-perhaps before the method returns. A shard that is being loaded says so.
+perhaps before the method returns. A partition that is being loaded says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.marker_writer import MarkerWriter, OffsetsOwner
-from barnabas.coordinator.shards import InternalTopic, Shards
+from barnabas.coordinator.partitions import CoordinatorPartitions, CoordinatorTopic
 from barnabas.metadata.store import StoreError
 from barnabas.state.effects import NO_PRODUCER_ID
 from barnabas.state.internal_topics import TRANSACTION_STATE
@@ -74,7 +74,7 @@ class Groups(OffsetsOwner, Protocol):
         """Stores offsets, or refuses them with `error`."""
 
 
-class StateTopic(InternalTopic, Protocol):
+class StateTopic(CoordinatorTopic, Protocol):
     """`__transaction_state`."""
 
     def leader_epoch(self, partition: int) -> int:
@@ -111,7 +111,9 @@ class TransactionCoordinator:
         self._producer_ids = producer_ids
         self._groups = groups
         self._loop: asyncio.AbstractEventLoop  # from start() on
-        self._shards: Shards[TransactionPartition] = Shards(topic, self._make_shard)
+        self._partitions: CoordinatorPartitions[TransactionPartition] = CoordinatorPartitions(
+            topic, self._make_partition
+        )
         self._ticks: set[asyncio.TimerHandle] = set()
         self._waiting: set[asyncio.Task[None]] = set()  # for producer ids
         self.writer = MarkerWriter(hand_over, groups)
@@ -125,16 +127,16 @@ class TransactionCoordinator:
         self._loop = asyncio.get_running_loop()
         self._every(self._config.abort_timed_out_interval_ms, self._abort_timed_out)
         self._every(self._config.remove_expired_interval_ms, self._expire)
-        self._shards.start(lambda shard: None)
+        self._partitions.start(lambda partition: None)
 
     async def ensure_topic(self) -> None:
         """Creates `__transaction_state` if it does not exist, and takes requests from then on."""
-        await self._shards.ensure_topic()
+        await self._partitions.ensure_topic()
 
     @property
     def is_open(self) -> bool:
         """Whether `__transaction_state` exists."""
-        return bool(self._shards)
+        return bool(self._partitions)
 
     async def stop(self) -> None:
         """Stops timers and loading; what is prepared is finished by the next broker."""
@@ -144,16 +146,16 @@ class TransactionCoordinator:
             task.cancel()
         await asyncio.gather(*self._waiting, return_exceptions=True)
         self.writer.stop()
-        await self._shards.stop()
+        await self._partitions.stop()
 
     # -- requests
 
     def init(self, request: InitRequest, reply: Callable[[ProducerResponse], None]) -> None:
         """InitProducerId."""
 
-        def act(shard: TransactionPartition, new_id: int) -> None:
+        def act(partition: TransactionPartition, new_id: int) -> None:
             now_ms = self._core.steady_ms()
-            shard.perform(shard.machine.init(request, reply, now_ms, new_id))
+            partition.perform(partition.machine.init(request, reply, now_ms, new_id))
 
         self._with_producer_id(
             request.transactional_id,
@@ -164,18 +166,18 @@ class TransactionCoordinator:
 
     def add_partitions(self, request: AddRequest, reply: Callable[[ErrorCode], None]) -> None:
         """AddPartitionsToTxn, for one transaction, and AddOffsetsToTxn."""
-        shard, error = self._shards.find(request.transactional_id)
-        if shard is None:
+        partition, error = self._partitions.find(request.transactional_id)
+        if partition is None:
             reply(error)
             return
-        shard.perform(shard.machine.add_partitions(request, reply, self._core.steady_ms()))
+        partition.perform(partition.machine.add_partitions(request, reply, self._core.steady_ms()))
 
     def verify_partitions(self, request: AddRequest) -> Verified:
         """AddPartitionsToTxn that only asks."""
-        shard, error = self._shards.find(request.transactional_id)
-        if shard is None:
+        partition, error = self._partitions.find(request.transactional_id)
+        if partition is None:
             return dict.fromkeys(request.partitions, error)
-        return shard.machine.verify_partitions(request)
+        return partition.machine.verify_partitions(request)
 
     def commit_offsets(
         self,
@@ -214,9 +216,9 @@ class TransactionCoordinator:
     def end(self, request: EndRequest, reply: Callable[[ProducerResponse], None]) -> None:
         """EndTxn."""
 
-        def act(shard: TransactionPartition, new_id: int) -> None:
+        def act(partition: TransactionPartition, new_id: int) -> None:
             now_ms = self._core.steady_ms()
-            shard.perform(shard.machine.end(request, reply, now_ms, new_id))
+            partition.perform(partition.machine.end(request, reply, now_ms, new_id))
 
         self._with_producer_id(
             request.transactional_id, act, lambda error: reply(ProducerResponse(error))
@@ -224,26 +226,26 @@ class TransactionCoordinator:
 
     def describe(self, transactional_id: str) -> tuple[DescribedTransaction | None, ErrorCode]:
         """DescribeTransactions: None without an error if there is no such transactional id."""
-        shard, error = self._shards.find(transactional_id)
-        return (None if shard is None else shard.machine.describe(transactional_id)), error
+        partition, error = self._partitions.find(transactional_id)
+        return (None if partition is None else partition.machine.describe(transactional_id)), error
 
     def listed(self, wanted: ListFilter) -> tuple[list[ListedTransaction], ErrorCode]:
         """ListTransactions: those of this broker, or an error while some are not known."""
         found: list[ListedTransaction] = []
-        for shard in self._shards:
-            if shard.error is not ErrorCode.none:
-                return [], shard.error
-            found.extend(shard.machine.listed(wanted, self._core.steady_ms()))
+        for partition in self._partitions:
+            if partition.error is not ErrorCode.none:
+                return [], partition.error
+            found.extend(partition.machine.listed(wanted, self._core.steady_ms()))
         return found, ErrorCode.none
 
     def on_topics_deleted(self, topics: Iterable[str]) -> None:
         """Forgets everything if `__transaction_state` is among the topics that are no more."""
         if TRANSACTION_STATE in topics:
-            self._shards.forget()
+            self._partitions.forget()
 
     # -- parts
 
-    def _make_shard(self, partition: int) -> TransactionPartition:
+    def _make_partition(self, partition: int) -> TransactionPartition:
         from barnabas.coordinator.txn_partition import TransactionPartition
 
         return TransactionPartition(
@@ -267,13 +269,13 @@ class TransactionCoordinator:
         """Acts on a transactional id, with a new producer id if one is needed: at once if there is
         one at hand. Or tells why the transactional id cannot be acted on.
         """
-        shard, error = self._shards.find(transactional_id)
-        if shard is None:
+        partition, error = self._partitions.find(transactional_id)
+        if partition is None:
             refuse(error)
-        elif not shard.machine.needs_producer_id(transactional_id, is_init=is_init):
-            act(shard, NO_PRODUCER_ID)
+        elif not partition.machine.needs_producer_id(transactional_id, is_init=is_init):
+            act(partition, NO_PRODUCER_ID)
         elif (producer_id := self._producer_ids.take()) is not None:
-            act(shard, producer_id)
+            act(partition, producer_id)
         else:
             waiting = self._wait_for_producer_id(transactional_id, act, refuse)
             task = self._loop.create_task(waiting)
@@ -294,11 +296,12 @@ class TransactionCoordinator:
         except Exception:  # it must be answered anyway
             logger.exception("cannot reserve producer ids")
             producer_id = NO_PRODUCER_ID
-        shard, error = self._shards.find(transactional_id)  # its topic may be gone meanwhile
-        if shard is None:
+        # Its topic may be gone meanwhile.
+        partition, error = self._partitions.find(transactional_id)
+        if partition is None:
             refuse(error)
         else:
-            act(shard, producer_id)
+            act(partition, producer_id)
 
     def _every(self, interval_ms: int, act: Callable[[], None]) -> None:
         def tick() -> None:
@@ -315,20 +318,20 @@ class TransactionCoordinator:
         self._expire()
 
     def _abort_timed_out(self) -> None:
-        for shard in self._shards:
-            if shard.is_active:
-                for transactional_id in shard.machine.timed_out(self._core.steady_ms()):
+        for partition in self._partitions:
+            if partition.is_active:
+                for transactional_id in partition.machine.timed_out(self._core.steady_ms()):
                     logger.info("transaction %s takes too long: aborted", transactional_id)
                     self._abort(transactional_id)
 
     def _abort(self, transactional_id: str) -> None:
-        def act(shard: TransactionPartition, new_id: int) -> None:
+        def act(partition: TransactionPartition, new_id: int) -> None:
             now_ms = self._core.steady_ms()
-            shard.perform(shard.machine.abort_timed_out(transactional_id, now_ms, new_id))
+            partition.perform(partition.machine.abort_timed_out(transactional_id, now_ms, new_id))
 
         self._with_producer_id(transactional_id, act, lambda _error: None)
 
     def _expire(self) -> None:
-        for shard in self._shards:
-            if shard.is_active:
-                shard.perform(shard.machine.expire(self._core.steady_ms()))
+        for partition in self._partitions:
+            if partition.is_active:
+                partition.perform(partition.machine.expire(self._core.steady_ms()))

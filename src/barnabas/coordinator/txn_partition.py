@@ -10,8 +10,8 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.coordinator.hand_over import EncodedRecord, HandOver
 from barnabas.coordinator.marker_writer import RETRY_S, MarkerWriter
+from barnabas.coordinator.partition import CoordinatorPartition
 from barnabas.coordinator.partition_log import PartitionLog
-from barnabas.coordinator.shard import Shard
 from barnabas.coordinator.txn_records import decode, encode
 from barnabas.state.effects import Append, Producer
 from barnabas.state.internal_topics import TRANSACTION_STATE
@@ -32,7 +32,7 @@ class TransactionLog(PartitionLog, Protocol):
         """See `Core.mark_verified`."""
 
 
-class TransactionPartition(Shard[TransactionRecord]):
+class TransactionPartition(CoordinatorPartition[TransactionRecord]):
     """Performs the effects of one partition's transactions. To be used on the loop's thread."""
 
     TOPIC: ClassVar = TRANSACTION_STATE

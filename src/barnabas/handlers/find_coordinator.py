@@ -11,7 +11,7 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.group_coordinator import GroupCoordinator
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator
 from barnabas.errors import KafkaError
 from barnabas.handlers.call import Call, Response

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from barnabas.config.broker_config import BrokerConfig
-from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.group_coordinator import GroupCoordinator
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator
 from barnabas.disk_calls import DiskCalls
 from barnabas.metadata.catalog import BrokerIdentity, Catalog

@@ -11,7 +11,7 @@ from typing import Any
 from kio.schema.errors import ErrorCode
 
 from barnabas._records import encode_batch
-from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.group_coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import LogAppend
 
 

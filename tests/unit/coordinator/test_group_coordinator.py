@@ -7,7 +7,7 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.group_coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import HandOver, LogAppend
 from barnabas.coordinator.routing import partition_for
 from barnabas.state.effects import Marker, Producer

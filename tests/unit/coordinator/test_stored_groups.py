@@ -11,7 +11,7 @@ import pytest
 from kio.schema.errors import ErrorCode
 
 from barnabas._core import Core
-from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.group_coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import HandOver
 from barnabas.coordinator.routing import partition_for
 from barnabas.state.group.config import GroupConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from barnabas._records import Record, encode_batch
-from barnabas.coordinator.records import encode
+from barnabas.coordinator.group_records import encode
 from barnabas.dump.files import read_file
 from barnabas.dump.finding import Damage, Entry
 from barnabas.dump.internal_records import decoder

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from kio.schema.errors import ErrorCode
 from kio.serial import entity_reader, entity_writer
 
-from barnabas.coordinator.coordinator import GroupCoordinator
+from barnabas.coordinator.group_coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import HandOver
 from barnabas.handlers.call import Call
 from barnabas.metadata.catalog import BrokerIdentity, Catalog

@@ -1,6 +1,6 @@
 """The records of `__consumer_offsets` as the state machine sees them: values, not bytes.
 
-`barnabas.coordinator.records` turns them into Kafka's OffsetCommit and GroupMetadata records.
+`barnabas.coordinator.group_records` turns them into Kafka's OffsetCommit and GroupMetadata records.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.coordinator.records import decode, encode
+from barnabas.coordinator.group_records import decode, encode
 from barnabas.state.effects import Append, Marker, Producer, Token
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.effects import CancelTimer, Effects, Instant, SetTimer, TimerKey

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barnabas.coordinator.errors import RecordError
-from barnabas.coordinator.records import decode, encode
+from barnabas.coordinator.group_records import decode, encode
 from barnabas.state.group.records import (
     NO_LEADER_EPOCH,
     NO_TIMESTAMP,

@@ -1,8 +1,8 @@
-"""GroupCoordinator: finds the shard of a group, and looks after all shards.
+"""GroupCoordinator: finds the partition of a group, and looks after all partitions.
 
 Requests come as the state machine's values with a `reply` callback, which is called exactly once,
-perhaps before the method returns. A shard that is being loaded says so instead of answering as if
-its groups did not exist.
+perhaps before the method returns. A partition that is being loaded says so instead of answering as
+if its groups did not exist.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.coordinator.partitions import CoordinatorPartitions, CoordinatorTopic
 from barnabas.coordinator.routing import partition_for
-from barnabas.coordinator.shards import InternalTopic, Shards
 from barnabas.state.group.config import GroupConfig
 from barnabas.state.group.responses import (
     CommitResponse,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # a broker without groups does not wait for these
     from barnabas.state.group.sync import SyncRequest
 
 
-class OffsetsTopic(InternalTopic, Protocol):
+class OffsetsTopic(CoordinatorTopic, Protocol):
     """`__consumer_offsets`, and what the coordinator needs to know of other topics."""
 
     def has_topic(self, topic: str) -> bool:
@@ -71,7 +71,9 @@ class GroupCoordinator:
         self._config = config
         self._offsets_topic = offsets_topic
         self._loop: asyncio.AbstractEventLoop  # from start() on
-        self._shards: Shards[GroupPartition] = Shards(offsets_topic, self._make_shard)
+        self._partitions: CoordinatorPartitions[GroupPartition] = CoordinatorPartitions(
+            offsets_topic, self._make_partition
+        )
         self._expiry: asyncio.TimerHandle | None = None
 
     # -- life
@@ -82,64 +84,64 @@ class GroupCoordinator:
         """
         self._loop = asyncio.get_running_loop()
         self._schedule_expiry()
-        self._shards.start(self._drop_orphans)
+        self._partitions.start(self._drop_orphans)
 
     async def ensure_topic(self) -> None:
         """Creates `__consumer_offsets` if it does not exist, and takes requests from then on."""
-        await self._shards.ensure_topic()
+        await self._partitions.ensure_topic()
 
     @property
     def is_open(self) -> bool:
         """Whether `__consumer_offsets` exists."""
-        return bool(self._shards)
+        return bool(self._partitions)
 
     async def stop(self) -> None:
         """Stops timers and loading. Parked requests are not answered: connections close anyway."""
         if self._expiry is not None:
             self._expiry.cancel()
-        await self._shards.stop()
+        await self._partitions.stop()
 
     # -- membership
 
     def join(self, request: JoinRequest, reply: Callable[[JoinResponse], None]) -> None:
         """JoinGroup."""
-        shard, error = self._shards.find(request.group_id)
-        if shard is None:
+        partition, error = self._partitions.find(request.group_id)
+        if partition is None:
             reply(JoinResponse(error=error, member_id=request.member_id))
             return
-        now, member_uuid = shard.now(), str(uuid.uuid4())
-        shard.perform(shard.machine.join(request, reply, now, member_uuid))
+        now, member_uuid = partition.now(), str(uuid.uuid4())
+        partition.perform(partition.machine.join(request, reply, now, member_uuid))
 
     def sync(self, request: SyncRequest, reply: Callable[[SyncResponse], None]) -> None:
         """SyncGroup."""
-        shard, error = self._shards.find(request.group_id)
-        if shard is None:
+        partition, error = self._partitions.find(request.group_id)
+        if partition is None:
             reply(SyncResponse(error=error))
             return
-        shard.perform(shard.machine.sync(request, reply, shard.now()))
+        partition.perform(partition.machine.sync(request, reply, partition.now()))
 
     def heartbeat(
         self, group_id: str, member_id: str, group_instance_id: str | None, generation_id: int
     ) -> ErrorCode:
         """Heartbeat."""
-        shard, error = self._shards.find(group_id)
-        if shard is None:
+        partition, error = self._partitions.find(group_id)
+        if partition is None:
             # A member of a group that is being loaded must not think that it was thrown out.
             is_loading = error is ErrorCode.coordinator_load_in_progress
             return ErrorCode.none if is_loading else error
-        return shard.machine.heartbeat(
-            group_id, member_id, group_instance_id, generation_id, shard.monotonic_ms()
+        return partition.machine.heartbeat(
+            group_id, member_id, group_instance_id, generation_id, partition.monotonic_ms()
         )
 
     def leave(
         self, group_id: str, leavers: tuple[Leaver, ...], reply: Callable[[LeaveResponse], None]
     ) -> None:
         """LeaveGroup."""
-        shard, error = self._shards.find(group_id)
-        if shard is None:
+        partition, error = self._partitions.find(group_id)
+        if partition is None:
             reply(LeaveResponse(error=error))
             return
-        shard.perform(shard.machine.leave(group_id, leavers, reply, shard.now()))
+        partition.perform(partition.machine.leave(group_id, leavers, reply, partition.now()))
 
     # -- offsets
 
@@ -154,16 +156,16 @@ class GroupCoordinator:
         """
         refused = self._refused(request.offsets)
         kept = [o for o in request.offsets if (o.topic, o.partition) not in refused]
-        shard = None
+        partition = None
         if error is ErrorCode.none and kept:
-            shard, error = self._shards.find(request.group_id)
-        if shard is None:
+            partition, error = self._partitions.find(request.group_id)
+        if partition is None:
             reply(CommitResponse(error, refused or None))
             return
         if refused:
             request = replace(request, offsets=kept)
             reply = partial(_reply_with, refused, reply)
-        shard.perform(shard.machine.commit(request, reply, shard.now()))
+        partition.perform(partition.machine.commit(request, reply, partition.now()))
 
     def has_any(self, offsets: Collection[OffsetToCommit]) -> bool:
         """Whether one of the partitions, at least, exists."""
@@ -181,17 +183,17 @@ class GroupCoordinator:
 
     def committed(self, group_id: str) -> tuple[Offsets, ErrorCode]:
         """OffsetFetch: all committed offsets of a group, by topic and partition."""
-        shard, error = self._shards.find(group_id)
-        return ({} if shard is None else shard.machine.committed(group_id)), error
+        partition, error = self._partitions.find(group_id)
+        return ({} if partition is None else partition.machine.committed(group_id)), error
 
     def is_unstable(self, group_id: str, topic: str, partition: int) -> bool:
         """Whether a commit for the partition is on its way to the log."""
-        shard, _ = self._shards.find(group_id)
-        return shard is not None and shard.machine.is_unstable(group_id, topic, partition)
+        home, _ = self._partitions.find(group_id)
+        return home is not None and home.machine.is_unstable(group_id, topic, partition)
 
     def partition_of(self, group_id: str) -> TopicPartition:
         """The partition of `__consumer_offsets`, which must exist, that a group lives in."""
-        return TopicPartition(CONSUMER_OFFSETS, partition_for(group_id, len(self._shards)))
+        return TopicPartition(CONSUMER_OFFSETS, partition_for(group_id, len(self._partitions)))
 
     def end_transaction(
         self, partition: int, marker: Marker, reply: Callable[[ErrorCode], None]
@@ -199,14 +201,14 @@ class GroupCoordinator:
         """Appends the end of a producer's transaction to a partition of `__consumer_offsets`: the
         offsets committed in it come into force, or are forgotten.
         """
-        if partition >= len(self._shards):
+        if partition >= len(self._partitions):
             reply(ErrorCode.unknown_topic_or_partition)
             return
-        shard = self._shards[partition]
-        if not shard.is_active:
-            reply(shard.error)
+        home = self._partitions[partition]
+        if not home.is_active:
+            reply(home.error)
             return
-        shard.perform(shard.machine.end_transaction(marker, reply))
+        home.perform(home.machine.end_transaction(marker, reply))
 
     def delete_offsets(
         self,
@@ -215,27 +217,27 @@ class GroupCoordinator:
         reply: Callable[[DeleteOffsetsResponse], None],
     ) -> None:
         """OffsetDelete."""
-        shard, error = self._shards.find(group_id)
-        if shard is None:
+        partition, error = self._partitions.find(group_id)
+        if partition is None:
             reply(DeleteOffsetsResponse(error=error))
             return
-        shard.perform(shard.machine.delete_offsets(group_id, partitions, reply))
+        partition.perform(partition.machine.delete_offsets(group_id, partitions, reply))
 
     def on_topics_deleted(self, topics: Iterable[str]) -> None:
-        """Drops the offsets of topics that are no more. Shards that are loading look themselves."""
+        """Drops the offsets of topics that are no more; what is loading does so afterwards."""
         gone = frozenset(topics)
         if CONSUMER_OFFSETS in gone:
-            self._shards.forget()
-        for shard in self._shards:
-            if shard.is_active:
-                shard.perform(shard.machine.delete_topics(gone))
+            self._partitions.forget()
+        for partition in self._partitions:
+            if partition.is_active:
+                partition.perform(partition.machine.delete_topics(gone))
 
     # -- administration
 
     def describe(self, group_id: str) -> tuple[DescribedGroup | None, ErrorCode]:
         """DescribeGroups: None without an error if there is no such group."""
-        shard, error = self._shards.find(group_id)
-        return (None if shard is None else shard.machine.describe(group_id)), error
+        partition, error = self._partitions.find(group_id)
+        return (None if partition is None else partition.machine.describe(group_id)), error
 
     def listed(
         self, states: Iterable[str] = (), types: Iterable[str] = ()
@@ -243,39 +245,39 @@ class GroupCoordinator:
         """ListGroups: all groups of this broker, or an error while some are not known."""
         states, types = list(states), list(types)
         groups: list[ListedGroup] = []
-        for shard in self._shards:
-            if shard.error is not ErrorCode.none:
-                return [], shard.error
-            groups.extend(shard.machine.listed(states, types))
+        for partition in self._partitions:
+            if partition.error is not ErrorCode.none:
+                return [], partition.error
+            groups.extend(partition.machine.listed(states, types))
         return groups, ErrorCode.none
 
     def delete_group(self, group_id: str, reply: Callable[[ErrorCode], None]) -> None:
         """DeleteGroups, for one group."""
-        shard, error = self._shards.find(group_id)
-        if shard is None:
+        partition, error = self._partitions.find(group_id)
+        if partition is None:
             reply(error)
             return
-        shard.perform(shard.machine.delete_group(group_id, reply, shard.now()))
+        partition.perform(partition.machine.delete_group(group_id, reply, partition.now()))
 
-    # -- shards
+    # -- partitions
 
-    def _make_shard(self, partition: int) -> GroupPartition:
+    def _make_partition(self, partition: int) -> GroupPartition:
         from barnabas.coordinator.group_partition import GroupPartition
 
         return GroupPartition(self._loop, self._core, self._hand_over, partition, self._config)
 
-    def _drop_orphans(self, shard: GroupPartition) -> None:
+    def _drop_orphans(self, partition: GroupPartition) -> None:
         """Drops offsets of topics that were deleted when the broker could not note it here: a new
         topic of that name must not be read from there.
         """
         topics = {
             topic
-            for group in shard.machine.groups.values()
+            for group in partition.machine.groups.values()
             for topic, _ in group.offsets.all_partitions()
         }
         gone = frozenset(topic for topic in topics if not self._offsets_topic.has_topic(topic))
         if gone:
-            shard.perform(shard.machine.delete_topics(gone))
+            partition.perform(partition.machine.delete_topics(gone))
 
     def _schedule_expiry(self) -> None:
         delay_s = self._config.retention_check_interval_ms / MS_PER_S
@@ -287,9 +289,9 @@ class GroupCoordinator:
 
     def run_due(self) -> None:
         """Makes the periodic check: drops offsets that have expired."""
-        for shard in self._shards:
-            if shard.is_active:
-                shard.perform(shard.machine.expire(shard.now()))
+        for partition in self._partitions:
+            if partition.is_active:
+                partition.perform(partition.machine.expire(partition.now()))
 
 
 def _reply_with(

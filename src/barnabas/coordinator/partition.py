@@ -29,8 +29,8 @@ _Callback = Callable[[Any], None]
 """A token of the state machine: called once with the answer to the request."""
 
 
-class ShardStatus(enum.Enum):
-    """Whether a shard can take requests."""
+class LoadStatus(enum.Enum):
+    """Whether a partition can take requests."""
 
     LOADING = "loading"
     ACTIVE = "active"
@@ -38,7 +38,7 @@ class ShardStatus(enum.Enum):
     UNLOADED = "unloaded"
 
 
-class Shard(ABC, Generic[R]):
+class CoordinatorPartition(ABC, Generic[R]):
     """Loads and appends records of one partition. To be used on the loop's thread only."""
 
     TOPIC: ClassVar[str]
@@ -51,7 +51,7 @@ class Shard(ABC, Generic[R]):
         partition: int,
     ) -> None:
         self.partition = partition
-        self.status = ShardStatus.LOADING
+        self.status = LoadStatus.LOADING
         self._loop = loop
         self._log = log
         self._appends: AppendQueue[R] = AppendQueue(
@@ -65,14 +65,14 @@ class Shard(ABC, Generic[R]):
     @property
     def is_active(self) -> bool:
         """Whether it is loaded and takes requests."""
-        return self.status is ShardStatus.ACTIVE
+        return self.status is LoadStatus.ACTIVE
 
     @property
     def error(self) -> ErrorCode:
-        """What clients are told while the shard takes no requests."""
-        if self.status is ShardStatus.ACTIVE:
+        """What clients are told while the partition takes no requests."""
+        if self.status is LoadStatus.ACTIVE:
             return ErrorCode.none
-        if self.status is ShardStatus.LOADING:
+        if self.status is LoadStatus.LOADING:
             return ErrorCode.coordinator_load_in_progress
         return ErrorCode.coordinator_not_available
 
@@ -92,16 +92,16 @@ class Shard(ABC, Generic[R]):
                 for batch in iter_batches(data):
                     offset = batch.next_offset
                     record_count += self._replay_batch(batch)
-        except Exception as error:  # CoreError, CorruptBatch; the other shards must load anyway
-            self.status = ShardStatus.FAILED
+        except Exception as error:  # CoreError, CorruptBatch; the other partitions must load anyway
+            self.status = LoadStatus.FAILED
             logger.error("cannot load %s-%d at offset %d: %s", topic, self.partition, offset, error)
             return
-        self.status = ShardStatus.ACTIVE
+        self.status = LoadStatus.ACTIVE
         self._on_loaded(record_count)
 
     def activate_empty(self) -> None:
         """Takes requests at once: the partition has just been created."""
-        self.status = ShardStatus.ACTIVE
+        self.status = LoadStatus.ACTIVE
 
     def unload(self) -> None:
         """Gives up what it holds: whoever waits is answered, also for appends on their way."""
@@ -109,7 +109,7 @@ class Shard(ABC, Generic[R]):
 
     def close(self) -> None:
         """Takes no more requests, and ends what goes on in the background."""
-        self.status = ShardStatus.UNLOADED
+        self.status = LoadStatus.UNLOADED
         self._on_closed()
 
     def _perform(self, effects: Effects[R]) -> None:
