@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 import barnabas
 from barnabas.embedded.batch import ConsumedBatch
@@ -101,6 +102,34 @@ def test_a_slow_hook_lags_behind_and_holds_up_nobody(broker: barnabas.Broker) ->
         may_go_on.set()
         assert slow.wait(20)
         assert sorted(map(str, seen.values)) == sorted(map(str, quick.values))
+
+
+def test_what_is_removed_while_a_hook_lags_is_counted_and_the_rest_is_seen(
+    broker: barnabas.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_go_on = threading.Event()
+    seen = Seen()
+
+    def wait(batch: ConsumedBatch) -> None:
+        may_go_on.wait(60)
+        seen(batch)
+
+    producer = broker.producer()
+    with broker.on_append("t", wait) as hook:
+        producer.send("t", b"first", partition=0).result(5)
+        deadline = time.monotonic() + 20
+        while hook.calls == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        producer.send_many("t", [b"%d" % n for n in range(1, 301)], partition=0).result()
+        client = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        cut = TopicPartition("t", 0, 101)
+        client.delete_records([cut])[cut].result(20)
+        may_go_on.set()
+        assert hook.wait(20)
+        assert seen.offsets == {0: [0, *range(101, 301)]}
+        assert hook.missed == 100
+    assert "offset 1 was removed before it was read: reading goes on at 101" in caplog.text
 
 
 def test_what_is_undecided_is_waited_for_where_it_is_shown(broker: barnabas.Broker) -> None:

@@ -34,7 +34,9 @@ class AppendHook:
     topic that is made later.
 
     A call that takes long lets the hook lag behind, and holds up nobody; one that raises is logged
-    and counted, and the next batch comes. Where records cannot be read, `failure` says why, and the
+    and counted, and the next batch comes. What is removed before the hook has come to it
+    (retention, `delete_records`) is counted in `missed` and logged: it goes on with the first
+    record that is there. Where records cannot be read, `failure` says why, and the
     hook tries again every second; other partitions go on meanwhile. `isolation_level`
     read_committed leaves out what is not decided, and what was aborted. Ends with `remove`, the end
     of its `with` block, or its broker.
@@ -52,7 +54,10 @@ class AppendHook:
     ) -> None:
         if not callable(call):
             raise TypeError(f"{call!r} cannot be called")
-        self._consumer = Consumer(host, [topic], isolation_level=isolation_level)
+        # Earliest: where its offset is gone it goes on with what there is.
+        self._consumer = Consumer(
+            host, [topic], auto_offset_reset="earliest", isolation_level=isolation_level
+        )
         self._consumer.seek_to_end()
         self._is_committed_only = isolation_level == "read_committed"
         self._host = host
@@ -76,6 +81,11 @@ class AppendHook:
     def errors(self) -> int:
         """How many of the calls have raised."""
         return self._errors
+
+    @property
+    def missed(self) -> int:
+        """How many offsets were removed before it has seen them."""
+        return self._consumer.missed
 
     @property
     def failure(self) -> Exception | None:

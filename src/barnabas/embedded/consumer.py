@@ -243,6 +243,13 @@ class Consumer(NativeReader, Closing):
         """As `positions`, with the ids of the topics."""
         return self._reads.read_offsets()
 
+    @property
+    def missed(self) -> int:
+        """How many offsets it has passed over, because the one to be read next was gone: removed by
+        retention, for instance. Each time is logged.
+        """
+        return self._reads.missed
+
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Goes on at an offset. Raises KeyError for a partition that it does not read."""
         if offset < 0:
