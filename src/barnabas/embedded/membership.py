@@ -65,7 +65,8 @@ class Membership:
         self._notify = notify
         self._heartbeats: asyncio.Task[None] | None = None
         self._has_left = False
-        self._topic_sizes: dict[str, int] = {}  # what the assignment was made for, by the leader
+        # What the assignment was made for; the leader's to know, nobody else watches.
+        self._topic_sizes: dict[str, int] = {}
         # Of the consumer's thread, too.
         self.polled_at = 0.0  # when the consumer last asked for records, of the monotonic clock
         self.member_id = NO_MEMBER
@@ -143,6 +144,7 @@ class Membership:
         """The assignment; None when the group has gone on meanwhile."""
         assignments: dict[str, bytes] = {}
         is_leader = joined.leader_id == joined.member_id
+        self._topic_sizes = {}
         if is_leader and not joined.skip_assignment:
             assignments = self._assign(joined)
         request = SyncRequest(
