@@ -76,3 +76,33 @@ def test_who_led_once_leaves_a_growing_topic_to_who_leads_now(broker: barnabas.B
     assigned.clear()
     poll_for(HEARTBEATS_S, first, second)
     assert assigned == []
+
+
+@pytest.mark.parametrize("is_away", [True, False])
+def test_a_static_leader_that_is_back_sees_its_topic_grow(
+    broker: barnabas.Broker, is_away: bool
+) -> None:
+    first = member(broker, group_instance_id="static")
+    poll_until(share_all(4, first), first)
+    generation = first.membership()[1]
+    first.close()
+    if is_away:
+        grow(broker, 6)
+    back = member(broker, group_instance_id="static")
+    if not is_away:
+        poll_until(share_all(4, back), back)
+        assert back.membership()[1] == generation  # nobody was asked to join again
+        grow(broker, 6)
+    poll_until(share_all(6, back), back)
+
+
+def test_a_static_leader_that_is_back_lets_its_group_be(broker: barnabas.Broker) -> None:
+    first, second = member(broker, group_instance_id="static"), member(broker)
+    poll_until(share_all(4, first), first)
+    poll_until(share_all(4, first, second), first, second)
+    generation = second.membership()[1]
+    first.close()
+    back = member(broker, group_instance_id="static")
+    poll_until(share_all(4, back, second), back, second)
+    poll_for(HEARTBEATS_S, back, second)
+    assert back.membership()[1] == second.membership()[1] == generation
