@@ -65,15 +65,16 @@ def test_each_record_is_seen_once_and_in_order(broker: barnabas.Broker) -> None:
     assert hook.calls > 0
 
 
+@pytest.mark.parametrize("raised", [RuntimeError, SystemExit])
 def test_a_hook_that_raises_is_counted_and_goes_on(
-    broker: barnabas.Broker, caplog: pytest.LogCaptureFixture
+    broker: barnabas.Broker, caplog: pytest.LogCaptureFixture, raised: type[BaseException]
 ) -> None:
     seen = Seen()
 
     def refuse_first(batch: ConsumedBatch) -> None:
         seen(batch)
         if len(seen.values) == 1:
-            raise RuntimeError("no")
+            raise raised("no")
 
     with broker.on_append("t", refuse_first) as hook:
         for value in ("1", "2"):
@@ -213,7 +214,9 @@ def test_a_hook_may_use_its_broker_and_ends_with_it(broker: barnabas.Broker) -> 
     while any(thread.is_alive() for thread in threads):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    assert not hook.wait(20)
     hook.remove()
+    assert not hook.wait(20)
 
 
 def test_what_cannot_be_a_hook_is_refused(broker: barnabas.Broker) -> None:

@@ -98,7 +98,10 @@ class AppendHook:
         `failure` when there is one.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        ends = self._ends()
+        try:
+            ends = self._ends()
+        except BrokerClosed:
+            return False
         with self._changed:
             while any(self._seen.get(partition, 0) < end for partition, end in ends.items()):
                 if self._failure is not None:
@@ -164,7 +167,7 @@ class AppendHook:
         self._calls += 1
         try:
             self._call(batch)
-        except Exception:
+        except BaseException:  # SystemExit, too: it would end this thread, and say nothing
             self._errors += 1
             logger.exception("the hook of %s has raised, at %r", self._topic, batch)
 
