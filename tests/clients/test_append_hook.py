@@ -105,6 +105,25 @@ def test_a_slow_hook_lags_behind_and_holds_up_nobody(broker: barnabas.Broker) ->
         assert sorted(map(str, seen.values)) == sorted(map(str, quick.values))
 
 
+def test_a_hook_sleeps_while_other_topics_are_appended_to(broker: barnabas.Broker) -> None:
+    broker.create_topic("other")
+    producer = broker.producer()
+    with broker.on_append("other", print) as idle, broker.on_append("t", Seen()) as busy:
+
+        def cpu_s(topic: str) -> float:
+            (thread,) = (each for each in threading.enumerate() if each.name == f"hook {topic}")
+            assert thread.ident is not None
+            return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+
+        before = {topic: cpu_s(topic) for topic in ("other", "t")}
+        for _ in range(2000):
+            producer.send("t", b"value", partition=0).result()
+        assert busy.wait(20)
+        used = {topic: cpu_s(topic) - before[topic] for topic in before}
+        assert idle.calls == 0
+        assert used["other"] < used["t"] / 10
+
+
 def test_what_is_removed_while_a_hook_lags_is_counted_and_the_rest_is_seen(
     broker: barnabas.Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
