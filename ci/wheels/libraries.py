@@ -1,5 +1,10 @@
-"""The codecs' libraries, static, and what a wheel must say of them."""
+"""The codecs' libraries, static, and what a wheel must say of them, and of all else inside it.
 
+Of Cython there is what it writes, which its licence leaves to who has it written; of the compiler,
+libc++ and what is beneath it.
+"""
+
+import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -114,6 +119,20 @@ def _cmake(library: Library, tree: Path, prefix: Path, environment: dict[str, st
     run(["cmake", "-G", "Ninja", "-S", tree, "-B", folder, *options], env=environment)
     run(["cmake", "--build", folder, "-j", JOBS], env=environment)
     run(["cmake", "--install", folder], env=environment)
+
+
+def bindings(environment: Path) -> Component:
+    """pybind11, of whose headers the bindings are made; the one that is installed there."""
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (found,) = importlib.metadata.distributions(name="pybind11", path=[str(packages)])
+    (licence,) = (file for file in found.files or () if file.name == "LICENSE")
+    return Component(
+        "pybind11",
+        found.version,
+        "BSD-3-Clause",
+        Path(str(licence.locate())),
+        f"pkg:pypi/pybind11@{found.version}",
+    )
 
 
 def _runtime() -> Component:

@@ -10,7 +10,7 @@ from typing import Final
 from wheels import toolchain
 from wheels.describe import describe
 from wheels.environments import fresh_environment, install
-from wheels.libraries import Component
+from wheels.libraries import Component, bindings
 from wheels.places import DIST, ROOT, WORK, run
 
 _EPOCH_S: Final = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))  # as setup.py's
@@ -79,7 +79,7 @@ def build(
     repaired_in = str(folder / "repaired")
     run(["auditwheel", "repair", "--plat", toolchain.PLATFORM, "-w", repaired_in, str(raw)])
     (repaired,) = (folder / "repaired").glob("*.whl")
-    return _finish(repaired, folder, components)
+    return _finish(repaired, folder, [*components, bindings(tools)])
 
 
 def build_here(python: Path, source: Path) -> Path:

@@ -6,8 +6,34 @@
 #include "base/planted.h"
 #include "record/batch.h"
 #include "record/builder.h"
+#include "storage/batch_cursor.h"
+#include "storage/offset_order.h"
 
 namespace barnabas::dataplane {
+namespace {
+
+/// The size of the batches in front, as many as are whole and can be seen to be in their places: no
+/// CRC covers a base offset. Of the first one the look-up has seen it; and it will of the one that
+/// this ends before, with the whole segment in view.
+size_t size_in_place(ByteView bytes) {
+  const auto first = record::peek_batch(bytes);
+  if (!first) return 0;
+  storage::OffsetOrder order({.base_offset = first->base_offset()}, first->next_offset());
+  size_t size = first->size_bytes();
+  while (const auto batch = record::peek_batch(bytes.subspan(size))) {
+    const size_t end = size + batch->size_bytes();
+    if (!order.take_next(*batch)) {
+      const auto next = record::peek_batch(bytes.subspan(end));
+      if (!next || !storage::plausible_header(*next)) return size;
+      const storage::Following following{next->base_offset(), next->leader_epoch()};
+      if (order.take(*batch, following)) return size;
+    }
+    size = end;
+  }
+  return size;
+}
+
+}  // namespace
 
 Result<std::vector<uint8_t>> encode_batch(std::span<const KeyValueView> records,
                                           int64_t timestamp_ms, int32_t max_message_bytes,
@@ -50,10 +76,7 @@ Result<Fetched> fetch_batches(const Partition& partition, int64_t offset, size_t
   const MutableBytes bytes(fetched.bytes.data(), file.length);
   BARNABAS_ASSIGN(const size_t got,
                   read_at(file.file->get(), bytes, file.position, read.slice.path));
-  size_t whole = 0;
-  while (const auto batch = record::peek_batch(bytes.subspan(whole, got - whole))) {
-    whole += batch->size_bytes();
-  }
+  const size_t whole = size_in_place(bytes.first(got));
   fetched.bytes.resize(whole);
   if (whole == 0) {
     return Error{ErrorCode::kCorruptMessage,

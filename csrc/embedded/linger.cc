@@ -11,17 +11,29 @@ void Linger::watch(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome
   MutexLock lock(mutex_);
   start();
   // A sleeper with earlier batches to wait for wakes by itself.
-  const bool wake = waiting_ && entries_.empty();
-  entries_.push_back(
-      {system_clock().monotonic_ns() + linger_ns_, &topic, partition, std::move(batch)});
+  const bool wake = waiting_ && by_lane_.empty();
+  put({system_clock().monotonic_ns() + linger_ns_, &topic, partition, std::move(batch)});
   if (wake) changed_.notify_one();
 }
 
 void Linger::hurry(TopicLanes& topic, int32_t partition, std::shared_ptr<Outcome> batch) {
   MutexLock lock(mutex_);
   start();
-  entries_.push_front({0, &topic, partition, std::move(batch)});
+  put({0, &topic, partition, std::move(batch)});
   if (waiting_) changed_.notify_one();
+}
+
+void Linger::put(Entry entry) {
+  Lane& lane = (*entry.topic)[entry.partition];
+  if (lane.open_outcome() != entry.batch) return;
+  const auto there = by_lane_.find(&lane);
+  if (there != by_lane_.end()) {
+    const Entry& old = *there->second;
+    if (old.batch == entry.batch && old.due_ns <= entry.due_ns) return;
+    list_of(old).erase(there->second);
+  }
+  Entries& list = list_of(entry);
+  by_lane_[&lane] = list.insert(list.end(), std::move(entry));
 }
 
 void Linger::start() {
@@ -46,18 +58,19 @@ void Linger::run() {
       MutexLock lock(mutex_);
       while (!stopping_) {
         waiting_ = true;
-        if (entries_.empty()) {
+        if (by_lane_.empty()) {
           changed_.wait(mutex_);
         } else {
-          const int64_t left = entries_.front().due_ns - system_clock().monotonic_ns();
+          const int64_t left = next().front().due_ns - system_clock().monotonic_ns();
           if (left <= 0) break;
           changed_.wait_for(mutex_, std::chrono::nanoseconds(left));
         }
       }
       waiting_ = false;
       if (stopping_) return;
-      entry = std::move(entries_.front());
-      entries_.pop_front();
+      entry = std::move(next().front());
+      next().pop_front();
+      by_lane_.erase(&(*entry.topic)[entry.partition]);
     }
     entry.topic->drain(entry.partition, entry.batch.get());
   }

@@ -1,13 +1,15 @@
-// The thread that sends batches which did not fill up in time.
+// The thread that sends batches which did not fill up in time. A partition has one open batch at
+// most, and so one entry here: what was sent by others makes room for what came after it.
 //
 // Ownership: borrows lanes, which outlive it. Thread-safety: every method may be called from any
 // other thread.
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <thread>
+#include <unordered_map>
 
 #include "base/thread_annotations.h"
 #include "embedded/topic_lanes.h"
@@ -30,20 +32,34 @@ class Linger {
 
  private:
   struct Entry {
-    int64_t due_ns = 0;  // of the monotonic clock
+    int64_t due_ns = 0;  // of the monotonic clock; 0: now
     TopicLanes* topic = nullptr;
     int32_t partition = 0;
     std::shared_ptr<Outcome> batch;
   };
+  using Entries = std::list<Entry>;
+
   void run() EXCLUDES(mutex_);
+  /// In the place of the lane's entry, unless that is as good, or the batch is not open any more:
+  /// then the entry may be of the one after it.
+  void put(Entry entry) REQUIRES(mutex_);
+  [[nodiscard]] Entries& list_of(const Entry& entry) REQUIRES(mutex_) {
+    return entry.due_ns == 0 ? hurried_ : lingering_;
+  }
+  /// Whose turn it is. REQUIRES: there is one
+  [[nodiscard]] Entries& next() REQUIRES(mutex_) {
+    return hurried_.empty() ? lingering_ : hurried_;
+  }
   /// The thread starts with the first batch: many producers never need it.
   void start() REQUIRES(mutex_);
 
   const int64_t linger_ns_;
   Mutex mutex_;
   ConditionVariable changed_;
-  std::deque<Entry> entries_ GUARDED_BY(mutex_);  // by due time: all linger alike
-  bool waiting_ GUARDED_BY(mutex_) = false;       // the thread sleeps
+  Entries hurried_ GUARDED_BY(mutex_);
+  Entries lingering_ GUARDED_BY(mutex_);  // by due time: all linger alike
+  std::unordered_map<const Lane*, Entries::iterator> by_lane_ GUARDED_BY(mutex_);
+  bool waiting_ GUARDED_BY(mutex_) = false;  // the thread sleeps
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::thread thread_ GUARDED_BY(mutex_);
 };

@@ -1,6 +1,6 @@
 """Barnabas: Kafka you `pip install`.
 
-What is public is imported on first use, so that `import barnabas` costs a millisecond.
+What is public is imported on first use: `import barnabas` alone loads neither the core nor numpy.
 """
 
 from importlib import import_module

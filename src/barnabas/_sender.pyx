@@ -336,8 +336,11 @@ cdef class NativeProducer:
         who.id = producer_id
         who.epoch = epoch
         cdef _Topic handle = self._topics[topic]
+        cdef TopicLanes* lanes = handle.lanes
+        cdef Producer* producer = self._producer
         cdef optional[Result[uint64_t]] guard
-        guard.emplace(self._producer.begin_transaction(handle.lanes[0], partition, who))
+        with nogil:  # it may wait for a batch on its way to the log
+            guard.emplace(producer.begin_transaction(lanes[0], partition, who))
         if not guard.value().ok():
             raise kafka_error(guard.value().error().code, guard.value().error().message)
         return guard.value().value()
@@ -349,7 +352,9 @@ cdef class NativeProducer:
         who.id = producer_id
         who.epoch = epoch
         cdef _Topic handle = self._topics[topic]
-        handle.lanes[0][partition].join(who, guard)
+        cdef TopicLanes* lanes = handle.lanes
+        with nogil:  # as it does
+            lanes[0][partition].join(who, guard)
 
     def _has_joined(self, str topic, int32_t partition):
         """Whether the transaction has the partition."""

@@ -14,6 +14,10 @@ Headers are those of every record, or each record's own:
     (str, bytes, str or None) pairs, or a mapping: the same of every record
     a sequence of such, or of None, one a record
     pyarrow's lists of structs of a name and a value, as `to_arrow()` makes them; polars' too
+
+Timestamps are integers (ms since the epoch), or times, rounded down to the ms that a record has:
+
+    a list, numpy's integers or datetime64, pyarrow's integers or timestamps
 """
 
 from __future__ import annotations
@@ -95,7 +99,8 @@ def headers_input(data: Any) -> HeadersInput:
 
 def timestamps_input(data: Any) -> Any:
     """Timestamps, ms since the epoch, as a contiguous buffer of int64: of integers, of numpy's
-    datetime64, of Arrow's integers and timestamps. numpy is not needed for Arrow's.
+    datetime64, of Arrow's integers and timestamps. What is finer than a ms is rounded down. numpy
+    is not needed for Arrow's.
     """
     if type(data).__module__.partition(".")[0] == "pyarrow":
         return _timestamps_of_arrow(data)
@@ -119,6 +124,11 @@ def _timestamps_of_arrow(array: Any) -> memoryview:
     if hasattr(array, "combine_chunks"):
         array = array.combine_chunks()
     if pyarrow.types.is_timestamp(array.type):
+        if array.type.unit in ("us", "ns"):
+            from pyarrow import compute
+
+            utc = array.cast(pyarrow.timestamp(array.type.unit))  # without a zone to look up
+            array = compute.floor_temporal(utc, unit="millisecond")
         array = array.cast(pyarrow.timestamp("ms", tz=array.type.tz))
     elif not pyarrow.types.is_integer(array.type):
         raise TypeError(f"timestamps are {_TIMESTAMPS}, not Arrow's {array.type}")

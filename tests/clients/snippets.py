@@ -40,7 +40,7 @@ make_app = App
 
 """
 # What the reader has done before: the broker runs, and its environment is the test's.
-DONE_BEFORE = re.compile(r"make (serve|test)$|source |pip install |barnabas serve$")
+DONE_BEFORE = re.compile(r"make (serve|test)$|source |barnabas serve$")
 _FENCED = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # The tools that know no other broker unless told; `serve` and `dump` ask none.
 _ASKS_A_BROKER = re.compile(

@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 import barnabas
 from barnabas.embedded.batch import ConsumedBatch
@@ -64,15 +65,16 @@ def test_each_record_is_seen_once_and_in_order(broker: barnabas.Broker) -> None:
     assert hook.calls > 0
 
 
+@pytest.mark.parametrize("raised", [RuntimeError, SystemExit])
 def test_a_hook_that_raises_is_counted_and_goes_on(
-    broker: barnabas.Broker, caplog: pytest.LogCaptureFixture
+    broker: barnabas.Broker, caplog: pytest.LogCaptureFixture, raised: type[BaseException]
 ) -> None:
     seen = Seen()
 
     def refuse_first(batch: ConsumedBatch) -> None:
         seen(batch)
         if len(seen.values) == 1:
-            raise RuntimeError("no")
+            raise raised("no")
 
     with broker.on_append("t", refuse_first) as hook:
         for value in ("1", "2"):
@@ -101,6 +103,53 @@ def test_a_slow_hook_lags_behind_and_holds_up_nobody(broker: barnabas.Broker) ->
         may_go_on.set()
         assert slow.wait(20)
         assert sorted(map(str, seen.values)) == sorted(map(str, quick.values))
+
+
+def test_a_hook_sleeps_while_other_topics_are_appended_to(broker: barnabas.Broker) -> None:
+    broker.create_topic("other")
+    producer = broker.producer()
+    with broker.on_append("other", print) as idle, broker.on_append("t", Seen()) as busy:
+
+        def cpu_s(topic: str) -> float:
+            (thread,) = (each for each in threading.enumerate() if each.name == f"hook {topic}")
+            assert thread.ident is not None
+            return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+
+        before = {topic: cpu_s(topic) for topic in ("other", "t")}
+        for _ in range(2000):
+            producer.send("t", b"value", partition=0).result()
+        assert busy.wait(20)
+        used = {topic: cpu_s(topic) - before[topic] for topic in before}
+        assert idle.calls == 0
+        assert used["other"] < used["t"] / 10
+
+
+def test_what_is_removed_while_a_hook_lags_is_counted_and_the_rest_is_seen(
+    broker: barnabas.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_go_on = threading.Event()
+    seen = Seen()
+
+    def wait(batch: ConsumedBatch) -> None:
+        may_go_on.wait(60)
+        seen(batch)
+
+    producer = broker.producer()
+    with broker.on_append("t", wait) as hook:
+        producer.send("t", b"first", partition=0).result(5)
+        deadline = time.monotonic() + 20
+        while hook.calls == 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        producer.send_many("t", [b"%d" % n for n in range(1, 301)], partition=0).result()
+        client = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        cut = TopicPartition("t", 0, 101)
+        client.delete_records([cut])[cut].result(20)
+        may_go_on.set()
+        assert hook.wait(20)
+        assert seen.offsets == {0: [0, *range(101, 301)]}
+        assert hook.missed == 100
+    assert "offset 1 was removed before it was read: reading goes on at 101" in caplog.text
 
 
 def test_what_is_undecided_is_waited_for_where_it_is_shown(broker: barnabas.Broker) -> None:
@@ -184,7 +233,9 @@ def test_a_hook_may_use_its_broker_and_ends_with_it(broker: barnabas.Broker) -> 
     while any(thread.is_alive() for thread in threads):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    assert not hook.wait(20)
     hook.remove()
+    assert not hook.wait(20)
 
 
 def test_what_cannot_be_a_hook_is_refused(broker: barnabas.Broker) -> None:

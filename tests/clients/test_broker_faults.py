@@ -2,8 +2,11 @@
 
 import asyncio
 import errno
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,6 +244,40 @@ def test_a_disk_fails_under_one_broker_only(broker: barnabas.Broker) -> None:
             assert full_disk.matched == 0
             assert produce(broker, **{"message.timeout.ms": 500}) is not None
             assert full_disk.struck > 0
+
+
+def test_a_disk_holds_writes_under_one_broker_only(broker: barnabas.Broker) -> None:
+    with barnabas.Broker() as other:
+        other.create_topic("t")
+        sent = broker.producer().send("t", b"held")
+        with broker.faults.disk.hold("write", "t-0/*.log") as fault:
+            with pytest.raises(TimeoutError):
+                sent.result(0.2)
+            assert (fault.matched, fault.struck) == (1, 1)
+            other.producer().send("t", b"not held").result(20)
+        assert sent.result(20).offset == 0
+
+
+KILLED = """
+import sys, barnabas
+broker, other = barnabas.Broker(), barnabas.Broker(sys.argv[1])
+broker.faults.disk.kill("write", "t-0/*.log", is_done=True)
+other.faults.disk.kill("write", "t-0/*.log", is_done=True, nth=2)
+for value in (b"1", b"2", b"3"):
+    other.producer().send("t", value).result(20)
+    print("sent", flush=True)
+"""
+
+
+def test_a_disk_kills_the_process_at_a_write_of_one_broker(tmp_path: Path) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, timeout=60, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert killed.stdout == b"sent\n"
+    with barnabas.Broker(tmp_path) as broker:
+        consumer = broker.consumer(["t"], auto_offset_reset="earliest", timeout=0)
+        assert [value for batch in consumer for value in batch.values] == [b"1", b"2"]
 
 
 def test_what_is_not_there_is_named(broker: barnabas.Broker) -> None:

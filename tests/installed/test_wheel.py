@@ -26,7 +26,7 @@ SYSTEM_LIBRARIES = {
     "librt.so.1",
     {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}[MACHINE],
 }
-BUNDLED = {"zlib", "lz4", "zstd", "snappy", "llvm-libcxx"}
+BUNDLED = {"zlib", "lz4", "zstd", "snappy", "llvm-libcxx", "pybind11"}
 MODULES = ("_core", "_columns", "_records", "_column_input", "_sender", "_reader")
 SOURCE_PATH = re.compile(rb"(?<![\w.])/[\w./+-]*/(?:include|csrc|src)/.*")
 IMPORT_MAX_S = 0.040

@@ -161,14 +161,29 @@ def test_only_what_is_asked_for_is_read(between_damage: barnabas.Broker) -> None
 
 
 def test_what_is_not_there_is_said(source: str, tmp_path: Path) -> None:
+    """At once, not when it is read."""
     with pytest.raises(FileNotFoundError, match="topic nothing"):
-        rows(barnabas.scan(source, "nothing"))
+        barnabas.scan(source, "nothing")
+    for partitions in ([7], [0, 7]):
+        with pytest.raises(FileNotFoundError, match=r"no partition 7 of topic t$"):
+            barnabas.scan(source, "t", partitions=partitions)
+    with pytest.raises(FileNotFoundError, match="none of the partitions"):
+        barnabas.scan(source, "t", partitions=[])
     with pytest.raises(FileNotFoundError):
         barnabas.scan(tmp_path / "nowhere", "t")
     with pytest.raises(ValueError, match="no time zone"):
         barnabas.scan(source, "t", start=datetime(2026, 1, 1))
-    with pytest.raises(ValueError, match="a bound is an offset"):
-        rows(barnabas.scan(source, "t", start="yesterday"))  # type: ignore[arg-type]
+    for bound in ("yesterday", {0: "yesterday"}, 1.5):
+        with pytest.raises(ValueError, match="a bound is an offset"):
+            barnabas.scan(source, "t", start=bound)  # type: ignore[arg-type]
+
+
+def test_a_cluster_that_is_not_there_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from barnabas.query import cluster
+
+    monkeypatch.setattr(cluster, "TIMEOUT_S", 0.5)
+    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1"):
+        barnabas.scan("127.0.0.1:1", "t")
 
 
 def test_times_are_those_of_the_records(tmp_path: Path) -> None:

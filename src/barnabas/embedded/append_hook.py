@@ -34,7 +34,9 @@ class AppendHook:
     topic that is made later.
 
     A call that takes long lets the hook lag behind, and holds up nobody; one that raises is logged
-    and counted, and the next batch comes. Where records cannot be read, `failure` says why, and the
+    and counted, and the next batch comes. What is removed before the hook has come to it
+    (retention, `delete_records`) is counted in `missed` and logged: it goes on with the first
+    record that is there. Where records cannot be read, `failure` says why, and the
     hook tries again every second; other partitions go on meanwhile. `isolation_level`
     read_committed leaves out what is not decided, and what was aborted. Ends with `remove`, the end
     of its `with` block, or its broker.
@@ -52,7 +54,10 @@ class AppendHook:
     ) -> None:
         if not callable(call):
             raise TypeError(f"{call!r} cannot be called")
-        self._consumer = Consumer(host, [topic], isolation_level=isolation_level)
+        # Earliest: where its offset is gone it goes on with what there is.
+        self._consumer = Consumer(
+            host, [topic], auto_offset_reset="earliest", isolation_level=isolation_level
+        )
         self._consumer.seek_to_end()
         self._is_committed_only = isolation_level == "read_committed"
         self._host = host
@@ -78,6 +83,11 @@ class AppendHook:
         return self._errors
 
     @property
+    def missed(self) -> int:
+        """How many offsets were removed before it has seen them."""
+        return self._consumer.missed
+
+    @property
     def failure(self) -> Exception | None:
         """Why it cannot read what was appended, None while it can."""
         return self._failure
@@ -88,7 +98,10 @@ class AppendHook:
         `failure` when there is one.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        ends = self._ends()
+        try:
+            ends = self._ends()
+        except BrokerClosed:
+            return False
         with self._changed:
             while any(self._seen.get(partition, 0) < end for partition, end in ends.items()):
                 if self._failure is not None:
@@ -154,7 +167,7 @@ class AppendHook:
         self._calls += 1
         try:
             self._call(batch)
-        except Exception:
+        except BaseException:  # SystemExit, too: it would end this thread, and say nothing
             self._errors += 1
             logger.exception("the hook of %s has raised, at %r", self._topic, batch)
 

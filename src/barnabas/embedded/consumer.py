@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from barnabas._reader import NativeReader
 from barnabas.closing import Closing
 from barnabas.embedded.host import RETRY_S
-from barnabas.embedded.offsets import GroupOffsets, Member
+from barnabas.embedded.offsets import GONE_ON, GroupOffsets, Member
 from barnabas.embedded.positions import Positions, ReadOffset
 from barnabas.errors import BrokerClosed, ConfigError, KafkaError
 
@@ -243,6 +243,13 @@ class Consumer(NativeReader, Closing):
         """As `positions`, with the ids of the topics."""
         return self._reads.read_offsets()
 
+    @property
+    def missed(self) -> int:
+        """How many offsets it has passed over, because the one to be read next was gone: removed by
+        retention, for instance. Each time is logged.
+        """
+        return self._reads.missed
+
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Goes on at an offset. Raises KeyError for a partition that it does not read."""
         if offset < 0:
@@ -407,12 +414,13 @@ class Consumer(NativeReader, Closing):
             self._reads.follow(self._topics, is_first=is_first)
         elif self._joining is not None:
             self._assign(self._joining, self._membership)
-        elif self._membership.needs_join:
-            self._revoke()
-            self._joining = self._host.begin(self._membership.join)
-            self._joining.add_done_callback(lambda _: self.notify())
         else:
-            self._commit_if_due()
+            if not self._membership.needs_join:
+                self._commit_if_due()  # which may tell that the group has gone on without it
+            if self._membership.needs_join:
+                self._revoke()
+                self._joining = self._host.begin(self._membership.join)
+                self._joining.add_done_callback(lambda _: self.notify())
 
     def _assign(self, joining: Future[list[Partition]], membership: Membership) -> None:
         """Goes on where the group has stopped, as soon as that is decided."""
@@ -445,18 +453,22 @@ class Consumer(NativeReader, Closing):
             if is_first and self._on_revoked is not None:
                 self._on_revoked(partitions)
         finally:
-            try:
-                self._commit_if_due(at_once=True)
-            except KafkaError as error:
-                # Thrown out: somebody else goes on from the last commit.
-                logger.warning("group %s: not committed: %s", self.group, error)
+            self._commit_if_due(at_once=True)
             self._reads.clear()
 
     def _commit_if_due(self, *, at_once: bool = False) -> None:
-        if at_once or time.monotonic() >= self._next_commit_at:
-            self._next_commit_at = self._commit_time()
-            if self.commits_by_itself:
-                self.commit()
+        """A commit that nobody asked for raises nothing: who is thrown out joins again, and what
+        else fails is tried again when the next one is due.
+        """
+        if not self.commits_by_itself or not (at_once or time.monotonic() >= self._next_commit_at):
+            return
+        self._next_commit_at = self._commit_time()
+        try:
+            self.commit()
+        except KafkaError as error:
+            logger.warning("group %s: not committed: %s", self.group, error)
+            if self._membership is not None and error.code in GONE_ON:
+                self._membership.needs_join = True
 
     def _commit_time(self) -> float:
         interval_s = self._commit_interval_s

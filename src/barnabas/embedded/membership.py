@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -65,7 +66,8 @@ class Membership:
         self._notify = notify
         self._heartbeats: asyncio.Task[None] | None = None
         self._has_left = False
-        self._topic_sizes: dict[str, int] = {}  # what the assignment was made for, by the leader
+        # What the assignment was made for; the leader's to know, nobody else watches.
+        self._topic_sizes: dict[str, int] = {}
         # Of the consumer's thread, too.
         self.polled_at = 0.0  # when the consumer last asked for records, of the monotonic clock
         self.member_id = NO_MEMBER
@@ -143,7 +145,10 @@ class Membership:
         """The assignment; None when the group has gone on meanwhile."""
         assignments: dict[str, bytes] = {}
         is_leader = joined.leader_id == joined.member_id
-        if is_leader and not joined.skip_assignment:
+        self._topic_sizes = {}
+        if is_leader and joined.skip_assignment:
+            self._topic_sizes = self._assigned_sizes(joined)
+        elif is_leader:
             assignments = self._assign(joined)
         request = SyncRequest(
             group_id=self._config.group_id,
@@ -163,13 +168,23 @@ class Membership:
         return None
 
     def _assign(self, joined: JoinResponse) -> dict[str, bytes]:
-        members = {
-            member.member_id: subscribed_topics(member.metadata) or frozenset()
-            for member in joined.members
-        }
+        members = _subscriptions(joined)
         self._topic_sizes = self._sizes(frozenset().union(*members.values()))
         assignment = ASSIGNORS[joined.protocol_name or ""](members, self._topic_sizes)
         return {member: encode_assignment(parts) for member, parts in assignment.items()}
+
+    def _assigned_sizes(self, joined: JoinResponse) -> dict[str, int]:
+        """What the assignment that goes on over a static leader's restart (KIP-814) was made for:
+        as many partitions of each topic as somebody has. It may have grown meanwhile.
+        """
+        sizes = dict.fromkeys(frozenset().union(*_subscriptions(joined).values()), 0)
+        group, _ = self._services.groups.describe(self._config.group_id)
+        for member in () if group is None else group.members:
+            with suppress(ValueError):  # another leader's, and none that we can read
+                for topic, _ in decode_assignment(member.assignment):
+                    if topic in sizes:
+                        sizes[topic] += 1
+        return sizes
 
     def _sizes(self, topics: frozenset[str]) -> dict[str, int]:
         catalog = self._services.catalog
@@ -208,3 +223,11 @@ class Membership:
         if self._heartbeats is not None:
             self._heartbeats.cancel()
             self._heartbeats = None
+
+
+def _subscriptions(joined: JoinResponse) -> dict[str, frozenset[str]]:
+    """Topics by member id."""
+    return {
+        member.member_id: subscribed_topics(member.metadata) or frozenset()
+        for member in joined.members
+    }

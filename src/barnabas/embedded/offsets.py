@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from barnabas.state.group.responses import CommitResponse
 
 NO_LEADER_EPOCH = -1
+GONE_ON = frozenset(
+    {
+        ErrorCode.group_id_not_found,
+        ErrorCode.unknown_member_id,
+        ErrorCode.illegal_generation,
+        ErrorCode.rebalance_in_progress,
+    }
+)
+"""Of a commit's errors those that say that the group has gone on, and its member joins again."""
 _GONE = frozenset({ErrorCode.unknown_topic_or_partition, ErrorCode.unknown_topic_id})
 Member = tuple[str, int, str | None]
 """Member id, generation, group instance id."""

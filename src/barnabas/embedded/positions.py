@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from barnabas._reader import NativeReader
     from barnabas.embedded.consumer_protocol import Partition
     from barnabas.embedded.host import Host
+
+logger = logging.getLogger(__name__)
 
 ASK_AGAIN_S: Final = 1.0  # for a partition that is not there
 
@@ -65,6 +68,7 @@ class Positions:
         self._taken: tuple[_Position, int] | None = None  # by the last `take`, and from where on
         self._is_frozen = False
         self._is_closed = False
+        self.missed = 0  # offsets that were gone before they were read, and were passed over
 
     # -- which partitions
 
@@ -168,7 +172,7 @@ class Positions:
                 return self._fetch(partition, position)
             if error.code is not ErrorCode.offset_out_of_range:
                 raise
-            position.offset = self._reset_of(partition)
+            self._pass_over(partition, position)
             return None
         position.offset = next_offset
         if columns is None:
@@ -228,6 +232,18 @@ class Positions:
             is_remade = position.is_remade
             position.offset = self.start_of(partition) if is_remade else self._reset_of(partition)
         return position.offset
+
+    def _pass_over(self, partition: Partition, position: _Position) -> None:
+        """The offset to be read next is gone: goes on where `reset` says."""
+        gone, position.offset = position.offset, self._reset_of(partition)
+        if gone is not None and position.offset > gone:
+            self.missed += position.offset - gone
+            logger.warning(
+                "%s-%d: offset %d was removed before it was read: reading goes on at %d",
+                *partition,
+                gone,
+                position.offset,
+            )
 
     def _reset_of(self, partition: Partition) -> int:
         if self._reset == "none":

@@ -144,9 +144,9 @@ class Producer(NativeProducer, Closing):
         and Arrow arrays, (offsets, data) pairs; a pyarrow RecordBatch or Table as `values` has
         columns of the names value, key, headers and timestamp. `headers` are (str, bytes, str or
         None) pairs, or a mapping, of every record; or a sequence of such, one a record; or Arrow's
-        lists. `timestamps` are one a record, `timestamp` is one for all, in ms since the epoch; now
-        by default. Raises TypeError and ValueError before anything is written; what a batch is
-        refused for is the BulkDelivery's.
+        lists. `timestamps` are one a record (times are rounded down to the ms), `timestamp` is one
+        for all, in ms since the epoch; now by default. Raises TypeError and ValueError before
+        anything is written; what a batch is refused for is the BulkDelivery's.
         """
         records = records_input(values, keys, headers, timestamps)
         return BulkDelivery(*self._send_columns(topic, records, timestamp, partition))

@@ -13,15 +13,22 @@ after it."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def bound_of(bound: Bound, partition: int) -> int | datetime | None:
-    """What a bound means for one partition."""
-    if isinstance(bound, Mapping):
-        return bound.get(partition)
-    if bound is not None and not isinstance(bound, int | datetime):
+def check_bound(bound: Bound) -> None:
+    """Raises ValueError for what is none."""
+    if isinstance(bound, datetime):
+        if bound.tzinfo is None:
+            raise ValueError(f"{bound} has no time zone: a record's timestamp is a point in time")
+        return
+    offsets = bound.values() if isinstance(bound, Mapping) else [bound]
+    if bound is not None and not all(isinstance(offset, int) for offset in offsets):
         raise ValueError(
             f"a bound is an offset, offsets by partition, or a datetime, not {bound!r}"
         )
-    return bound
+
+
+def bound_of(bound: Bound, partition: int) -> int | datetime | None:
+    """What a bound means for one partition."""
+    return bound.get(partition) if isinstance(bound, Mapping) else bound
 
 
 def to_ms(time: datetime) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +33,9 @@ def cluster_batches(
     bounds: tuple[Bound, Bound],
     binary: str,
 ) -> Iterator[pa.RecordBatch]:
-    """The records that are there now. Raises ConnectionError, FileNotFoundError."""
+    """The records that are there now. Raises ConnectionError, FileNotFoundError at once, and
+    ConnectionError while they are read.
+    """
     trouble = _Trouble()
     consumer = Consumer(
         {
@@ -44,15 +47,30 @@ def cluster_batches(
             "error_cb": trouble.hear,
         }
     )
+    with _connected(consumer, address, closes=False):
+        partitions = _partitions(consumer, address, topic, wanted)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with _connected(consumer, address, closes=True):
+            for partition in partitions:
+                here = TopicPartition(topic, partition)
+                yield from _partition_batches(consumer, here, bounds, binary, trouble)
+
+    return batches()
+
+
+@contextmanager
+def _connected(consumer: Consumer, address: str, *, closes: bool) -> Iterator[None]:
+    """What goes wrong is a ConnectionError; the consumer is closed then, or when it `closes`."""
+    is_well = False
     try:
-        for partition in _partitions(consumer, address, topic, wanted):
-            yield from _partition_batches(
-                consumer, TopicPartition(topic, partition), bounds, binary, trouble
-            )
+        yield
+        is_well = True
     except KafkaException as error:
         raise ConnectionError(f"{address}: {error.args[0].str()}") from error
     finally:
-        consumer.close()
+        if closes or not is_well:
+            consumer.close()
 
 
 def _partitions(
@@ -61,7 +79,13 @@ def _partitions(
     found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
     if found.error is not None or not found.partitions:
         raise FileNotFoundError(f"{address} has no topic {topic}")
-    return sorted(p for p in found.partitions if wanted is None or p in wanted)
+    there = frozenset(found.partitions)
+    asked = there if wanted is None else wanted
+    if missing := sorted(asked - there):
+        raise FileNotFoundError(f"{address} has no partition {missing[0]} of topic {topic}")
+    if not asked:
+        raise FileNotFoundError(f"{address} has none of the partitions of topic {topic}")
+    return sorted(asked)
 
 
 class _Trouble:

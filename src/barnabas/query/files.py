@@ -38,11 +38,12 @@ def partition_directories(
         raise FileNotFoundError(f"{where} has no partition of topic {topic}")
     counts = [partition_count(data_dir, topic) for data_dir in data_dirs]
     stored = {*range(max(count or 0 for count in counts)), *range(max(found))}
-    asked = stored | found.keys() if wanted is None else wanted & (stored | found.keys())
+    asked = stored | found.keys() if wanted is None else wanted
     if missing := sorted(asked - found.keys()):
+        hint = ": if its broker has several log.dirs, give all of them"
         raise FileNotFoundError(
-            f"{where} has no partition {missing[0]} of topic {topic}: if its broker has several "
-            "log.dirs, give all of them"
+            f"{where} has no partition {missing[0]} of topic {topic}"
+            + (hint if missing[0] in stored else "")
         )
     if not asked:
         raise FileNotFoundError(f"{where} has none of the partitions of topic {topic}")

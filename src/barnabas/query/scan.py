@@ -14,11 +14,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from barnabas.query.bounds import Bound
+from barnabas.query.bounds import Bound, check_bound
 from barnabas.query.files import file_batches, partition_directories
 
 if TYPE_CHECKING:
@@ -44,9 +43,10 @@ def scan(
     inclusive, `end` exclusive; by default all that there is now. From files, the records of
     transactions are read whether they were committed or not; from a cluster, those committed.
 
-    Raises FileNotFoundError when the directory has no such topic, or not all its partitions,
-    ValueError for a bound that is none; reading raises CoreError and CorruptBatch, with file or
-    offset, and ConnectionError when the cluster is gone, or silent for 30 s.
+    Raises FileNotFoundError when there is no such topic, or not all the partitions that are asked
+    for, ValueError for a bound that is none, ConnectionError when there is no cluster; reading
+    raises CoreError and CorruptBatch, with file or offset, and ConnectionError when the cluster is
+    gone, or silent for 30 s.
     """
     import pyarrow
 
@@ -55,8 +55,7 @@ def scan(
     fields = schema(binary)
     wanted = None if partitions is None else frozenset(partitions)
     for bound in (start, end):
-        if isinstance(bound, datetime) and bound.tzinfo is None:
-            raise ValueError(f"{bound} has no time zone: a record's timestamp is a point in time")
+        check_bound(bound)
     places = [source] if isinstance(source, str | os.PathLike) else list(source)
     address = os.fspath(places[0]) if len(places) == 1 else ""
     if _ADDRESS.fullmatch(address) and not Path(address).exists():

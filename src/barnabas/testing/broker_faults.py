@@ -147,7 +147,7 @@ class DiskFaults:
 
     def short(
         self,
-        call: Literal["write", "read", "send"],
+        call: faults.ShortCall,
         pattern: str = "*",
         *,
         size: int,
@@ -165,6 +165,16 @@ class DiskFaults:
     ) -> faults.Fault:
         """See `barnabas.testing.faults.delay`."""
         return faults.delay(call, self._below(pattern), seconds=seconds, **options)
+
+    def hold(self, call: faults.Call, pattern: str = "*", **options: int) -> faults.Fault:
+        """See `barnabas.testing.faults.hold`."""
+        return faults.hold(call, self._below(pattern), **options)
+
+    def kill(
+        self, call: faults.Call, pattern: str = "*", *, is_done: bool, nth: int = 1
+    ) -> faults.Fault:
+        """See `barnabas.testing.faults.kill`: it is the process of the broker, and of the test."""
+        return faults.kill(call, self._below(pattern), is_done=is_done, nth=nth)
 
     def _below(self, pattern: str) -> list[str]:
         return [prefix + pattern for prefix in self._prefixes]

@@ -32,6 +32,7 @@ Call = Literal[
     "link",
     "copy",
 ]
+ShortCall = Literal["write", "read", "send", "copy"]
 Pattern = str | Sequence[str]
 _ALWAYS = 2**64 - 1
 
@@ -102,7 +103,7 @@ def fail(
 
 
 def short(
-    call: Literal["write", "read", "send", "copy"],
+    call: ShortCall,
     pattern: Pattern = "*",
     *,
     size: int,

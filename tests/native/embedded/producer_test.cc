@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <map>
@@ -94,6 +95,43 @@ TEST_F(EmbeddedTest, threads_that_send_drain_and_read_lose_nothing) {
       last[thread] = number;
     }
   }
+}
+
+TEST_F(EmbeddedTest, what_was_sent_is_forgotten_while_its_linger_time_lasts) {
+  create("t", 2);
+  Producer producer(*engine_, {.linger_ns = 3'600'000'000'000});
+  auto topic = producer.topic("t");
+  ASSERT_TRUE(topic.ok());
+  auto lingering = producer.add(**topic, 1, record_of("lingers")).outcome;
+  std::vector<std::weak_ptr<Outcome>> sent;
+  for (int i = 0; i < 100; ++i) {
+    const auto batch = producer.add(**topic, 0, record_of(std::to_string(i))).outcome;
+    if (i % 2 == 0) {
+      producer.drain(**topic, 0);
+      producer.hurry(**topic, 0, batch);  // too late
+    } else {
+      producer.hurry(**topic, 0, batch);
+    }
+    EXPECT_TRUE(batch->wait(10'000'000'000));
+    sent.push_back(batch);
+  }
+  (void)producer.drain_all();
+  const auto remembered =
+      std::count_if(sent.begin(), sent.end(), [](const auto& batch) { return !batch.expired(); });
+  EXPECT_LE(remembered, 2);
+  EXPECT_TRUE(lingering->done());
+}
+
+TEST_F(EmbeddedTest, a_batch_lingers_although_the_one_before_is_hurried_late) {
+  create("t", 1);
+  Producer producer(*engine_, {.linger_ns = 20'000'000});
+  auto topic = producer.topic("t");
+  ASSERT_TRUE(topic.ok());
+  const auto first = producer.add(**topic, 0, record_of("first")).outcome;
+  producer.drain(**topic, 0);
+  const auto second = producer.add(**topic, 0, record_of("second")).outcome;
+  producer.hurry(**topic, 0, first);
+  EXPECT_TRUE(second->wait(10'000'000'000));
 }
 
 TEST_F(EmbeddedTest, a_batch_is_not_larger_than_it_may_be) {

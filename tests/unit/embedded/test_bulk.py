@@ -170,6 +170,34 @@ def test_arrow_needs_no_numpy() -> None:
     assert done.stdout == "[(0, 0, 3)] [0, 1, 2, 7, 8, 9]\n", done.stderr
 
 
+NANOSECONDS = np.array([1_999_999, 2_000_000, 86_400_000_000_001], "datetime64[ns]")
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        NANOSECONDS,
+        NANOSECONDS.astype("datetime64[us]"),
+        pa.array(NANOSECONDS),
+        pa.array(NANOSECONDS.astype("datetime64[us]")),
+        pa.chunked_array([pa.array(NANOSECONDS)]),
+        pa.array(NANOSECONDS).cast(pa.timestamp("ns", tz="Asia/Kathmandu")),
+    ],
+    ids=lambda times: str(getattr(times, "dtype", getattr(times, "type", ""))),
+)
+def test_times_are_rounded_down_to_the_ms(broker: barnabas.Broker, topic: str, times: Any) -> None:
+    broker.producer().send_many(topic, [b"v"] * 3, timestamps=times).result(5)
+    (batch,) = broker.consumer([topic], auto_offset_reset="earliest", timeout=0)
+    assert batch.timestamps.tolist() == [1, 2, 86_400_000]
+
+
+def test_times_before_the_epoch_are_refused(broker: barnabas.Broker, topic: str) -> None:
+    just_before = np.array([-1], "datetime64[ns]")
+    for times in (just_before, pa.array(just_before)):
+        with pytest.raises(ValueError, match="below zero"):
+            broker.producer().send_many(topic, [b"v"], timestamps=times)
+
+
 def test_timestamps_of_arrow_that_are_none_are_refused(broker: barnabas.Broker, topic: str) -> None:
     producer = broker.producer()
     for bad in (pa.array([1, None]), pa.array([1.0, 2.0]), pa.array(["1", "2"])):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -401,6 +402,34 @@ def test_a_damaged_batch_is_an_error_and_not_a_record(broker: barnabas.Broker) -
         from_start(broker, "one").poll()
     assert refused.value.code is ErrorCode.corrupt_message
     assert from_start(broker, "one", check_crcs=False).poll() is not None
+
+
+def read_some(consumer: Consumer, offsets: list[int]) -> None:
+    for _ in range(10):
+        batch = consumer.poll()
+        offsets += [] if batch is None else batch.offsets.tolist()
+
+
+@pytest.mark.parametrize("new_offset", [1, 1000])
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_an_offset_that_cannot_be_is_an_error_where_it_stands(
+    broker: barnabas.Broker, damaged: int, new_offset: int
+) -> None:
+    for value in (b"first", b"second", b"third"):
+        broker.producer().send_many("one", [value] * 10).result(5)
+    segment = broker.data_dir / "one-0" / f"{0:020}.log"
+    with segment.open("r+b") as file:
+        for _ in range(damaged):  # base offset, length, and as many bytes
+            (length,) = struct.unpack(">8xi", file.read(12))
+            file.seek(length, 1)
+        file.write(struct.pack(">q", new_offset))  # no CRC covers it
+    consumer = from_start(broker, "one")
+    offsets: list[int] = []
+    with pytest.raises(KafkaError) as refused:
+        read_some(consumer, offsets)
+    assert refused.value.code is ErrorCode.corrupt_message
+    assert offsets == list(range(damaged * 10))
+    assert consumer.position("one", 0) == damaged * 10
 
 
 def busy_share(consumer: Consumer) -> float:
