@@ -3,7 +3,8 @@
 What Barnabas promises of a power cut, and is checked here:
 
 - the broker starts, and serves every partition of every topic;
-- a change of a topic that was answered has happened, and is whole; ids stay, nothing deleted is back;
+- a change of a topic that was answered has happened, and is whole; ids stay, nothing deleted is
+  back;
 - records that were acknowledged by a topic with `flush.messages=1` (or the broker's default of it,
   `log.flush.interval.messages=1`) are there, at their offsets, in order, once; so are the offsets
   that groups have committed and the outcomes of transactions, if the default says so;
@@ -118,22 +119,22 @@ class Audit:
     def _check_partition(self, partition: Partition, topic_id: str, found: Found) -> None:
         topic, number = partition
         cut = self._cut
-        sent = [
-            record
-            for record in self._journal.records
-            if (record.topic, record.partition, record.topic_id) == (*partition, topic_id)
-        ]
         last = -1
         for offset, key, value in found.records:
             record = self._by_value.get(value)
             where = f"{topic}-{number} at {offset}"
-            assert record is not None and record in sent, f"{where}: nobody sent {value[:20]!r}"
+            assert record is not None, f"{where}: nobody sent {value[:20]!r}"
+            assert (*partition, topic_id) == record.where, f"{where}: was sent to {record.where}"
             assert cut.may_hold(record), f"{where}: {record.number} was sent later"
             assert record.key == key, f"{where}: the key is {key!r}"
             assert record.offset in (-1, offset), f"{where}: was acknowledged at {record.offset}"
             assert record.number > last, f"{where}: {record.number} comes after {last}"
             last = record.number
-        must = [record for record in sent if cut.must_hold(record)]
+        must = [
+            record
+            for record in self._journal.records
+            if record.where == (*partition, topic_id) and cut.must_hold(record)
+        ]
         if topic == STATE:
             self._check_state(found, must)
             return
@@ -201,7 +202,8 @@ class Audit:
     def _check_transactions(
         self, found: dict[Partition, Found], offsets: dict[tuple[str, int], int]
     ) -> None:
-        committed = {v for (topic, _), one in found.items() if topic == PAYMENTS for v in one.committed}
+        payments = [one for (topic, _), one in found.items() if topic == PAYMENTS]
+        committed = {value for one in payments for value in one.committed}
         records: dict[Transaction, list[Record]] = {t: [] for t in self._journal.transactions}
         for record in self._journal.records:
             if record.transaction is not None:

@@ -200,8 +200,7 @@ class _Cut:
             call
             for call in kept
             if not (
-                call.kind is Kind.UNLINK
-                or (call.kind is Kind.CREATE and call.node not in renamed)
+                call.kind is Kind.UNLINK or (call.kind is Kind.CREATE and call.node not in renamed)
             )
             or self._chance(0.8)
         ]

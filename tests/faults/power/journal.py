@@ -55,6 +55,11 @@ class Record:
     answered: int = NEVER
     offset: int = -1  # when it was answered
 
+    @property
+    def where(self) -> tuple[str, int, str]:
+        """The topic, the partition, the topic's id."""
+        return self.topic, self.partition, self.topic_id
+
 
 @dataclass(frozen=True)
 class TopicState:

@@ -21,7 +21,8 @@ _OPENS = ("open", "openat", "creat")
 _SYNCS = ("fsync", "fdatasync")
 _WRITES = ("write", "pwrite64")
 _NOT_UNDERSTOOD = (
-    "writev", "pwritev", "pwritev2", "fallocate", "copy_file_range", "splice", "dup", "dup2", "dup3",
+    "writev", "pwritev", "pwritev2", "fallocate", "copy_file_range", "splice",
+    "dup", "dup2", "dup3",
 )  # fmt: skip
 _PATHS_NOT_UNDERSTOOD = (
     "openat2", "truncate", "renameat2", "link", "linkat", "symlink", "symlinkat",
@@ -164,22 +165,21 @@ class _Reader:
         if result == "?" or result.startswith("-"):
             return None
         arguments = list(_arguments(rest))
+        call = None
         if name in _OPENS:
-            return self._take_open(name, arguments, int(result))
-        if name in _WRITES:
-            return self._take_write(name, arguments, int(result))
-        if name in _NAMES:
-            return self._take_name(name, arguments)
-        if name == "sync":
-            return Call(Kind.SYNC_ALL)
-        if name == "mmap":
-            self._check_mapping(arguments)
+            call = self._take_open(name, arguments, int(result))
+        elif name in _WRITES:
+            call = self._take_write(name, arguments, int(result))
+        elif name in _NAMES:
+            call = self._take_name(name, arguments)
+        elif name == "sync":
+            call = Call(Kind.SYNC_ALL)
         elif name in _PATHS_NOT_UNDERSTOOD:
             if self._root.encode().hex() in text.replace("\\x", ""):
                 raise TraceError(f"not understood: {text[:300]}")
-        elif name != "close":
-            return self._take_descriptor(name, arguments, result)
-        return None
+        else:
+            call = self._take_descriptor(name, arguments, result)
+        return call
 
     def _take_open(self, name: str, arguments: list[str | bytes], fd: int) -> Call | None:
         self._open.pop(fd, None)
@@ -234,11 +234,12 @@ class _Reader:
             return Call(Kind.MAKE_DIRECTORY, self._add(place, is_directory=True), *place)
         return Call(Kind.UNLINK, self._trace.names.pop(place), *place)
 
-    def _take_descriptor(
-        self, name: str, arguments: list[str | bytes], result: str
-    ) -> Call | None:
+    def _take_descriptor(self, name: str, arguments: list[str | bytes], result: str) -> Call | None:
+        if name == "mmap":
+            self._check_mapping(arguments)
+            return None
         file = self._open.get(int(arguments[0]))
-        if file is None:
+        if file is None or name == "close":
             return None
         if name in _SYNCS:
             return Call(Kind.SYNC, file.node)

@@ -189,9 +189,7 @@ class Workload:
         offset = rng.randint(self._ends[partition] // 2, self._ends[partition])
         deletion = Deletion(ORDERS, partition, offset, time.time_ns())
         self._journal.deletions.append(deletion)
-        asked = [
-            {"name": ORDERS, "partitions": [{"partition_index": partition, "offset": offset}]}
-        ]
+        asked = [{"name": ORDERS, "partitions": [{"partition_index": partition, "offset": offset}]}]
         (topic,) = client.ask("DeleteRecords", 2, topics=asked, timeout=60_000).topics
         deletion.answered = time.time_ns()
         assert topic.partitions[0].error_code == 0
@@ -237,11 +235,10 @@ class Workload:
             self._journal.transactions.append(transaction)
             producer.begin_transaction()
             for at in range(rng.randint(2, 6)):
-                self._send(producer, PAYMENTS, at % 2, rng.choice((0, 900)), transaction=transaction)
+                padding = rng.choice((0, 900))
+                self._send(producer, PAYMENTS, at % 2, padding, transaction=transaction)
             if step % 2:
-                self._journal.commits.append(
-                    Commit(PAYERS, 0, number, transaction, time.time_ns())
-                )
+                self._journal.commits.append(Commit(PAYERS, 0, number, transaction, time.time_ns()))
                 where = [TopicPartition(ORDERS, 0, number)]
                 producer.send_offsets_to_transaction(where, member, _TIMEOUT_S)
             if rng.random() < 0.5:
