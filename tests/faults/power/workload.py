@@ -1,9 +1,9 @@
 """The clients of a broker whose disk is recorded: a thread each, and a journal of what they ask.
 
-`orders` is as durable as the broker's default says (log.flush.interval.messages=1), loses its first
-records to DeleteRecords, and a group commits offsets of it; `loose` is not fsynced; `payments` is
-written in transactions that commit offsets, too; `state` is compacted; what begins with `churn` is
-made, grown, configured, deleted and made again. Segments are small, so that logs roll.
+`orders` loses its first records to DeleteRecords, and a group commits offsets of it; `loose` is the
+one that is not fsynced; `payments` is written in transactions that commit offsets, too; `state` is
+compacted; what begins with `churn` is made, grown, configured, deleted and made again. Segments are
+small, so that logs roll.
 """
 
 import itertools
@@ -29,7 +29,6 @@ from faults.power.journal import (
 from unit.wire import WireClient
 
 BROKER: Final = {
-    "log.flush.interval.messages": "1",
     "log.flush.offset.checkpoint.interval.ms": "300",
     "log.retention.check.interval.ms": "300",
     "log.cleaner.backoff.ms": "100",
@@ -37,7 +36,9 @@ BROKER: Final = {
     "transaction.state.log.num.partitions": "1",
     "group.initial.rebalance.delay.ms": "0",
 }
-SMALL = {"internal.segment.bytes": "8192", "file.delete.delay.ms": "0"}
+DURABLE_BROKER: Final = {**BROKER, "log.flush.interval.messages": "1"}
+"""With it the coordinators' topics are fsynced, too."""
+SMALL = {"flush.messages": "1", "internal.segment.bytes": "8192", "file.delete.delay.ms": "0"}
 TOPICS: Final = {
     "orders": (3, SMALL),
     "loose": (2, {**SMALL, "flush.messages": str(2**63 - 1), "retention.bytes": "40000"}),
