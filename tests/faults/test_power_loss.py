@@ -33,6 +33,7 @@ def checked(forks: ForkServer, life: Life, seed: str, images: int, kept: Path) -
     return ended
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_what_was_acknowledged_is_there_and_nothing_else_than_what_was_sent(
     forks: ForkServer,
@@ -52,6 +53,7 @@ def test_what_was_acknowledged_is_there_and_nothing_else_than_what_was_sent(
     measured(f"{images} disks of {events:,} events, {records:,} records; --seed {seed}")
 
 
+@pytest.mark.slow
 def test_a_disk_that_ignores_fsyncs_is_noticed(
     forks: ForkServer, seed: int, tmp_path: Path, measured: Callable[[str], None]
 ) -> None:

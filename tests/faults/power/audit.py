@@ -60,7 +60,7 @@ class Audit:
 
     def __init__(self, root: Path, config: Mapping[str, str], journal: Journal, cut: Cut) -> None:
         self._root = root
-        self._config = config
+        self._config = {**config, "log.retention.check.interval.ms": "3600000"}  # not while we read
         self._has_durable_coordinators = config == DURABLE_BROKER
         self._journal = journal
         self._cut = cut
@@ -280,8 +280,6 @@ class Audit:
             if partition[0] == STATE:  # compaction goes on
                 assert one.records[-1] == added, f"{partition} ends with {one.records[-1]}"
                 assert {r[0] for r in one.records} <= {r[0] for r in expected}
-            elif partition[0] == LOOSE:  # retention, too
-                assert one.records == [r for r in expected if r[0] >= one.start]
             else:
                 assert one.records == expected, f"{partition} is another after a clean stop"
 
