@@ -15,7 +15,7 @@ What Barnabas promises of a power cut, and is checked here:
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,6 @@ from typing import Any, Final
 import barnabas
 from faults.power.journal import Cut, Journal, Record, Transaction
 from faults.power.workload import (
-    DURABLE_BROKER,
     LOOSE,
     ORDERS,
     PAYERS,
@@ -32,6 +31,7 @@ from faults.power.workload import (
     STATE,
     TOPICS,
     TRANSACTIONAL_ID,
+    Setting,
     find_coordinators,
     retention_of,
 )
@@ -58,17 +58,18 @@ class Found:
 class Audit:
     """Of one image."""
 
-    def __init__(self, root: Path, config: Mapping[str, str], journal: Journal, cut: Cut) -> None:
-        self._root = root
-        self._config = {**config, "log.retention.check.interval.ms": "3600000"}  # not while we read
-        self._has_durable_coordinators = config == DURABLE_BROKER
+    def __init__(self, root: Path, setting: Setting, journal: Journal, cut: Cut) -> None:
+        self._log_dirs = [root / name for name in setting.log_dirs]
+        not_now = {"log.retention.check.interval.ms": "3600000"}  # while we read
+        self._config = {**setting.config(root), **not_now}
+        self._has_durable_coordinators = setting.has_durable_coordinators
         self._journal = journal
         self._cut = cut
         self._by_value = {record.value: record for record in journal.records}
 
     def check(self, rng: random.Random, *, goes_on: bool) -> None:
         """Raises AssertionError for what is not as it must be."""
-        with barnabas.Broker(self._root, config=self._config) as broker:
+        with barnabas.Broker(config=self._config) as broker:
             with WireClient(broker.bootstrap_servers) as client:
                 ids = self._check_topics(client)
                 self._check_directories(client)
@@ -114,9 +115,10 @@ class Audit:
         """None is left over, or was set aside."""
         topics = client.ask("Metadata", 12, topics=None).topics
         known = {f"{t.name}-{p.partition_index}" for t in topics for p in t.partitions}
-        present = {path.name for path in self._root.iterdir() if path.is_dir()}
-        gone = {name for name in present - known if name.endswith("-delete")}
-        assert present - gone == known, f"{present} are there, known are {known}"
+        paths = [path for log_dir in self._log_dirs for path in log_dir.iterdir()]
+        present = [path.name for path in paths if path.is_dir()]
+        there = [name for name in present if not name.endswith(("-delete", "-future"))]
+        assert sorted(there) == sorted(known), f"{present} are there, known are {known}"
 
     # -- records
 
@@ -268,7 +270,7 @@ class Audit:
     def _check_again(self, found: dict[Partition, Found], sent: dict[Partition, bytes]) -> None:
         """After a clean stop all is as it was."""
         with (
-            barnabas.Broker(self._root, config=self._config) as broker,
+            barnabas.Broker(config=self._config) as broker,
             WireClient(broker.bootstrap_servers) as client,
         ):
             again = read_all(broker, client)

@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,12 +17,11 @@ from faults.power.audit import Audit
 from faults.power.disk import Disk, Image, read_image, write_image
 from faults.power.journal import NEVER, Cut, Journal
 from faults.power.trace import Event, Kind, Trace, read_trace, strace_command
-from faults.power.workload import BROKER, DURABLE_BROKER, Workload, make_topics
+from faults.power.workload import Setting, Workload, make_topics
 from peers.servers import BarnabasServer
 
 IMAGES_PER_LIFE: Final = 100
 GOES_ON_EVERY: Final = 5
-DURABLE_SHARE: Final = 0.75
 
 
 class RecordedServer(BarnabasServer):
@@ -60,7 +59,7 @@ class Life:
     before: Image
     trace: Trace
     journal: Journal
-    config: Mapping[str, str]
+    setting: Setting
 
     @property
     def events(self) -> Sequence[Event]:
@@ -96,24 +95,25 @@ class Life:
 class World:
     """What there is when a broker starts, and what clients know of it."""
 
+    setting: Setting
     image: Image = field(default_factory=dict)
     journal: Journal = field(default_factory=Journal)
-    config: Mapping[str, str] = field(default_factory=lambda: DURABLE_BROKER)
 
 
 def record(directory: Path, seed: str, world: World) -> Life:
     """Lets a broker live in a world, whose journal goes on."""
-    server = RecordedServer(directory, world.config)
-    write_image(world.image, server.data_dir)
+    root = directory / "disk"
+    write_image(world.image, root)
+    server = RecordedServer(directory, world.setting.config(root))
     with server:
         make_topics(server.bootstrap, world.journal)
         Workload(server.bootstrap, world.journal, random.Random(seed)).run()
         server.stop()
-    trace = read_trace(server.trace_path, server.data_dir, [*world.image])
+    trace = read_trace(server.trace_path, root, [*world.image])
     server.trace_path.unlink()
-    _check_nothing_is_left_out(trace, world.image, read_image(server.data_dir))
-    shutil.rmtree(server.data_dir)
-    return Life(world.image, trace, world.journal, world.config)
+    _check_nothing_is_left_out(trace, world.image, read_image(root))
+    shutil.rmtree(root)
+    return Life(world.image, trace, world.journal, world.setting)
 
 
 def _check_nothing_is_left_out(trace: Trace, before: Image, after: Image) -> None:
@@ -136,20 +136,18 @@ def world_after_cut(life: Life, seed: str) -> World:
     for event in life.events[:position]:
         disk.take(event)
     life.journal.live_until(life.cut(position))
-    return World(disk.after_cut(rng), life.journal, life.config)
+    return World(life.setting, disk.after_cut(rng), life.journal)
 
 
 def lives(directory: Path, seed: int, images: int) -> Iterator[tuple[Life, str, int]]:
     """Lives that give so many images, each with its seed and its share: every other one goes on
-    where a cut has left the one before, and may be cut while it starts, too. In some the
-    coordinators' topics are not fsynced.
+    where a cut has left the one before, and may be cut while it starts, too.
     """
     count = max(2, 2 * math.ceil(images / IMAGES_PER_LIFE / 2))
     for number in range(count):
         name = f"{seed} {number}"
         if number % 2 == 0:
-            is_durable = random.Random(name).random() < DURABLE_SHARE
-            world = World(config=DURABLE_BROKER if is_durable else BROKER)
+            world = World(Setting.draw(random.Random(name)))
         life = record(directory / str(number), name, world)
         share = images * (number + 1) // count - images * number // count
         yield life, name, share
@@ -179,7 +177,7 @@ def check(path: str, seed: str, images: str, kept: str) -> None:
             write_image(image, root)
             print(f"image {number}, behind {position} of {len(life.events)} events", flush=True)
             try:
-                audit = Audit(root, life.config, life.journal, life.cut(position))
+                audit = Audit(root, life.setting, life.journal, life.cut(position))
                 audit.check(rng, goes_on=number % GOES_ON_EVERY == 0)
             except BaseException:
                 write_image(image, Path(kept))

@@ -3,7 +3,7 @@
 `orders` loses its first records to DeleteRecords, and a group commits offsets of it; `loose` is the
 one that is not fsynced; `payments` is written in transactions that commit offsets, too; `state` is
 compacted; what begins with `churn` is made, grown, configured, deleted and made again. Segments are
-small, so that logs roll.
+small, so that logs roll; where there are several log directories, partitions move between them.
 """
 
 import itertools
@@ -11,7 +11,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -36,8 +38,6 @@ BROKER: Final = {
     "transaction.state.log.num.partitions": "1",
     "group.initial.rebalance.delay.ms": "0",
 }
-DURABLE_BROKER: Final = {**BROKER, "log.flush.interval.messages": "1"}
-"""With it the coordinators' topics are fsynced, too."""
 SMALL = {"flush.messages": "1", "internal.segment.bytes": "8192", "file.delete.delay.ms": "0"}
 TOPICS: Final = {
     "orders": (3, SMALL),
@@ -54,10 +54,35 @@ READERS: Final = "readers"
 PAYERS: Final = "payers"
 WEEK_MS: Final = "604800000"  # retention.ms, unless a topic has its own
 RETENTION_MS: Final = "retention.ms"
-STEPS: Final = {"orders": 40, "loose": 40, "payments": 12, "state": 40, "churn": 12, "commits": 40}
+STEPS: Final = {
+    "orders": 40,
+    "loose": 40,
+    "payments": 12,
+    "state": 40,
+    "churn": 12,
+    "commits": 40,
+    "moves": 10,
+}
 _TIMEOUT_S: Final = 60
 _SET: Final = 0  # IncrementalAlterConfigs
 _TOPIC: Final = 2
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a broker is configured."""
+
+    log_dirs: tuple[str, ...] = ("data",)  # below the root of what is recorded
+    has_durable_coordinators: bool = True  # their topics are fsynced, too
+
+    @classmethod
+    def draw(cls, rng: random.Random) -> Self:
+        return cls(("data",) if rng.random() < 0.5 else ("a", "b"), rng.random() < 0.75)
+
+    def config(self, root: Path) -> dict[str, str]:
+        log_dirs = ",".join(str(root / name) for name in self.log_dirs)
+        default = {"log.flush.interval.messages": "1"} if self.has_durable_coordinators else {}
+        return {**BROKER, **default, "log.dirs": log_dirs}
 
 
 def make_topics(bootstrap: str, journal: Journal) -> None:
@@ -111,7 +136,15 @@ class Workload:
 
     def run(self) -> None:
         """All of them, to their ends. Raises what one of them has met."""
-        actors = (self._order, self._be_loose, self._pay, self._change_state, self._churn)
+        actors = (
+            self._order,
+            self._be_loose,
+            self._pay,
+            self._change_state,
+            self._churn,
+            self._commit_orders,
+            self._move,
+        )
         failures: list[BaseException] = []
 
         def act(actor: Callable[[random.Random], None]) -> None:
@@ -120,9 +153,7 @@ class Workload:
             except BaseException as error:
                 failures.append(error)
 
-        threads = [
-            threading.Thread(target=act, args=(actor,)) for actor in (*actors, self._commit_orders)
-        ]
+        threads = [threading.Thread(target=act, args=(actor,)) for actor in actors]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -273,6 +304,17 @@ class Workload:
                     state = self._configure(client, name, state, str(rng.randrange(10**9, 10**10)))
                 if rng.random() < 0.5:
                     self._grow(client, name, state)
+
+    def _move(self, rng: random.Random) -> None:
+        """To another log directory, if there are several; what comes of it may be cut."""
+        with WireClient(self._bootstrap) as client:
+            log_dirs = [found.log_dir for found in client.ask("DescribeLogDirs", 2).results]
+            for _ in range(STEPS["moves"] if len(log_dirs) > 1 else 0):
+                name = rng.choice([*TOPICS])
+                topic = {"name": name, "partitions": [rng.randrange(TOPICS[name][0])]}
+                where = {"path": rng.choice(log_dirs), "topics": [topic]}
+                client.ask("AlterReplicaLogDirs", 2, dirs=[where])
+                time.sleep(rng.uniform(0, 0.3))
 
     def _change(self, name: str, state: TopicState | None) -> TopicChange:
         change = TopicChange(name, state, time.time_ns())
