@@ -35,6 +35,7 @@ from faults.power.workload import (
     find_coordinators,
     retention_of,
 )
+from peers.processes import wait_until
 from unit.wire import WireClient
 
 TIMEOUT_S: Final = 20
@@ -112,13 +113,17 @@ class Audit:
         return {name: str(topic.topic_id) for name, topic in topics.items()}
 
     def _check_directories(self, client: WireClient) -> None:
-        """None is left over, or was set aside."""
+        """None is left over, or was set aside. A move that goes on ends meanwhile."""
         topics = client.ask("Metadata", 12, topics=None).topics
         known = {f"{t.name}-{p.partition_index}" for t in topics for p in t.partitions}
-        paths = [path for log_dir in self._log_dirs for path in log_dir.iterdir()]
-        present = [path.name for path in paths if path.is_dir()]
-        there = [name for name in present if not name.endswith(("-delete", "-future"))]
-        assert sorted(there) == sorted(known), f"{present} are there, known are {known}"
+
+        def are_right() -> bool:
+            paths = [path for log_dir in self._log_dirs for path in log_dir.iterdir()]
+            names = [path.name for path in paths if path.is_dir()]
+            there = [name for name in names if not name.endswith(("-delete", "-future"))]
+            return sorted(there) == sorted(known)
+
+        wait_until(are_right, TIMEOUT_S, f"the directories of {known}")
 
     # -- records
 
