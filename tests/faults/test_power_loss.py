@@ -1,19 +1,33 @@
 """Power cuts of a whole broker: disks are made that a cut may leave, and each is opened."""
 
 import pickle
+import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import barnabas
+from faults.power.disk import Disk, write_image
 from faults.power.life import Life, World, check, lives, record
-from faults.power.trace import Kind
+from faults.power.trace import Kind, read_trace, strace_command
 from faults.power.workload import Setting
 from peers.forks import Ended, ForkServer
 
 S_PER_IMAGE = 3  # several times what one takes
 IMAGES_OF_LIARS = 20
+IMAGES_OF_A_LOG = 30
+WRITE_LOG = """
+import os, sys
+import barnabas
+log = barnabas.Log(sys.argv[1])
+log.append([(None, b"value")])
+assert log.flush() == 1
+os._exit(0)
+"""
 IGNORED: dict[str, Callable[[str], bool]] = {
     "segments": lambda path: path.endswith(".log"),
     "the store's log": lambda path: path.endswith("-wal"),
@@ -73,3 +87,18 @@ def test_a_disk_that_ignores_fsyncs_is_noticed(
         measured(f"{what}: {complaint}")
         assert ended.returncode == 1, what
         assert COMPLAINT.match(complaint), complaint
+
+
+def test_a_flushed_log_is_there_with_the_directories_that_were_made_for_it(tmp_path: Path) -> None:
+    root, trace_path, image = tmp_path / "root", tmp_path / "trace", tmp_path / "image"
+    root.mkdir()
+    log = [sys.executable, "-c", WRITE_LOG, str(root / "new" / "deeper" / "log-0")]
+    subprocess.run([*strace_command(trace_path), *log], check=True)
+    trace = read_trace(trace_path, root)
+    disk = Disk(trace, {})
+    for event in trace.events:
+        disk.take(event)
+    for number in range(IMAGES_OF_A_LOG):
+        write_image(disk.after_cut(random.Random(number)), image)
+        with barnabas.Log(image / "new" / "deeper" / "log-0") as left:
+            assert [record.value for record in left] == [b"value"]
