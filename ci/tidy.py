@@ -44,7 +44,7 @@ FILE_CALLS = re.compile(
 
 # The parts of src/barnabas, lowest first: a part imports only parts of lower tiers, or itself.
 PYTHON_TIERS = (
-    ("closing", "errors"),
+    ("closing", "directories", "errors"),
     ("_core", "_columns", "state"),
     ("_records", "_column_input", "_reader"),
     ("_sender", "arrow", "bulk"),

@@ -29,6 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many times tests/faults/test_exactly_once.py kills the broker",
     )
     parser.addoption(
+        "--images",
+        type=int,
+        default=100,
+        help="how many disks tests/faults/test_power_loss.py makes of what a broker has written",
+    )
+    parser.addoption(
         "--wheel",
         default=None,
         help="the file that the barnabas under test was installed from, for tests/installed",

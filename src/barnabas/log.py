@@ -14,7 +14,9 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from barnabas import _core
@@ -28,6 +30,7 @@ from barnabas._records import (
     iter_batches,
 )
 from barnabas.closing import Closing
+from barnabas.directories import make_directory
 
 __all__ = ["Log", "LogStat"]
 
@@ -72,7 +75,11 @@ class Log(Closing):
     ) -> None:
         _refuse_foreign_files(path)
         self._path = os.fspath(path)
-        self._core = _core.Log(os.fspath(path), _effective_config(config or {}), read_only)
+        effective = _effective_config(config or {})
+        if not read_only:
+            with suppress(OSError):  # the core tells why it cannot be made
+                make_directory(Path(path))
+        self._core = _core.Log(os.fspath(path), effective, read_only)
 
     # -- writing
 

@@ -30,6 +30,7 @@ from barnabas.coordinator.group_coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import HandOver
 from barnabas.coordinator.settings import group_config, transaction_config
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator
+from barnabas.directories import make_directory
 from barnabas.directory_watch import DirectoryWatch
 from barnabas.disk_calls import DiskCalls
 from barnabas.errors import ConfigError, StartError
@@ -195,10 +196,13 @@ class Node:
     def _open_directories(self) -> None:
         data_dir = self._start_config.data_dir
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
+            make_directory(data_dir)
         except OSError as error:
             raise StartError(f"cannot make the data directory {data_dir}: {error}") from error
         self._check_room(data_dir)
+        for other in self._start_config.data_dirs[1:]:
+            with suppress(OSError):  # the core tells what is offline then
+                make_directory(other)
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         node_id = self._config.integer("node.id")
         # Absolute, as Kafka's tools name them.

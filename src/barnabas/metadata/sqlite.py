@@ -88,6 +88,8 @@ class SqliteStore:
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA cache_spill = OFF")  # no page is twice in a commit: `check_log`
         execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        with suppress(sqlite3.OperationalError):  # no room: so be it
+            execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # torn frames go: `check_log`
         execute("BEGIN IMMEDIATE")
         if version == FORMAT_VERSION:
             execute("UPDATE digest SET value = value")  # it can be written to

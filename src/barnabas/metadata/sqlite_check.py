@@ -20,7 +20,9 @@ DIGEST_SCHEMA: Final = "CREATE TABLE digest (value INTEGER NOT NULL)"
 # https://sqlite.org/fileformat2.html#walformat
 _WAL_HEADER: Final = struct.Struct(">8I")
 _FRAME_HEADER: Final = struct.Struct(">6I")
+_SALTS_OFFSET: Final = 8  # in a frame's header
 _BIG_ENDIAN_SUMS: Final = 0x377F0683
+_SECTOR_BYTES: Final = 512  # what a disk writes whole
 
 
 class DamagedError(Exception):
@@ -73,8 +75,10 @@ def check_log(path: Path) -> None:
     """Raises DamagedError when the write-ahead log has commits behind a damaged place. To be done
     before SQLite sees it.
 
-    Each commit is fsynced before the next begins, so that a power cut tears the last one at most.
-    One that was damaged looks like that, and counts as torn.
+    Each commit is fsynced before the next begins, so that a power cut tears the last one at most:
+    any sectors of it may be missing, with what was there before in their place. One that was
+    damaged looks like that, and counts as torn. What a torn one has left is gone with the log that
+    a store makes empty when it is opened: it is never behind other commits.
     """
     log = path.with_name(path.name + "-wal")
     data = log.read_bytes() if log.exists() else b""
@@ -88,22 +92,23 @@ def check_log(path: Path) -> None:
     page = struct.Struct(f"{order}{page_size // 4}I")
     is_intact = True
     uncommitted: list[tuple[int, bool]] = []  # of this log: page number, whether it is a commit
-    foreign: list[tuple[int, bool]] = []  # left of an earlier log, unless others follow
     frame_size = _FRAME_HEADER.size + page_size
     for offset in range(_WAL_HEADER.size, len(data) - frame_size + 1, frame_size):
         number, size_after_commit, *frame_salts, first, second = _FRAME_HEADER.unpack_from(
             data, offset
         )
-        foreign.append((number, size_after_commit != 0))
-        if frame_salts != salts:
+        if frame_salts[0] != salts[0] and frame_salts[1] != salts[1]:
+            # Of an earlier log, whose place this one has: nothing was written here, or that is
+            # lost, though frames behind it may be there. (With one of the two it is damaged.)
             is_intact = False
             continue
         if is_intact:
             checksum = _checksum(checksum, struct.unpack_from(order + "2I", data, offset))
             checksum = _checksum(checksum, page.unpack_from(data, offset + _FRAME_HEADER.size))
-            is_intact = checksum == (first, second)
-        uncommitted += foreign
-        foreign.clear()
+            is_intact = frame_salts == salts and checksum == (first, second)
+        if is_intact or (offset + _SALTS_OFFSET) % _SECTOR_BYTES:
+            uncommitted.append((number, size_after_commit != 0))
+        # Otherwise the salts may have been written without what is before them, in another sector.
         if is_intact and size_after_commit:
             uncommitted.clear()
     if _are_several_commits(uncommitted):
