@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+class Response(Protocol):
+    """What a coordinator answers with."""
+
+    @property
+    def error(self) -> ErrorCode:
+        """Of the whole request."""
+
+
+R = TypeVar("R", bound=Response)
+
 RETRY_S = 0.01
 """How long to wait for a coordinator that asks for it."""
 RETRIED = frozenset(
@@ -52,6 +63,15 @@ async def answer(ask: Callable[[Callable[[T], None]], object]) -> T:
 
     ask(reply)
     return await future
+
+
+async def answer_when_ready(ask: Callable[[Callable[[R], None]], object]) -> R:
+    """What a coordinator answers once it is ready: it loads, or has a transaction to end first."""
+    while True:
+        response: R = await answer(ask)
+        if response.error not in RETRIED:
+            return response
+        await asyncio.sleep(RETRY_S)
 
 
 def check(error: ErrorCode, what: str) -> None:

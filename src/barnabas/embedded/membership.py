@@ -117,6 +117,7 @@ class Membership:
         await self._leave_as(member_id)
 
     async def _leave_as(self, member_id: str) -> None:
+        """A static member stays, until its session times out."""
         if member_id != NO_MEMBER and self._config.group_instance_id is None:
             leavers = (Leaver(member_id, None),)
             await answer(partial(self._services.groups.leave, self._config.group_id, leavers))
@@ -205,19 +206,14 @@ class Membership:
             is_stuck = time.monotonic() - self.polled_at > config.max_poll_interval_ms / MS_PER_S
             if error in _LOST:
                 self.member_id = NO_MEMBER
-            elif is_stuck:
-                await self._leave_stuck()
+            elif is_stuck:  # it must not keep its partitions from the others
+                member_id, self.member_id = self.member_id, NO_MEMBER
+                await self._leave_as(member_id)
             has_news = error is not ErrorCode.none and error not in RETRIED
             has_grown = self._sizes(frozenset(self._topic_sizes)) != self._topic_sizes
             if not self.needs_join and (has_news or is_stuck or has_grown):
                 self.needs_join = True
                 self._notify()
-
-    async def _leave_stuck(self) -> None:
-        """A consumer that asks for nothing must not keep its partitions from the others."""
-        member_id, self.member_id = self.member_id, NO_MEMBER
-        leavers = (Leaver(member_id, None),)
-        await answer(partial(self._services.groups.leave, self._config.group_id, leavers))
 
     def _stop_heartbeats(self) -> None:
         if self._heartbeats is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Collection, Iterable
 from functools import partial
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.embedded.host import RETRY_S, Host, answer, check
+from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer_when_ready, check
 from barnabas.state.effects import Producer as ProducerIdentity
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
 from barnabas.state.group.records import NO_TOPIC_ID
@@ -97,7 +98,7 @@ class GroupOffsets:
         request = commit_request(self.group, self.membership(), offsets)
 
         async def commit() -> None:
-            response = await answer(partial(self._host.services.groups.commit, request))
+            response = await answer_when_ready(partial(self._host.services.groups.commit, request))
             check_committed(self.group, response, is_gone_fine=is_gone_fine)
 
         self._host.call(commit)
@@ -110,6 +111,9 @@ class GroupOffsets:
         async def fetch() -> dict[Partition, int] | None:
             groups = self._host.services.groups
             offsets, error = groups.committed(self.group)
+            while error in RETRIED:
+                await asyncio.sleep(RETRY_S)
+                offsets, error = groups.committed(self.group)
             check(error, f"group {self.group}")
             if self._is_committed_only and any(
                 groups.is_unstable(self.group, *partition) for partition in partitions

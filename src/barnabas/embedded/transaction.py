@@ -18,7 +18,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas._sender import is_telling
 from barnabas.coordinator.txn_coordinator import OffsetsMembership
-from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer, check
+from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer, answer_when_ready, check
 from barnabas.embedded.offsets import Member, check_committed, commit_request
 from barnabas.errors import BrokerClosed, KafkaError
 from barnabas.state.effects import Producer as ProducerIdentity
@@ -48,12 +48,9 @@ class TransactionalId:
         transactions = self._host.services.transactions
         await transactions.ensure_topic()
         request = InitRequest(transactional_id=self._id, timeout_ms=timeout_ms)
-        while True:
-            response: ProducerResponse = await answer(partial(transactions.init, request))
-            if response.error not in RETRIED:
-                check(response.error, f"transactional id {self._id}")
-                return response.producer
-            await asyncio.sleep(RETRY_S)
+        response: ProducerResponse = await answer_when_ready(partial(transactions.init, request))
+        check(response.error, f"transactional id {self._id}")
+        return response.producer
 
     def add(self, partition: TopicPartition) -> bool:
         """Adds a partition to the transaction. False: the coordinator was not ready. Then a guard
@@ -99,11 +96,9 @@ class TransactionalId:
                 is_commit=is_commit,
                 client_transaction_version=EPOCH_BUMP,
             )
-            while True:
-                response = await answer(partial(self._host.services.transactions.end, request))
-                if response.error not in RETRIED:
-                    break
-                await asyncio.sleep(RETRY_S)
+            response = await answer_when_ready(
+                partial(self._host.services.transactions.end, request)
+            )
             check(response.error, f"transactional id {self._id}")
             self.identity = response.producer
 
@@ -128,11 +123,7 @@ class TransactionalId:
                     self._id, request, reply, OffsetsMembership.ADDED
                 )
 
-            while True:
-                response = await answer(ask)
-                if response.error not in RETRIED:
-                    break
-                await asyncio.sleep(RETRY_S)
+            response = await answer_when_ready(ask)
             check_committed(group, response, is_gone_fine=True)
 
         self._has_begun = True  # perhaps, even if it fails: then it is to be aborted

@@ -16,7 +16,7 @@ HEARTBEATS_S = 0.5  # time for several
 
 @pytest.fixture
 def broker() -> Iterator[barnabas.Broker]:
-    with barnabas.Broker() as broker:
+    with barnabas.Broker(config={"group.min.session.timeout.ms": 100}) as broker:
         broker.create_topic("t", partitions=4)
         yield broker
 
@@ -106,3 +106,16 @@ def test_a_static_leader_that_is_back_lets_its_group_be(broker: barnabas.Broker)
     poll_until(share_all(4, back, second), back, second)
     poll_for(HEARTBEATS_S, back, second)
     assert back.membership()[1] == second.membership()[1] == generation
+
+
+def test_a_static_member_that_asks_for_nothing_stays_until_its_session_ends(
+    broker: barnabas.Broker,
+) -> None:
+    config = {"max_poll_interval_ms": 300, "session_timeout_ms": 3_000}
+    stuck = member(broker, group_instance_id="static", **config)
+    poll_until(share_all(4, stuck), stuck)
+    second = member(broker)
+    poll_until(share_all(4, stuck, second), stuck, second)
+    poll_for(3 * HEARTBEATS_S, second)
+    assert share_all(4, stuck, second)()  # as long as it may come back
+    poll_until(share_all(4, second), second)
