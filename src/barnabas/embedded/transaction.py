@@ -22,7 +22,8 @@ from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer, answer_when_r
 from barnabas.embedded.offsets import Member, check_committed, commit_request
 from barnabas.errors import BrokerClosed, KafkaError
 from barnabas.state.effects import Producer as ProducerIdentity
-from barnabas.state.txn.records import EPOCH_BUMP, TopicPartition
+from barnabas.state.topic_partition import TopicPartition
+from barnabas.state.txn.records import EPOCH_BUMP
 from barnabas.state.txn.requests import AddRequest, EndRequest, InitRequest, ProducerResponse
 
 if TYPE_CHECKING:

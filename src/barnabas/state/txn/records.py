@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from barnabas.state.effects import NO_PRODUCER_EPOCH, NO_PRODUCER_ID
-from barnabas.state.topic_partition import TopicPartition as TopicPartition  # noqa: PLC0414
+from barnabas.state.topic_partition import TopicPartition
 
 NO_TIMESTAMP = -1
 NO_TIMEOUT_MS = 2**31 - 1
