@@ -167,6 +167,9 @@ class LogImpl final : public Log {
   Result<WriteTarget> roll_to_target() REQUIRES(write_mutex_);
   /// Returns whether a flush is asked for.
   Result<bool> write_batches(ByteView bytes, WriteTarget target) REQUIRES(write_mutex_);
+  /// Cuts off what a write has left that failed and could not be taken back. Before it nothing else
+  /// may become of the active segment.
+  Status cut_remainder() REQUIRES(write_mutex_);
   void publish(ByteView bytes) REQUIRES(write_mutex_, mutex_);
   void publish_producer(const record::BatchView& batch) REQUIRES(write_mutex_, mutex_);
   void go_offline(const std::string& why);
@@ -365,6 +368,8 @@ class LogImpl final : public Log {
   bool names_changed_ GUARDED_BY(mutex_);  // files were made or removed since the last flush
   bool directory_is_new_ GUARDED_BY(mutex_);
   bool closed_ GUARDED_BY(mutex_) = false;
+
+  bool has_remainder_ GUARDED_BY(write_mutex_) = false;  // behind the active segment's batches
 
   struct DoomedFile {
     std::string path;
