@@ -125,6 +125,7 @@ class LogImpl final : public Log {
     std::optional<Lookup> last;  // the batch at end_offset, when the end is inside the segment
     SharedFd file;               // when it is open already
     std::string path;
+    OddRange odd;  // of the segment
     bool in_active_segment = false;
   };
 
@@ -244,7 +245,9 @@ class LogImpl final : public Log {
   [[nodiscard]] static OffsetBounds bounds_of(const Segment& segment) {
     return {.base_offset = segment.base_offset, .end_offset = segment.next_offset};
   }
+  /// Takes note of what it finds out of place.
   Result<FoundBatch> search(const Lookup& lookup) EXCLUDES(mutex_);
+  Result<FoundBatch> search_file(const Lookup& lookup) EXCLUDES(mutex_);
   /// What is there, though something else may have had the offset.
   Result<std::optional<BatchPosition>> find(const Lookup& lookup) EXCLUDES(mutex_);
   /// kCorruptMessage rather than to pass over a batch that is out of place and may have the offset.

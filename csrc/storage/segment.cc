@@ -65,6 +65,7 @@ void Segment::clear() {
   max_timestamp_seen = true;
   first_timestamp = record::kNoTimestamp;
   bytes_since_index_entry = 0;
+  odd = {};
   index_damaged = false;
   transactions_damaged = false;
   transactions_synced = 0;
