@@ -75,7 +75,7 @@ test-native: compile-native  ## the native tests of csrc/
 
 test-python: build planted peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
 	$(BIN)/pytest $(PYTEST_ARGS) tests/clients -q -m oracle --peer kafka
-	$(BIN)/pytest $(PYTEST_ARGS) --kills $(KILLS)
+	$(BIN)/pytest $(PYTEST_ARGS) --kills $(KILLS) $(if $(EVERY_STEP),--every-step)
 
 peers:
 	@bash ci/setup-peers.sh

@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+from faults import rows
+
 # A run in the background is started with SIGINT ignored, which all the processes it starts would
 # inherit; the tests that interrupt them need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -35,6 +37,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many disks tests/faults/test_power_loss.py makes of what a broker has written",
     )
     parser.addoption(
+        "--every-step",
+        action="store_true",
+        help="kill at each step of what tests/faults kills in the middle, not at a sample of them",
+    )
+    parser.addoption(
         "--wheel",
         default=None,
         help="the file that the barnabas under test was installed from, for tests/installed",
@@ -48,11 +55,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What tests have measured (the `measured` fixture of tests/faults), a line each."""
+    """What tests have measured (the `measured` fixture of tests/faults), a line each; and how often
+    they have made each storage fault (`count`).
+    """
     for report in terminalreporter.getreports("passed"):
         for name, value in report.user_properties:
             if name == "measured":
                 terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {value}")
+    for line in rows.lines(terminalreporter.getreports("passed")):
+        terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

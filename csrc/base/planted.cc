@@ -11,7 +11,8 @@ namespace {
 constexpr std::string_view kNames[] = {
     "kUnwrittenAck",       "kDuplicatedBatch", "kUnwrittenCommit",     "kEarlyStable",
     "kEarlyHighWatermark", "kAbortedOneShort", "kTimestampOff",        "kLastValueDropped",
-    "kTombstoneDropped",   "kSnapshotBehind",  "kRecoveryCutsOneMore", "kRetentionTakesOneMore"};
+    "kTombstoneDropped",   "kSnapshotBehind",  "kRecoveryCutsOneMore", "kRetentionTakesOneMore",
+    "kIndexOneShort"};
 
 }  // namespace
 

@@ -11,18 +11,19 @@
 namespace barnabas {
 
 enum class Bug : uint8_t {
-  kUnwrittenAck,          // a batch is acknowledged and not written
-  kDuplicatedBatch,       // a batch is written twice
-  kUnwrittenCommit,       // a group's offset is acknowledged and not written
-  kEarlyStable,           // the last stable offset is one too high
-  kEarlyHighWatermark,    // the high watermark is beyond the end
-  kAbortedOneShort,       // of the aborted transactions of a fetch the last is missing
-  kTimestampOff,          // a look-up by time finds what comes after
-  kLastValueDropped,      // compaction drops a key's last value
-  kTombstoneDropped,      // compaction drops tombstones at once
-  kSnapshotBehind,        // producer snapshots are one batch behind
-  kRecoveryCutsOneMore,   // recovery cuts the last good batch, too
-  kRetentionTakesOneMore  // retention takes a segment too many
+  kUnwrittenAck,           // a batch is acknowledged and not written
+  kDuplicatedBatch,        // a batch is written twice
+  kUnwrittenCommit,        // a group's offset is acknowledged and not written
+  kEarlyStable,            // the last stable offset is one too high
+  kEarlyHighWatermark,     // the high watermark is beyond the end
+  kAbortedOneShort,        // of the aborted transactions of a fetch the last is missing
+  kTimestampOff,           // a look-up by time finds what comes after
+  kLastValueDropped,       // compaction drops a key's last value
+  kTombstoneDropped,       // compaction drops tombstones at once
+  kSnapshotBehind,         // producer snapshots are one batch behind
+  kRecoveryCutsOneMore,    // recovery cuts the last good batch, too
+  kRetentionTakesOneMore,  // retention takes a segment too many
+  kIndexOneShort           // an offset index lacks an entry
 };
 
 #ifdef BARNABAS_PLANTED_BUGS

@@ -53,6 +53,22 @@ int64_t checkpointed(const std::string& directory, const TopicPartition& name,
   return found == offsets->end() ? 0 : found->second;
 }
 
+/// Where the broker of a data directory says that the log begins.
+Result<int64_t> noted_log_start(const std::string& directory, const TopicPartition& name) {
+  const std::filesystem::path parent = parent_of(directory);
+  const auto starts = read_log_start_offsets(parent.string());
+  if (!starts.ok()) {
+    // Apache Kafka, whose metadata lies there, changes it and says nothing of checksums.
+    std::error_code error;
+    const bool kafkas = std::filesystem::exists(parent / "__cluster_metadata-0", error);
+    const bool contradicted = starts.error().code == ErrorCode::kCorruptMessage && !kafkas;
+    if (contradicted || starts.error().sys_errno == EAGAIN) return starts.error();
+    return checkpointed(directory, name, kLogStartCheckpointName);
+  }
+  const auto found = starts->find(name);
+  return found == starts->end() ? 0 : found->second;
+}
+
 /// Ends locks, of which a forked child may have copies, and not just their descriptors.
 class Locks {
  public:
@@ -91,7 +107,7 @@ Result<std::unique_ptr<BareLog>> BareLog::open(const std::string& path, const Lo
   options.clean_shutdown = read_only;
   if (read_only) {
     // It may be within a segment.
-    options.log_start_offset = checkpointed(directory, bare->name_, kLogStartCheckpointName);
+    BARNABAS_ASSIGN(options.log_start_offset, noted_log_start(directory, bare->name_));
   } else {
     std::error_code error;
     std::filesystem::create_directories(directory, error);

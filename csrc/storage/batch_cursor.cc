@@ -104,6 +104,7 @@ Result<FoundBatch> BatchCursor::find(int64_t offset) {
     BARNABAS_ASSIGN(const auto batch, next());
     if (!batch) return found;
     if (!batch->in_place) {
+      found.odd_range.add({batch->position, batch->position + batch->view.size_bytes()});
       if (std::exchange(found.certain, false)) found.odd = odd_;
     } else if (batch->view.last_offset() >= offset) {
       found.batch = position_of(*batch);

@@ -28,7 +28,8 @@ struct FoundBatch {
   std::optional<BatchPosition> batch;  // the first whose last offset is not below the one wanted
   /// False: a batch on the way was out of place, and may be the one that had the offset.
   bool certain = true;
-  std::string odd;  // what was wrong with it
+  std::string odd;     // what was wrong with it
+  OddRange odd_range;  // where all those lie that were out of place on the way
 };
 
 /// The header at `position`, nullopt when none can be there. `in_memory`: what has been read from

@@ -60,7 +60,10 @@ Result<std::optional<BatchReader::Batch>> BatchReader::next() {
     const uint64_t behind = position_ + size;
     BARNABAS_ASSIGN(following, following_at(fd_, path_, behind, end_, buffered(behind)));
   }
-  if (const auto odd = order_.take(batch.view, following)) return corrupt(*odd);
+  if (const auto odd = order_.take(batch.view, following)) {
+    out_of_place_ = true;
+    return corrupt(*odd);
+  }
   position_ += size;
   return std::optional(batch);
 }

@@ -31,6 +31,8 @@ class BatchReader {
   /// good batch where one should be.
   Result<std::optional<Batch>> next();
   [[nodiscard]] uint64_t position() const { return position_; }
+  /// Whether next() has failed at a batch that is whole, and not in its place.
+  [[nodiscard]] bool out_of_place() const { return out_of_place_; }
 
  private:
   Status fill(size_t bytes);
@@ -46,6 +48,7 @@ class BatchReader {
   std::vector<uint8_t> buffer_;
   uint64_t buffer_start_ = 0;
   size_t buffer_size_ = 0;
+  bool out_of_place_ = false;
 };
 
 }  // namespace barnabas::storage

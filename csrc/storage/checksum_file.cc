@@ -37,8 +37,11 @@ Checksum extended(Checksum sum, ByteView more) {
 }
 
 Result<std::optional<std::vector<Checksum>>> read_checksums(const std::string& path) {
+  return read_checksum_file(path + std::string(suffix::kChecksum));
+}
+
+Result<std::optional<std::vector<Checksum>>> read_checksum_file(const std::string& crc_path) {
   using Sums = std::optional<std::vector<Checksum>>;
-  const std::string crc_path = path + std::string(suffix::kChecksum);
   const auto lines = read_checkpoint_lines(crc_path);
   if (!lines.ok()) {
     if (lines.error().sys_errno == ENOENT) return Sums();

@@ -32,6 +32,8 @@ Checksum extended(Checksum sum, ByteView more);
 /// What the file of `path` may hold, by `path`.crc; nullopt when nothing is said of it.
 /// kKafkaStorageError when what is said cannot be read.
 Result<std::optional<std::vector<Checksum>>> read_checksums(const std::string& path);
+/// The same of such a file by its own path.
+Result<std::optional<std::vector<Checksum>>> read_checksum_file(const std::string& crc_path);
 /// Writes `path`.crc.
 Status write_checksums(const std::string& path, const std::vector<Checksum>& sums,
                        Durability durability);

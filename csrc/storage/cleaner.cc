@@ -49,6 +49,7 @@ class Cleaner::Output {
       return Error{ErrorCode::kKafkaStorageError, name(suffix::kLog) + ": would be too large", 0};
     }
     segment_->add_batch(record::BatchView(batch), static_cast<int32_t>(task_.index_interval_bytes));
+    checksum_ = extended(checksum_, batch);
     buffer_.insert(buffer_.end(), batch.begin(), batch.end());
     return buffer_.size() >= buffer_bytes_ ? drain() : Status();
   }
@@ -61,6 +62,7 @@ class Cleaner::Output {
     const timespec times[] = {modified, modified};
     ::futimens(file_->get(), times);  // what it was made from is as old as it was
     BARNABAS_TRY(sync(file_->get(), suffix::kLog));
+    BARNABAS_TRY(write_side(suffix::kLogChecksum, as_bytes(checksum_text({checksum_}))));
     BARNABAS_TRY(write_side(suffix::kOffsetIndex, segment_->offset_index.entries.pending()));
     BARNABAS_TRY(write_side(suffix::kTimeIndex, segment_->time_index.entries.pending()));
     for (const AbortedTransaction& each : aborted) segment_->transaction_index.append(each);
@@ -107,6 +109,7 @@ class Cleaner::Output {
   const size_t buffer_bytes_;
   SharedFd file_;
   std::vector<uint8_t> buffer_;
+  Checksum checksum_;  // of all batches
   uint64_t written_ = 0;
   bool sync_failed_ = false;
 };

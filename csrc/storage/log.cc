@@ -24,6 +24,10 @@ namespace {
 // How long a reader waits for a writer that is taking files away: a swap has fsyncs.
 constexpr int64_t kSettleNs = 1'000'000'000;
 
+bool is_for_want_of_room(const Error& error) {
+  return error.sys_errno == ENOSPC || error.sys_errno == EDQUOT;
+}
+
 class WritingMark {
  public:
   explicit WritingMark(std::atomic<bool>& writing) : writing_(writing) {
@@ -276,13 +280,16 @@ Result<bool> LogImpl::write_batches(ByteView bytes, WriteTarget target) {
   const int fd = target.file->get();
   // Short enough to need no allocation, as a path would for every append.
   const std::string what = "active segment";
+  if (has_remainder_) BARNABAS_TRY(cut_remainder());
   Status written = write_all_at(fd, bytes, target.position, what);
   if (!written.ok()) {
     // Whatever part got there must go: the next batch is to start at the same byte.
     const Status taken_back = truncate_file(fd, target.position, what);
     Error error = std::move(written).error();
     error.message = name_.to_string() + ": " + error.message;
-    if (!taken_back.ok()) {
+    // To give room back may need some (btrfs, at a quota). What is left lies behind all batches.
+    has_remainder_ = !taken_back.ok() && is_for_want_of_room(taken_back.error());
+    if (!taken_back.ok() && !has_remainder_) {
       go_offline(error.message + "; taking it back: " + taken_back.error().message);
     }
     return error;
@@ -302,6 +309,21 @@ Result<bool> LogImpl::write_batches(ByteView bytes, WriteTarget target) {
   if (index_due) persist_index_tails();
   if (transactions_due) persist_transactions();
   return needs_flush;
+}
+
+Status LogImpl::cut_remainder() {
+  if (!has_remainder_) return {};
+  WriteTarget target;
+  {
+    MutexLock lock(mutex_);
+    BARNABAS_TRY(check_writable());
+    target = write_target();
+  }
+  std::string path;
+  BARNABAS_ASSIGN(const SharedFd file, open_log_file(target.segment, &path));
+  BARNABAS_TRY(truncate_file(file->get(), target.position, path));
+  has_remainder_ = false;
+  return {};
 }
 
 void LogImpl::publish(ByteView bytes) {

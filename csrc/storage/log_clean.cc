@@ -6,6 +6,8 @@
 //   2. the directory is fsynced: decided. From here the loader finishes it.
 //   3. the old segments' files are renamed to `.deleted`, and unlinked after file.delete.delay.ms
 //   4. `.swap` files lose their suffix, the directory is fsynced
+// What is swapped in has a checksum beside it until then: the loader drops what it was made from
+// only if it is what was written.
 // Readers see the new segment from step 2 on: its file is open, and its index entries are in memory
 // until the files have their names.
 #include <fcntl.h>
@@ -27,6 +29,10 @@ constexpr std::string_view kFileSuffixes[] = {suffix::kLog, suffix::kOffsetIndex
                                               suffix::kTimeIndex, suffix::kTransactionIndex,
                                               suffix::kTransactionChecksum};
 
+constexpr std::string_view kCleanedSuffixes[] = {
+    suffix::kLog,       suffix::kLogChecksum,      suffix::kOffsetIndex,
+    suffix::kTimeIndex, suffix::kTransactionIndex, suffix::kTransactionChecksum};
+
 /// Of the files of one segment only the .log is always there.
 Status rename_one(const std::string& from, const std::string& to, std::string_view file_suffix) {
   Status renamed = rename_file(from, to);
@@ -41,7 +47,7 @@ Error changed_or(Error error) {
 }
 
 void drop_files(int directory, int64_t base_offset) {
-  for (const std::string_view file_suffix : kFileSuffixes) {
+  for (const std::string_view file_suffix : kCleanedSuffixes) {
     for (const std::string_view state : {suffix::kCleaned, suffix::kSwap}) {
       const std::string name = log_file_name(base_offset, file_suffix) + std::string(state);
       if (const Status removed = remove_file(path_in(directory, name)); !removed.ok()) {
@@ -226,7 +232,7 @@ Status LogImpl::swap_in(std::span<const CleanerSegment> sources, const CleanedSe
     directory = directory_;
     due_ms = saturating_add(clock_.monotonic_ms(), config_.file_delete_delay_ms);
   }
-  for (const std::string_view file_suffix : kFileSuffixes) {
+  for (const std::string_view file_suffix : kCleanedSuffixes) {
     const std::string path = log_file_path(directory, cleaned.segment->base_offset, file_suffix);
     BARNABAS_TRY(rename_one(path + std::string(suffix::kCleaned), path + std::string(suffix::kSwap),
                             file_suffix));
@@ -276,6 +282,8 @@ Status LogImpl::rename_swapped(std::span<const CleanerSegment> sources,
     BARNABAS_TRY(rename_one(path + std::string(suffix::kSwap), path, file_suffix));
     reached(CleanStep::kNewNamed);
   }
+  BARNABAS_TRY(remove_file(log_file_path(directory, base_offset, suffix::kLogChecksum) +
+                           std::string(suffix::kSwap)));
   return sync_own_names(directory);
 }
 

@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "base/fd.h"
 #include "base/file_system.h"
@@ -180,7 +182,55 @@ std::string offset_checkpoint_text(const OffsetCheckpoint& offsets) {
   return checkpoint_text(lines);
 }
 
+/// A checkpoint and what its checksum file has.
+struct VouchedContent {
+  Checksum content;
+  std::vector<Checksum> saved;
+};
+
+/// kCorruptMessage when the checksums say that something else was written there.
+Result<VouchedContent> read_vouched_content(const std::string& checkpoint,
+                                            const std::string& way_out) {
+  auto content = read_small_file(checkpoint);
+  if (!content.ok() && content.error().sys_errno != ENOENT) return std::move(content).error();
+  const Checksum found = content.ok() ? checksum_of(*content) : Checksum();
+  auto sums = read_checksums(checkpoint);
+  const bool contradicted =
+      !sums.ok() || (*sums && std::find((*sums)->begin(), (*sums)->end(), found) == (*sums)->end());
+  if (!contradicted) return VouchedContent{found, *sums ? **sums : std::vector<Checksum>()};
+  const std::string name = fs::path(checkpoint).filename().string();
+  return Error{ErrorCode::kCorruptMessage,
+               (sums.ok() ? checkpoint + ": is not what was written there, by " + name +
+                                std::string(suffix::kChecksum)
+                          : sums.error().message) +
+                   way_out,
+               0};
+}
+
 }  // namespace
+
+Result<OffsetCheckpoint> read_log_start_offsets(const std::string& data_dir) {
+  constexpr int kTries = 100;
+  const std::string checkpoint = data_dir + "/" + std::string(kLogStartCheckpointName);
+  const std::string way_out =
+      ". If Apache Kafka has written it since, remove " + std::string(kLogStartCheckpointName) +
+      std::string(suffix::kChecksum) + "; or else put back the two files as they were";
+  // Its broker writes one file after the other: what contradicts may be of two moments.
+  for (int tries_left = kTries;; --tries_left) {
+    const auto before = read_vouched_content(checkpoint, way_out);
+    if (before.ok()) {
+      BARNABAS_ASSIGN(OffsetCheckpoint offsets, read_offset_checkpoint(checkpoint));
+      const auto after = read_vouched_content(checkpoint, way_out);
+      if (after.ok() && after->content == before->content) return offsets;
+    }
+    if (tries_left == 0) {
+      if (!before.ok()) return before.error();
+      return Error{ErrorCode::kKafkaStorageError, checkpoint + ": changes while it is read",
+                   EAGAIN};
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
 
 Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path) {
   OffsetCheckpoint offsets;
@@ -202,11 +252,7 @@ struct LogDir::State {
   bool was_clean = false;
   std::atomic<bool> sync_failed = false;
   Mutex checkpoint_mutex;  // one writer of a checkpoint's temporary file at a time
-  struct Vouched {
-    Checksum content;             // of the file
-    std::vector<Checksum> saved;  // what its checksum file has
-  };
-  std::map<std::string_view, Vouched> vouched GUARDED_BY(checkpoint_mutex);
+  std::map<std::string_view, VouchedContent> vouched GUARDED_BY(checkpoint_mutex);
 
   [[nodiscard]] std::string file(std::string_view name) const {
     return path + "/" + std::string(name);
@@ -231,21 +277,7 @@ Result<OffsetCheckpoint> LogDir::State::read_vouched(std::string_view name,
                                                      const std::string& way_out) {
   const std::string checkpoint = file(name);
   MutexLock guard(checkpoint_mutex);
-  auto content = read_small_file(checkpoint);
-  if (!content.ok() && content.error().sys_errno != ENOENT) return std::move(content).error();
-  const Checksum found = content.ok() ? checksum_of(*content) : Checksum();
-  auto sums = read_checksums(checkpoint);
-  const bool contradicted =
-      !sums.ok() || (*sums && std::find((*sums)->begin(), (*sums)->end(), found) == (*sums)->end());
-  if (contradicted) {
-    return Error{ErrorCode::kCorruptMessage,
-                 (sums.ok() ? checkpoint + ": is not what was written there, by " +
-                                  std::string(name) + std::string(suffix::kChecksum)
-                            : sums.error().message) +
-                     way_out,
-                 0};
-  }
-  vouched[name] = {found, *sums ? **sums : std::vector<Checksum>()};
+  BARNABAS_ASSIGN(vouched[name], read_vouched_content(checkpoint, way_out));
   return read_offset_checkpoint(checkpoint);
 }
 
@@ -266,7 +298,7 @@ Status LogDir::State::write_vouched(std::string_view name, const OffsetCheckpoin
 }
 
 Status LogDir::State::vouch(std::string_view name, std::vector<Checksum> sums) {
-  Vouched& known = vouched[name];
+  VouchedContent& known = vouched[name];
   if (known.saved == sums) return {};
   known.saved.clear();
   BARNABAS_TRY(replace(file(name) + std::string(suffix::kChecksum), checksum_text(sums)));

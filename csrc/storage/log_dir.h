@@ -41,6 +41,11 @@ Result<OffsetCheckpoint> read_offset_checkpoint(const std::string& path);
 Status write_offset_checkpoint(const std::string& path, const OffsetCheckpoint& offsets,
                                Durability durability = Durability::kNow);
 
+/// The log starts that the checkpoint of a data directory has, for who does not own the directory:
+/// its broker may be changing them. kCorruptMessage when their checksums say that something else
+/// was written there.
+Result<OffsetCheckpoint> read_log_start_offsets(const std::string& data_dir);
+
 struct LogDirIdentity {
   std::string cluster_id;
   int32_t node_id = 0;

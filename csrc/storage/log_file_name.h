@@ -15,6 +15,7 @@ inline constexpr std::string_view kTimeIndex = ".timeindex";
 inline constexpr std::string_view kTransactionIndex = ".txnindex";
 inline constexpr std::string_view kChecksum = ".crc";  // ours, not Kafka's: see checksum_file.h
 inline constexpr std::string_view kTransactionChecksum = ".txnindex.crc";
+inline constexpr std::string_view kLogChecksum = ".log.crc";  // while a segment is swapped in
 inline constexpr std::string_view kSnapshot = ".snapshot";
 inline constexpr std::string_view kDeleted = ".deleted";
 inline constexpr std::string_view kCleaned = ".cleaned";

@@ -11,12 +11,15 @@
 
 #include "base/fd.h"
 #include "base/logger.h"
+#include "storage/batch_reader.h"
+#include "storage/checksum_file.h"
 #include "storage/log_file_name.h"
-#include "storage/segment.h"
 
 namespace barnabas::storage {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr size_t kSwapBufferBytes = 1 << 20;
 
 struct NamedFile {
   std::string name;
@@ -46,51 +49,112 @@ Status remove_named(const std::string& directory, const std::string& name, const
   return remove_file(path);
 }
 
-/// The offset after the last batch of a complete segment file.
-Result<int64_t> next_offset_of(const std::string& path, int64_t base_offset) {
+bool is_swap_of(const NamedFile& file, std::string_view file_suffix) {
+  return file.suffix == std::string(file_suffix) + std::string(suffix::kSwap);
+}
+
+/// What is wrong with a segment that is to be swapped in: what it was made from must not go then.
+Error bad_swap(const std::string& path, const std::string& why) {
+  return Error{
+      ErrorCode::kCorruptMessage,
+      path + ": " + why +
+          "; nothing was removed. Put the file back as it was, or remove what ends with .swap "
+          "and take .deleted from the names of the rest, which it was made from",
+      0};
+}
+
+/// The offset after the last batch of a segment that is to be swapped in, of which every byte is
+/// what compaction wrote; of one by Apache Kafka, or an earlier version, which has no checksum,
+/// every batch is good.
+Result<int64_t> next_offset_of_swap(const std::string& path, int64_t base_offset) {
   BARNABAS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return system_error(path);
-  Segment segment(base_offset);
-  BARNABAS_TRY(rebuild_from_headers(segment, fd.get(), path, static_cast<uint64_t>(info.st_size),
-                                    INT32_MAX, {.base_offset = base_offset}));
-  return segment.next_offset;
+  const auto size = static_cast<uint64_t>(info.st_size);
+  BatchReader reader(fd.get(), path, 0, size, kSwapBufferBytes,
+                     OffsetOrder({.base_offset = base_offset}));
+  Checksum found;
+  int64_t next_offset = base_offset;
+  while (true) {
+    auto batch = reader.next();
+    if (!batch.ok() && batch.error().code == ErrorCode::kCorruptMessage) {
+      return bad_swap(path, batch.error().message.substr(path.size() + 2));
+    }
+    if (!batch.ok()) return std::move(batch).error();
+    if (!*batch) break;
+    found = extended(found, (*batch)->view.bytes());
+    next_offset = (*batch)->view.next_offset();
+  }
+  const std::string log_path = path.substr(0, path.size() - suffix::kSwap.size());
+  const std::string crc_path =
+      log_path + std::string(suffix::kChecksum) + std::string(suffix::kSwap);
+  const auto sums = read_checksum_file(crc_path);
+  if (!sums.ok()) return bad_swap(path, sums.error().message);
+  if (*sums && (*sums)->front() != found) {
+    return bad_swap(path, "is not what compaction wrote, by " + crc_path);
+  }
+  return next_offset;
 }
 
-Status finish_swaps(const std::string& directory, const std::vector<NamedFile>& files) {
-  int64_t first = INT64_MAX;  // the offsets that the swapped-in segments cover: [first, end)
+/// The offsets that the segments cover which are to be swapped in.
+struct SwappedRange {
+  int64_t first = INT64_MAX;
   int64_t end = INT64_MIN;
+};
+
+/// Nothing of a swap that is not decided counts. To be called while all is still there.
+Result<SwappedRange> check_swaps(const std::string& directory, const std::vector<NamedFile>& files,
+                                 int64_t first_cleaned) {
+  SwappedRange range;
   for (const NamedFile& file : files) {
-    if (file.suffix != std::string(suffix::kLog) + std::string(suffix::kSwap)) continue;
-    BARNABAS_ASSIGN(const int64_t next, next_offset_of(directory + "/" + file.name, file.offset));
-    first = std::min(first, file.offset);
-    end = std::max(end, next);
+    if (!is_swap_of(file, suffix::kLog) || file.offset >= first_cleaned) continue;
+    BARNABAS_ASSIGN(const int64_t next,
+                    next_offset_of_swap(directory + "/" + file.name, file.offset));
+    range.first = std::min(range.first, file.offset);
+    range.end = std::max(range.end, next);
   }
+  return range;
+}
+
+Status finish_swaps(const std::string& directory, const std::vector<NamedFile>& files,
+                    const SwappedRange& range) {
   for (const NamedFile& file : files) {
-    if (!file.suffix.ends_with(suffix::kSwap) && file.offset >= first && file.offset < end) {
+    if (!file.suffix.ends_with(suffix::kSwap) && file.offset >= range.first &&
+        file.offset < range.end) {
       BARNABAS_TRY(remove_named(directory, file.name, "compacted into a segment swapped in"));
     }
   }
   for (const NamedFile& file : files) {
     if (!file.suffix.ends_with(suffix::kSwap)) continue;
     const std::string from = directory + "/" + file.name;
+    if (is_swap_of(file, suffix::kLogChecksum)) continue;
     const std::string to = from.substr(0, from.size() - suffix::kSwap.size());
     log(LogLevel::kInfo, "storage", "finishing the swap of " + from);
     BARNABAS_TRY(rename_file(from, to));
   }
+  // Last: until here another start may have to check once more.
+  for (const NamedFile& file : files) {
+    if (!is_swap_of(file, suffix::kLogChecksum)) continue;
+    BARNABAS_TRY(remove_file(directory + "/" + file.name));
+  }
   return {};
 }
 
-Status remove_leftovers(const std::string& directory) {
-  BARNABAS_ASSIGN(const std::vector<NamedFile> files, list_offset_files(directory));
-  int64_t first_cleaned = INT64_MAX;
+int64_t first_cleaned_of(const std::vector<NamedFile>& files) {
+  int64_t first = INT64_MAX;
+  for (const NamedFile& file : files) {
+    if (file.suffix.ends_with(suffix::kCleaned)) first = std::min(first, file.offset);
+  }
+  return first;
+}
+
+Status remove_leftovers(const std::string& directory, const std::vector<NamedFile>& files,
+                        int64_t first_cleaned) {
   for (const NamedFile& file : files) {
     if (file.suffix.ends_with(suffix::kDeleted)) {
       BARNABAS_TRY(remove_named(directory, file.name, "it was being deleted"));
     } else if (file.suffix.ends_with(suffix::kTemporary)) {
       BARNABAS_TRY(remove_named(directory, file.name, "it was being written"));
-    } else if (file.suffix.ends_with(suffix::kCleaned)) {
-      first_cleaned = std::min(first_cleaned, file.offset);
     }
   }
   // Swaps first: once the .cleaned files are gone, nothing tells a bad swap from a good one.
@@ -155,9 +219,11 @@ Result<LogFiles> list_log_directory(const std::string& directory) {
 Result<LogFiles> tidy_log_directory(const std::string& directory) {
   BARNABAS_ASSIGN(std::vector<NamedFile> files, list_offset_files(directory));
   if (has_suffix_to_tidy(files)) {
-    BARNABAS_TRY(remove_leftovers(directory));
+    const int64_t first_cleaned = first_cleaned_of(files);
+    BARNABAS_ASSIGN(const SwappedRange range, check_swaps(directory, files, first_cleaned));
+    BARNABAS_TRY(remove_leftovers(directory, files, first_cleaned));
     BARNABAS_ASSIGN(files, list_offset_files(directory));
-    BARNABAS_TRY(finish_swaps(directory, files));
+    BARNABAS_TRY(finish_swaps(directory, files, range));
     BARNABAS_ASSIGN(files, list_offset_files(directory));
   }
   const LogFiles found = sort_out(files);

@@ -149,6 +149,7 @@ Status LogImpl::close() {
   const auto flushed = flush();
   if (!flushed.ok()) return flushed.error();
   MutexLock writing(write_mutex_);
+  BARNABAS_TRY(cut_remainder());
   SegmentPtr active;
   PendingIndex offsets;
   PendingIndex times;

@@ -128,6 +128,7 @@ class LogImpl final : public Log {
     std::optional<Lookup> last;  // the batch at end_offset, when the end is inside the segment
     SharedFd file;               // when it is open already
     std::string path;
+    OddRange odd;  // of the segment
     bool in_active_segment = false;
   };
 
@@ -170,6 +171,9 @@ class LogImpl final : public Log {
   Result<WriteTarget> roll_to_target() REQUIRES(write_mutex_);
   /// Returns whether a flush is asked for.
   Result<bool> write_batches(ByteView bytes, WriteTarget target) REQUIRES(write_mutex_);
+  /// Cuts off what a write has left that failed and could not be taken back. Before it nothing else
+  /// may become of the active segment.
+  Status cut_remainder() REQUIRES(write_mutex_);
   void publish(ByteView bytes) REQUIRES(write_mutex_, mutex_);
   void publish_producer(const record::BatchView& batch) REQUIRES(write_mutex_, mutex_);
   void go_offline(const std::string& why);
@@ -244,7 +248,9 @@ class LogImpl final : public Log {
   [[nodiscard]] static OffsetBounds bounds_of(const Segment& segment) {
     return {.base_offset = segment.base_offset, .end_offset = segment.next_offset};
   }
+  /// Takes note of what it finds out of place.
   Result<FoundBatch> search(const Lookup& lookup) EXCLUDES(mutex_);
+  Result<FoundBatch> search_file(const Lookup& lookup) EXCLUDES(mutex_);
   /// What is there, though something else may have had the offset.
   Result<std::optional<BatchPosition>> find(const Lookup& lookup) EXCLUDES(mutex_);
   /// kCorruptMessage rather than to pass over a batch that is out of place and may have the offset.
@@ -368,6 +374,8 @@ class LogImpl final : public Log {
   bool names_changed_ GUARDED_BY(mutex_);  // files were made or removed since the last flush
   bool directory_is_new_ GUARDED_BY(mutex_);
   bool closed_ GUARDED_BY(mutex_) = false;
+
+  bool has_remainder_ GUARDED_BY(write_mutex_) = false;  // behind the active segment's batches
 
   struct DoomedFile {
     std::string path;

@@ -60,6 +60,15 @@ Result<std::optional<BatchPosition>> LogImpl::find_certainly(const Lookup& looku
 }
 
 Result<FoundBatch> LogImpl::search(const Lookup& lookup) {
+  BARNABAS_ASSIGN(FoundBatch found, search_file(lookup));
+  if (!found.odd_range.empty()) {
+    MutexLock lock(mutex_);
+    lookup.segment->odd.add(found.odd_range);
+  }
+  return found;
+}
+
+Result<FoundBatch> LogImpl::search_file(const Lookup& lookup) {
   if (lookup.exact) return FoundBatch{.batch = lookup.exact};
   std::string path;
   BARNABAS_ASSIGN(const SharedFd file, open_log_file(lookup.segment, &path));
@@ -114,6 +123,7 @@ LogImpl::ReadPlan LogImpl::plan_read(const SegmentPtr& segment, int64_t offset,
   ReadPlan plan;
   plan.first = prepare_lookup(segment, offset);
   if (end_offset < segment->next_offset) plan.last = prepare_lookup(segment, end_offset);
+  plan.odd = segment->odd;
   plan.file = segment->file.lock();
   plan.path = path_of(*segment, suffix::kLog);
   plan.in_active_segment = segment == segments_.back();
@@ -177,7 +187,10 @@ Result<ReadSlice> LogImpl::try_read(int64_t offset, uint64_t max_bytes, int64_t 
   if (plan.last) {
     BARNABAS_ASSIGN(const auto behind, find(*plan.last));
     if (behind) end = behind->position;
+    MutexLock lock(mutex_);
+    plan.odd = plan.first.segment->odd;
   }
+  end = plan.odd.readable_end(start->position, start->bytes, end);
   slice.in_active_segment = plan.in_active_segment;
   if (end <= start->position) return slice;  // the batch goes on beyond end_offset
   uint64_t length = std::min(max_bytes, end - start->position);

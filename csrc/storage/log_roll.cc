@@ -33,6 +33,7 @@ Status LogImpl::roll_segment() {
     transactions_path = path_of(*next, suffix::kTransactionIndex);
   }
   if (old->base_offset == next->base_offset) return {};  // nothing in it yet
+  BARNABAS_TRY(cut_remainder());
   // Whatever has this name is left over from a crash: nothing at or above the log end is valid.
   fds_.forget(path);
   BARNABAS_ASSIGN(const UniqueFd created, open_file(path, O_RDWR | O_CREAT | O_TRUNC));

@@ -18,14 +18,17 @@ struct Expectation {
   const LeaderEpochCache& epochs;
 };
 
-/// Whether every batch is good; kRequestTimedOut when told to give up.
+/// Whether every batch is good; kRequestTimedOut when told to give up. `odd` gets a batch that is
+/// out of place.
 Status check_file(int fd, const std::string& path, uint64_t size, const Expectation& expected,
-                  const ScrubPace& pace) {
+                  const ScrubPace& pace, OddRange& odd) {
   BatchReader reader(fd, path, 0, size, kScrubBufferBytes, OffsetOrder(expected.bounds));
   uint64_t paced = 0;
   Status checked;
   while (true) {
-    BARNABAS_ASSIGN(const auto batch, reader.next());
+    auto next = reader.next();
+    if (reader.out_of_place()) odd.add({reader.position(), reader.position() + 1});
+    BARNABAS_ASSIGN(const auto batch, std::move(next));
     const uint64_t bytes = reader.position() - paced;
     if (bytes >= kScrubBufferBytes || !batch) {
       if (pace && !pace(bytes)) return Error{ErrorCode::kRequestTimedOut, path + ": stopped", 0};
@@ -70,15 +73,18 @@ Result<std::vector<Error>> LogImpl::scrub(const ScrubPace& pace) {
   for (const auto& [segment, size, bounds] : closed) {
     std::string path;
     const auto file = open_log_file(segment, &path);
-    Status checked = file.ok()
-                         ? check_file((*file)->get(), path, size, {bounds, log_start, epochs}, pace)
-                         : Status(file.error());
+    OddRange odd;
+    Status checked =
+        file.ok() ? check_file((*file)->get(), path, size, {bounds, log_start, epochs}, pace, odd)
+                  : Status(file.error());
     if (checked.ok()) continue;
     if (checked.error().code == ErrorCode::kRequestTimedOut) return std::move(checked).error();
     // Retention or compaction may have taken it meanwhile: then it is no finding.
     MutexLock lock(mutex_);
     const bool there = std::find(segments_.begin(), segments_.end(), segment) != segments_.end();
-    if (there && segment->size == size && !closed_) findings.push_back(std::move(checked).error());
+    if (!there || segment->size != size || closed_) continue;
+    segment->odd.add(odd);
+    findings.push_back(std::move(checked).error());
   }
   return findings;
 }

@@ -74,6 +74,7 @@ Status LogImpl::truncate_to(int64_t offset) {
     go_offline(cut.error().message + " in a truncation");
     return cut;
   }
+  has_remainder_ = false;
   BARNABAS_TRY(offline_unless(sync_data(file->get(), path)));
   // Truncation is rare: building the indexes anew is simpler than cutting them, and as right.
   BARNABAS_TRY(rebuild_indexes(holder));

@@ -8,6 +8,7 @@
 // Belongs to one thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,6 +28,25 @@ struct OffsetBounds {
 struct Following {
   int64_t base_offset = -1;
   int32_t leader_epoch = -1;
+};
+
+/// The part of a segment in which batches were found out of place: from the first one's beginning
+/// to the last one's end.
+struct OddRange {
+  uint64_t begin = UINT64_MAX;
+  uint64_t end = 0;
+
+  [[nodiscard]] bool empty() const { return begin >= end; }
+  void add(const OddRange& other) {
+    begin = std::min(begin, other.begin);
+    end = std::max(end, other.end);
+  }
+  /// How far a reader that begins with the good batch at `position` may be given what follows it,
+  /// of what ends at `limit`: up to the first of them; within the range that batch alone.
+  [[nodiscard]] uint64_t readable_end(uint64_t position, uint64_t bytes, uint64_t limit) const {
+    if (position >= end) return limit;
+    return std::min(limit, position < begin ? begin : position + bytes);
+  }
 };
 
 class OffsetOrder {

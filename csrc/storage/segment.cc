@@ -8,6 +8,7 @@
 
 #include "base/file_copy.h"
 #include "base/logger.h"
+#include "base/planted.h"
 #include "storage/batch_cursor.h"
 #include "storage/fd_cache.h"
 #include "storage/index_file_search.h"
@@ -42,7 +43,9 @@ void Segment::add_batch(const record::BatchView& batch, int32_t index_interval_b
     max_timestamp = {batch.max_timestamp(), batch.last_offset()};
   }
   if (bytes_since_index_entry > static_cast<uint64_t>(index_interval_bytes)) {
-    offset_index.append(batch.last_offset(), static_cast<uint32_t>(size));
+    if (!strikes<Bug::kIndexOneShort>(5)) {
+      offset_index.append(batch.last_offset(), static_cast<uint32_t>(size));
+    }
     time_index.maybe_append(max_timestamp);
     bytes_since_index_entry = 0;
   }
@@ -62,6 +65,7 @@ void Segment::clear() {
   max_timestamp_seen = true;
   first_timestamp = record::kNoTimestamp;
   bytes_since_index_entry = 0;
+  odd = {};
   index_damaged = false;
   transactions_damaged = false;
   transactions_synced = 0;

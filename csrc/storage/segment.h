@@ -34,6 +34,7 @@ struct Segment {
   int64_t created_ms = 0;                          // wall clock, when it was made or loaded
   int64_t modified_ms = 0;  // wall clock; known where no record has a timestamp, for retention
   uint64_t bytes_since_index_entry = 0;
+  OddRange odd;                       // batches that were found out of place
   bool index_damaged = false;         // a lookup went wrong: maintain() rebuilds it
   bool transactions_damaged = false;  // the same of the transaction index
   uint32_t transactions_synced = 0;   // entries of the transaction index that are durable

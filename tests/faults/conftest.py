@@ -10,6 +10,7 @@ import pytest
 
 from barnabas import _core
 from faults.hostile import SERVER_CONFIG, under_attack
+from faults.rows import PROPERTY, Row
 from peers.forks import ForkServer
 from peers.servers import BarnabasServer, KafkaServer, Server
 
@@ -36,6 +37,34 @@ def new_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve
 def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Says what a test has measured; the run's summary shows it, also of a test that passed."""
     return partial(record_property, "measured")
+
+
+@pytest.fixture
+def count(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """`count(row, times)`: the test has made this fault so often, and the guarantee held."""
+
+    def add(row: str, times: int = 1) -> None:
+        assert times > 0, f"{row}: the fault was not made"
+        record_property(PROPERTY, [Row(row).value, times])
+
+    return add
+
+
+@pytest.fixture
+def steps(pytestconfig: pytest.Config, seed: int) -> Callable[[int, int], list[int]]:
+    """`steps(total, share)`: which of so many steps to strike. One of each `share` in a row, by the
+    seed, so that many runs strike all of them; with --every-step all.
+    """
+    rng = random.Random(seed)
+
+    def choose(total: int, share: int) -> list[int]:
+        assert total > 0, "there is no such step"
+        if pytestconfig.getoption("--every-step"):
+            share = 1
+        starts = range(1, total + 1, share)
+        return [rng.randrange(start, min(start + share, total + 1)) for start in starts]
+
+    return choose
 
 
 @pytest.fixture

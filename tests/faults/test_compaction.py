@@ -18,6 +18,7 @@ from confluent_kafka.admin import (
 
 from clients.test_topic_settings import alter
 from faults.conftest import ServerFactory
+from faults.rows import Row
 from peers.servers import Server
 
 TOPIC = "state"
@@ -204,7 +205,9 @@ def test_kills_lose_nothing_and_bring_nothing_back(
     assert not [*directory.glob("*.cleaned"), *directory.glob("*.swap")]
 
 
-def test_a_corrupt_batch_is_reported_and_stays_where_it_is(new_server: ServerFactory) -> None:
+def test_a_corrupt_batch_is_reported_and_stays_where_it_is(
+    new_server: ServerFactory, count: Callable[..., None]
+) -> None:
     server = new_server({**BROKER, "log.cleaner.enable": "false"})
     create(server, COMPACTED)
     produce(server, some_records(random.Random(1), 1500, 20))
@@ -222,6 +225,7 @@ def test_a_corrupt_batch_is_reported_and_stays_where_it_is(new_server: ServerFac
     assert server.output().count("is not compacted any more") == 1
     assert damaged.read_bytes() == bytes(content)
     assert cleaned_offset(server) == 0
+    count(Row.WRONG_BIT)
 
 
 def test_keys_that_do_not_fit_stop_no_other_topic(new_server: ServerFactory) -> None:
@@ -268,7 +272,9 @@ def test_retention_goes_on_behind_a_segment_of_which_nothing_is_left(
     assert [path.stem for path in server.partition_dir(TOPIC, 0).glob("*.log")] == [f"{600:020}"]
 
 
-def test_old_corruption_is_found_and_left_as_it_is(new_server: ServerFactory) -> None:
+def test_old_corruption_is_found_and_left_as_it_is(
+    new_server: ServerFactory, count: Callable[..., None]
+) -> None:
     server = new_server({**BROKER, "log.scrub.interval.ms": "-1"})
     create(server, {"internal.segment.bytes": "16384"})
     produce(server, some_records(random.Random(1), 1500, 20))
@@ -286,6 +292,7 @@ def test_old_corruption_is_found_and_left_as_it_is(new_server: ServerFactory) ->
     said = [line for line in server.output().splitlines() if "it is left as it is" in line]
     assert all(f"{damaged.name}: a batch whose CRC does not match at byte" in s for s in said)
     assert damaged.read_bytes() == bytes(content)
+    count(Row.WRONG_BIT)
 
 
 def test_offsets_of_groups_are_compacted_and_survive(new_server: ServerFactory) -> None:

@@ -11,12 +11,14 @@ from confluent_kafka import Producer
 
 import barnabas
 from clients.test_topic_settings import alter
+from faults.rows import Row
 from faults.test_compaction import TOPIC, await_true, create, last_of_each, read_all
 from peers.forks import ForkServer
 from peers.servers import BarnabasServer
 
 TIMEOUT_S = 60
 KILLED = -9
+NEVER = 1_000_000  # there is no such step
 CLEANING = {"log.cleaner.backoff.ms": "50", "log.cleaner.dedupe.buffer.size": "2000000"}
 RESTING = {"log.cleaner.enable": "false"}
 
@@ -67,11 +69,20 @@ def test_a_new_cleanup_policy_after_a_kill_in_a_swap_loses_nothing(
     filled: tuple[Path, dict[bytes, bytes | None]],
     forks: ForkServer,
     tmp_path: Path,
+    *,
     measured: Callable[[str], None],
+    count: Callable[..., None],
+    steps: Callable[[int, int], list[int]],
 ) -> None:
     source, values = filled
     kills = gaps = 0
-    for nth in range(1, 1000, 13):  # there are about 230
+    never = tmp_path / "never"
+    shutil.copytree(source, never)
+    run = forks.run(compact_under_fault, str(never), str(NEVER), timeout_s=TIMEOUT_S)
+    assert run.returncode == 0, run.output
+    shutil.rmtree(never)
+    total = int(run.output.split()[-1])
+    for nth in steps(total, 13):
         root = tmp_path / str(nth) / "data"
         shutil.copytree(source, root)
         run = forks.run(compact_under_fault, str(root), str(nth), timeout_s=TIMEOUT_S)
@@ -87,8 +98,7 @@ def test_a_new_cleanup_policy_after_a_kill_in_a_swap_loses_nothing(
             assert "missing" not in server.output()
             assert not list(root.rglob("*.corrupt*"))
         shutil.rmtree(tmp_path / str(nth))
-        if run.returncode == 0:
-            break
-        kills += 1
+        kills += run.returncode == KILLED
     assert gaps > 0
-    measured(f"{kills} kills, {gaps} of the logs had gaps")
+    measured(f"{kills} kills, there are {total} steps; {gaps} of the logs had gaps")
+    count(Row.KILL, kills)

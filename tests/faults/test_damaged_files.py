@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
 
 import barnabas
 from barnabas.errors import StartError
+from faults.rows import Row
 from faults.test_compaction import await_true
 from unit.wire import WireClient
 
@@ -257,6 +258,7 @@ def test_a_damaged_file_is_rebuilt_or_the_start_is_refused(
     tmp_path: Path,
     core_log: list[str],
     measured: Callable[[str], None],
+    count: Callable[..., None],
     *,
     files: Files,
     stop: str,
@@ -295,6 +297,7 @@ def test_a_damaged_file_is_rebuilt_or_the_start_is_refused(
             await_line(core_log, what)
         outcomes.append(f"{name}: as before")
     measured("; ".join(outcomes))
+    count(Row.DAMAGED_FILE, len(outcomes))
 
 
 def flip(path: Path, bit: int) -> None:
@@ -312,7 +315,11 @@ def flip(path: Path, bit: int) -> None:
     ],
 )
 def test_one_wrong_bit_is_put_right_or_the_file_is_named(
-    before: dict[str, tuple[Path, View]], tmp_path: Path, pattern: str, refused: str
+    before: dict[str, tuple[Path, View]],
+    tmp_path: Path,
+    pattern: str,
+    refused: str,
+    count: Callable[..., None],
 ) -> None:
     """A few bits of each; tests/native/storage/wrong_bit_test.cc has those of what is in a log."""
     source, expected = before["killed"]
@@ -328,10 +335,14 @@ def test_one_wrong_bit_is_put_right_or_the_file_is_named(
             with barnabas.Broker(root, config=CONFIG) as broker:
                 assert look(broker) == expected, bit
         shutil.rmtree(root)
+    count(Row.DAMAGED_FILE, number + 1)
 
 
 def test_a_wrong_bit_in_a_topic_id_costs_nothing_once_the_file_is_removed(
-    before: dict[str, tuple[Path, View]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    before: dict[str, tuple[Path, View]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    count: Callable[..., None],
 ) -> None:
     source, expected = before["clean"]
     shutil.copytree(source, tmp_path / "data")
@@ -344,10 +355,11 @@ def test_a_wrong_bit_in_a_topic_id_costs_nothing_once_the_file_is_removed(
     metadata.unlink()
     with barnabas.Broker(tmp_path / "data", config=CONFIG) as broker:
         assert look(broker) == expected
+    count(Row.DAMAGED_FILE)
 
 
 def test_a_wrong_bit_in_a_transaction_index_lets_no_compaction_take_records(
-    tmp_path: Path, core_log: list[str]
+    tmp_path: Path, core_log: list[str], count: Callable[..., None]
 ) -> None:
     with barnabas.Broker(tmp_path, config=CONFIG) as broker:
         late = {**SMALL, "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01"}
@@ -389,3 +401,4 @@ def test_a_wrong_bit_in_a_transaction_index_lets_no_compaction_take_records(
         committed = records(broker, "c", "read_committed")
         assert [value for _, key, value in committed if key == b"kept"] == [b"3"]
         assert not [key for _, key, _ in committed if key == b"gone"]
+    count(Row.DAMAGED_FILE)

@@ -2,7 +2,7 @@
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 import barnabas
 from barnabas.testing import faults
+from faults.rows import Row
 from faults.test_compaction import await_true
 
 STORAGE_ERROR = KafkaError.KAFKA_STORAGE_ERROR
@@ -59,7 +60,7 @@ def client(broker: barnabas.Broker) -> Client:
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
 def test_a_write_that_fails_is_refused_and_the_next_is_taken(
-    broker: barnabas.Broker, client: Client, error: int
+    broker: barnabas.Broker, client: Client, error: int, count: Callable[..., None]
 ) -> None:
     broker.create_topic("full")
     assert client.send("full", "before") is None
@@ -70,26 +71,33 @@ def test_a_write_that_fails_is_refused_and_the_next_is_taken(
     assert fault.struck == 1
     assert client.send("full", "after") is None
     assert client.read("full", 2) == ["before", "after"]
+    count(Row.NO_ROOM, fault.struck)
 
 
-def test_a_torn_write_leaves_nothing_behind(broker: barnabas.Broker, client: Client) -> None:
+def test_a_torn_write_leaves_nothing_behind(
+    broker: barnabas.Broker, client: Client, count: Callable[..., None]
+) -> None:
     broker.create_topic("torn")
     with faults.tear("*/torn-0/*.log", size=40):
         assert client.send("torn", "in part") == STORAGE_ERROR
     assert client.send("torn", "whole") is None
     assert client.read("torn", 1) == ["whole"]
+    count(Row.NO_ROOM, 1)
 
 
-def test_short_writes_are_followed_up(broker: barnabas.Broker, client: Client) -> None:
+def test_short_writes_are_followed_up(
+    broker: barnabas.Broker, client: Client, count: Callable[..., None]
+) -> None:
     broker.create_topic("short")
     with faults.short("write", "*/short-0/*.log", size=7) as fault:
         assert client.send("short", "in many parts") is None
     assert fault.struck > 5
     assert client.read("short", 1) == ["in many parts"]
+    count(Row.NO_ROOM, fault.struck)
 
 
 def test_a_failed_fsync_is_never_acknowledged_and_takes_the_directory_offline(
-    broker: barnabas.Broker, client: Client
+    broker: barnabas.Broker, client: Client, count: Callable[..., None]
 ) -> None:
     broker.create_topic("synced", config=SYNCED)
     assert client.send("synced", "durable") is None
@@ -101,10 +109,11 @@ def test_a_failed_fsync_is_never_acknowledged_and_takes_the_directory_offline(
     assert client.send("sound", "beside it") == STORAGE_ERROR
     with pytest.raises(barnabas.BarnabasError, match="offline"):
         broker.close()
+    count(Row.FAILED_SYNC, fault.struck)
 
 
 def test_a_failed_fsync_of_the_leader_epochs_takes_the_directory_offline(
-    broker: barnabas.Broker, client: Client
+    broker: barnabas.Broker, client: Client, count: Callable[..., None]
 ) -> None:
     broker.create_topic("synced", config=SYNCED)
     with faults.fail("sync", "*/synced-0/leader-epoch-checkpoint*", times=1) as fault:
@@ -114,6 +123,7 @@ def test_a_failed_fsync_of_the_leader_epochs_takes_the_directory_offline(
     assert fault.matched == fault.struck == 1
     with pytest.raises(barnabas.BarnabasError, match="offline"):
         broker.close()
+    count(Row.FAILED_SYNC, fault.struck)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +136,7 @@ def test_a_failed_fsync_of_the_leader_epochs_takes_the_directory_offline(
     ],
 )
 def test_a_failed_fsync_of_a_checkpoint_takes_the_directory_offline(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, count: Callable[..., None]
 ) -> None:
     with barnabas.Broker(tmp_path) as broker:
         broker.create_topic("t")
@@ -140,6 +150,7 @@ def test_a_failed_fsync_of_a_checkpoint_takes_the_directory_offline(
     assert fault.matched == fault.struck == 1
     with pytest.raises(barnabas.BarnabasError, match="offline"):
         broker.close()
+    count(Row.FAILED_SYNC, fault.struck)
 
 
 def test_what_was_durable_before_a_failed_fsync_is_there_after_a_restart(tmp_path: object) -> None:
@@ -160,13 +171,14 @@ def test_what_was_durable_before_a_failed_fsync_is_there_after_a_restart(tmp_pat
 
 
 def test_a_read_that_fails_costs_one_connection_and_no_record(
-    broker: barnabas.Broker, client: Client
+    broker: barnabas.Broker, client: Client, count: Callable[..., None]
 ) -> None:
     broker.create_topic("unread")
     assert client.send("unread", "here") is None
     with faults.fail("send", "*/unread-0/*.log", times=1) as fault:
         assert client.read("unread", 1) == ["here"]  # the client came again
     assert fault.struck == 1
+    count(Row.FAILED_READ, fault.struck)
 
 
 def test_a_slow_fsync_delays_no_other_topic(broker: barnabas.Broker, client: Client) -> None:
@@ -185,7 +197,9 @@ def test_a_slow_fsync_delays_no_other_topic(broker: barnabas.Broker, client: Cli
     assert took_s < 0.5
 
 
-def test_compaction_goes_on_when_the_disk_has_room_again(tmp_path: Path) -> None:
+def test_compaction_goes_on_when_the_disk_has_room_again(
+    tmp_path: Path, count: Callable[..., None]
+) -> None:
     checkpoint = tmp_path / "cleaner-offset-checkpoint"
 
     def is_cleaned() -> bool:
@@ -212,6 +226,7 @@ def test_compaction_goes_on_when_the_disk_has_room_again(tmp_path: Path) -> None
             await_true(lambda: fault.struck >= 3)
             assert not is_cleaned()
         await_true(is_cleaned)
+    count(Row.NO_ROOM, fault.struck)
 
 
 def test_a_fault_counts_and_ends_with_its_block(broker: barnabas.Broker, client: Client) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -15,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 import barnabas
 from barnabas.errors import StartError
 from barnabas.testing import faults
+from faults.rows import Row
 from faults.test_compaction import await_true
 from faults.test_file_faults import STORAGE_ERROR, SYNCED, Client
 from peers.forks import ForkServer
@@ -53,17 +55,32 @@ def two_topics(dirs: list[Path]) -> list[Path]:
     return dirs
 
 
-def metadata(broker: barnabas.Broker, topic: str) -> tuple[int, int, list[int]]:
-    """(error code, leader, offline replicas) of partition 0."""
-    with WireClient(broker.bootstrap_servers) as client:
+Seen = tuple[int, int, list[int]]
+
+
+def metadata(broker: barnabas.Broker, topic: str) -> Seen:
+    """(error code, leader, offline replicas) of partition 0, about which two requests agree."""
+
+    def of(partition: Any) -> Seen:
+        offline = list(partition.offline_replicas)
+        return int(partition.error_code), int(partition.leader_id), offline
+
+    def ask(client: WireClient) -> Seen:
         asked = [{"name": topic, "topic_id": None}]
         (found,) = client.ask("Metadata", 12, topics=asked).topics
         (partition,) = found.partitions
-        listed = client.ask("DescribeTopicPartitions", 0, topics=[{"name": topic}]).topics
-    (same,) = listed[0].partitions
-    seen = (partition.error_code, partition.leader_id, list(partition.offline_replicas))
-    assert (same.error_code, same.leader_id, list(same.offline_replicas)) == seen
-    return int(seen[0]), int(seen[1]), seen[2]
+        return of(partition)
+
+    with WireClient(broker.bootstrap_servers) as client:
+        after = ask(client)
+        while True:
+            before = after
+            listed = client.ask("DescribeTopicPartitions", 0, topics=[{"name": topic}]).topics
+            (same,) = listed[0].partitions
+            after = ask(client)
+            if after == before:  # or a directory has failed in between
+                assert of(same) == after
+                return after
 
 
 def directory_errors(broker: barnabas.Broker) -> list[int]:
@@ -86,7 +103,9 @@ def expect_only_first_serves(broker: barnabas.Broker, dirs: list[Path]) -> None:
     assert alter(broker, "here", dirs[1]) == STORAGE_ERROR
 
 
-def test_a_failed_fsync_takes_its_directory_alone_offline(dirs: list[Path]) -> None:
+def test_a_failed_fsync_takes_its_directory_alone_offline(
+    dirs: list[Path], count: Callable[..., None]
+) -> None:
     broker = start(dirs)
     place(broker, "here", dirs[0])
     assert alter(broker, "there", dirs[1]) == 3
@@ -107,6 +126,7 @@ def test_a_failed_fsync_takes_its_directory_alone_offline(dirs: list[Path]) -> N
         assert metadata(broker, "there") == (0, 1, [])
         assert read(broker, "there", 1) == [(0, 0)]
         assert read(broker, "here", 2) == [(0, 0), (1, 1)]
+    count(Row.FAILED_SYNC, fault.struck)
 
 
 @contextmanager
@@ -212,7 +232,9 @@ def test_the_broker_ends_when_every_directory_has_failed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("call", ["write", "open", "make_directory"])
-def test_a_move_to_a_full_disk_is_given_up(dirs: list[Path], call: faults.Call) -> None:
+def test_a_move_to_a_full_disk_is_given_up(
+    dirs: list[Path], call: faults.Call, count: Callable[..., None]
+) -> None:
     with start(dirs) as broker:
         place(broker, "t", dirs[0])
         produce(broker, "t", 100)
@@ -225,11 +247,12 @@ def test_a_move_to_a_full_disk_is_given_up(dirs: list[Path], call: faults.Call) 
         assert alter(broker, "t", dirs[1]) == 0
         await_home(broker, "t", dirs[1])
         assert read(broker, "t", 200) == [(n, n) for n in range(200)]
+    count(Row.NO_ROOM, fault.struck)
 
 
 @pytest.mark.parametrize("call", ["write", "open", "make_directory", "rename"])
 def test_a_partition_that_a_full_disk_cannot_take_is_made_in_another_one(
-    dirs: list[Path], call: faults.Call
+    dirs: list[Path], call: faults.Call, count: Callable[..., None]
 ) -> None:
     with start(dirs) as broker:
         place(broker, "first", dirs[0])
@@ -241,6 +264,7 @@ def test_a_partition_that_a_full_disk_cannot_take_is_made_in_another_one(
         produce(broker, "t", 1)
     with start(dirs) as broker:
         assert read(broker, "t", 1) == [(0, 0)]
+    count(Row.NO_ROOM, fault.struck)
 
 
 def test_a_partition_of_which_a_disk_keeps_something_is_made_in_no_other_one(
@@ -261,7 +285,9 @@ def test_a_partition_of_which_a_disk_keeps_something_is_made_in_no_other_one(
         assert read(broker, "t", 1) == [(0, 0)]
 
 
-def test_a_copy_that_cannot_be_synced_costs_its_directory_alone(two_topics: list[Path]) -> None:
+def test_a_copy_that_cannot_be_synced_costs_its_directory_alone(
+    two_topics: list[Path], count: Callable[..., None]
+) -> None:
     broker = start(two_topics)
     with faults.fail("sync", f"{two_topics[1]}/here-0.*", times=1) as fault:
         assert alter(broker, "here", two_topics[1]) == 0
@@ -275,9 +301,12 @@ def test_a_copy_that_cannot_be_synced_costs_its_directory_alone(two_topics: list
         assert read(broker, "there", 1) == [(0, 0)]
         assert read(broker, "here", 2) == [(0, 0), (1, 1)]
     assert homes(two_topics, "here") == {"here-0": "a"}
+    count(Row.FAILED_SYNC, fault.struck)
 
 
-def test_a_compaction_that_cannot_be_synced_costs_its_directory_alone(dirs: list[Path]) -> None:
+def test_a_compaction_that_cannot_be_synced_costs_its_directory_alone(
+    dirs: list[Path], count: Callable[..., None]
+) -> None:
     config = {"log.dirs": ",".join(map(str, dirs)), "log.cleaner.backoff.ms": "50"}
     broker = barnabas.Broker(config=config)
     place(broker, "here", dirs[0])
@@ -310,12 +339,14 @@ def test_a_compaction_that_cannot_be_synced_costs_its_directory_alone(dirs: list
         assert found[-3:] == [17, 18, 19]
         assert read(broker, "here", 2) == [(0, 0), (1, 1)]
     assert not list(dirs[1].glob("there-0/*.cleaned"))
+    count(Row.FAILED_SYNC, fault.struck)
 
 
 # -- SIGKILL
 
 _RECORDS = 120
 _KILLED = -9
+_NEVER = 1_000_000  # there is no such step
 
 
 def move_under_fault(root: str, call: faults.Call, is_done: str, nth: str) -> None:
@@ -346,14 +377,25 @@ def before_the_move(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("is_done", ["done", "not done"])
 @pytest.mark.parametrize(
-    ("call", "step"),
+    ("call", "share"),
     [("rename", 1), ("sync", 3), ("make_directory", 1), ("unlink", 1), ("write", 5), ("open", 9)],
 )
 def test_a_kill_at_any_step_of_a_move_leaves_the_partition_whole(
-    before_the_move: Path, forks: ForkServer, tmp_path: Path, *, call: str, step: int, is_done: str
+    before_the_move: Path,
+    forks: ForkServer,
+    tmp_path: Path,
+    count: Callable[..., None],
+    steps: Callable[[int, int], list[int]],
+    *,
+    call: str,
+    share: int,
+    is_done: str,
 ) -> None:
     kills = 0
-    for nth in range(1, 1000, step):
+
+    def strike(nth: int) -> str:
+        """What the child said."""
+        nonlocal kills
         root = tmp_path / str(nth)
         shutil.copytree(before_the_move, root)
         arguments = (str(root), call, is_done, str(nth))
@@ -361,10 +403,12 @@ def test_a_kill_at_any_step_of_a_move_leaves_the_partition_whole(
         assert run.returncode in (0, _KILLED), run.output
         _expect_whole([root / name for name in "ab"], run.returncode == 0)
         shutil.rmtree(root)
-        if run.returncode == 0:
-            break
-        kills += 1
-    assert kills > 0
+        kills += run.returncode == _KILLED
+        return run.output
+
+    for nth in steps(int(strike(_NEVER).split()[-1]), share):
+        strike(nth)
+    count(Row.KILL, kills)
 
 
 def _expect_whole(dirs: list[Path], has_moved: bool) -> None:

@@ -24,6 +24,7 @@ FOUND_AS = {
     "kSnapshotBehind": {Kind.REFUSED},
     "kRecoveryCutsOneMore": {Kind.LOST, Kind.REFUSED},
     "kRetentionTakesOneMore": {Kind.RETENTION},
+    "kIndexOneShort": {Kind.INDEX},
 }
 
 

@@ -1,7 +1,7 @@
 """A disk that cannot be read where it is asked for old records, and who sees it."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 import barnabas
 from barnabas.testing import faults
+from faults.rows import Row
 from faults.test_compaction import await_true
 from faults.test_file_faults import STORAGE_ERROR
 from unit.wire import WireClient
@@ -98,7 +99,7 @@ def read_all(broker: barnabas.Broker, topic: str, partition: int, offset: int = 
 
 
 def test_a_segment_that_cannot_be_read_costs_its_records_alone(
-    broker: barnabas.Broker, core_log: list[str]
+    broker: barnabas.Broker, core_log: list[str], count: Callable[..., None]
 ) -> None:
     segments = bases(broker, "old-0")
     assert len(segments) > 4
@@ -125,10 +126,11 @@ def test_a_segment_that_cannot_be_read_costs_its_records_alone(
     assert read_all(broker, "old", 0) == [*range(RECORDS)]
     what = f"{file} at byte "
     await_true(lambda: any(what in line and "Input/output error" in line for line in core_log))
+    count(Row.FAILED_READ, fault.struck)
 
 
 def test_a_segment_that_fails_while_it_is_sent_costs_that_connection_alone(
-    broker: barnabas.Broker,
+    broker: barnabas.Broker, count: Callable[..., None]
 ) -> None:
     segments = bases(broker, "old-0")
     file = broker.data_dir / "old-0" / f"{segments[1]:020d}.log"
@@ -145,18 +147,22 @@ def test_a_segment_that_fails_while_it_is_sent_costs_that_connection_alone(
             ("old", 0): ok,
             ("other", 0): ok,
         }
+    count(Row.FAILED_READ, fault.struck)
 
 
-def test_a_consumer_goes_on_when_the_disk_can_be_read_again(broker: barnabas.Broker) -> None:
+def test_a_consumer_goes_on_when_the_disk_can_be_read_again(
+    broker: barnabas.Broker, count: Callable[..., None]
+) -> None:
     segments = bases(broker, "old-0")
     file = broker.data_dir / "old-0" / f"{segments[1]:020d}.log"
     with faults.fail("read", str(file), error=errno.EIO, times=3) as fault:
         assert read_all(broker, "old", 0) == [*range(RECORDS)]
     assert fault.struck == 3
+    count(Row.FAILED_READ, fault.struck)
 
 
 def test_a_transaction_index_that_cannot_be_read_is_named(
-    tmp_path: Path, core_log: list[str]
+    tmp_path: Path, core_log: list[str], count: Callable[..., None]
 ) -> None:
     with barnabas.Broker(tmp_path) as broker:
         broker.create_topic("txn", config=SMALL_SEGMENTS)
@@ -180,3 +186,4 @@ def test_a_transaction_index_that_cannot_be_read_is_named(
         assert fetch(client, asked, read_committed=True) == failed
         assert fault.struck > 0
     await_true(lambda: any(str(index) in line and "Input/output" in line for line in core_log))
+    count(Row.FAILED_READ, fault.struck)

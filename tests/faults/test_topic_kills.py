@@ -18,12 +18,14 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 import barnabas
+from faults.rows import Row
 from faults.test_compaction import await_true
 from peers.forks import ForkServer
 from unit.wire import WireClient
 
 TIMEOUT_S = 30
 KILLED = -9
+NEVER = 1_000_000  # there is no such step
 RECORDS = 5  # of each partition
 CONFIG = {"offsets.topic.num.partitions": 1}
 TOPIC_CONFIG = {"file.delete.delay.ms": "0"}
@@ -181,10 +183,10 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, To
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("is_done", ["done", "not done"])
 @pytest.mark.parametrize(
-    ("call", "step"),
+    ("call", "share"),
     [
         ("commit", 1),
         ("make_directory", 1),
@@ -201,15 +203,19 @@ def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
     forks: ForkServer,
     tmp_path: Path,
     measured: Callable[[str], None],
+    count: Callable[..., None],
     *,
+    steps: Callable[[int, int], list[int]],
     change: str,
     call: str,
-    step: int,
+    share: int,
     is_done: str,
 ) -> None:
     start, old = before[change]
     outcomes = {"done": 0, "not done": 0}
-    for nth in range(1, 1000, step):
+
+    def strike(nth: int) -> str:
+        """What the child said."""
         root = tmp_path / str(nth)
         shutil.copytree(start, root)
         arguments = (str(root), change, call, is_done, str(nth))
@@ -217,10 +223,16 @@ def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
         assert run.returncode in (0, KILLED), run.output
         has_changed = _expect_done_or_not_done(root, change, old, "answered" in run.output)
         shutil.rmtree(root)
-        if run.returncode == 0:
-            break
-        outcomes["done" if has_changed else "not done"] += 1
-    measured(f"{sum(outcomes.values())} kills: {outcomes}")
+        if run.returncode == KILLED:
+            outcomes["done" if has_changed else "not done"] += 1
+        return run.output
+
+    total = int(strike(NEVER).rpartition("matched ")[2].split()[0])
+    for nth in steps(total, share):
+        strike(nth)
+    kills = sum(outcomes.values())
+    measured(f"{kills} kills, there are {total} steps: {outcomes}")
+    count(Row.KILL, kills)
 
 
 def _expect_done_or_not_done(root: Path, change: str, old: Topic | None, is_sure: bool) -> bool:

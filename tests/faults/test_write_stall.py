@@ -12,20 +12,27 @@ from confluent_kafka import Producer
 
 import barnabas
 from barnabas.testing import faults
+from faults.rows import Row
 from unit.handlers.group_broker import join_fields
 from unit.handlers.test_log_dirs import UNKNOWN_TOPIC, alter, place
 from unit.wire import WireClient
 
 STALL_S = 5.0
 LIMIT_S = 0.05
+BUSY_LIMIT_S = 0.2  # where the machine itself is late; who waits for the stall waits longer
+LATE_S = 0.005  # of the machine, to be told from the broker's
 ASK_EVERY_S = 0.01
+ASKED_BEFORE = 25
+WARM_UP = 5  # of these: what they import is not the machine's
 PRODUCERS = 64
 
 Ask = Callable[[WireClient], object]
 
 
 class Asker:
-    """Asks again and again on a connection of its own, and notes how long each answer took."""
+    """Asks again and again on a connection of its own, and notes how long each answer took; some
+    times before the block begins.
+    """
 
     def __init__(self, broker: barnabas.Broker, ask: Ask) -> None:
         self._servers = broker.bootstrap_servers
@@ -49,22 +56,32 @@ class Asker:
         try:
             with WireClient(self._servers) as client:
                 self._ask(client)
-                self._ready.set()
                 while not self._over.wait(ASK_EVERY_S):
                     begin = time.monotonic()
                     self._ask(client)
                     self.took.append((time.monotonic() - begin, begin))
+                    if len(self.took) == ASKED_BEFORE:
+                        self._ready.set()
         except BaseException as error:
             self._failure = error
             self._ready.set()
 
-    def longest_s(self, begin_s: float, end_s: float) -> float:
-        """Of what was asked between the two."""
+    def longest_s(self, begin_s: float, end_s: float, still: Stalls) -> float:
+        """Of what was asked between the two, but for the time in which the machine stood still."""
         if self._failure is not None:
             raise self._failure
-        found = [took for took, at in self.took if begin_s <= at <= end_s]
+        found = [
+            took - still.within(at, at + took) for took, at in self.took if begin_s <= at <= end_s
+        ]
         assert len(found) > (end_s - begin_s) / ASK_EVERY_S / 10
         return max(found)
+
+    def longest_before_s(self, begin_s: float, still: Stalls) -> float:
+        """Of what was answered by then, but for the first; 0 when there is nothing to go by."""
+        found = [
+            took - still.within(at, at + took) for took, at in self.took if at + took <= begin_s
+        ]
+        return max(found[WARM_UP:]) if len(found) >= ASKED_BEFORE else 0.0
 
 
 def ask_metadata(client: WireClient) -> None:
@@ -158,22 +175,28 @@ def expect_in_time(
     measured: Callable[[str], None],
     still: Stalls,
 ) -> None:
-    longest = {name: asker.longest_s(begin_s, end_s) for name, asker in askers.items()}
-    told = ", ".join(f"{name} {took * 1000:.1f} ms" for name, took in longest.items())
-    measured(f"longest: {told}; {still.note()}")
-    # What stood still with the whole machine is not the broker's; both are told above.
-    assert max(longest.values()) <= LIMIT_S + still.longest_s
+    """`still`: when the machine stood still, from before the askers began."""
+    is_quiet = still.within(begin_s, end_s) == 0
+    limit_s = LIMIT_S if is_quiet else BUSY_LIMIT_S
+    for name, asker in askers.items():
+        longest_s = asker.longest_s(begin_s, end_s, still)
+        before_s = asker.longest_before_s(begin_s, still)
+        measured(
+            f"{name}: {longest_s * 1e3:.1f} ms at most, {before_s * 1e3:.1f} before the stall; "
+            f"{still.note()}"
+        )
+        assert longest_s <= limit_s, name
 
 
 def test_heartbeats_metadata_and_other_directories_go_on(
-    broker: barnabas.Broker, measured: Callable[[str], None]
+    broker: barnabas.Broker, measured: Callable[[str], None], count: Callable[..., None]
 ) -> None:
     slow, quick = new_producer(broker), new_producer(broker)
     beat = heartbeats(broker, "g")
     waited: list[float] = []
     errors: list[object] = []
     with (
-        StallWatch() as machine,
+        StallWatch(LATE_S) as machine,
         Asker(broker, ask_metadata) as metadata,
         Asker(broker, beat) as members,
         stalled_writes("*/a/slow-0/*.log") as fault,
@@ -189,7 +212,7 @@ def test_heartbeats_metadata_and_other_directories_go_on(
                 assert quick.flush(20) == 0
                 waited.append(time.monotonic() - sent)
             end_s = time.monotonic()
-            still = machine.since(begin_s)
+            still = machine.since(0)
             assert len(errors) == len(waited)  # nothing of the stalled is acknowledged
         assert slow.flush(20) == 0
     assert set(errors) == {None}
@@ -200,6 +223,7 @@ def test_heartbeats_metadata_and_other_directories_go_on(
     askers = {"metadata": metadata, "heartbeat": members, "newcomer's metadata": newcomer}
     expect_in_time(askers, begin_s, end_s, measured, still)
     assert values(broker, "slow", 100) == [b"%d" % number for number in range(100)]
+    count(Row.STALL, fault.struck)
 
 
 def values(broker: barnabas.Broker, topic: str, count: int) -> list[bytes]:
@@ -214,7 +238,10 @@ def values(broker: barnabas.Broker, topic: str, count: int) -> list[bytes]:
 
 
 def test_commits_wait_for_a_stalled_offsets_topic_and_heartbeats_do_not(
-    dirs: list[Path], config: dict[str, str], measured: Callable[[str], None]
+    dirs: list[Path],
+    config: dict[str, str],
+    measured: Callable[[str], None],
+    count: Callable[..., None],
 ) -> None:
     with barnabas.Broker(config={"log.dirs": ",".join(map(str, dirs)), **config}) as broker:
         assert alter(broker, "__consumer_offsets", dirs[0]) == UNKNOWN_TOPIC
@@ -228,7 +255,7 @@ def test_commits_wait_for_a_stalled_offsets_topic_and_heartbeats_do_not(
 
         committer = threading.Thread(target=run)
         with (
-            StallWatch() as machine,
+            StallWatch(LATE_S) as machine,
             Asker(broker, ask_metadata) as metadata,
             Asker(broker, beat) as members,
             stalled_writes("*/a/__consumer_offsets-0/*.log") as fault,
@@ -237,16 +264,20 @@ def test_commits_wait_for_a_stalled_offsets_topic_and_heartbeats_do_not(
             begin_s = await_struck(fault)
             time.sleep(STALL_S - 1)
             end_s = time.monotonic()
-            still = machine.since(begin_s)
+            still = machine.since(0)
             assert not answers
             committer.join()
         assert answers[0][0] == 0
         askers = {"metadata": metadata, "heartbeat": members}
         expect_in_time(askers, begin_s, end_s, measured, still)
+    count(Row.STALL, fault.struck)
 
 
 def test_one_directory_and_many_producers(
-    tmp_path: Path, config: dict[str, str], measured: Callable[[str], None]
+    tmp_path: Path,
+    config: dict[str, str],
+    measured: Callable[[str], None],
+    count: Callable[..., None],
 ) -> None:
     with barnabas.Broker(str(tmp_path), config=config) as broker:
         broker.create_topic("t")
@@ -254,7 +285,7 @@ def test_one_directory_and_many_producers(
         producers = [new_producer(broker) for _ in range(PRODUCERS)]
         errors: list[object] = []
         with (
-            StallWatch() as machine,
+            StallWatch(LATE_S) as machine,
             Asker(broker, ask_metadata) as metadata,
             Asker(broker, beat) as members,
             stalled_writes("*/t-0/*.log") as fault,
@@ -265,7 +296,7 @@ def test_one_directory_and_many_producers(
             begin_s = await_struck(fault)
             time.sleep(STALL_S - 1)
             end_s = time.monotonic()
-            still = machine.since(begin_s)
+            still = machine.since(0)
             for producer in producers:
                 assert producer.flush(30) == 0
         assert errors == [None] * PRODUCERS
@@ -273,10 +304,14 @@ def test_one_directory_and_many_producers(
             {"metadata": metadata, "heartbeat": members}, begin_s, end_s, measured, still
         )
         assert sorted(map(int, values(broker, "t", PRODUCERS))) == list(range(PRODUCERS))
+    count(Row.STALL, fault.struck)
 
 
 def test_a_broker_stops_once_the_stall_ends(
-    dirs: list[Path], config: dict[str, str], measured: Callable[[str], None]
+    dirs: list[Path],
+    config: dict[str, str],
+    measured: Callable[[str], None],
+    count: Callable[..., None],
 ) -> None:
     settings = {"log.dirs": ",".join(map(str, dirs)), **config}
     with barnabas.Broker(config=settings) as broker:
@@ -295,3 +330,4 @@ def test_a_broker_stops_once_the_stall_ends(
     assert took_s < STALL_S + 5
     with barnabas.Broker(config=settings) as again:
         assert values(again, "slow", 1)[0] == b"left"
+    count(Row.STALL, fault.struck)

@@ -1,6 +1,7 @@
 """barnabas.Log on partitions of a broker's data directory."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from barnabas.embed import Broker
-from barnabas.errors import StartError
+from barnabas.errors import BarnabasError, StartError
 from barnabas.log import Log
 
 
@@ -60,11 +61,59 @@ def test_a_log_that_was_closed_lets_brokers_in_though_a_child_lives_on(tmp_path:
         os.waitpid(child, 0)
 
 
+def trim(broker: Broker, topic: str, offset: int) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    for deleted in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
+        assert deleted.result(20).low_watermark == offset
+
+
+def test_a_wrong_bit_in_what_the_broker_says_of_the_beginning_is_no_beginning(
+    tmp_path: Path,
+) -> None:
+    with Broker(tmp_path) as broker:
+        broker.create_topic("t")
+        broker.producer().send_many("t", [b"%d" % i for i in range(20)]).result(20)
+        trim(broker, "t", 7)
+    checkpoint = tmp_path / "log-start-offset-checkpoint"
+    right = checkpoint.read_text()
+    assert "t 0 7\n" in right
+    checkpoint.write_text(right.replace("t 0 7\n", "t 0 3\n"))
+    with pytest.raises(BarnabasError, match=r"checkpoint: is not what was written there, by .*crc"):
+        offsets_of(tmp_path / "t-0")
+    (tmp_path / "__cluster_metadata-0").mkdir()  # Apache Kafka may have written it, without a sum
+    assert offsets_of(tmp_path / "t-0") == list(range(3, 20))
+    (tmp_path / "__cluster_metadata-0").rmdir()
+    checkpoint.write_text(right)
+    assert offsets_of(tmp_path / "t-0") == list(range(7, 20))
+
+
+def test_a_reader_beside_a_broker_that_moves_the_beginning_is_never_refused(
+    tmp_path: Path,
+) -> None:
+    with Broker(tmp_path) as broker:
+        broker.create_topic("t")
+        broker.producer().send_many("t", [b"%d" % i for i in range(200)]).result(20)
+        ended = threading.Event()
+        found: list[int] = []
+
+        def read() -> None:
+            while not ended.is_set():
+                with Log(tmp_path / "t-0", read_only=True) as log:
+                    found.append(log.stat().start_offset)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for offset in range(1, 60):
+            trim(broker, "t", offset)
+        ended.set()
+        reader.join()
+    assert found == sorted(found)
+    assert found[-1] > found[0]
+
+
 def test_a_reader_begins_where_the_broker_says(tmp_path: Path) -> None:
     with Broker(tmp_path) as broker:
         broker.create_topic("t")
         broker.producer().send_many("t", [b"%d" % i for i in range(20)]).result(20)
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-        for deleted in admin.delete_records([TopicPartition("t", 0, 7)]).values():
-            assert deleted.result(20).low_watermark == 7
+        trim(broker, "t", 7)
     assert offsets_of(tmp_path / "t-0") == list(range(7, 20))

@@ -1,7 +1,8 @@
 """The metadata store of a lone broker: one SQLite file, `metadata.sqlite`, in the data directory.
 
 One table of documents by path, one with their digest. WAL with synchronous=FULL: a commit is
-durable when it returns, and a crash at any moment leaves it done or not done. A file in which a
+durable when it returns, and a crash at any moment leaves it done or not done. While it is open, no
+other connection reads or writes the file. A file in which a
 byte is wrong is refused, or has the same documents. Imports the store's types only.
 """
 
@@ -75,6 +76,9 @@ class SqliteStore:
 
     def _prepare(self) -> None:
         execute = self._connection.execute
+        # Before anything is read: then the index of the write-ahead log is in memory of this
+        # process, not in a file that is mapped, where a disk without room is a SIGBUS.
+        execute("PRAGMA locking_mode = EXCLUSIVE")
         (version,) = execute("PRAGMA user_version").fetchone()
         (application,) = execute("PRAGMA application_id").fetchone()
         is_new = version == 0 and application == 0

@@ -27,6 +27,7 @@ class Kind(Enum):
     TOMBSTONE_LOST = "compaction has taken a tombstone before its time"
     RETENTION = "retention has taken more than it may"
     COMMIT_LOST = "a committed offset that is not there"
+    INDEX = "an index that does not lead to what it should"
     TIMESTAMP = "a look-up by time that finds another record"
     REFUSED = "an idempotent producer that did nothing wrong was refused"
     RESURRECTED = "deleted, and there again"

@@ -34,6 +34,7 @@ from faults.soak.audit import Auditor
 from faults.soak.broker import SoakServer
 from faults.soak.checks import Finding, Kind
 from faults.soak.history import History, Partition
+from faults.soak.indexes import check_indexes
 from faults.soak.members import Member
 from faults.soak.mover import Mover
 from faults.soak.small_disk import SmallDisk
@@ -237,6 +238,10 @@ class Soak:
         """Of everything. REQUIRES: no load."""
         auditor = Auditor(self.server.bootstrap, self.history, self.server.log_dirs, self.rng)
         self.report.findings += auditor.audit()
+        intervals = {
+            topic: int(config["index.interval.bytes"]) for topic, (_, config) in TOPICS.items()
+        }
+        self.report.findings += check_indexes(self.server.log_dirs, intervals)
         self.report.findings += [
             Finding(Kind.DAMAGED, "scrubber", line)
             for line in self.server.output().splitlines()

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <thread>
 
+#include "base/faulty_file_system.h"
 #include "log_fixture.h"
 
 namespace barnabas::storage {
@@ -56,6 +57,58 @@ TEST_F(FailureTest, AShortWriteIsTakenBackAndTheLogGoesOnWhenThereIsRoom) {
   EXPECT_EQ(append({.producer_id = 9, .base_sequence = 1}).base_offset, 1);
   crash_and_open();
   EXPECT_EQ(batches_from(0).size(), 2u);
+  EXPECT_EQ(log->recovery_report().bytes_cut, 0u);
+}
+
+TEST_F(FailureTest, WhatCannotBeTakenBackForWantOfRoomGoesBeforeAnythingElseComes) {
+  FaultyFileSystem& files = FaultyFileSystem::instance();
+  open();
+  append({.value_bytes = 1000});
+  const uint64_t size = log->size_bytes();
+  const uint64_t torn = files.add({FileCall::kWrite, {"*.log"}, FaultEffect::kTear, 500, 1, 1});
+  const uint64_t full = files.add({FileCall::kTruncate, {"*.log"}, FaultEffect::kFail, EDQUOT, 1});
+  EXPECT_EQ(append_error({.value_bytes = 1000}), ErrorCode::kKafkaStorageError);
+  EXPECT_EQ(fs::file_size(log_file() + ".log"), size + 500);
+  EXPECT_FALSE(log->offline());
+  EXPECT_EQ(batches_from(0).size(), 1u);
+  // Nothing may follow it, in this segment or in another one, nor may it pass for a clean end.
+  EXPECT_EQ(append_error({}), ErrorCode::kKafkaStorageError);
+  EXPECT_EQ(files.count(full).struck, 2u);
+  EXPECT_FALSE(log->roll().ok());
+  EXPECT_EQ(files.count(full).struck, 3u);
+  const Status closed = log->close();
+  EXPECT_FALSE(closed.ok());
+  EXPECT_EQ(files.count(full).struck, 4u);
+  files.remove(torn);
+  files.remove(full);
+  crash_and_open();
+  EXPECT_EQ(log->recovery_report().bytes_cut, 500u);
+  EXPECT_EQ(batches_from(0).size(), 1u);
+}
+
+TEST_F(FailureTest, WithRoomAgainTheLogGoesOnAsIfNothingHadBeenLeftBehind) {
+  FaultyFileSystem& files = FaultyFileSystem::instance();
+  open();
+  append({.value_bytes = 1000});
+  for (const bool rolls : {false, true}) {
+    const uint64_t size = fs::file_size(log_file() + ".log");
+    const uint64_t torn = files.add({FileCall::kWrite, {"*.log"}, FaultEffect::kTear, 500, 1, 1});
+    const uint64_t full =
+        files.add({FileCall::kTruncate, {"*.log"}, FaultEffect::kFail, ENOSPC, 1, 1});
+    EXPECT_EQ(append_error({.value_bytes = 1000}), ErrorCode::kKafkaStorageError);
+    files.remove(torn);
+    files.remove(full);
+    EXPECT_EQ(fs::file_size(log_file() + ".log"), size + 500);
+    if (rolls) {
+      ASSERT_TRUE(log->roll().ok());
+      EXPECT_EQ(fs::file_size(log_file() + ".log"), size);
+    }
+    append({.value_bytes = 100});
+  }
+  EXPECT_EQ(log->segment_count(), 2u);
+  crash_and_open();
+  EXPECT_EQ(batches_from(0).size(), 3u);
+  EXPECT_EQ(log->log_end_offset(), 3);
   EXPECT_EQ(log->recovery_report().bytes_cut, 0u);
 }
 

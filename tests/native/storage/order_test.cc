@@ -163,6 +163,37 @@ TEST_F(OrderTest, OnlyTheBatchThatIsOutOfPlaceCannotBeReadByItsOffset) {
   }
 }
 
+TEST_F(OrderTest, ABatchThatWasFoundOutOfPlaceIsNotSentBehindAnotherOne) {
+  never_compact();
+  open();
+  fill_plainly(30);
+  ASSERT_TRUE(log->close().ok());
+  const Place before = batch_at(1, 0);
+  const Place place = batch_at(1, 1);
+  const Place behind = batch_at(1, 2);
+  ASSERT_EQ(batch_at(1, -1).path, place.path);
+  keep();
+  flip(place, 47);
+  for (const bool by_scrubber : {true, false}) {
+    SCOPED_TRACE(by_scrubber);
+    open(true, 30);
+    if (by_scrubber) {
+      ASSERT_EQ(log->scrub({})->size(), 1u);
+    } else {
+      ASSERT_FALSE(log->read(place.base_offset, 1 << 20, INT64_MAX, true).ok());
+    }
+    const auto slice = log->read(before.base_offset, 1 << 20, INT64_MAX, true);
+    ASSERT_TRUE(slice.ok());
+    EXPECT_EQ(slice->file.position + slice->file.length, place.position);
+    const auto rest = log->read(behind.base_offset, 1 << 20, INT64_MAX, true);
+    ASSERT_TRUE(rest.ok());
+    EXPECT_EQ(rest->file.position, behind.position);
+    EXPECT_EQ(rest->file.position + rest->file.length, fs::file_size(place.path));
+    log.reset();
+  }
+  back();
+}
+
 TEST_F(OrderTest, ATimestampIsNotFoundAtAnOffsetThatNobodyCanRead) {
   never_compact();
   open();

@@ -144,6 +144,135 @@ TEST_F(SwapTest, AKillAtAnyStepLosesNothingAndBringsNothingBack) {
   EXPECT_GT(steps, 20);
 }
 
+/// Files of a directory and what they hold.
+class SwapDamageTest : public SwapTest {
+ protected:
+  using Files = std::map<std::string, std::string>;
+
+  Files files() {
+    Files found;
+    for (const auto& name : names_with("")) {
+      std::ifstream in(file(name), std::ios::binary);
+      found[name] = {std::istreambuf_iterator<char>(in), {}};
+    }
+    return found;
+  }
+  void put_back(const Files& kept) {
+    log.reset();
+    for (const auto& name : names_with("")) {
+      if (!kept.contains(name)) fs::remove(file(name));
+    }
+    for (const auto& [name, bytes] : kept) std::ofstream(file(name), std::ios::binary) << bytes;
+  }
+  Result<std::unique_ptr<Log>> opened() {
+    return Log::open(directory, {"topic", 0}, config, {}, fds, clock);
+  }
+  /// What kills in a compaction leave that is to be finished; `state` is what has to be there.
+  std::vector<Files> decided_swaps() {
+    // Keys that come again throughout, and some at the end alone: later segments hold what matters.
+    config.segment_bytes = 900;
+    open();
+    fill(14, 47);
+    expected = state();
+    end = log->log_end_offset();
+    EXPECT_TRUE(log->close().ok());
+    log.reset();
+    const Files before = files();
+    std::vector<Files> decided;
+    int steps = 0;
+    for (bool killed = true; killed; ++steps) {
+      put_back(before);
+      open(true);
+      killed = killed_at(steps, [this](const CleanSettings& settings) {
+        (void)log->clean(log->log_end_offset(), settings);
+      });
+      log.reset();
+      const auto swaps = names_with(".log.swap");
+      if (!names_with(".cleaned").empty() || swaps.empty()) continue;
+      if (fs::file_size(file(swaps[0])) > 0) decided.push_back(files());
+    }
+    return decided;
+  }
+  /// The log is what it was, and nothing is left over.
+  void expect_finished() {
+    open(false, end);
+    ASSERT_EQ(state(), expected);
+    ASSERT_EQ(log->recovery_report().bytes_set_aside + log->recovery_report().bytes_cut, 0u);
+    for (const char* leftover : {".cleaned", ".swap", ".deleted", ".log.crc"}) {
+      ASSERT_TRUE(names_with(leftover).empty()) << leftover;
+    }
+  }
+  static void flip(Files& files, const std::string& name, size_t bit) {
+    char& byte = files.at(name).at(bit / 8);
+    byte = static_cast<char>(byte ^ (1 << (7 - bit % 8)));
+  }
+
+  std::map<std::string, KeyValue> expected;
+  int64_t end = 0;
+};
+
+TEST_F(SwapDamageTest, AWrongBitInTheLastBatchOfASwapTakesNothingAway) {
+  const auto decided = decided_swaps();
+  ASSERT_GT(decided.size(), 5u);
+  for (size_t n = 0; n < decided.size(); ++n) {
+    put_back(decided[n]);
+    const std::string swap = names_with(".log.swap").at(0);
+    const std::string& whole = decided[n].at(swap);
+    size_t last = 0;
+    ByteView rest = as_bytes(whole);
+    while (const auto batch = record::peek_batch(rest)) {
+      last = whole.size() - rest.size();
+      rest = rest.subspan(batch->size_bytes());
+    }
+    // All of its header once; of the others those that make it end where other segments are.
+    const size_t first = n == 0 ? 0 : 50;
+    for (size_t bit = first; bit < (n == 0 ? 8 * record::kBatchHeaderSize : 64); ++bit) {
+      SCOPED_TRACE("swap " + std::to_string(n) + ", bit " + std::to_string(bit));
+      Files damaged = decided[n];
+      flip(damaged, swap, 8 * last + bit);
+      put_back(damaged);
+      const auto refused = opened();
+      ASSERT_FALSE(refused.ok());
+      ASSERT_EQ(refused.error().code, ErrorCode::kCorruptMessage);
+      ASSERT_NE(refused.error().message.find(swap), std::string::npos) << refused.error().message;
+      ASSERT_EQ(files(), damaged);
+    }
+    put_back(decided[n]);
+    expect_finished();
+  }
+}
+
+TEST_F(SwapDamageTest, ASwapWithoutAChecksumIsCheckedBatchByBatch) {
+  Files decided = decided_swaps().at(0);
+  put_back(decided);
+  decided.erase(names_with(".log.crc.swap").at(0));
+  const std::string swap = names_with(".log.swap").at(0);
+  Files damaged = decided;
+  flip(damaged, swap, 8 * damaged.at(swap).size() - 1);
+  put_back(damaged);
+  ASSERT_FALSE(opened().ok());
+  ASSERT_EQ(files(), damaged);
+  put_back(decided);  // as one of Apache Kafka's
+  expect_finished();
+}
+
+TEST_F(SwapDamageTest, ByTheWayOutThatIsToldNothingIsLost) {
+  for (Files damaged : decided_swaps()) {
+    put_back(damaged);
+    const std::string swap = names_with(".log.swap").at(0);
+    flip(damaged, swap, 8 * damaged.at(swap).size() - 1);
+    put_back(damaged);
+    const auto refused = opened();
+    ASSERT_FALSE(refused.ok());
+    ASSERT_NE(refused.error().message.find("remove what ends with .swap"), std::string::npos);
+    for (const auto& name : names_with(".swap")) fs::remove(file(name));
+    for (const auto& name : names_with(".deleted")) {
+      fs::rename(file(name), file(name.substr(0, name.size() - std::string(".deleted").size())));
+    }
+    expect_finished();
+  }
+}
+
 class SwapFaultTest : public SwapTest, public ::testing::WithParamInterface<FileCall> {};
 
 TEST_P(SwapFaultTest, AFaultInAnyCallLosesNothing) {

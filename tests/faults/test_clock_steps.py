@@ -1,7 +1,7 @@
 """A broker whose wall clock is set forth or back by an hour: what it promises to keep."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 import barnabas
 from clients.test_virtual_clock import make_consumer, make_producer, produce, read_all, watermarks
+from faults.rows import Row
 
 HOUR_MS = 3_600_000
 TRANSACTION_TIMEOUT_MS = 600_000
@@ -49,7 +50,10 @@ def segments(broker: barnabas.Broker, topic: str) -> int:
 
 @pytest.mark.parametrize("step", STEPS, ids=["forth", "back"])
 def test_members_sessions_and_waiting_fetches_do_not_notice(
-    broker: barnabas.Broker, clock: barnabas.VirtualClock, step: timedelta
+    broker: barnabas.Broker,
+    clock: barnabas.VirtualClock,
+    step: timedelta,
+    count: Callable[..., None],
 ) -> None:
     broker.create_topic("t")
     revoked: list[object] = []
@@ -87,11 +91,15 @@ def test_members_sessions_and_waiting_fetches_do_not_notice(
     consumer.commit(message=message, asynchronous=False)  # refused if it were a member no more
     assert revoked == []
     consumer.close()
+    count(Row.CLOCK)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=["forth", "back"])
 def test_a_transaction_has_its_time_whatever_the_clock_does(
-    broker: barnabas.Broker, clock: barnabas.VirtualClock, step: timedelta
+    broker: barnabas.Broker,
+    clock: barnabas.VirtualClock,
+    step: timedelta,
+    count: Callable[..., None],
 ) -> None:
     broker.create_topic("t")
     settings: dict[str, str | int] = {
@@ -119,10 +127,11 @@ def test_a_transaction_has_its_time_whatever_the_clock_does(
     low, high = consumer.get_watermark_offsets(TopicPartition("t", 0), timeout=20)
     assert (low, high) == (0, 5)
     consumer.close()
+    count(Row.CLOCK, 2)
 
 
 def test_an_hour_deletes_nothing_that_has_two(
-    broker: barnabas.Broker, clock: barnabas.VirtualClock
+    broker: barnabas.Broker, clock: barnabas.VirtualClock, count: Callable[..., None]
 ) -> None:
     config = {"retention.ms": 2 * HOUR_MS, "segment.ms": 10 * HOUR_MS}
     broker.create_topic("t", config=config)
@@ -136,6 +145,7 @@ def test_an_hour_deletes_nothing_that_has_two(
     produce(broker, "t", ("later", "v"))
     clock.step(hours=1)
     assert watermarks(broker, "t") == (0, 11)
+    count(Row.CLOCK, 12)
 
 
 def test_a_jump_beyond_the_retention_deletes_as_kafka_would(
@@ -149,7 +159,7 @@ def test_a_jump_beyond_the_retention_deletes_as_kafka_would(
 
 
 def test_append_times_go_with_the_clock(
-    broker: barnabas.Broker, clock: barnabas.VirtualClock
+    broker: barnabas.Broker, clock: barnabas.VirtualClock, count: Callable[..., None]
 ) -> None:
     """LogAppendTime is the wall clock's, which may go back; a look-up by time finds the first
     record that is late enough, as ever.
@@ -168,10 +178,11 @@ def test_append_times_go_with_the_clock(
         (found,) = consumer.offsets_for_times([TopicPartition("t", 0, asked)], timeout=20)
         assert found.offset == expected
     consumer.close()
+    count(Row.CLOCK, 3)
 
 
 def test_segments_are_rolled_by_age_and_not_by_a_step_back(
-    broker: barnabas.Broker, clock: barnabas.VirtualClock
+    broker: barnabas.Broker, clock: barnabas.VirtualClock, count: Callable[..., None]
 ) -> None:
     config: dict[str, str | int | float | bool] = {
         "segment.ms": 2 * HOUR_MS,
@@ -192,11 +203,15 @@ def test_segments_are_rolled_by_age_and_not_by_a_step_back(
         produce(broker, "t", ("a", "v"))
     assert segments(broker, "t") == 2
     assert len(read_all(broker, "t")) == 11
+    count(Row.CLOCK, 6)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=["forth", "back"])
 def test_committed_offsets_and_idempotent_producers_stay(
-    broker: barnabas.Broker, clock: barnabas.VirtualClock, step: timedelta
+    broker: barnabas.Broker,
+    clock: barnabas.VirtualClock,
+    step: timedelta,
+    count: Callable[..., None],
 ) -> None:
     broker.create_topic("t")
     producer = make_producer(broker, **{"enable.idempotence": "true"})
@@ -223,10 +238,11 @@ def test_committed_offsets_and_idempotent_producers_stay(
     assert found.offset == 1
     again.close()
     assert watermarks(broker, "t") == (0, 6)
+    count(Row.CLOCK, 5)
 
 
 def test_a_transaction_of_before_a_restart_has_no_more_than_its_time(
-    tmp_path: Path,
+    tmp_path: Path, count: Callable[..., None]
 ) -> None:
     """The clock was set back meanwhile: it began in what is the future now."""
     settings: dict[str, str | int] = {
@@ -248,3 +264,4 @@ def test_a_transaction_of_before_a_restart_has_no_more_than_its_time(
         assert core.partition_info("t", 0).last_stable_offset == 0
         clock.advance(minutes=2)
         assert core.partition_info("t", 0).last_stable_offset == 2
+    count(Row.CLOCK)
