@@ -30,6 +30,11 @@ RECORDS = 5  # of each partition
 CONFIG = {"offsets.topic.num.partitions": 1}
 TOPIC_CONFIG = {"file.delete.delay.ms": "0"}
 UNKNOWN_TOPIC = 3
+MADE = ("commit", "make_directory", "rename", "unlink", "write", "open")
+CALLS = {"create": MADE, "grow": MADE, "delete": ("commit", "rename", "unlink")}
+"""What each change is made of. Nothing is fsynced but by the store's commit."""
+SHARES = {"commit": 1, "make_directory": 1, "rename": 1, "unlink": 4, "write": 2, "open": 6}
+"""Of so many steps of a kind one is struck in a run."""
 
 # -- in the child
 
@@ -186,18 +191,8 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, To
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("is_done", ["done", "not done"])
 @pytest.mark.parametrize(
-    ("call", "share"),
-    [
-        ("commit", 1),
-        ("make_directory", 1),
-        ("rename", 2),
-        ("sync", 3),
-        ("unlink", 2),
-        ("write", 4),
-        ("open", 7),
-    ],
+    ("change", "call"), [(change, call) for change, calls in CALLS.items() for call in calls]
 )
-@pytest.mark.parametrize("change", ["create", "grow", "delete"])
 def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
     before: dict[str, tuple[Path, Topic | None]],
     forks: ForkServer,
@@ -208,7 +203,6 @@ def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
     steps: Callable[[int, int], list[int]],
     change: str,
     call: str,
-    share: int,
     is_done: str,
 ) -> None:
     start, old = before[change]
@@ -228,7 +222,7 @@ def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
         return run.output
 
     total = int(strike(NEVER).rpartition("matched ")[2].split()[0])
-    for nth in steps(total, share):
+    for nth in steps(total, SHARES[call]):
         strike(nth)
     kills = sum(outcomes.values())
     measured(f"{kills} kills, there are {total} steps: {outcomes}")
