@@ -152,7 +152,6 @@ instructions: build/bench/.configured  ## counts the instructions of the data pa
 
 WHEELS ?=
 wheel-tools: $(VENV)/.ready
-	@bash ci/apt-install.sh qemu-user  # runs a wheel on a processor that is old enough
 	@$(BIN)/pip install -q --disable-pip-version-check $$($(BIN)/python ci/extra.py wheels)
 
 # WHEELS="cp311 cp312" makes and tests only those.

@@ -6,7 +6,8 @@ python=${PYTHON:-python3}
 here=$(dirname "$0")
 
 packages=(build-essential cmake ninja-build pkg-config ccache
-  liblz4-dev libzstd-dev libsnappy-dev zlib1g-dev libgtest-dev kcat strace btrfs-progs)
+  liblz4-dev libzstd-dev libsnappy-dev zlib1g-dev libgtest-dev kcat strace btrfs-progs
+  qemu-user)
 # The interpreter's own headers and venv module, when it is Debian's.
 if [[ $(readlink -f "$(command -v "$python")") == /usr/bin/* ]]; then
   packages+=(python3-venv python3-dev)
