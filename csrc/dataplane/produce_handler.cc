@@ -219,6 +219,10 @@ bool ProduceHandler::append_one(const Topic& topic, const ProducePartition& name
   auto appended = directory ? append_on_disk_thread(*partition, batch)
                             : partition->append(batch, services_.flusher);
   if (!appended.ok()) {
+    if (appended.error().sys_errno != 0) {  // of the disk: whoever runs the broker is to know
+      log_.log(LogLevel::kError, "append to " + appended.error().message,
+               services_.clock.monotonic_ns());
+    }
     result = refused(std::move(appended).error(), *partition);
     return true;
   }

@@ -34,6 +34,8 @@ _OFFSET_TYPES: Final = {
     "large_string": True,
 }
 _TIMESTAMPS: Final = "integers (ms since the epoch) or datetime64, in a row"
+_WRITTEN: Final = ("value", "key", "headers", "timestamp")
+_READ: Final = ("topic", "partition", "offset")  # of `to_arrow()` and `scan`; not written
 _VIEW_TYPES: Final = frozenset({"binary_view", "string_view"})
 
 
@@ -236,10 +238,14 @@ def _headers_of_arrow(array: Any) -> HeadersInput:
 
 
 def _columns_of(table: Any) -> tuple[Any, Any, Any, Any]:
-    """value, key, headers and timestamp of a RecordBatch or Table."""
+    """value, key, headers and timestamp of a RecordBatch or Table, which has no other columns but
+    those that reading adds.
+    """
     names = list(getattr(table, "column_names", None) or table.schema.names)
     if "value" not in names:
         raise ValueError(f"there is no column value among {', '.join(names)}")
+    if unknown := [name for name in names if name not in _WRITTEN + _READ]:
+        raise ValueError(f"a record has no {unknown[0]}: columns are {', '.join(_WRITTEN)}")
 
     def column(name: str) -> Any:
         return table.column(names.index(name)) if name in names else None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from clients.cli import Cli
 from clients.transactions import until
@@ -151,6 +152,16 @@ def test_transactional_ids_are_listed_by_what_is_asked_for(cli: Cli, wire: WireC
 
 
 @pytest.mark.oracle
+def test_a_transactional_id_without_a_transaction_is_described(cli: Cli, server: Server) -> None:
+    name = f"id-{uuid.uuid4().hex[:12]}"
+    producer = Producer({"bootstrap.servers": server.bootstrap, "transactional.id": name})
+    producer.init_transactions(30)
+    (described,) = cli.run("transaction", "describe", name, "--json").objects
+    assert described["transactional_id"] == name
+    assert described["state"] == "Empty"
+    assert described["start"] is None
+
+
 def test_transaction_is_described(cli: Cli, wire: WireClient) -> None:
     topic = cli.new_topic()
     name, producer = begun(wire, topic)

@@ -223,6 +223,8 @@ def test_at_a_limit_writes_are_refused_whole_reads_go_on_and_writes_resume(
         assert len(accepted) > 10
         assert error_of_a_write(limit) == limit.error
         assert read(server, topic) == accepted
+        assert f"append to {topic}-0: " in server.output()
+        assert os.strerror(limit.error) in server.output()
         limit.lift(server)
         for _ in range(10):
             accepted.append(os.urandom(VALUE_BYTES))

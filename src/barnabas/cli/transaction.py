@@ -227,7 +227,7 @@ def _described_row(name: str, coordinator: int, state: Any) -> Row:
     partitions = " ".join(
         f"{topic.topic}:{','.join(map(str, sorted(topic.partitions)))}" for topic in state.topics
     )
-    start = state.transaction_start_time
+    start_ms = state.transaction_start_time
     return (
         name,
         coordinator,
@@ -235,7 +235,7 @@ def _described_row(name: str, coordinator: int, state: Any) -> Row:
         state.producer_epoch,
         state.transaction_state,
         int(state.transaction_timeout.total_seconds() * MS_PER_S),
-        start.isoformat(timespec="milliseconds") if start.timestamp() > 0 else None,
+        _iso_time(start_ms) if start_ms > 0 else None,
         partitions or None,
     )
 

@@ -14,7 +14,7 @@ from barnabas.cli.cluster import REQUEST_TIMEOUT_S
 from barnabas.cli.failure import CommandError
 from barnabas.closing import Closing
 from barnabas.protocol.apis import APIS
-from barnabas.protocol.codec import schema_class
+from barnabas.protocol.codec import schema_class, with_plain_int64
 
 Address = tuple[str, int]
 
@@ -89,7 +89,8 @@ class Connection(Closing):
 
         api = _API_BY_NAME[name]
         request_type = schema_class(api, version, "request")
-        response_type = schema_class(api, version, "response")
+        # A time may be -1: there is none.
+        response_type = with_plain_int64(schema_class(api, version, "response"), "datetime_i64")
         body = BytesIO()
         entity_writer(request_type)(body, request_type(**values))
         header = _HEADER.pack(api.key, version, next(_correlation_ids), len(_CLIENT_ID))

@@ -9,6 +9,7 @@ import datetime
 import importlib
 import re
 import struct
+import typing
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -43,7 +44,7 @@ class Codec:
     def __init__(self, api: Api, version: int) -> None:
         from kio.serial import entity_reader
 
-        request_type = _with_plain_int64(schema_class(api, version, "request"))
+        request_type = with_plain_int64(schema_class(api, version, "request"), "timedelta_i64")
         self.response_type = schema_class(api, version, "response")
         self._read = entity_reader(request_type)
         self._shape = request_shape(request_type)
@@ -89,26 +90,32 @@ def schema_class(api: Api, version: int, direction: str) -> Any:
     return getattr(module, api.name + direction.title())
 
 
-def _with_plain_int64(request_type: Any) -> Any:
-    """The request class with durations of 64 bits as numbers of ms: a timedelta holds fewer."""
-    fields = dataclasses.fields(request_type)
-    if not any(field.metadata.get("kafka_type") == "timedelta_i64" for field in fields):
-        return request_type
+def with_plain_int64(message_type: Any, kafka_type: str) -> Any:
+    """The class with what kio makes of 64 bits as numbers of ms, in nested messages, too: a
+    "timedelta_i64" holds fewer bits, and a "datetime_i64" no -1.
+    """
     plain: list[tuple[str, Any, Any]] = []
-    for field in fields:
+    is_other = False
+    for field in dataclasses.fields(message_type):
         hint, default = field.type, field.default
         metadata: Mapping[Any, Any] = field.metadata
-        if metadata.get("kafka_type") == "timedelta_i64":
-            hint, metadata = i64, {"kafka_type": "int64"}
-            if default is not dataclasses.MISSING:
+        if metadata.get("kafka_type") == kafka_type:
+            hint, metadata, is_other = i64, {"kafka_type": "int64"}, True
+            if isinstance(default, datetime.timedelta):
                 default = i64(timedelta_ms(default))
+        elif dataclasses.is_dataclass(inner := (*typing.get_args(hint), None)[0]):
+            nested = with_plain_int64(inner, kafka_type)
+            if nested is not inner:
+                hint, is_other = tuple[nested, ...], True
         copy: Any = dataclasses.field(default=default, metadata=metadata)
         plain.append((field.name, hint, copy))
+    if not is_other:
+        return message_type
     kept = ("__type__", "__version__", "__flexible__", "__api_key__", "__header_schema__")
     return dataclasses.make_dataclass(
-        request_type.__name__,
+        message_type.__name__,
         plain,
-        namespace={name: getattr(request_type, name) for name in kept},
+        namespace={name: getattr(message_type, name) for name in kept},
         frozen=True,
         slots=True,
         kw_only=True,

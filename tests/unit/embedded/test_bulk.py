@@ -198,6 +198,16 @@ def test_times_before_the_epoch_are_refused(broker: barnabas.Broker, topic: str)
             broker.producer().send_many(topic, [b"v"], timestamps=times)
 
 
+@pytest.mark.parametrize("name", ["keys", "header", "Timestamp"])
+def test_a_column_that_no_record_has_is_refused(
+    broker: barnabas.Broker, topic: str, name: str
+) -> None:
+    table = pa.table({"value": ["a"], name: [None]})
+    with broker.producer() as producer, pytest.raises(ValueError, match=f"no {name}: .* key"):
+        producer.send_many(topic, table)
+    assert broker.consumer([topic], auto_offset_reset="earliest").poll(0.1) is None
+
+
 def test_timestamps_of_arrow_that_are_none_are_refused(broker: barnabas.Broker, topic: str) -> None:
     producer = broker.producer()
     for bad in (pa.array([1, None]), pa.array([1.0, 2.0]), pa.array(["1", "2"])):
