@@ -33,7 +33,8 @@ _LEVELS: Final = {"gzip": (1, 9), "lz4": (1, 17), "zstd": (-131072, 22)}
 
 
 class BulkDelivery:
-    """What became of a `send_many`: all its records are in the log already.
+    """What became of a `send_many`: all its records are in the log already, or where a batch was
+    refused those before it, which stay there.
 
     `spans` are (partition, base offset, count), in the order of writing: where the records went.
     """
