@@ -13,11 +13,11 @@ namespace barnabas::dataplane {
 namespace {
 
 /// The size of the batches in front, as many as are whole and can be seen to be in their places: no
-/// CRC covers a base offset. Of the first one the look-up has seen it; and it will of the one that
+/// CRC covers a base offset. The look-up says that of the first one; and it will see the one that
 /// this ends before, with the whole segment in view.
-size_t size_in_place(ByteView bytes) {
+size_t size_in_place(ByteView bytes, int64_t first_offset) {
   const auto first = record::peek_batch(bytes);
-  if (!first) return 0;
+  if (!first || first->base_offset() != first_offset) return 0;
   storage::OffsetOrder order({.base_offset = first->base_offset()}, first->next_offset());
   size_t size = first->size_bytes();
   while (const auto batch = record::peek_batch(bytes.subspan(size))) {
@@ -76,11 +76,12 @@ Result<Fetched> fetch_batches(const Partition& partition, int64_t offset, size_t
   const MutableBytes bytes(fetched.bytes.data(), file.length);
   BARNABAS_ASSIGN(const size_t got,
                   read_at(file.file->get(), bytes, file.position, read.slice.path));
-  const size_t whole = size_in_place(bytes.first(got));
+  const size_t whole = size_in_place(bytes.first(got), read.slice.first_batch_offset);
   fetched.bytes.resize(whole);
   if (whole == 0) {
-    return Error{ErrorCode::kCorruptMessage,
-                 read.slice.path + ": no batch at position " + std::to_string(file.position)};
+    return Error{ErrorCode::kCorruptMessage, read.slice.path + ": no batch of offset " +
+                                                 std::to_string(read.slice.first_batch_offset) +
+                                                 " at position " + std::to_string(file.position)};
   }
   return fetched;
 }
