@@ -278,8 +278,8 @@ Result<bool> LogImpl::write_batches(ByteView bytes, WriteTarget target) {
     BARNABAS_ASSIGN(target.file, open_log_file(target.segment));
   }
   const int fd = target.file->get();
-  // Short enough to need no allocation, as a path would for every append.
-  const std::string what = "active segment";
+  // A path would need an allocation for every append.
+  static const std::string what = "active segment";
   if (has_remainder_) BARNABAS_TRY(cut_remainder());
   Status written = write_all_at(fd, bytes, target.position, what);
   if (!written.ok()) {
