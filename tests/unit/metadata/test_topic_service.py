@@ -3,7 +3,7 @@
 import errno
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,29 +15,21 @@ from unit.handlers.test_topics_api import create, new_topic, partition_count
 from unit.wire import WireClient
 
 
-@contextmanager
-def nothing_can_be_taken_back(broker: barnabas.Broker) -> Iterator[None]:
-    """The store refuses to delete."""
-    path = broker.data_dir / FILE_NAME
-    with closing(sqlite3.connect(path, isolation_level=None)) as store:
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[barnabas.Broker]:
+    """Its store refuses to delete: nothing can be taken back."""
+    data_dir = tmp_path / "data"
+    barnabas.Broker(data_dir).close()
+    with closing(sqlite3.connect(data_dir / FILE_NAME, isolation_level=None)) as store:
         store.execute(
             "CREATE TRIGGER refuse BEFORE DELETE ON document BEGIN SELECT RAISE(FAIL, 'no'); END"
         )
-        yield
-        store.execute("DROP TRIGGER refuse")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[barnabas.Broker]:
-    with barnabas.Broker(tmp_path / "data") as running:
+    with barnabas.Broker(data_dir) as running:
         yield running
 
 
 def fail_to_make(broker: barnabas.Broker, name: str) -> str:
-    with (
-        nothing_can_be_taken_back(broker),
-        faults.fail("make_directory", f"*/{name}-0", error=errno.ENOSPC),
-    ):
+    with faults.fail("make_directory", f"*/{name}-0", error=errno.ENOSPC):
         (answer,) = create(broker, new_topic(name))
     return str(answer.error_code.name)
 
@@ -60,10 +52,7 @@ def test_a_broker_whose_offsets_topic_stayed_stored_coordinates_groups(
     broker: barnabas.Broker,
 ) -> None:
     with WireClient(broker.bootstrap_servers) as client:
-        with (
-            nothing_can_be_taken_back(broker),
-            faults.fail("make_directory", "*/__consumer_offsets-0", error=errno.ENOSPC),
-        ):
+        with faults.fail("make_directory", "*/__consumer_offsets-0", error=errno.ENOSPC):
             answer = client.ask("FindCoordinator", 0, key="g")
         assert answer.error_code.name == "coordinator_not_available"
         assert client.ask("FindCoordinator", 0, key="g").error_code.name == "none"
