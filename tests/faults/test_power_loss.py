@@ -33,7 +33,7 @@ IGNORED: dict[str, Callable[[str], bool]] = {
     "the store's log": lambda path: path.endswith("-wal"),
     "directories of partitions": lambda path: re.search(r"/\w+-\d$", path) is not None,
 }
-COMPLAINT = re.compile("AssertionError|barnabas.errors.(StartError|KafkaError)")
+COMPLAINT = re.compile(r"(AssertionError|TimeoutError|barnabas\.errors\.(StartError|KafkaError))\b")
 
 
 def checked(forks: ForkServer, life: Life, seed: str, images: int, kept: Path) -> Ended:
