@@ -12,6 +12,7 @@ import struct
 import typing
 from collections.abc import Mapping
 from functools import cache
+from types import GenericAlias
 from typing import Any
 
 from kio.static.primitive import i64
@@ -106,7 +107,7 @@ def with_plain_int64(message_type: Any, kafka_type: str) -> Any:
         elif dataclasses.is_dataclass(inner := (*typing.get_args(hint), None)[0]):
             nested = with_plain_int64(inner, kafka_type)
             if nested is not inner:
-                hint, is_other = tuple[nested, ...], True
+                hint, is_other = GenericAlias(tuple, (nested, ...)), True
         copy: Any = dataclasses.field(default=default, metadata=metadata)
         plain.append((field.name, hint, copy))
     if not is_other:
