@@ -196,9 +196,8 @@ def test_members_keep_their_partitions_while_the_broker_restarts(
         both = (first, second)
 
         def is_balanced() -> bool:
-            return first.assignment() | second.assignment() == ALL and not (
-                first.assignment() & second.assignment()
-            )
+            shares = first.assignment(), second.assignment()
+            return all(shares) and shares[0] | shares[1] == ALL and not shares[0] & shares[1]
 
         wait_until(is_balanced, TIMEOUT_S, "a balanced group")
         before = [member.assignments() for member in both]
