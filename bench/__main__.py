@@ -94,6 +94,8 @@ def _resumed(
         f"{', '.join(operation.info.id for operation in left)}: measured later, on {results.date}, "
         f"commit {results.commit}, by {results.command}"
     )
+    if earlier := before.machine.get("resumed"):
+        resumed = f"{earlier}; {resumed}"
     results.command, results.date, results.commit = before.command, before.date, before.commit
     results.machine = before.machine | {"resumed": resumed}
     results.machine.pop("left out", None)
