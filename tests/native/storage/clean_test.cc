@@ -320,7 +320,7 @@ TEST_F(CleanTest, ATombstoneThatIsToStayForEverStays) {
     put({{"other", "1"}});
     ASSERT_TRUE(log->roll().ok());
     clean();
-    clock.advance_ms(int64_t{1'000'000} * 86'400'000);
+    clock.advance_ms(int64_t{30'000} * 86'400'000);
     ASSERT_EQ(records().front().key, "k");
     ASSERT_FALSE(records().front().value.has_value());
     ASSERT_EQ(records().front().timestamp, 1'700'000'000'000);
