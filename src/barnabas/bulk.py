@@ -43,8 +43,8 @@ def records_input(
     values: Any, keys: Any = None, headers: Any = None, timestamps: Any = None
 ) -> RecordsInput:
     """Records as the native core reads them. A pyarrow RecordBatch or Table as `values` has columns
-    of the names value, key, headers and timestamp. Raises TypeError and ValueError for what is none
-    of the above, or not of one length.
+    of the names value, key, headers and timestamp, and no others but those that reading adds.
+    Raises TypeError and ValueError for what is none of the above, or not of one length.
     """
     if hasattr(values, "column_names") or hasattr(values, "schema") or hasattr(values, "columns"):
         if not (hasattr(values, "column") and hasattr(values, "schema")):

@@ -1,6 +1,7 @@
 """Brokers of their own for tests that break them."""
 
 import random
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -11,7 +12,7 @@ import pytest
 from barnabas import _core
 from faults.hostile import SERVER_CONFIG, under_attack
 from faults.rows import PROPERTY, Row
-from peers.forks import ForkServer
+from peers.forks import Ended, ForkServer
 from peers.servers import BarnabasServer, KafkaServer, Server
 
 ServerFactory = Callable[[Mapping[str, str]], Server]
@@ -65,6 +66,53 @@ def steps(pytestconfig: pytest.Config, seed: int) -> Callable[[int, int], list[i
         return [rng.randrange(start, min(start + share, total + 1)) for start in starts]
 
     return choose
+
+
+NEVER = 1_000_000  # there is no such step
+KILLED = -9
+
+
+@pytest.fixture
+def kill_at_steps(
+    tmp_path: Path,
+    forks: ForkServer,
+    steps: Callable[[int, int], list[int]],
+    count: Callable[..., None],
+) -> Callable[..., int]:
+    """`kill_at_steps(before, share, child, *arguments, check=…, timeout_s=…)`: runs the child, once
+    undisturbed and then to be killed at some of its steps, each time on a copy of `before`, whose
+    path, the arguments and the number of the step it is given. It says "matched N": how many there
+    are, which is returned. `check` is shown each copy and how its child ended.
+    """
+
+    def kill(
+        before: Path,
+        share: int,
+        child: Callable[..., None],
+        *arguments: str,
+        check: Callable[[Path, Ended], None],
+        timeout_s: int,
+    ) -> int:
+        kills = 0
+
+        def strike(nth: int) -> str:
+            nonlocal kills
+            root = tmp_path / str(nth)
+            shutil.copytree(before, root)
+            run = forks.run(child, str(root), *arguments, str(nth), timeout_s=timeout_s)
+            assert run.returncode in (0, KILLED), run.output
+            check(root, run)
+            shutil.rmtree(root)
+            kills += run.returncode == KILLED
+            return run.output
+
+        total = int(strike(NEVER).rpartition("matched ")[2].split()[0])
+        for nth in steps(total, share):
+            strike(nth)
+        count(Row.KILL, kills)
+        return total
+
+    return kill
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 deleted does not come back, and of the rest nothing is missing.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +11,9 @@ from confluent_kafka.admin import AdminClient
 
 import barnabas
 from barnabas.testing import faults
-from faults.rows import Row
 from faults.test_compaction import await_true
-from peers.forks import ForkServer
+from peers.forks import Ended
 
-KILLED = -9
-NEVER = 1_000_000  # there is no such step
 TIMEOUT_S = 30
 RECORDS = 40
 DELETED_TO = 23  # within a segment
@@ -73,32 +69,18 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_kill_at_any_step_of_a_deletion_brings_nothing_back(
     before: Path,
-    forks: ForkServer,
-    tmp_path: Path,
-    count: Callable[..., None],
-    steps: Callable[[int, int], list[int]],
+    kill_at_steps: Callable[..., int],
     *,
     call: str,
     share: int,
     is_done: str,
 ) -> None:
-    kills = 0
-
-    def strike(nth: int) -> str:
-        """What the child said."""
-        nonlocal kills
-        root = tmp_path / str(nth)
-        shutil.copytree(before, root)
-        run = forks.run(delete_under_fault, str(root), call, is_done, str(nth), timeout_s=TIMEOUT_S)
-        assert run.returncode in (0, KILLED), run.output
+    def check(root: Path, run: Ended) -> None:
         expect_deleted_or_not(root, is_sure="answered" in run.output)
-        shutil.rmtree(root)
-        kills += run.returncode == KILLED
-        return run.output
 
-    for nth in steps(int(strike(NEVER).rpartition("matched ")[2].split()[0]), share):
-        strike(nth)
-    count(Row.KILL, kills)
+    kill_at_steps(
+        before, share, delete_under_fault, call, is_done, check=check, timeout_s=TIMEOUT_S
+    )
 
 
 def expect_deleted_or_not(root: Path, *, is_sure: bool) -> None:

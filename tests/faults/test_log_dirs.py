@@ -19,7 +19,7 @@ from barnabas.testing import faults
 from faults.rows import Row
 from faults.test_compaction import await_true
 from faults.test_file_faults import STORAGE_ERROR, SYNCED, Client
-from peers.forks import ForkServer
+from peers.forks import Ended
 from unit.handlers.test_log_dirs import (
     TIMEOUT_S,
     alter,
@@ -345,8 +345,6 @@ def test_a_compaction_that_cannot_be_synced_costs_its_directory_alone(
 # -- SIGKILL
 
 _RECORDS = 120
-_KILLED = -9
-_NEVER = 1_000_000  # there is no such step
 
 
 def move_under_fault(root: str, call: faults.Call, is_done: str, nth: str) -> None:
@@ -357,7 +355,7 @@ def move_under_fault(root: str, call: faults.Call, is_done: str, nth: str) -> No
         assert alter(broker, "t", dirs[1]) == 0
         await_home(broker, "t", dirs[1])
         await_true(lambda: not list(dirs[0].glob("t-0.*")))  # the old directory goes
-        print(fault.matched)
+        print(f"matched {fault.matched}")
         fault.remove()
 
 
@@ -382,33 +380,18 @@ def before_the_move(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_kill_at_any_step_of_a_move_leaves_the_partition_whole(
     before_the_move: Path,
-    forks: ForkServer,
-    tmp_path: Path,
-    count: Callable[..., None],
-    steps: Callable[[int, int], list[int]],
+    kill_at_steps: Callable[..., int],
     *,
     call: str,
     share: int,
     is_done: str,
 ) -> None:
-    kills = 0
-
-    def strike(nth: int) -> str:
-        """What the child said."""
-        nonlocal kills
-        root = tmp_path / str(nth)
-        shutil.copytree(before_the_move, root)
-        arguments = (str(root), call, is_done, str(nth))
-        run = forks.run(move_under_fault, *arguments, timeout_s=TIMEOUT_S)
-        assert run.returncode in (0, _KILLED), run.output
+    def check(root: Path, run: Ended) -> None:
         _expect_whole([root / name for name in "ab"], run.returncode == 0)
-        shutil.rmtree(root)
-        kills += run.returncode == _KILLED
-        return run.output
 
-    for nth in steps(int(strike(_NEVER).split()[-1]), share):
-        strike(nth)
-    count(Row.KILL, kills)
+    kill_at_steps(
+        before_the_move, share, move_under_fault, call, is_done, check=check, timeout_s=TIMEOUT_S
+    )
 
 
 def _expect_whole(dirs: list[Path], has_moved: bool) -> None:

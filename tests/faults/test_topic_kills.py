@@ -5,7 +5,6 @@ kind, before it or once it is done. `commit` is that of the metadata store.
 """
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +17,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 import barnabas
-from faults.rows import Row
 from faults.test_compaction import await_true
-from peers.forks import ForkServer
+from peers.forks import Ended
 from unit.wire import WireClient
 
 TIMEOUT_S = 30
-KILLED = -9
-NEVER = 1_000_000  # there is no such step
 RECORDS = 5  # of each partition
 CONFIG = {"offsets.topic.num.partitions": 1}
 TOPIC_CONFIG = {"file.delete.delay.ms": "0"}
@@ -195,12 +191,9 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, To
 )
 def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
     before: dict[str, tuple[Path, Topic | None]],
-    forks: ForkServer,
-    tmp_path: Path,
+    kill_at_steps: Callable[..., int],
     measured: Callable[[str], None],
-    count: Callable[..., None],
     *,
-    steps: Callable[[int, int], list[int]],
     change: str,
     call: str,
     is_done: str,
@@ -208,25 +201,16 @@ def test_a_kill_at_any_step_leaves_a_change_of_topics_done_or_not_done(
     start, old = before[change]
     outcomes = {"done": 0, "not done": 0}
 
-    def strike(nth: int) -> str:
-        """What the child said."""
-        root = tmp_path / str(nth)
-        shutil.copytree(start, root)
-        arguments = (str(root), change, call, is_done, str(nth))
-        run = forks.run(change_under_fault, *arguments, timeout_s=TIMEOUT_S)
-        assert run.returncode in (0, KILLED), run.output
+    def check(root: Path, run: Ended) -> None:
         has_changed = _expect_done_or_not_done(root, change, old, "answered" in run.output)
-        shutil.rmtree(root)
-        if run.returncode == KILLED:
+        if run.returncode != 0:
             outcomes["done" if has_changed else "not done"] += 1
-        return run.output
 
-    total = int(strike(NEVER).rpartition("matched ")[2].split()[0])
-    for nth in steps(total, SHARES[call]):
-        strike(nth)
-    kills = sum(outcomes.values())
-    measured(f"{kills} kills, there are {total} steps: {outcomes}")
-    count(Row.KILL, kills)
+    child, share = change_under_fault, SHARES[call]
+    total = kill_at_steps(
+        start, share, child, change, call, is_done, check=check, timeout_s=TIMEOUT_S
+    )
+    measured(f"{sum(outcomes.values())} kills, there are {total} steps: {outcomes}")
 
 
 def _expect_done_or_not_done(root: Path, change: str, old: Topic | None, is_sure: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Appends of one partition to its partition: batched, in order, answered when durable.
+"""Appends of a coordinator's partition to its log: batched, in order, answered when durable.
 
 What the state machine asks for during one pass of the broker loop goes out as one batch; the
 outcomes come back in the order of the appends, whenever each is known.

@@ -1,7 +1,6 @@
 """`python -m bench.beside`: the broker of this checkout beside another's."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,18 +8,7 @@ import pytest
 from bench.beside import Line
 from bench.report.numbers import spread_of
 
-ROOT = Path(__file__).parents[3]
-
-
-def run_beside(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench.beside", *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+from unit.bench_suite.commands import run_module
 
 
 def test_it_drives_both_brokers(tmp_path: Path) -> None:
@@ -29,7 +17,9 @@ def test_it_drives_both_brokers(tmp_path: Path) -> None:
     this = Path(sys.executable).with_name("barnabas")
     program.write_text(f'#!/bin/sh\nsleep 1\nexec {this} "$@"\n')
     program.chmod(0o755)
-    done = run_beside(str(tmp_path), "--only", "start-first-record", "--repetitions", "1")
+    done = run_module(
+        "bench.beside", str(tmp_path), "--only", "start-first-record", "--repetitions", "1"
+    )
     assert done.returncode == 0, done.stderr
     found = re.search(r"start_s +([\d.]+) \(\) -> ([\d.]+) \(\) s", done.stdout)
     assert found is not None, done.stdout
@@ -38,7 +28,7 @@ def test_it_drives_both_brokers(tmp_path: Path) -> None:
 
 
 def test_a_checkout_that_is_not_built_is_refused(tmp_path: Path) -> None:
-    done = run_beside(str(tmp_path))
+    done = run_module("bench.beside", str(tmp_path))
     assert done.returncode == 2
     assert "make build" in done.stderr
 

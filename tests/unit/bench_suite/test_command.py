@@ -1,32 +1,19 @@
 """`python -m bench` as a user runs it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from bench.results import load_results
 
-ROOT = Path(__file__).parents[3]
-
-
-def run_bench(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+from unit.bench_suite.commands import run_module
 
 
 def test_the_list_names_each_operation_once() -> None:
-    listed = run_bench("--list").stdout.splitlines()
+    listed = run_module("bench", "--list").stdout.splitlines()
     ids = [line.split()[0] for line in listed]
     assert len(ids) == len(set(ids)) > 50
-    core = run_bench("--list", "--quick").stdout.splitlines()
+    core = run_module("bench", "--list", "--quick").stdout.splitlines()
     assert set(core) < set(listed)
 
 
@@ -34,7 +21,7 @@ def test_the_list_names_each_operation_once() -> None:
     "options", [("--only", "no-such-operation"), ("--peers", "kafka"), ("--peers", "nobody")]
 )
 def test_a_choice_of_nothing_is_refused(options: tuple[str, ...], tmp_path: Path) -> None:
-    done = run_bench(*options, "--out", str(tmp_path))
+    done = run_module("bench", *options, "--out", str(tmp_path))
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert "--list" in done.stderr
@@ -43,7 +30,8 @@ def test_a_choice_of_nothing_is_refused(options: tuple[str, ...], tmp_path: Path
 
 def test_a_run_measures_and_writes_its_report(tmp_path: Path) -> None:
     out, markdown = tmp_path / "out", tmp_path / "RESULTS.md"
-    done = run_bench(
+    done = run_module(
+        "bench",
         "--only",
         "requests-flushed,start-first-record",
         "--peers",
