@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from barnabas.adopt.data_dir import (
     METADATA_LOG,
@@ -54,8 +53,7 @@ _WHAT_ADOPT_DOES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(NamedTuple):
     """The broker that is starting, and its directory."""
 
     data_dir: Path
@@ -113,7 +111,7 @@ def adopt(
         for_good = adopted.for_good if wish is Adopt.NO else wish is Adopt.FOR_GOOD
         if for_good == adopted.for_good:
             return []
-        changed = replace(adopted, for_good=for_good)
+        changed = adopted._replace(for_good=for_good)
         return [Put(changed.path, changed.encode())]
     elif wish is Adopt.NO:
         raise StartError(

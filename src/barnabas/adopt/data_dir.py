@@ -10,9 +10,8 @@ Reads, and writes nothing.
 
 import base64
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from barnabas.config.properties import parse_properties
 from barnabas.config.start import META_PROPERTIES
@@ -31,16 +30,14 @@ _CHECKPOINT_ENTRY: Final = re.compile(r"(\S+) (\d+) (-?\d+)")
 PartitionName = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionDirectory:
+class PartitionDirectory(NamedTuple):
     """What a partition's directory says of itself."""
 
     topic_id: bytes | None
     latest_epoch: int  # of the leaders that have written to it; 0 when nothing says
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryContents:
+class DirectoryContents(NamedTuple):
     """What lies in a data directory."""
 
     partitions: dict[PartitionName, PartitionDirectory]

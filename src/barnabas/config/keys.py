@@ -2,7 +2,7 @@
 
 import enum
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from barnabas.config.validators import Validator
 from barnabas.errors import ConfigError
@@ -47,16 +47,14 @@ class Update(enum.Enum):
     DYNAMIC = "dynamic"  # at any time, through AlterConfigs
 
 
-@dataclass(frozen=True, slots=True)
-class Synonym:
+class Synonym(NamedTuple):
     """Another key that gives a value when this one does not, in another unit perhaps."""
 
     name: str
     factor: int = 1  # of its unit to the key's own
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class Key(NamedTuple):
     """A configuration key of a topic or a broker."""
 
     name: str

@@ -6,15 +6,14 @@ value in it is immutable: whoever holds a TopicRecord may keep it across a wait.
 
 import uuid
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from barnabas.metadata.records import TopicRecord
 from barnabas.state.internal_topics import INTERNAL_TOPICS
 from barnabas.state.topics import folded_name
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerIdentity:
+class BrokerIdentity(NamedTuple):
     """This broker, as clients are told."""
 
     node_id: int

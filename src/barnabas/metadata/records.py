@@ -10,8 +10,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 CLUSTER_PATH: Final = "/cluster"
 TOPICS_PREFIX: Final = "/topics/"
@@ -23,8 +23,7 @@ CLUSTER_DEFAULT: Final = "default"
 """In place of a broker id: the dynamic defaults of all brokers."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionRecord:
+class PartitionRecord(NamedTuple):
     """A partition: its index, and who serves it. The first replica leads; one that has none is
     known and offline, as it lives elsewhere.
     """
@@ -34,14 +33,13 @@ class PartitionRecord:
     replicas: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TopicRecord:
+class TopicRecord(NamedTuple):
     """A topic. `config` has what was set for the topic itself, as the strings that were given."""
 
     name: str
     topic_id: bytes
     partitions: tuple[PartitionRecord, ...]
-    config: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = MappingProxyType({})
 
     @property
     def path(self) -> str:
@@ -78,8 +76,7 @@ class TopicRecord:
             raise ValueError(f"topic {name}: {error!r}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Tombstone:
+class Tombstone(NamedTuple):
     """A deleted topic whose directories may still be there."""
 
     name: str
@@ -106,8 +103,7 @@ class Tombstone:
             raise ValueError(f"{path}: {error!r}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class AdoptedRecord:
+class AdoptedRecord(NamedTuple):
     """How a data directory of Apache Kafka's was taken over."""
 
     metadata_dir: str | None  # with Kafka's metadata log; "" is this one, None: there was none

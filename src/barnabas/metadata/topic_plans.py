@@ -2,8 +2,8 @@
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from kio.schema.errors import ErrorCode
 
@@ -21,8 +21,7 @@ _INTERNAL: Final = {CONSUMER_OFFSETS: "offsets.topic", TRANSACTION_STATE: "trans
 """What the settings of the topics of coordinators begin with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTopic:
+class NewTopic(NamedTuple):
     """A topic to be made."""
 
     name: str
@@ -30,11 +29,10 @@ class NewTopic:
     replication_factor: int = DEFAULT
     # (partition, brokers), as given: a partition may be named twice.
     assignments: Sequence[tuple[int, tuple[int, ...]]] = ()
-    config: Mapping[str, str | None] = field(default_factory=dict)
+    config: Mapping[str, str | None] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MorePartitions:
+class MorePartitions(NamedTuple):
     """A topic to be grown."""
 
     name: str

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 from kio.schema.errors import ErrorCode
@@ -229,7 +228,7 @@ class TopicService:
             new = self._planner.plan_growth(topic, wish)
             if validate_only:
                 return None
-            grown = replace(topic, partitions=topic.partitions + new)
+            grown = topic._replace(partitions=topic.partitions + new)
             await self._store_topic(grown)
         except KafkaError as error:
             return error
@@ -301,7 +300,7 @@ class TopicService:
         self.check_may_change()
         async with self._turns.turn([name]):
             topic = self._existing(name)
-            changed = replace(topic, config=dict(change(topic.config)))
+            changed = topic._replace(config=dict(change(topic.config)))
             await self._store_topic(changed)
             self._catalog.put(changed)
             await self._configure(name)

@@ -50,8 +50,7 @@ class Reply(NamedTuple):
     response: object
 
 
-@dataclass(frozen=True, slots=True)
-class Append(Generic[R]):
+class Append(NamedTuple, Generic[R]):
     """Records to append as one batch, or a marker, and the event to feed back when that is done."""
 
     records: tuple[R, ...]

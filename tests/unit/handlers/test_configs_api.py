@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -334,7 +333,7 @@ def test_a_resource_that_cannot_be_described_does_not_spoil_the_others(
     catalog = broker._node.catalog
     topic = catalog.topic("spoilt")
     assert topic is not None
-    catalog.put(replace(topic, config={"retention.ms": "no number"}))
+    catalog.put(topic._replace(config={"retention.ms": "no number"}))
     resources = [
         {"resource_type": TOPIC, "resource_name": name, "configuration_keys": None}
         for name in ("spoilt", "t")

@@ -1,14 +1,13 @@
 """The broker settings that consumer groups obey, by Kafka's names and with Kafka's defaults."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from barnabas.state.units import DAY_MS, MINUTE_MS
 
 UNLIMITED = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupConfig:
+class GroupConfig(NamedTuple):
     """The `group.*` and `offsets.*` settings a group consults; durations in milliseconds."""
 
     initial_rebalance_delay_ms: int = 3_000  # group.initial.rebalance.delay.ms

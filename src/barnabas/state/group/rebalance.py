@@ -7,7 +7,7 @@ Empty ──join──▶ PreparingRebalance ──all joined, or time is up─�
                     └───────── join, leave, expiry ────────────────────┘
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kio.schema.errors import ErrorCode
 
@@ -121,7 +121,7 @@ def answer_leave(token: Token, response: LeaveResponse, effects: Effects) -> Non
     """Answers a LeaveGroup: when the last member has left, once that is stored."""
     for number, append in enumerate(effects.appends):
         if isinstance(append.outcome, EmptyGroupAppend):
-            effects.appends[number] = replace(append, outcome=EmptyGroupAppend(token, response))
+            effects.appends[number] = append._replace(outcome=EmptyGroupAppend(token, response))
             return
     effects.reply(token, response)
 

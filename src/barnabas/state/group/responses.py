@@ -1,6 +1,7 @@
 """Answers to group requests, as values. Handlers turn them into protocol messages."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from kio.schema.errors import ErrorCode
@@ -16,8 +17,7 @@ class JoinedMember(NamedTuple):
     metadata: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinResponse:
+class JoinResponse(NamedTuple):
     """JoinGroupResponse."""
 
     error: ErrorCode = ErrorCode.none
@@ -30,8 +30,7 @@ class JoinResponse:
     members: tuple[JoinedMember, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncResponse:
+class SyncResponse(NamedTuple):
     """SyncGroupResponse."""
 
     error: ErrorCode = ErrorCode.none
@@ -48,8 +47,7 @@ class LeftMember(NamedTuple):
     error: ErrorCode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaveResponse:
+class LeaveResponse(NamedTuple):
     """LeaveGroupResponse, version 3 and up: one result a member."""
 
     error: ErrorCode = ErrorCode.none
@@ -63,16 +61,14 @@ class CommitResponse(NamedTuple):
     rejected: dict[tuple[str, int], ErrorCode] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteOffsetsResponse:
+class DeleteOffsetsResponse(NamedTuple):
     """OffsetDeleteResponse: `error` for the whole request, or `rejected` for some partitions."""
 
     error: ErrorCode = ErrorCode.none
-    rejected: dict[tuple[str, int], ErrorCode] = field(default_factory=dict)
+    rejected: Mapping[tuple[str, int], ErrorCode] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DescribedMember:
+class DescribedMember(NamedTuple):
     """A member in DescribeGroupsResponse."""
 
     member_id: str
@@ -83,8 +79,7 @@ class DescribedMember:
     assignment: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DescribedGroup:
+class DescribedGroup(NamedTuple):
     """A group in DescribeGroupsResponse."""
 
     group_id: str

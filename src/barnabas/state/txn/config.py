@@ -1,12 +1,11 @@
 """The broker settings that transactions obey, by Kafka's names and with Kafka's defaults."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from barnabas.state.units import DAY_MS, MINUTE_MS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionConfig:
+class TransactionConfig(NamedTuple):
     """The `transaction.*` and `transactional.*` settings; durations in milliseconds."""
 
     max_timeout_ms: int = 15 * MINUTE_MS  # transaction.max.timeout.ms

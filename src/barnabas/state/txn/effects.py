@@ -5,6 +5,7 @@ When all markers of an `EndMarkers` are written, or a retry is due, the driver c
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from barnabas.state import effects
 from barnabas.state.effects import Producer
@@ -12,8 +13,7 @@ from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.records import TransactionRecord
 
 
-@dataclass(frozen=True, slots=True)
-class EndMarkers:
+class EndMarkers(NamedTuple):
     """Write the marker of the end of a transaction to each partition, as often as it takes."""
 
     transactional_id: str
@@ -23,8 +23,7 @@ class EndMarkers:
     transaction_version: int
 
 
-@dataclass(frozen=True, slots=True)
-class AddedPartitions:
+class AddedPartitions(NamedTuple):
     """They are in the producer's transaction now, and its marker is still to come."""
 
     producer: Producer

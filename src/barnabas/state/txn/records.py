@@ -4,7 +4,6 @@
 """
 
 import enum
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from barnabas.state.effects import NO_PRODUCER_EPOCH, NO_PRODUCER_ID
@@ -33,8 +32,7 @@ class TransactionState(enum.Enum):
     PREPARE_EPOCH_FENCE = "PrepareEpochFence"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionValue:
+class TransactionValue(NamedTuple):
     """The newest transaction of a transactional id (TransactionLogValue).
 
     Timestamps in milliseconds since the epoch. The last producer epoch is not stored: it is what a
@@ -42,15 +40,15 @@ class TransactionValue:
     """
 
     producer_id: int
+    timeout_ms: int
+    last_update_timestamp_ms: int
     producer_epoch: int = NO_PRODUCER_EPOCH
     last_producer_epoch: int = NO_PRODUCER_EPOCH
     previous_producer_id: int = NO_PRODUCER_ID
     next_producer_id: int = NO_PRODUCER_ID  # takes over when the markers are written
-    timeout_ms: int
     state: TransactionState = TransactionState.EMPTY
     partitions: frozenset[TopicPartition] = frozenset()
     start_timestamp_ms: int = NO_TIMESTAMP
-    last_update_timestamp_ms: int
     client_transaction_version: int = CLASSIC
 
 

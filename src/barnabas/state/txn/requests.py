@@ -1,6 +1,5 @@
 """What clients ask of the transaction coordinator, and its answers, as values."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from kio.schema.errors import ErrorCode
@@ -12,8 +11,7 @@ from barnabas.state.txn.records import TransactionState, TransactionValue
 NO_PRODUCER = Producer(NO_PRODUCER_ID, NO_PRODUCER_EPOCH)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitRequest:
+class InitRequest(NamedTuple):
     """InitProducerIdRequest with a transactional id."""
 
     transactional_id: str
@@ -21,8 +19,7 @@ class InitRequest:
     producer: Producer | None = None  # what the client had before an error (KIP-360)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddRequest:
+class AddRequest(NamedTuple):
     """One transaction of an AddPartitionsToTxnRequest, or an AddOffsetsToTxnRequest."""
 
     transactional_id: str
@@ -31,8 +28,7 @@ class AddRequest:
     client_transaction_version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndRequest:
+class EndRequest(NamedTuple):
     """EndTxnRequest."""
 
     transactional_id: str
@@ -63,8 +59,7 @@ class DescribedTransaction(NamedTuple):
     value: TransactionValue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListFilter:
+class ListFilter(NamedTuple):
     """What ListTransactions asks for; what is empty or negative does not restrict."""
 
     producer_ids: frozenset[int] = frozenset()

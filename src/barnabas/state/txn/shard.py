@@ -8,7 +8,7 @@ id never used before, to be given when `needs_producer_id` says so.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kio.schema.errors import ErrorCode
 
@@ -339,7 +339,7 @@ class TransactionShard:
         for start in range(0, len(expired), TOMBSTONES_PER_APPEND):
             ids = []
             for transaction in expired[start : start + TOMBSTONES_PER_APPEND]:
-                transaction.begin(replace(transaction.value, state=TransactionState.DEAD))
+                transaction.begin(transaction.value._replace(state=TransactionState.DEAD))
                 ids.append(transaction.transactional_id)
             effects.append([TransactionRecord(name, None) for name in ids], Expiry(tuple(ids)))
         return effects
@@ -424,7 +424,7 @@ class TransactionShard:
             if transaction.is_prepared:
                 effects.markers.append(_markers(transaction))
             elif transaction.value.start_timestamp_ms > steady_ms:
-                transaction.value = replace(transaction.value, start_timestamp_ms=steady_ms)
+                transaction.value = transaction.value._replace(start_timestamp_ms=steady_ms)
         return effects
 
 

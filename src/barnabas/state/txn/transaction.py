@@ -16,7 +16,7 @@ PrepareEpochFence is Kafka's name for the moment in which an ongoing transaction
 producer; it is never stored, and here it has no duration.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from barnabas.state.effects import NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Producer
@@ -145,8 +145,7 @@ class Transaction:
     def _initialized(
         self, producer: Producer, last_epoch: int, timeout_ms: int, steady_ms: int
     ) -> TransactionValue:
-        return replace(
-            self.value,
+        return self.value._replace(
             producer_id=producer.producer_id,
             producer_epoch=producer.producer_epoch,
             last_producer_epoch=last_epoch,
@@ -162,8 +161,7 @@ class Transaction:
         self, partitions: frozenset[TopicPartition], steady_ms: int, client_transaction_version: int
     ) -> TransactionValue:
         """For AddPartitionsToTxn: a transaction that includes `partitions`."""
-        return replace(
-            self.value,
+        return self.value._replace(
             state=TransactionState.ONGOING,
             partitions=self.value.partitions | partitions,
             start_timestamp_ms=steady_ms if self.is_idle else self.value.start_timestamp_ms,
@@ -187,8 +185,7 @@ class Transaction:
         epoch, last_epoch = old.producer_epoch, old.last_producer_epoch
         if client_transaction_version >= EPOCH_BUMP:
             epoch, last_epoch = min(epoch + 1, INT16_MAX), epoch
-        return replace(
-            old,
+        return old._replace(
             producer_epoch=epoch,
             last_producer_epoch=last_epoch,
             next_producer_id=next_producer_id,
@@ -204,8 +201,7 @@ class Transaction:
         """When all markers are written."""
         old = self.value
         is_commit = old.state is TransactionState.PREPARE_COMMIT
-        completed = replace(
-            old,
+        completed = old._replace(
             state=(
                 TransactionState.COMPLETE_COMMIT if is_commit else TransactionState.COMPLETE_ABORT
             ),
@@ -214,11 +210,10 @@ class Transaction:
         )
         if old.client_transaction_version < EPOCH_BUMP:
             return completed
-        completed = replace(completed, previous_producer_id=old.producer_id)
+        completed = completed._replace(previous_producer_id=old.producer_id)
         if old.next_producer_id == NO_PRODUCER_ID:
             return completed
-        return replace(
-            completed,
+        return completed._replace(
             producer_id=old.next_producer_id,
             producer_epoch=0,
             next_producer_id=NO_PRODUCER_ID,

@@ -1,6 +1,6 @@
 """Invariants of a transactional id under any sequence of events, with a log that fails and lags."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -61,7 +61,7 @@ class TransactionMachine(RuleBasedStateMachine):
         self.first_epoch = first_epoch
         if first_epoch:  # as if it had been used for long
             transaction = self.world.shard.transactions[ID]
-            transaction.value = replace(transaction.value, producer_epoch=first_epoch)
+            transaction.value = transaction.value._replace(producer_epoch=first_epoch)
             self.init(0)
 
     # -- helpers

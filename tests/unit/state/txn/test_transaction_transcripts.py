@@ -1,7 +1,5 @@
 """Transactions as clients of both kinds see them."""
 
-from dataclasses import replace
-
 from barnabas.state.txn.config import TransactionConfig
 from barnabas.state.txn.records import TransactionValue
 from unit.state.txn.transcript import Transcript
@@ -336,7 +334,7 @@ def test_restart_before_the_decision_keeps_the_transaction_open() -> None:
 
 
 def _at_epoch(value: TransactionValue, epoch: int) -> TransactionValue:
-    return replace(value, producer_epoch=epoch)
+    return value._replace(producer_epoch=epoch)
 
 
 def test_a_transaction_from_after_now_has_its_time_from_the_load_on() -> None:
