@@ -22,7 +22,7 @@ WARM_UP = -1  # a repetition that does not count
 AGREEING = 3  # repetitions in a row that cost about the same: the JVM has compiled
 AGREEMENT = 1.2  # the dearest of them over the cheapest
 MOST_WARM_UP_S = 30.0
-REPEATED_S = 92.0  # in a whole run, of what the machine stood still in
+REPEATED_S = 45.0  # in a whole run, of what the machine stood still in
 
 
 class Suite:

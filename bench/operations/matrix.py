@@ -28,6 +28,7 @@ ACKS = ("1", "all")
 PRODUCE_WRITES_GB = 0.8
 CLIENT_PAYLOAD_BYTES = {"none": 80_000_000, "lz4": 60_000_000, "zstd": 30_000_000}
 CLIENT_WRITES_GB = 0.1
+CLIENT_REPETITIONS = 2  # so that the whole run fits into half an hour
 SHOWN = ("mb_per_s", "cpu_s_per_gb", "client_cpu_s_per_gb")
 CLIENT_SHOWN = ("mb_per_s", "cpu_s_per_gb", "client_thread", "busy_cores")
 # Tansu's tenth of the throughput takes a third of the time: it is in every cell of the real client.
@@ -155,7 +156,9 @@ def _client_operation(
     is_warmed_up: bool,
 ) -> Operation:
     info = OperationInfo(name, title, f"{what}, one librdkafka client", LIBRDKAFKA, CLIENT_SHOWN)
-    return Operation(info, run, writes_gb=writes_gb, is_warmed_up=is_warmed_up)
+    return Operation(
+        info, run, writes_gb=writes_gb, is_warmed_up=is_warmed_up, repetitions=CLIENT_REPETITIONS
+    )
 
 
 def _write(peer: Peer, topic: str, acks: str, codec: str) -> Measured:
