@@ -27,6 +27,8 @@ def is_disk_full(error: BaseException | None) -> bool:
     while error is not None:
         if getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT):
             return True
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+            return True
         error = error.__cause__
     return False
 

@@ -74,7 +74,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     what = parser.add_argument_group("what to read")
     add_partitions_option(what)
     what.add_argument("-n", "--max-messages", type=positive_int, metavar="N", help="stop after N")
-    what.add_argument("-f", "--follow", action="store_true", help="wait for more, do not stop")
+    what.add_argument(
+        "-f", "--follow", action="store_true", help="wait for more, as long as there is the topic"
+    )
     what.add_argument(
         "-g",
         "--group",
