@@ -30,6 +30,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "changes.md": repository_page("CHANGELOG.md"),
     }
     for name, text in pages.items():
+        if (placeholder := files.get_file_from_path(name)) is not None:
+            files.remove(placeholder)  # for those who read a checkout
         files.append(File.generated(config, name, content=text))
     return files
 

@@ -14,6 +14,7 @@ if [[ $(readlink -f "$(command -v "$python")") == /usr/bin/* ]]; then
 fi
 bash "$here/apt-install.sh" "${packages[@]}"
 
+echo "installing Python packages into $venv (a minute or two)"
 [[ -x $venv/bin/python ]] || "$python" -m venv "$venv"
 "$venv/bin/python" - <<'PY' >"$venv/requirements.txt"
 import tomllib

@@ -44,8 +44,8 @@ FILE_CALLS = re.compile(
 
 # The parts of src/barnabas, lowest first: a part imports only parts of lower tiers, or itself.
 PYTHON_TIERS = (
-    ("closing", "directories", "errors"),
-    ("_core", "_columns", "state"),
+    ("closing", "directories", "errors", "wording"),
+    ("_core", "_columns", "arguments", "state"),
     ("_records", "_column_input", "_reader"),
     ("_sender", "arrow", "bulk"),
     ("config", "protocol", "logs"),

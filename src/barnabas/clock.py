@@ -28,7 +28,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 from barnabas import _core
+from barnabas.arguments import check_number, wrong_type
 from barnabas.errors import BrokerClosed
+from barnabas.wording import meant
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -38,6 +40,7 @@ NS_PER_MS: Final = 1_000_000
 _STEPS_MAX: Final = 4_096
 _PASSES_MAX: Final = 1_000  # of the loop, for what one step sets off
 _IDLE: Final = float("inf")
+_PARTS: Final = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
 # From the epoch: what the native core counts in, less a year.
 _NS_MAX: Final = 2**63 - 366 * 24 * 3_600 * NS_PER_S
 
@@ -64,6 +67,8 @@ class VirtualClock:
     """
 
     def __init__(self, start: datetime | None = None) -> None:
+        if start is not None and not isinstance(start, datetime):
+            raise wrong_type("start", start, "a datetime with a time zone, or None")
         if start is not None and start.tzinfo is None:
             raise ValueError(f"{start!r} has no time zone")
         wall_ns = time.time_ns() if start is None else _ns(start - datetime.fromtimestamp(0, UTC))
@@ -89,7 +94,7 @@ class VirtualClock:
         made at the end, however short the advance was. Files of segments that go are removed
         log.segment.delete.delay.ms later, as ever.
         """
-        by_ns = _ns(timedelta(**parts) if by is None else by + timedelta(**parts))
+        by_ns = _span_ns(by, parts)
         if by_ns < 0:
             raise ValueError("time does not go back")
         with self._advancing:
@@ -104,7 +109,7 @@ class VirtualClock:
         passes: timeouts do not notice. `step(timedelta(hours=-1))`, or with timedelta's keywords
         `step(hours=-1)`. What is due by the calendar then has been done at return.
         """
-        by_ns = _ns(timedelta(**parts) if by is None else by + timedelta(**parts))
+        by_ns = _span_ns(by, parts)
         with self._advancing:
             _check_range(self.time_ms * NS_PER_MS + by_ns)
             self.native.step(by_ns)
@@ -247,6 +252,16 @@ def end_job(loop: asyncio.AbstractEventLoop) -> None:
     if isinstance(loop, VirtualLoop):
         loop.jobs -= 1
         loop.job_ended.set()
+
+
+def _span_ns(by: timedelta | None, parts: dict[str, float]) -> int:
+    if by is not None and not isinstance(by, timedelta):
+        raise wrong_type("by", by, "a timedelta", "or say of what: seconds=5, for instance")
+    for name, value in parts.items():
+        if name not in _PARTS:
+            raise TypeError(f"there is no {name!r} of a timedelta: {meant(name, _PARTS)}")
+        check_number(name, value)
+    return _ns(timedelta(**parts) + (by or timedelta()))
 
 
 def _ns(span: timedelta) -> int:

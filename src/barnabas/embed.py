@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
+from barnabas.arguments import check_integer, check_text, wrong_type
 from barnabas.closing import Closing
 from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
 from barnabas.forking import DIRECTORY_KEYS, TEMPORARY_PREFIX
@@ -97,7 +98,13 @@ class Broker(Closing):
     no time to be idle in, but for a connections.max.idle.ms that is given.
 
     Raises ConfigError for a key or value that cannot be used, StartError when the broker cannot
-    start: its directory cannot be written or is in use, the port is taken.
+    start: its directory cannot be written or is in use, the port is taken; TypeError and ValueError
+    for arguments that are none.
+
+    A temporary directory also goes when the program ends without `close`. It stays when a signal
+    ends it that Python does not turn into an exception, such as SIGTERM: signals are the program's,
+    which may have `signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))`, or give a `data_dir`
+    that somebody else removes.
 
     Safe to use from several threads.
     """
@@ -109,6 +116,14 @@ class Broker(Closing):
         config: Mapping[str, ConfigValue] | None = None,
         clock: "VirtualClock | None" = None,
     ) -> None:
+        from barnabas.clock import VirtualClock, VirtualLoop
+        from barnabas.config.keys import config_texts
+
+        if clock is not None and not isinstance(clock, VirtualClock):
+            raise wrong_type("clock", clock, "a barnabas.VirtualClock or None")
+        _check_data_dir(data_dir)
+        port = _check_port(port)
+        self._config = config_texts("config", config)
         self._clock = clock
         self._closing = threading.Lock()  # of the state, and of beginning a call
         self._cutting = threading.Lock()  # of a fork, which needs the broker open
@@ -119,14 +134,11 @@ class Broker(Closing):
         self._stop_error: Exception | None = None
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
         self._clients: WeakSet[Producer | Consumer | AppendHook] = WeakSet()
-        self._config = dict(config or {})
         self._temporary: list[Path] = []
         if data_dir is None and not DIRECTORY_KEYS & self._config.keys():
             data_dir = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
             self._temporary.append(data_dir)
         started: Future[Node] = Future()
-        from barnabas.clock import VirtualLoop
-
         try:
             start = _start_config(data_dir, port, self._config, clock is not None)
             self._data_dir = start.data_dir
@@ -172,10 +184,13 @@ class Broker(Closing):
         partitions: int = 1,
         config: Mapping[str, ConfigValue] | None = None,
     ) -> None:
-        """Makes a topic that is served at return. Raises KafkaError."""
+        """Makes a topic that is served at return. Raises KafkaError, TypeError."""
+        from barnabas.config.keys import config_texts
         from barnabas.metadata.topic_plans import NewTopic
 
-        texts = _texts(config or {})
+        check_text("name", name, "the name of a topic")
+        partitions = check_integer("partitions", partitions)
+        texts = config_texts("config", config)
         topic = NewTopic(name=name, partition_count=partitions, config=texts)
 
         async def create() -> None:
@@ -186,7 +201,8 @@ class Broker(Closing):
         self.call(create)
 
     def delete_topic(self, name: str) -> None:
-        """Deletes a topic and its records. Raises KafkaError."""
+        """Deletes a topic and its records. Raises KafkaError, TypeError."""
+        check_text("name", name, "the name of a topic")
 
         async def delete() -> None:
             if error := (await self._node.topics.delete([name]))[name]:
@@ -222,10 +238,13 @@ class Broker(Closing):
         empty or cannot be written, one of this broker's is offline, the fork cannot start.
         """
         from barnabas.clock import VirtualClock
+        from barnabas.config.keys import config_texts
         from barnabas.config.listeners import Address
         from barnabas.forking import ForkDirectories, fork_config, wanted_directories
 
-        own = dict(config or {})
+        _check_data_dir(data_dir)
+        port = _check_port(port)
+        own = config_texts("config", config)
         wanted = wanted_directories(data_dir, own)
         self._check_open()
         directories = ForkDirectories(self._node.data_dirs, wanted)
@@ -252,7 +271,7 @@ class Broker(Closing):
     def producer(self, **config: Any) -> "Producer":
         """A producer in this process: `barnabas.embedded.producer.Producer` has its configuration.
 
-        Raises ConfigError, KafkaError.
+        Raises ConfigError, KafkaError, TypeError.
         """
         from barnabas.embedded.producer import Producer
 
@@ -261,7 +280,7 @@ class Broker(Closing):
     def consumer(self, topics: Iterable[str], **config: Any) -> "Consumer":
         """A consumer in this process: `barnabas.embedded.consumer.Consumer` has its configuration.
 
-        Raises ConfigError.
+        Raises ConfigError, TypeError and, without a topic, ValueError.
         """
         from barnabas.embedded.consumer import Consumer
 
@@ -440,12 +459,14 @@ class Broker(Closing):
 
 
 def _start_config(
-    data_dir: str | Path | None, port: int, config: Mapping[str, ConfigValue], is_virtual: bool
+    data_dir: str | Path | None, port: int, config: Mapping[str, str], is_virtual: bool
 ) -> "StartConfig":
     from barnabas.config.broker_keys import EMBEDDED_DEFAULTS, VIRTUAL_CLOCK_DEFAULTS
     from barnabas.config.start import make_start_config
 
-    settings = _texts(config)
+    settings = dict(config)
+    if data_dir is not None and (keys := sorted(DIRECTORY_KEYS & settings.keys())):
+        raise ConfigError(f"data_dir={str(data_dir)!r} and {keys[0]}: give one of them")
     if "listeners" not in settings:
         settings["listeners"] = f"PLAINTEXT://127.0.0.1:{port}"
     elif port:
@@ -460,9 +481,17 @@ def _start_config(
     return replace(start, data_dirs=tuple(path.absolute() for path in start.data_dirs))
 
 
-def _texts(config: Mapping[str, ConfigValue]) -> dict[str, str]:
-    from barnabas.config.keys import format_value
+def _check_data_dir(data_dir: object) -> None:
+    if data_dir is None:
+        return
+    if not isinstance(data_dir, str | Path):
+        raise wrong_type("data_dir", data_dir, "a str, a Path or None")
+    if data_dir == "":
+        raise ValueError("data_dir must be a directory, and is empty; None is a temporary one")
 
-    if not all(isinstance(key, str) for key in config):
-        raise TypeError("a configuration's keys are texts")
-    return {key: format_value(value) or "" for key, value in dict(config).items()}
+
+def _check_port(port: int) -> int:
+    number = check_integer("port", port)
+    if not 0 <= number < 1 << 16:
+        raise ValueError(f"port must be 1 to 65535, or 0 for any that is free, not {number}")
+    return number

@@ -1,5 +1,5 @@
-"""What the fork of an embedded broker lives in, and how it is configured. Imports addresses and
-errors only.
+"""What the fork of an embedded broker lives in, and how it is configured. Imports addresses, errors
+and wording only.
 """
 
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from barnabas.errors import ConfigError, StartError
+from barnabas.wording import reason
 
 if TYPE_CHECKING:
     from barnabas.config.listeners import Address
@@ -46,7 +47,7 @@ class ForkDirectories:
                 self.paths.append(path)
         except OSError as error:
             self.discard()
-            raise StartError(f"cannot make a directory for the fork: {error}") from error
+            raise StartError(f"cannot make a directory for the fork: {reason(error)}") from error
         except BaseException:
             self.discard()
             raise

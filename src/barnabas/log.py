@@ -5,9 +5,9 @@
         for record in log:
             print(record.offset, record.value)
 
-May import: `_core`, `_records`, `bulk`, `config`. One process writes to a log at a time (the
-directory is locked); any number may read it with `read_only=True`, which changes no file and ends
-where the log ended when it was opened.
+May import: `_core`, `_records`, `arguments`, `bulk`, `config`. One process writes to a log at a
+time (the directory is locked); any number may read it with `read_only=True`, which changes no file
+and ends where the log ended when it was opened.
 """
 
 import os
@@ -29,12 +29,16 @@ from barnabas._records import (
     encode_batch,
     iter_batches,
 )
+from barnabas.arguments import check_integer, check_mapping, wrong_type
 from barnabas.closing import Closing
 from barnabas.directories import make_directory
 
 __all__ = ["Log", "LogStat"]
 
 READ_CHUNK_BYTES = 1 << 20
+_RECORDS = (
+    "a list of (key, value), (key, value, timestamp), (key, value, timestamp, headers), Record"
+)
 # What a log's directory may hold, and still be empty of records.
 _OF_A_LOG = re.compile(r"\d{20}\..+|\..*|leader-epoch-checkpoint|partition\.metadata|lost\+found")
 
@@ -73,6 +77,8 @@ class Log(Closing):
         config: Mapping[str, int | str | bool] | None = None,
         read_only: bool = False,
     ) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise wrong_type("path", path, "a str or a Path")
         _refuse_foreign_files(path)
         self._path = os.fspath(path)
         effective = _effective_config(config or {})
@@ -94,16 +100,27 @@ class Log(Closing):
 
         A record is (key, value), (key, value, timestamp) or (key, value, timestamp, headers);
         `timestamp_ms`, by default now, is for those that name none. A Record, of another log
-        perhaps, gets a new offset. `codec` is none, gzip, snappy, lz4 or zstd.
+        perhaps, gets a new offset. `codec` is none, gzip, snappy, lz4 or zstd. Raises TypeError and
+        ValueError for what is no record.
         """
+        if isinstance(records, str | bytes | Record) or not isinstance(records, Iterable):
+            raise wrong_type("records", records, _RECORDS)
         records = [
             (record.key, record.value, record.timestamp, record.headers)
             if isinstance(record, Record)
             else record
             for record in records
         ]
-        timestamp_ms = _now_ms() if timestamp_ms is None else timestamp_ms
-        batch = encode_batch(records, timestamp_ms=timestamp_ms, codec=_codec_id(codec))
+        if timestamp_ms is None:
+            timestamp_ms = _now_ms()
+        else:
+            timestamp_ms = check_integer("timestamp_ms", timestamp_ms, "ms since the epoch")
+        codec_id = _codec_id(codec)
+        try:
+            batch = encode_batch(records, timestamp_ms=timestamp_ms, codec=codec_id)
+        except (AttributeError, TypeError, ValueError):
+            _check_records(records)  # it knows the place
+            raise
         return self._core.append_batch(batch)
 
     def append_many(
@@ -147,6 +164,8 @@ class Log(Closing):
         A retry of one of an idempotent producer's last five batches writes nothing and returns the
         offset of the first time.
         """
+        if not isinstance(batch, bytes):
+            raise wrong_type("batch", batch, "bytes, one encoded batch")
         return self._core.append_batch(batch)
 
     def flush(self) -> int:
@@ -170,7 +189,7 @@ class Log(Closing):
 
     def truncate(self, offset: int) -> None:
         """Removes the batch that holds `offset`, and all that follow."""
-        if offset < 0:
+        if check_integer("offset", offset) < 0:
             raise ValueError(f"offset {offset} is below zero")
         self._core.truncate(offset)
 
@@ -185,6 +204,7 @@ class Log(Closing):
 
     def read_bytes(self, offset: int, *, max_bytes: int = READ_CHUNK_BYTES) -> bytes:
         """As `read`, in Kafka's format; may end in the middle of a batch."""
+        offset, max_bytes = check_integer("offset", offset), check_integer("max_bytes", max_bytes)
         return self._core.read_batches(offset, max_bytes)
 
     def batches(self, start: int | None = None) -> Iterator[Batch]:
@@ -218,6 +238,7 @@ class Log(Closing):
 
     def offset_for_timestamp(self, timestamp_ms: int) -> int | None:
         """The offset of the first record at or after `timestamp_ms`; None when there is none."""
+        timestamp_ms = check_integer("timestamp_ms", timestamp_ms, "ms since the epoch")
         _, offset, _ = self._core.offset_for_timestamp(timestamp_ms)
         return None if offset < 0 else offset
 
@@ -265,6 +286,25 @@ def _codec_id(codec: str) -> int:
     return CODEC_NAMES.index(codec)
 
 
+def _check_records(records: Iterable[Any]) -> None:
+    """Raises TypeError for the first record that is none, for whatever reason that is known."""
+    for number, record in enumerate(records):
+        name = f"records[{number}]"
+        if isinstance(record, str | bytes):
+            return  # said already
+        if not isinstance(record, tuple | list) or not 2 <= len(record) <= 4:
+            raise wrong_type(name, record, f"one of {_RECORDS.removeprefix('a list of ')}")
+        for what, data in zip(("key", "value"), record, strict=False):
+            if data is not None and not isinstance(data, bytes):
+                raise wrong_type(f"the {what} of {name}", data, "bytes or None")
+        if len(record) > 2:
+            check_integer(f"the timestamp of {name}", record[2], "ms since the epoch")
+        for header in record[3] if len(record) > 3 else ():
+            is_pair = isinstance(header, tuple | list) and len(header) == 2
+            if not (is_pair and isinstance(header[0], str)):
+                raise wrong_type(f"each header of {name}", header, "(str, bytes or None)")
+
+
 def _refuse_foreign_files(path: str | os.PathLike[str]) -> None:
     """A mistyped path must not fill somebody's directory with segments."""
     try:
@@ -280,11 +320,12 @@ def _effective_config(config: Mapping[str, int | str | bool]) -> dict[str, int |
     """Kafka's topic configuration with `config` on top, as the core takes it."""
     if not config:
         return {}  # the core's own defaults are Kafka's
+    check_mapping("config", config, "a dict of Kafka's keys to values")
     # Imported where it is used: the keys' descriptions take half a second.
     from barnabas.config.broker_config import BrokerConfig, validate_topic_config
-    from barnabas.config.keys import format_value
+    from barnabas.config.keys import config_texts
 
-    texts = {name: format_value(value) or "" for name, value in config.items()}
+    texts = config_texts("config", config)
     broker = BrokerConfig({})
     validate_topic_config(texts, broker)
     return broker.core_topic_config(texts)

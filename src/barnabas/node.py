@@ -24,13 +24,13 @@ from barnabas.adopt.adoption import Owner, adopt, check_may_open, stored_adoptio
 from barnabas.broker import BrokerLoop
 from barnabas.clock import VirtualClock
 from barnabas.config.broker_config import Source
-from barnabas.config.listeners import EVERY_INTERFACE, Address
+from barnabas.config.listeners import EVERY_INTERFACE, Address, check_is_free
 from barnabas.config.start import StartConfig
 from barnabas.coordinator.group_coordinator import GroupCoordinator
 from barnabas.coordinator.hand_over import HandOver
 from barnabas.coordinator.settings import group_config, transaction_config
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator
-from barnabas.directories import make_directory
+from barnabas.directories import make_directory, remove_empty
 from barnabas.directory_watch import DirectoryWatch
 from barnabas.disk_calls import DiskCalls
 from barnabas.errors import ConfigError, StartError
@@ -54,6 +54,7 @@ from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.store import Delete, MetadataStore, Put, StoreError
 from barnabas.metadata.topic_service import TopicService
 from barnabas.state.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE
+from barnabas.wording import counted, reason
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Node:
         self._core = Core(start.config.core_settings(), native_clock)
         self._executor = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="blocking")
         self._disk_calls = DiskCalls()
+        self._made: list[Path] = []  # directories that were not there
         self._store: MetadataStore | None = None
         self._loop: BrokerLoop | None = None
         self._groups: GroupCoordinator | None = None
@@ -112,8 +114,9 @@ class Node:
         except BaseException as error:
             with suppress(CoreError):  # what stopped the start is what counts
                 await self.stop()
+            remove_empty(self._made)
             if isinstance(error, CoreError | OSError | StoreError | ValueError):
-                raise StartError(str(error)) from error
+                raise StartError(reason(error)) from error
             raise
 
     async def _start(self) -> None:
@@ -122,6 +125,7 @@ class Node:
             logger.warning("%s has no effect: Barnabas does not use it", key)
         asyncio.get_running_loop().set_default_executor(self._executor)
         check_may_open(data_dir, self._start_config.adopt)
+        check_is_free(self._start_config.listen)
         self._open_directories()
         store = self._open_store(data_dir / FILE_NAME)
         self._check_cluster_id(store)
@@ -196,13 +200,15 @@ class Node:
     def _open_directories(self) -> None:
         data_dir = self._start_config.data_dir
         try:
-            make_directory(data_dir)
+            self._made = make_directory(data_dir)
         except OSError as error:
-            raise StartError(f"cannot make the data directory {data_dir}: {error}") from error
+            raise StartError(
+                f"cannot make the data directory {data_dir}: {error.strerror}"
+            ) from error
         self._check_room(data_dir)
         for other in self._start_config.data_dirs[1:]:
             with suppress(OSError):  # the core tells what is offline then
-                make_directory(other)
+                self._made = make_directory(other) + self._made
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         node_id = self._config.integer("node.id")
         # Absolute, as Kafka's tools name them.
@@ -247,7 +253,7 @@ class Node:
         disk = os.statvfs(data_dir)
         free_blocks = disk.f_bavail if os.geteuid() else disk.f_bfree
         if free_blocks * disk.f_frsize < START_ROOM_BYTES:
-            raise StartError(f"{data_dir}: {os.strerror(errno.ENOSPC)}")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(data_dir))
 
     def _check_cluster_id(self, store: MetadataStore) -> None:
         """The store and the directory belong together, or one of them has been exchanged."""
@@ -355,9 +361,9 @@ class Node:
                 )
         if not all(directory.was_clean for directory in self.directories) and reports:
             logger.info(
-                "the last stop was not clean: %d logs checked, %d bytes",
-                sum(report.checked for report in reports),
-                checked_bytes,
+                "the last stop was not clean: %s checked, %s",
+                counted(sum(report.checked for report in reports), "log"),
+                counted(checked_bytes, "byte"),
             )
 
     def _make_services(self, store: MetadataStore) -> None:

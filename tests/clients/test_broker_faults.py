@@ -282,9 +282,9 @@ def test_a_disk_kills_the_process_at_a_write_of_one_broker(tmp_path: Path) -> No
 
 def test_what_is_not_there_is_named(broker: barnabas.Broker) -> None:
     faults = broker.faults
-    with pytest.raises(ValueError, match=r"no API 'Prduce'; there are Produce, Fetch, "):
+    with pytest.raises(ValueError, match="no API 'Prduce': did you mean Produce"):
         faults.fail("Prduce", error="NOT_LEADER_OR_FOLLOWER")
-    with pytest.raises(ValueError, match=r"no error 'NOT_LEADER'; there are .*NOT_LEADER_OR_FOLL"):
+    with pytest.raises(ValueError, match="no error 'NOT_LEADER': did you mean NOT_LEADER_OR_F"):
         faults.fail("Produce", error="NOT_LEADER")
     with pytest.raises(ValueError, match="no error 'NONE'"):
         faults.fail("Produce", error="NONE")

@@ -67,6 +67,7 @@ def test_a_group_is_listed_by_state(cli: Cli, group: str) -> None:
     assert group not in cli.ok("group", "list", "--state", "stable").lines
     listed = {item["group"]: item for item in cli.ok("group", "list", "--json").objects}
     assert listed[group] == {"group": group, "state": "empty", "type": "classic"}
+    assert [group, "empty", "classic"] in cli.ok("group", "list", "--state").rows
 
 
 def test_lag_is_shown_by_partition(cli: Cli, topic: str, group: str) -> None:
@@ -75,6 +76,8 @@ def test_lag_is_shown_by_partition(cli: Cli, topic: str, group: str) -> None:
     (described,) = cli.ok("group", "describe", group, "--json").objects
     assert described["lag"] == 20
     assert described["state"] == "empty"
+    rows = cli.ok("group", "describe", group, "--state").rows
+    assert rows == [[group, "empty", "classic", "-", str(described["coordinator"]), "0", "20"]]
 
 
 def test_members_and_their_partitions_are_shown(
@@ -143,6 +146,17 @@ def test_without_execute_nothing_is_changed(cli: Cli, topic: str, group: str) ->
         assert run.rows == [[group, topic, "0", "10", "30"], [group, topic, "1", "-", "0"]]
         assert "nothing was changed" in run.stderr
     assert committed(cli, group)[topic, 0] == 10
+
+
+def test_what_is_said_of_a_reset_is_in_the_order_of_partitions(cli: Cli, group: str) -> None:
+    topics = [cli.new_topic(3) for _ in range(2)]
+    options = [word for topic in (f"{topics[1]}:2,0,1", topics[0]) for word in ("--topic", topic)]
+    run = cli.ok("group", "reset-offsets", group, *options, "--to-offset", "7")
+    places = sorted((topic, number) for topic in topics for number in range(3))
+    notes = [f"topic {topic}, partition {number} holds" for topic, number in places]
+    assert [line for line in run.stderr.splitlines() if "holds" in line] == [
+        f"barnabas: {note} offsets 0 to 0: 0 is taken instead of 7" for note in notes
+    ]
 
 
 def test_a_reset_goes_on_from_there(cli: Cli, topic: str, group: str) -> None:

@@ -218,6 +218,24 @@ def test_follow_shows_what_comes_until_it_is_stopped(
     assert stop(process, number) == (exit_code, b"", b"")
 
 
+@pytest.mark.parametrize("options", [[], ["--group", "of-a-topic-that-goes"]])
+def test_follow_ends_when_its_topic_is_deleted(cli: Cli, options: list[str]) -> None:
+    topic = cli.new_topic()
+    cli.ok("produce", topic, stdin=b"old\n")
+    command = cli.command("consume", topic, "--follow", "--from-beginning", *options)
+    process = subprocess.Popen(command, stdout=-1, stderr=-1)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"old\n"
+        cli.ok("topic", "delete", topic)
+        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+    assert (process.returncode, stdout) == (1, b"")
+    assert stderr.startswith(f"barnabas: topic {topic}".encode()), stderr
+    assert stderr.count(b"\n") == 1
+
+
 def test_a_stopped_producer_delivers_what_it_has_read(cli: Cli, topic: str) -> None:
     command = cli.command("produce", topic)
     process = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1)
@@ -273,7 +291,10 @@ def test_what_the_broker_refuses_is_counted(cli: Cli) -> None:
 def test_bad_options_are_one_line(
     cli: Cli, topic: str, options: list[str], stdin: bytes, message: str
 ) -> None:
-    assert message in cli.fails("produce", topic, *options, stdin=stdin)
+    new_topic = f"{topic}-new"
+    for name in (topic, new_topic):
+        assert message in cli.fails("produce", name, *options, stdin=stdin)
+    assert new_topic not in cli.ok("topic", "list").lines, "it is made for a record"
 
 
 def test_keys_and_headers_may_be_any_bytes(cli: Cli, topic: str) -> None:

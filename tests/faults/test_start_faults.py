@@ -37,6 +37,7 @@ def refusal(data_dir: Path, *arguments: str) -> str:
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("barnabas: ")
+    assert "[Errno" not in line
     return line
 
 
@@ -83,9 +84,10 @@ def fill(disk: Path) -> Path:
 
 def test_a_new_directory_on_a_full_disk(disk: Path) -> None:
     fill(disk)
-    line = refusal(disk / "d")
-    assert NO_SPACE in line
-    assert str(disk / "d") in line
+    line = refusal(disk / "d" / "e")
+    assert f"{disk / 'd' / 'e'}: {NO_SPACE}; free some room" in line
+    assert "--data-dir" in line
+    assert not (disk / "d").exists()
 
 
 def test_a_directory_with_topics_on_a_full_disk_starts_again_when_there_is_room(
@@ -153,5 +155,8 @@ def test_a_port_in_use_leaves_a_directory_that_starts(stopped: BarnabasServer) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert address in refusal(stopped.data_dir, f"--listen={address}")
+        new = stopped.data_dir / "new"
+        assert "--listen HOST:PORT chooses another" in refusal(new, f"--listen={address}")
+        assert not new.exists()
     with stopped:
         assert "not clean" not in stopped.output()

@@ -1,6 +1,8 @@
 """barnabas.Broker: a broker in this process."""
 
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -202,3 +204,21 @@ def test_a_relative_directory_stays_where_it_was(
                 assert batch.values == [b"value"]
             broker.create_topic("later")
             monkeypatch.chdir(tmp_path)
+
+
+def test_a_program_that_turns_sigterm_into_an_exit_leaves_no_directory() -> None:
+    """As the documentation advises."""
+    program = (
+        "import signal, sys, barnabas\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        "print(barnabas.Broker().data_dir, flush=True)\n"
+        "signal.pause()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    data_dir = Path(process.stdout.readline().strip())
+    assert data_dir.is_dir()
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert not data_dir.exists()

@@ -36,6 +36,7 @@ from barnabas.metadata.records import (
 from barnabas.metadata.sqlite import FILE_NAME
 from barnabas.metadata.store import Delete, MetadataStore, Put
 from barnabas.state.internal_topics import CLUSTER_METADATA
+from barnabas.wording import counted
 
 if TYPE_CHECKING:
     from barnabas.adopt.plan import AdoptionPlan
@@ -212,9 +213,9 @@ def _make_plan(owner: Owner, metadata_dir: Path | None) -> AdoptionPlan:
             "controller's, or another directory of the same broker has them"
         )
     logger.info(
-        "adopting %d topics, %d partitions, from Apache Kafka",
-        len(plan.topics),
-        sum(bool(p.replicas) for topic in plan.topics for p in topic.partitions),
+        "adopting %s, %s, from Apache Kafka",
+        counted(len(plan.topics), "topic"),
+        counted(sum(bool(p.replicas) for t in plan.topics for p in t.partitions), "partition"),
     )
     return plan
 

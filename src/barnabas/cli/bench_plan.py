@@ -18,6 +18,7 @@ from barnabas.cli.cluster import (
     error_text,
 )
 from barnabas.cli.failure import CommandError
+from barnabas.wording import counted
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -101,7 +102,9 @@ def _create_topics(admin: "AdminClient", topics: Sequence[str], args: argparse.N
     for name in existing:
         has = len(known[name].partitions) if name in known else count
         if has != count:
-            raise CommandError(f"topic {name} exists already and has {has} partitions, not {count}")
+            raise CommandError(
+                f"topic {name} exists already and has {counted(has, 'partition')}, not {count}"
+            )
 
 
 def _find_leaders(admin: "AdminClient", topics: Sequence[str], args: argparse.Namespace) -> Cluster:

@@ -15,6 +15,7 @@ from barnabas.bench.usage import own_usage, process_usage
 from barnabas.cli.bench_plan import make_plan, topic_names
 from barnabas.cli.failure import EXIT_FAILURE, EXIT_INTERRUPTED, CommandError
 from barnabas.cli.output import print_json, print_table, warn
+from barnabas.wording import counted
 
 if TYPE_CHECKING:
     from barnabas._core import LoadCounters, LoadGenerator
@@ -195,9 +196,8 @@ def _print_report(report: dict[str, Any], args: argparse.Namespace) -> None:
     if args.json:
         print_json(report)
         return
-    title = (
-        f"{args.operation}: {', '.join(report['topics'][:3])}, {report['partitions']} partitions"
-    )
+    topics = ", ".join(report["topics"][:3])
+    title = f"{args.operation}: {topics}, {counted(report['partitions'], 'partition')}"
     print_table(("what", "value"), report_rows(report), title)
     for note in report["notes"]:
         warn(note)

@@ -30,6 +30,7 @@ _POLL_S: Final = 0.25
 _LOCATION = re.compile(r"^\S+://[^\s]+: |^\S+:\d+/(?:bootstrap|\d+): ")
 _PREFIX = re.compile(r"^(Unable to produce message: )?(Broker: |Local: )?")
 _AFTERMATH = re.compile(r"( \(after \d+ms in state .*|: brokers might be old.*)$")
+_SERVER = re.compile(r"(?:\w+://)?(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>[^:\]]*)")
 T = TypeVar("T")
 
 
@@ -45,6 +46,7 @@ def add_cluster_options(
         "-b",
         "--bootstrap-server",
         metavar="HOST:PORT[,…]",
+        type=bootstrap_servers,
         default=DEFAULT_BOOTSTRAP,
         help="brokers to ask first (default: %(default)s)",
     )
@@ -64,6 +66,24 @@ def add_cluster_options(
         default=[],
         help=properties_help,
     )
+
+
+def bootstrap_servers(text: str) -> str:
+    """An argument type: HOST:PORT, or several with commas; the port may be left out."""
+    servers = [server.strip() for server in text.split(",") if server.strip()]
+    if not servers:
+        raise argparse.ArgumentTypeError("a broker's address is empty")
+    for server in servers:
+        match = _SERVER.fullmatch(server)
+        if match is None:
+            continue  # librdkafka knows more forms: it will tell
+        if not match["host"]:
+            raise argparse.ArgumentTypeError(f"{server!r} names no host")
+        if not (match["port"].isdecimal() and 0 < int(match["port"]) < 1 << 16):
+            raise argparse.ArgumentTypeError(
+                f"port {match['port']!r} of {server!r} is not a number from 1 to 65535"
+            )
+    return text
 
 
 class ClusterErrors:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _BATCH_RECORDS: Final = 500
 _IDLE_POLL_S: Final = 0.2
+_TOPIC_LOOK_S: Final = 1.0  # how often to see whether a topic without news is still there
 _LOST_CLUSTER_S: Final = 30.0  # how long a bounded read waits for a cluster that went away
 
 
@@ -62,7 +63,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     start = parser.add_argument_group("where to begin").add_mutually_exclusive_group()
     start.add_argument("--from-beginning", action="store_true", help="with the first record")
     start.add_argument(
-        "--offset", type=int, metavar="N", help="at offset N; -N: with the last N of each partition"
+        "--offset", type=_offset, metavar="N", help="at offset N; -N: the last N of each partition"
     )
     start.add_argument(
         "--since",
@@ -73,7 +74,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     what = parser.add_argument_group("what to read")
     add_partitions_option(what)
     what.add_argument("-n", "--max-messages", type=positive_int, metavar="N", help="stop after N")
-    what.add_argument("-f", "--follow", action="store_true", help="wait for more, do not stop")
+    what.add_argument(
+        "-f", "--follow", action="store_true", help="wait for more, as long as there is the topic"
+    )
     what.add_argument(
         "-g",
         "--group",
@@ -143,6 +146,17 @@ def _begins_at_end(args: argparse.Namespace) -> bool:
     return args.follow and not is_told
 
 
+def _offset(text: str) -> int:
+    """An argument type."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither an offset nor -N, for the last N of each partition; "
+            "--from-beginning begins with the first"
+        ) from None
+
+
 class Reader:
     """Reads until the end, the limit, or for ever, and writes what it reads."""
 
@@ -160,6 +174,8 @@ class Reader:
         self._spans: dict[int, Span] = {}
         self._silent_since_s = time.monotonic()
         self._is_lost_told = False
+        self._topic_looked_at_s = time.monotonic()
+        self._is_topic_missing = False
         self._stdout_gone = select.poll()
         self._stdout_gone.register(sys.stdout.buffer.fileno(), select.POLLERR)
 
@@ -247,6 +263,7 @@ class Reader:
     def _check_idle(self) -> None:
         if self._stdout_gone.poll(0):
             raise BrokenPipeError
+        self._check_topic()
         if not self._errors.all_down:
             return
         if not self._is_lost_told:
@@ -255,6 +272,27 @@ class Reader:
         lost_s = time.monotonic() - self._silent_since_s
         if not self._args.follow and lost_s > _LOST_CLUSTER_S:
             raise CommandError(f"lost the cluster: {self._errors.last}")
+
+    def _check_topic(self) -> None:
+        """librdkafka waits for a topic that was deleted, and says nothing. Raises CommandError."""
+        from confluent_kafka import KafkaError, KafkaException
+
+        if time.monotonic() - self._topic_looked_at_s < _TOPIC_LOOK_S:
+            return
+        name = self._args.topic
+        try:
+            topic = self._consumer.list_topics(name, timeout=_TOPIC_LOOK_S).topics[name]
+        except KafkaException:
+            return  # the cluster is silent, which is told elsewhere
+        finally:
+            self._topic_looked_at_s = time.monotonic()
+        was_missing = self._is_topic_missing  # a broker that has just started may not know it yet
+        error = topic.error
+        self._is_topic_missing = (
+            error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+        )
+        if was_missing and self._is_topic_missing:
+            raise CommandError(f"topic {name} is gone: it was deleted")
 
     def _on_assign(self, consumer: "Consumer", partitions: "list[TopicPartition]") -> None:
         self._open = {partition.partition for partition in partitions}

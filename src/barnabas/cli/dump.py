@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from barnabas.cli.failure import EXIT_FAILURE, CommandError
-from barnabas.cli.output import add_json_option, counted, print_json, warn
+from barnabas.cli.output import add_json_option, print_json, warn
 from barnabas.cli.record_json import bytes_field, headers_field
 from barnabas.dump.finding import Damage, Entry, Findings
+from barnabas.wording import counted
 
 _SHOWN_DAMAGE: Final = 20  # of one file; further ones are only counted
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from barnabas.cli.output import counted, human_bytes
+from barnabas.cli.output import human_bytes
 from barnabas.cli.times import iso_time
 from barnabas.dump.finding import Damage, Entry, Findings
+from barnabas.wording import counted
 
 _SHOWN_CHARS: Final = 200  # of a key or value
 _TIME_FIELDS: Final = frozenset(

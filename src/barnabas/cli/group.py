@@ -23,13 +23,13 @@ from barnabas.cli.cluster import (
 from barnabas.cli.failure import EXIT_FAILURE
 from barnabas.cli.output import (
     add_json_option,
-    counted,
     print_json,
     print_names,
     print_table,
     warn,
 )
 from barnabas.cli.parser import add_command_group, nonempty
+from barnabas.wording import counted
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import (
@@ -50,6 +50,7 @@ _LAG_COLUMNS: Final = (
     "client",
     "host",
 )
+_STATE_COLUMNS: Final = ("group", "state", "type", "assignor", "coordinator", "members", "lag")
 _MEMBER_COLUMNS: Final = ("group", "member", "instance", "client", "host", "partitions")
 
 
@@ -75,10 +76,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     parser = commands.add_parser(
         "list",
         help="name the groups",
-        description="Names the groups; in a pipe, one bare name a line.",
+        description="Names the groups; in a pipe, one bare name a line, or with --state alone "
+        "their states and types as well.",
     )
     parser.add_argument(
-        "--state", choices=_STATES, action="append", help="only groups in this state; repeatable"
+        "--state",
+        choices=_STATES,
+        nargs="?",
+        action="append",
+        help="show states; or only groups in this state, repeatable",
     )
     add_json_option(parser)
     add_cluster_options(parser)
@@ -88,10 +94,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         "describe",
         help="show members, assignments and lag",
         description="Shows what a group has committed and how far behind it is, partition by "
-        "partition, and its members. A pipe gets the partitions, or with --members the members.",
+        "partition, and its members. A pipe gets the partitions, or with --members the members, or "
+        "with --state a line a group.",
     )
     parser.add_argument("groups", nargs="+", type=nonempty, metavar="GROUP")
-    parser.add_argument("--members", action="store_true", help="only the members")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--members", action="store_true", help="only the members")
+    what.add_argument(
+        "--state", action="store_true", help="only state, type, assignor, coordinator, totals"
+    )
     add_json_option(parser)
     add_cluster_options(parser)
     parser.set_defaults(run=describe)
@@ -112,7 +123,8 @@ def list_(args: argparse.Namespace) -> int:
     """Names the groups; exit code 1 when a broker could not be asked."""
     from confluent_kafka import ConsumerGroupState
 
-    states = {ConsumerGroupState[name.upper()] for name in args.state or ()}
+    asked: list[str | None] = args.state or []
+    states = {ConsumerGroupState[name.upper()] for name in asked if name is not None}
     admin = connect_admin(args)
     options = {"states": states} if states else {}
     found = admin.list_consumer_groups(request_timeout=REQUEST_TIMEOUT_S, **options).result()
@@ -121,6 +133,8 @@ def list_(args: argparse.Namespace) -> int:
     if args.json:
         for row in rows:
             print_json(dict(zip(columns, row, strict=True)))
+    elif None in asked and rows:
+        print_table(columns, rows)
     else:
         print_names(columns, rows, "there are no groups")
     for error in found.errors:
@@ -144,6 +158,8 @@ def describe(args: argparse.Namespace) -> int:
     if args.json:
         for view in views:
             print_json(_as_json(view))
+    elif args.state:
+        print_table(_STATE_COLUMNS, [_state_row(view) for view in views])
     elif sys.stdout.isatty():
         for view in views:
             _print_for_people(view, args.members)
@@ -203,6 +219,19 @@ def _member_row(group: str, member: "MemberDescription") -> tuple[str | None, ..
         member.client_id,
         _host(member),
         partitions or None,
+    )
+
+
+def _state_row(view: GroupView) -> tuple[str | int | None, ...]:
+    description = view.description
+    return (
+        description.group_id,
+        _name(description.state),
+        _name(description.type),
+        description.partition_assignor or None,
+        description.coordinator.id,
+        len(view.member_rows),
+        view.total_lag,
     )
 
 

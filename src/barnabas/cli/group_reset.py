@@ -26,9 +26,10 @@ from barnabas.cli.cluster import (
     result_of,
 )
 from barnabas.cli.failure import CommandError
-from barnabas.cli.output import add_json_option, counted, print_json, print_table, warn
-from barnabas.cli.parser import natural_int, nonempty
+from barnabas.cli.output import add_json_option, print_json, print_table, warn
+from barnabas.cli.parser import natural_int, nonempty, whole_number
 from barnabas.cli.times import datetime_ms, duration_ms
+from barnabas.wording import counted
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -81,7 +82,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="to the first record of the last 90s, 1h30m, P7D, …",
     )
     to.add_argument(
-        "--shift-by", type=int, metavar="N", help="N records on from what is committed, or back"
+        "--shift-by",
+        type=whole_number,
+        metavar="N",
+        help="N records on from what is committed, or back",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -141,7 +145,7 @@ def _partitions(
         wanted = [at for at in committed if at[1] < counts.get(at[0], 0)]
         if not wanted:
             raise CommandError(f"group {args.group} has committed no offsets")
-        return wanted
+        return sorted(wanted)
     counts = partition_counts(admin, [topic for topic, _ in args.topics])
     wanted = []
     for topic, numbers in args.topics:
@@ -151,7 +155,7 @@ def _partitions(
             if number >= counts[topic]:
                 raise CommandError(f"topic {topic} has no partition {number}")
             wanted.append((topic, number))
-    return list(dict.fromkeys(wanted))
+    return sorted(set(wanted))
 
 
 def _member_count(admin: "AdminClient", group: str) -> int:

@@ -75,11 +75,6 @@ def warn(message: str) -> None:
     print(f"barnabas: {message}", file=sys.stderr)
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """`1 record`, `2,000 records`; the plural only where it is not the noun with an s."""
-    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
-
-
 def human_bytes(size_bytes: float) -> str:
     """`512 B`, `1.5 KiB`, `20.0 GiB`."""
     if size_bytes < 1024:

@@ -6,6 +6,7 @@ import os
 import re
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from barnabas.cli.failure import EXIT_USAGE
@@ -92,6 +93,13 @@ def nonempty(text: str) -> str:
     return _unicode(text)
 
 
+def path(text: str) -> Path:
+    """An argument type: a file or directory, whether it is there or not."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path is empty")
+    return Path(text)
+
+
 def _unicode(text: str) -> str:
     """Refuses bytes that Python could not decode and smuggled in as surrogates."""
     try:
@@ -119,6 +127,11 @@ def count_up_to(most: int) -> Callable[[str], int]:
         return number
 
     return count
+
+
+def whole_number(text: str) -> int:
+    """An argument type: a whole number, below zero perhaps."""
+    return _integer(text)
 
 
 def natural_int(text: str) -> int:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from barnabas.cli.cluster import (
@@ -21,7 +22,7 @@ from barnabas.cli.cluster import (
     new_client,
 )
 from barnabas.cli.failure import EXIT_FAILURE, EXIT_INTERRUPTED, CommandError
-from barnabas.cli.output import add_json_option, counted, human_bytes, print_json, warn
+from barnabas.cli.output import add_json_option, human_bytes, print_json, warn
 from barnabas.cli.parser import (
     add_delimiter_option,
     header,
@@ -41,6 +42,7 @@ from barnabas.cli.record_input import (
     total_bytes,
 )
 from barnabas.cli.record_json import Headers, InputRecord
+from barnabas.wording import counted
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
@@ -170,15 +172,19 @@ def run(args: argparse.Namespace) -> int:
     delivery = Delivery()
     errors = ClusterErrors()
     producer = new_client(Producer, client_config(args, errors, _properties(args, delivery)))
-    _await_topic(producer, errors, args)
+    records = _records(args, names)
+    is_new = args.topic not in await_metadata(producer, errors, args).topics
     if names == [STDIN] and sys.stdin.isatty() and not args.quiet:
         print("type records, one a line; Ctrl-D ends", file=sys.stderr)
+    if is_new:
+        records = _begun(records)  # what is no record must not make a topic
+    _await_topic(producer, errors, args)
     failure: CommandError | None = None
     is_interrupted = False
     shown = not args.quiet and not (STDIN in names and sys.stdin.isatty())
     with Progress(f"producing to {args.topic}", total_bytes(names), shown) as progress:
         try:
-            _send_all(producer, args, _records(args, names), delivery, progress)
+            _send_all(producer, args, records, delivery, progress)
             _flush(producer, errors)
         except CommandError as error:  # bad input: what was read before it is still delivered
             failure = error
@@ -230,6 +236,12 @@ def _records(args: argparse.Namespace, names: list[str]) -> Iterator[Located]:
         return read_whole(names)
     parse = JSON_FORMAT if args.format == "json" else LineFormat(args.key_separator)
     return read_lines(names, parse, args.delimiter)
+
+
+def _begun(records: Iterator[Located]) -> Iterator[Located]:
+    """The records, of which the first is read already. Raises CommandError."""
+    first = next(records, None)
+    return iter(()) if first is None else chain([first], records)
 
 
 def _send_all(

@@ -6,15 +6,18 @@ go to stderr. Heavy imports wait until the command runs.
 
 import argparse
 import asyncio
+import errno
 import gc
 import logging
+import os
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from barnabas.cli.failure import CommandError
-from barnabas.cli.parser import key_value
+from barnabas.cli.parser import key_value, path
+from barnabas.wording import counted, is_disk_full
 
 if TYPE_CHECKING:
     from barnabas.config.start import StartConfig
@@ -33,7 +36,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     summary = "run a broker"
     parser = subparsers.add_parser("serve", help=summary, description=summary)
     parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="where topics live (./barnabas-data)"
+        "--data-dir", type=path, metavar="DIR", help="where topics live (./barnabas-data)"
     )
     parser.add_argument(
         "--listen", metavar="HOST:PORT", help="where to listen (127.0.0.1:9092); port 0: a free one"
@@ -42,7 +45,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         "--advertise", metavar="HOST:PORT", help="what clients are told to connect to"
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="a server.properties file, as Kafka's"
+        "--config", type=path, metavar="FILE", help="a server.properties file, as Kafka's"
     )
     parser.add_argument(
         "--set",
@@ -89,9 +92,18 @@ def run(args: argparse.Namespace) -> int:
         start = _start_config(args)
         return asyncio.run(_serve(start, args.log_format))
     except (ConfigError, StartError) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(f"{error}{_advice(error)}") from error
     except CoreError as error:
         raise CommandError(f"not stopped cleanly: {error}") from error
+
+
+def _advice(error: Exception) -> str:
+    """What can be done about a start that the system has refused."""
+    if is_disk_full(error):
+        return "; free some room there, or choose another directory with --data-dir"
+    if getattr(error.__cause__, "errno", 0) == errno.EADDRINUSE:
+        return "; --listen HOST:PORT chooses another port"
+    return ""
 
 
 def _start_config(args: argparse.Namespace) -> "StartConfig":
@@ -100,9 +112,14 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
 
     advertised_key = "advertised.listeners"
     settings = dict(args.set)
-    for option, key in (("listen", "listeners"), ("advertise", advertised_key)):
-        if getattr(args, option) and key in settings:
-            raise CommandError(f"--{option} and --set {key}=… contradict each other: give one")
+    for given, option, key in (
+        (args.listen, "--listen", "listeners"),
+        (args.advertise, "--advertise", advertised_key),
+        (args.data_dir, "--data-dir", "log.dirs"),
+        (args.data_dir, "--data-dir", "log.dir"),
+    ):
+        if given and key in settings:
+            raise CommandError(f"{option} and --set {key}=… contradict each other: give one")
     if args.listen:
         settings["listeners"] = f"PLAINTEXT://{parse_address(args.listen, '--listen')}"
     if args.advertise:
@@ -117,6 +134,8 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
     if args.adopt or args.adopt_for_good:
         adopt = Adopt.TO_RETURN if args.adopt else Adopt.FOR_GOOD
     start = make_start_config(layers, data_dir=args.data_dir, adopt=adopt)
+    if args.config and args.data_dir:
+        _tell_other_directories(args, layers[0][1])
     if args.listen and advertised_key not in settings and advertised_key in layers[0][1]:
         logging.getLogger("barnabas.serve").warning(
             "--listen %s does not change what clients are told: %s, by %s of %s",
@@ -126,6 +145,24 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
             args.config,
         )
     return start
+
+
+def _tell_other_directories(args: argparse.Namespace, properties: Mapping[str, str]) -> None:
+    """Says which directories of the file are not served, because the command line is stronger."""
+    for key in ("log.dirs", "log.dir"):
+        others = [name.strip() for name in properties.get(key, "").split(",") if name.strip()]
+        if others:
+            is_one = os.path.realpath(args.data_dir) in map(os.path.realpath, others)
+            if not is_one or len(others) > 1:
+                logging.getLogger("barnabas.serve").log(
+                    logging.INFO if is_one else logging.WARNING,
+                    "--data-dir %s is served alone, not %s=%s of %s",
+                    args.data_dir,
+                    key,
+                    ",".join(others),
+                    args.config,
+                )
+            return
 
 
 async def _serve(start: "StartConfig", log_format: str) -> int:
@@ -187,7 +224,7 @@ def _banner(node: "Node", start: "StartConfig") -> list[str]:
     return [
         f"Barnabas {__version__}: broker {node.identity.node_id} of cluster "
         f"{node.identity.cluster_id}",
-        f"  data      {data_dirs} ({len(node.catalog)} topics)",
+        f"  data      {data_dirs} ({counted(len(node.catalog), 'topic')})",
         f"  listener  {node.address} (clients are told {node.advertised_address})",
         f"  threads   {threads} for connections, {disk_threads} for each log directory",
     ]

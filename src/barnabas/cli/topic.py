@@ -25,13 +25,13 @@ from barnabas.cli.failure import EXIT_FAILURE, CommandError
 from barnabas.cli.output import (
     Cell,
     add_json_option,
-    counted,
     print_json,
     print_names,
     print_table,
     warn,
 )
 from barnabas.cli.parser import add_command_group, count_up_to, key_value, nonempty
+from barnabas.wording import counted
 
 if TYPE_CHECKING:
     from confluent_kafka import TopicPartitionInfo

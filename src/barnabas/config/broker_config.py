@@ -13,6 +13,7 @@ from typing import NamedTuple
 from barnabas.config.broker_keys import BROKER_KEYS
 from barnabas.config.kafka_keys import UNUSED_KAFKA_KEYS, UNUSED_PREFIXES
 from barnabas.config.keys import Key, Synonym, Update, Value
+from barnabas.config.properties import Properties
 from barnabas.config.topic_keys import TOPIC_KEYS
 from barnabas.errors import ConfigError
 
@@ -159,8 +160,16 @@ def split_known(entries: Mapping[str, str], origin: str) -> tuple[dict[str, str]
         elif name in UNUSED_KAFKA_KEYS or name.startswith(UNUSED_PREFIXES):
             unused.append(name)
         else:
-            raise ConfigError(f"{origin}: unknown configuration key {name}")
+            place = place_of(name, entries, origin)
+            raise ConfigError(f"{place}: unknown configuration key {name}")
     return known, unused
+
+
+def place_of(name: str, entries: Mapping[str, str], origin: str) -> str:
+    """Where a key was given, for whoever has to mend it: the line, too, if that is known."""
+    if isinstance(entries, Properties):
+        return f"{origin}, line {entries.lines[name]}"
+    return origin
 
 
 def validate_topic_config(config: Mapping[str, str | None], broker: BrokerConfig) -> None:

@@ -1,9 +1,13 @@
-"""What a configuration key is. Imports `validators` and `errors`."""
+"""What a configuration key is. Imports `validators`, `arguments` and `errors`."""
 
 import enum
+import os
 import re
+from collections.abc import Mapping
+from numbers import Real
 from typing import NamedTuple
 
+from barnabas.arguments import check_mapping, wrong_type
 from barnabas.config.validators import Validator
 from barnabas.errors import ConfigError
 
@@ -128,3 +132,21 @@ def format_value(value: Value) -> str | None:
     if isinstance(value, float):
         return str(value).replace("e+", "E").replace("e", "E")  # as Java writes it
     return None if value is None else str(value)
+
+
+def config_texts(
+    argument: str, config: Mapping[str, Value | os.PathLike[str]] | None
+) -> dict[str, str]:
+    """A configuration with Python's values as texts; None is an empty one. Raises TypeError."""
+    if config is None:
+        return {}
+    check_mapping(argument, config, "a dict of Kafka's keys to values")
+    texts = {}
+    for key, value in config.items():
+        shown = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if not isinstance(shown, str | tuple | Real):
+            hint = "without the key its default holds" if shown is None else ""
+            name = f"{argument}[{key!r}]"
+            raise wrong_type(name, value, "a str, int, float or bool", hint)
+        texts[key] = format_value(shown) or ""
+    return texts

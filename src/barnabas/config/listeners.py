@@ -3,12 +3,13 @@
 Names are looked up here, so that one that nobody knows is refused before anything is started.
 """
 
+import errno
 import ipaddress
 import re
 import socket
 from typing import NamedTuple
 
-from barnabas.errors import ConfigError
+from barnabas.errors import ConfigError, StartError
 
 PORT_MAX = 65_535
 EVERY_INTERFACE = "0.0.0.0"  # how a listener without a host is shown
@@ -37,7 +38,11 @@ class Listener(NamedTuple):
 def parse_address(text: str, what: str) -> Address:
     """HOST:PORT, as on the command line. Raises ConfigError naming `what`."""
     match = _ADDRESS.fullmatch(text)
-    if match is None or not 0 <= int(match["port"]) <= PORT_MAX:
+    if match is not None and not 0 <= int(match["port"]) <= PORT_MAX:
+        raise ConfigError(
+            f"{what}: port {match['port']} of {text!r} is not within 0 and {PORT_MAX}"
+        )
+    if match is None:
         raise ConfigError(
             f"{what}: {text!r} is not HOST:PORT, such as 127.0.0.1:9092 or [::1]:9092"
         )
@@ -74,6 +79,26 @@ def choose_listener(
     if protocol != "PLAINTEXT":
         raise ConfigError(f"{key}: {ours[0].name} is {protocol}; only PLAINTEXT is supported")
     return ours[0]
+
+
+def check_is_free(address: Address) -> None:
+    """Raises StartError when somebody listens there: before a directory is made, which the listener
+    itself comes after.
+    """
+    host, port = address
+    if port == 0:
+        return
+    family = socket.AF_UNSPEC if host else socket.AF_INET
+    found = socket.getaddrinfo(host or EVERY_INTERFACE, port, family, socket.SOCK_STREAM)
+    for kind, _, _, _, place in found:
+        try:
+            with socket.socket(kind, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(place)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                where = Address(host or EVERY_INTERFACE, port)
+                raise StartError(f"cannot listen on {where}: {error.strerror}") from error
 
 
 def is_wildcard(host: str) -> bool:

@@ -10,25 +10,40 @@ _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 
 
-def parse_properties(text: str) -> dict[str, str]:
+class Properties(dict[str, str]):
+    """The keys and values of a file. `lines`: where each key is, counted from 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, int] = {}
+
+
+def parse_properties(text: str) -> Properties:
     """The keys and values of a file; of a key given twice the last counts. Raises ConfigError."""
-    entries: dict[str, str] = {}
-    for line in _logical_lines(text):
+    entries = Properties()
+    for number, line in _logical_lines(text):
         match = _SEPARATOR.search(line)
         if match is None:
             key, value = line, ""
         else:
             key, value = line[: match.start("separator")], line[match.end("separator") :]
         if not key:
-            raise ConfigError(f"a line without a key: {line!r}")
-        entries[_unescape(key)] = _unescape(value).strip()
+            raise ConfigError(f"line {number}: {line!r} has no key")
+        name = _unescape(key)
+        entries[name] = _unescape(value).strip()
+        entries.lines[name] = number
     return entries
 
 
-def _logical_lines(text: str) -> Iterator[str]:
-    """Lines without comments and blank ones, continued lines joined."""
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines without comments and blank ones, continued lines joined; each with its number, or that
+    of its first.
+    """
     pending = ""
-    for raw in text.splitlines():
+    first = 0
+    for number, raw in enumerate(text.splitlines(), 1):
+        if not pending:
+            first = number
         line = pending + raw.lstrip()
         if not pending and (not line or line[0] in "#!"):
             continue
@@ -37,9 +52,9 @@ def _logical_lines(text: str) -> Iterator[str]:
             pending = line[:-1]
             continue
         pending = ""
-        yield line
+        yield first, line
     if pending:
-        yield pending
+        yield first, pending
 
 
 def _unescape(text: str) -> str:

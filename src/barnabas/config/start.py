@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from barnabas.config.broker_config import BrokerConfig, check_broker_values, split_known
+from barnabas.config.broker_config import (
+    BrokerConfig,
+    check_broker_values,
+    place_of,
+    split_known,
+)
+from barnabas.config.broker_keys import BROKER_KEYS
 from barnabas.config.keys import Value
 from barnabas.config.listeners import (
     EVERY_INTERFACE,
@@ -19,7 +25,7 @@ from barnabas.config.listeners import (
     machine_host,
     parse_listeners,
 )
-from barnabas.config.properties import parse_properties
+from barnabas.config.properties import Properties, parse_properties
 from barnabas.errors import ConfigError
 
 
@@ -54,14 +60,16 @@ class StartConfig:
         return self.data_dirs[0]
 
 
-def read_properties(path: Path) -> dict[str, str]:
+def read_properties(path: Path) -> Properties:
     """The settings of a server.properties file. Raises ConfigError."""
     try:
         return parse_properties(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {path}: it is no text in UTF-8") from error
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}, {error}") from error
 
 
 def make_start_config(
@@ -78,6 +86,7 @@ def make_start_config(
         known, without_effect = split_known(entries, origin)
         static |= known
         unused += without_effect
+    _check_values(static, layers)
     if "broker.id" in static and "node.id" not in static and int_or(static["broker.id"], -1) >= 0:
         static["node.id"] = static["broker.id"]
     metadata_dir = _kafka_metadata_dir(layers)
@@ -114,6 +123,20 @@ def make_start_config(
         adopt=adopt,
         kafka_metadata_dir=metadata_dir,
     )
+
+
+def _check_values(
+    static: Mapping[str, str], layers: Sequence[tuple[str, Mapping[str, str]]]
+) -> None:
+    """Says of a bad value in a file on which line it is."""
+    for name, text in static.items():
+        origin, entries = next(layer for layer in reversed(layers) if name in layer[1])
+        try:
+            BROKER_KEYS[name].parse(text)
+        except ConfigError as error:
+            if isinstance(entries, Properties):
+                raise ConfigError(f"{place_of(name, entries, origin)}: {error}") from None
+            raise
 
 
 def _node_of(data_dir: Path) -> int | None:

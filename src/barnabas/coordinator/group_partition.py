@@ -18,6 +18,7 @@ from barnabas.state.group.records import Record
 from barnabas.state.group.shard import GroupShard
 from barnabas.state.internal_topics import CONSUMER_OFFSETS
 from barnabas.state.units import MS_PER_S
+from barnabas.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +81,9 @@ class GroupPartition(CoordinatorPartition[Record]):
         self.perform(self.machine.loaded(self.now()))
         if record_count:
             logger.info(
-                "loaded %d groups from %d records of %s-%d",
-                len(self.machine.groups),
-                record_count,
+                "loaded %s from %s of %s-%d",
+                counted(len(self.machine.groups), "group"),
+                counted(record_count, "record"),
                 self.TOPIC,
                 self.partition,
             )

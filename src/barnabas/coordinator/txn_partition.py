@@ -19,6 +19,7 @@ from barnabas.state.txn.config import TransactionConfig
 from barnabas.state.txn.effects import Effects, EndMarkers
 from barnabas.state.txn.records import TransactionRecord
 from barnabas.state.txn.shard import TransactionShard
+from barnabas.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +87,9 @@ class TransactionPartition(CoordinatorPartition[TransactionRecord]):
         self.perform(self.machine.loaded(self._log.steady_ms()))
         if record_count:
             logger.info(
-                "loaded %d transactional ids from %d records of %s-%d",
-                len(self.machine.transactions),
-                record_count,
+                "loaded %s from %s of %s-%d",
+                counted(len(self.machine.transactions), "transactional id"),
+                counted(record_count, "record"),
                 self.TOPIC,
                 self.partition,
             )

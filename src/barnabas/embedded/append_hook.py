@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from barnabas.arguments import check_text, check_timeout, wrong_type
 from barnabas.embedded.consumer import Consumer
 from barnabas.errors import BrokerClosed, KafkaError
 
@@ -53,7 +54,8 @@ class AppendHook:
         isolation_level: str = "read_uncommitted",
     ) -> None:
         if not callable(call):
-            raise TypeError(f"{call!r} cannot be called")
+            raise wrong_type("call", call, "something to be called with a batch")
+        check_text("topic", topic, "the name of a topic")
         # Earliest: where its offset is gone it goes on with what there is.
         self._consumer = Consumer(
             host, [topic], auto_offset_reset="earliest", isolation_level=isolation_level
@@ -97,6 +99,7 @@ class AppendHook:
         decided; False when that takes longer than `timeout` seconds, or the hook has ended. Raises
         `failure` when there is one.
         """
+        check_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             ends = self._ends()

@@ -15,10 +15,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from barnabas._reader import NativeReader
+from barnabas.arguments import (
+    check_choice,
+    check_integer,
+    check_optional_calls,
+    check_optional_texts,
+    check_texts,
+    check_timeout,
+)
 from barnabas.closing import Closing
-from barnabas.embedded.host import RETRY_S
-from barnabas.embedded.offsets import GONE_ON, GroupOffsets, Member
-from barnabas.embedded.positions import Positions, ReadOffset
+from barnabas.embedded.host import ISOLATION_LEVELS, RETRY_S
+from barnabas.embedded.offsets import GONE_ON, GroupOffsets, Member, check_offsets
+from barnabas.embedded.positions import RESETS, Positions, ReadOffset
 from barnabas.errors import BrokerClosed, ConfigError, KafkaError
 
 if TYPE_CHECKING:
@@ -31,8 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RESETS: Final = ("earliest", "latest", "none")
-ISOLATION_LEVELS: Final = ("read_uncommitted", "read_committed")
 FETCH_BYTES: Final = 1 << 20
 AUTO_COMMIT_INTERVAL_MS: Final = 5_000
 SESSION_TIMEOUT_MS: Final = 45_000
@@ -84,13 +90,13 @@ class Consumer(NativeReader, Closing):
         on_assigned: Listener | None = None,
         on_revoked: Listener | None = None,
     ) -> None:
-        _check_choice("auto_offset_reset", auto_offset_reset, RESETS)
-        _check_choice("isolation_level", isolation_level, ISOLATION_LEVELS)
-        if isinstance(topics, str):
-            raise TypeError("topics are a list of names, not one name")
-        if group == "":
-            raise ConfigError("group is empty")
-        if fetch_bytes <= 0:
+        self._topics = check_texts("topics", topics, "a list of names, such as ['orders']")
+        check_choice("auto_offset_reset", auto_offset_reset, RESETS)
+        check_choice("isolation_level", isolation_level, ISOLATION_LEVELS)
+        check_optional_texts(group=group, group_instance_id=group_instance_id)
+        check_optional_calls(on_assigned=on_assigned, on_revoked=on_revoked)
+        check_timeout(timeout)
+        if check_integer("fetch_bytes", fetch_bytes) <= 0:
             raise ConfigError(f"fetch_bytes {fetch_bytes} is not above zero")
         super().__init__(
             host.services.core,
@@ -103,7 +109,6 @@ class Consumer(NativeReader, Closing):
         self._reads = Positions(
             self, host, auto_offset_reset, is_committed_only=self._is_committed_only
         )
-        self._topics = frozenset(topics)
         self._timeout = timeout
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
@@ -121,7 +126,8 @@ class Consumer(NativeReader, Closing):
             from barnabas.embedded.membership import MemberConfig, Membership
 
             if enable_auto_commit:
-                self._commit_interval_s = auto_commit_interval_ms / MS_PER_S
+                interval_ms = check_integer("auto_commit_interval_ms", auto_commit_interval_ms)
+                self._commit_interval_s = interval_ms / MS_PER_S
             config = MemberConfig(
                 group_id=group,
                 topics=self._topics,
@@ -140,7 +146,11 @@ class Consumer(NativeReader, Closing):
         """The next records of one partition, or None when there are none within `timeout` seconds
         (None: for ever). Also does what the group wants: joining, committing. Raises KafkaError.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            deadline = None if timeout is None else time.monotonic() + timeout
+        except TypeError:
+            check_timeout(timeout)
+            raise
         poller = None
         self._polls += 1
         try:
@@ -160,6 +170,7 @@ class Consumer(NativeReader, Closing):
         thread of the loop's executor. When it is cancelled it waits for that, and what was read is
         handed out the next time.
         """
+        check_timeout(timeout)
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else time.monotonic() + timeout
         ready = asyncio.Event()
@@ -252,7 +263,7 @@ class Consumer(NativeReader, Closing):
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Goes on at an offset. Raises KeyError for a partition that it does not read."""
-        if offset < 0:
+        if check_integer("offset", offset) < 0:
             raise ValueError(f"offset {offset} is below zero")
         self._need_assignment()
         self._reads.seek((topic, partition), offset)
@@ -271,9 +282,9 @@ class Consumer(NativeReader, Closing):
         """Goes on with the first record at or after a time (ms since the epoch) of each partition;
         behind the last one where there is none.
         """
-        core = self._host.services.core
+        core, time_ms = self._host.services.core, check_integer("timestamp_ms", timestamp_ms)
         for partition in self._need_assignment():
-            _, offset, _ = core.offset_for_timestamp(*partition, timestamp_ms)
+            _, offset, _ = core.offset_for_timestamp(*partition, time_ms)
             self._reads.move(partition, self._reads.end_of(partition) if offset < 0 else offset)
 
     def pause(self, topic: str, partition: int) -> None:
@@ -301,11 +312,10 @@ class Consumer(NativeReader, Closing):
         an error.
         """
         group = self._need_group()
-        if any(offset < 0 for offset in (offsets or {}).values()):
-            raise ValueError("an offset is below zero")
         if offsets is None:
             group.commit(self.read_offsets(), is_gone_fine=True)
         else:
+            check_offsets(offsets)
             group.commit(
                 [
                     ReadOffset(*partition, offset, self._reads.topic_id(partition))
@@ -486,8 +496,3 @@ class Consumer(NativeReader, Closing):
         if self._offsets is None:
             raise ValueError("the consumer has no group")
         return self._offsets
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name} {value!r} is not one of {', '.join(choices)}")

@@ -27,6 +27,7 @@ class Response(Protocol):
 
 R = TypeVar("R", bound=Response)
 
+ISOLATION_LEVELS = ("read_uncommitted", "read_committed")
 RETRY_S = 0.01
 """How long to wait for a coordinator that asks for it."""
 RETRIED = frozenset(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.arguments import check_integer
 from barnabas.embedded.consumer_protocol import (
     ASSIGNORS,
     Partition,
@@ -25,7 +26,7 @@ from barnabas.embedded.consumer_protocol import (
     encode_subscription,
 )
 from barnabas.embedded.host import RETRIED, RETRY_S, answer, check
-from barnabas.errors import BrokerClosed
+from barnabas.errors import BrokerClosed, ConfigError
 from barnabas.state.group.join import JoinRequest
 from barnabas.state.group.liveness import Leaver
 from barnabas.state.group.member import Protocol
@@ -45,7 +46,7 @@ _LOST: Final = frozenset({ErrorCode.unknown_member_id, ErrorCode.illegal_generat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberConfig:
-    """How a consumer is a member. Times in ms."""
+    """How a consumer is a member. Times in ms. Raises ConfigError, TypeError."""
 
     group_id: str
     topics: frozenset[str]
@@ -53,6 +54,12 @@ class MemberConfig:
     session_timeout_ms: int
     heartbeat_interval_ms: int
     max_poll_interval_ms: int
+
+    def __post_init__(self) -> None:
+        if not self.group_id:
+            raise ConfigError("group is empty")
+        for name in ("session_timeout_ms", "heartbeat_interval_ms", "max_poll_interval_ms"):
+            check_integer(name, getattr(self, name))
 
 
 class Membership:

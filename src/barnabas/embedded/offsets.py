@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.arguments import check_integer, check_timeout, wrong_type
 from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer_when_ready, check
 from barnabas.state.effects import Producer as ProducerIdentity
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
@@ -59,6 +60,19 @@ def commit_request(
         ],
         producer=producer,
     )
+
+
+def check_offsets(offsets: Mapping[Partition, int]) -> None:
+    """Raises TypeError and ValueError for what are no offsets by partition."""
+    if not isinstance(offsets, Mapping):
+        raise wrong_type("offsets", offsets, "a dict of (topic, partition) to offset, or None")
+    for partition, offset in offsets.items():
+        is_pair = isinstance(partition, tuple) and len(partition) == 2
+        if not (is_pair and isinstance(partition[0], str)):
+            raise wrong_type("each key of offsets", partition, "(topic, partition)")
+        check_integer("each partition of offsets", partition[1])
+        if check_integer("each of offsets", offset) < 0:
+            raise ValueError(f"an offset is below zero: {offset}")
 
 
 def check_committed(group: str, response: CommitResponse, *, is_gone_fine: bool) -> None:
@@ -131,6 +145,7 @@ class GroupOffsets:
         self, partitions: Collection[Partition], timeout: float | None
     ) -> dict[Partition, int]:
         """As `stable`, which it waits for. Raises TimeoutError after `timeout` seconds."""
+        check_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         while (offsets := self.stable(partitions)) is None:
             if deadline is not None and time.monotonic() >= deadline:

@@ -48,6 +48,9 @@ class _Position:
         return not self.is_paused and self.gone_until <= time.monotonic()
 
 
+RESETS: Final = ("earliest", "latest", "none")
+
+
 class Positions:
     """The partitions of one consumer. `reset`: earliest, latest or none, which raises.
 

@@ -10,6 +10,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas._records import BATCH_SIZE, CODEC_NAMES
 from barnabas._sender import NativeProducer, Unfinished
+from barnabas.arguments import check_choice, check_integer, check_number, check_optional_texts
 from barnabas.bulk import records_input
 from barnabas.closing import Closing
 from barnabas.errors import BarnabasError, ConfigError, KafkaError
@@ -99,12 +100,14 @@ class Producer(NativeProducer, Closing):
         transactional_id: str | None = None,
         transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS,
     ) -> None:
-        if compression_type not in CODEC_NAMES:
-            raise ConfigError(
-                f"compression_type {compression_type!r} is not one of {', '.join(CODEC_NAMES)}"
-            )
+        check_choice("compression_type", compression_type, CODEC_NAMES)
         if compression_level is not None:
+            check_integer("compression_level", compression_level, "an int or None")
             _check_level(compression_type, compression_level)
+        check_number("linger_ms", linger_ms)
+        check_integer("batch_size", batch_size)
+        check_optional_texts(transactional_id=transactional_id)
+        check_integer("transaction_timeout_ms", transaction_timeout_ms)
         if not 0 <= linger_ms <= LINGER_MS_MAX:  # nor nan
             raise ConfigError(f"linger_ms {linger_ms} is not within 0 and {LINGER_MS_MAX}")
         if not 0 <= batch_size <= BATCH_SIZE_MAX:

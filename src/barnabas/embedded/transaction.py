@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 from kio.schema.errors import ErrorCode
 
 from barnabas._sender import is_telling
+from barnabas.arguments import wrong_type
 from barnabas.coordinator.txn_coordinator import OffsetsMembership
 from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer, answer_when_ready, check
 from barnabas.embedded.offsets import Member, check_committed, commit_request
@@ -154,6 +155,8 @@ class Transaction:
         committed. The consumer has a group, and does not commit by itself
         (`enable_auto_commit=False`).
         """
+        if not hasattr(consumer, "read_offsets"):
+            raise wrong_type("consumer", consumer, "a consumer, as Broker.consumer() makes it")
         group = consumer.group
         if group is None:
             raise ValueError("the consumer has no group, and so no offsets to commit")

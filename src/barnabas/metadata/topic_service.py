@@ -26,6 +26,7 @@ from barnabas.metadata.topic_plans import MorePartitions, NewTopic, TopicPlanner
 from barnabas.metadata.topic_removal import TopicRemoval
 from barnabas.metadata.topic_turns import TopicTurns
 from barnabas.state import topics as rules
+from barnabas.wording import counted
 
 if TYPE_CHECKING:
     from barnabas._core import Core
@@ -163,7 +164,7 @@ class TopicService:
             await self._take_back(topic)
             return failure
         self._catalog.put(topic)
-        logger.info("created topic %s, %d partitions", topic.name, len(topic.partitions))
+        logger.info("created topic %s, %s", topic.name, counted(len(topic.partitions), "partition"))
         if self._config.core_topic_config(topic.config) != config:
             try:
                 await self._configure(topic.name)  # the broker's has changed meanwhile
@@ -241,7 +242,7 @@ class TopicService:
                 logger.error("topic %s stays stored as grown: %s", topic.name, error)
             return failure
         self._catalog.put(grown)
-        logger.info("topic %s now has %d partitions", topic.name, wish.partition_count)
+        logger.info("topic %s now has %s", topic.name, counted(wish.partition_count, "partition"))
         return None
 
     # -- deleting

@@ -27,9 +27,11 @@ _TOPIC_DIRECTORY: Final = re.compile(r"(.+)-(\d+)")
 def partition_directories(
     data_dirs: Sequence[Path], topic: str, wanted: frozenset[int] | None
 ) -> list[tuple[int, Path]]:
-    """(partition, directory). Raises FileNotFoundError, also when one of them is elsewhere."""
+    """(partition, directory). Raises FileNotFoundError, also when one of them is elsewhere;
+    NotADirectoryError.
+    """
     found: dict[int, Path] = {}
-    for path in (path for data_dir in data_dirs for path in data_dir.iterdir()):
+    for path in (path for data_dir in data_dirs for path in _entries(data_dir)):
         match = _TOPIC_DIRECTORY.fullmatch(path.name)
         if match and match[1] == topic:
             found[int(match[2])] = path
@@ -48,6 +50,17 @@ def partition_directories(
     if not asked:
         raise FileNotFoundError(f"{where} has none of the partitions of topic {topic}")
     return sorted((partition, found[partition]) for partition in asked)
+
+
+def _entries(data_dir: Path) -> Iterator[Path]:
+    try:
+        yield from data_dir.iterdir()
+    except FileNotFoundError:
+        name = str(data_dir)
+        hint = "" if os.sep in name else f"; a cluster is HOST:PORT, such as {name}:9092"
+        raise FileNotFoundError(f"there is no data directory {name}{hint}") from None
+    except NotADirectoryError:
+        raise NotADirectoryError(f"{data_dir} is a file, not a data directory") from None
 
 
 def file_batches(

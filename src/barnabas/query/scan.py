@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from barnabas.arguments import check_integers, check_text, wrong_type
 from barnabas.query.bounds import Bound, check_bound
 from barnabas.query.files import file_batches, partition_directories
 
@@ -43,26 +44,51 @@ def scan(
     inclusive, `end` exclusive; by default all that there is now. From files, the records of
     transactions are read whether they were committed or not; from a cluster, those committed.
 
-    Raises FileNotFoundError when there is no such topic, or not all the partitions that are asked
-    for, ValueError for a bound that is none, ConnectionError when there is no cluster; reading
-    raises CoreError and CorruptBatch, with file or offset, and ConnectionError when the cluster is
-    gone, or silent for 30 s.
+    Raises FileNotFoundError when there is no such directory or topic, or not all the partitions
+    that are asked for, NotADirectoryError, TypeError, ValueError for a bound that is none or an
+    address that cannot be, ConnectionError when there is no cluster; reading raises CoreError and
+    CorruptBatch, with file or offset, and ConnectionError when the cluster is gone, or silent for
+    30 s.
     """
     import pyarrow
 
     from barnabas.arrow import schema
 
     fields = schema(binary)
-    wanted = None if partitions is None else frozenset(partitions)
+    places = _places(source)
+    check_text("topic", topic, "the name of a topic")
+    wanted = None
+    if partitions is not None:
+        wanted = check_integers("partitions", partitions, "a list of numbers, such as [0], or None")
     for bound in (start, end):
         check_bound(bound)
-    places = [source] if isinstance(source, str | os.PathLike) else list(source)
     address = os.fspath(places[0]) if len(places) == 1 else ""
     if _ADDRESS.fullmatch(address) and not Path(address).exists():
         from barnabas.query.cluster import cluster_batches
 
+        _check_ports(address)
         batches = cluster_batches(address, topic, wanted, (start, end), binary)
     else:
         directories = partition_directories([Path(place) for place in places], topic, wanted)
         batches = file_batches(directories, (start, end), binary)
     return pyarrow.RecordBatchReader.from_batches(fields, batches)
+
+
+def _places(source: object) -> list[str | os.PathLike[str]]:
+    accepted = "a data directory, a list of them, or HOST:PORT"
+    places = [source] if isinstance(source, str | os.PathLike) else source
+    if not isinstance(places, Sequence) or isinstance(places, bytes):
+        raise wrong_type("source", source, accepted)
+    for place in places:
+        if not isinstance(place, str | os.PathLike):
+            raise wrong_type("each of source", place, "a data directory")
+    if not places or "" in places:
+        raise ValueError(f"source must be {accepted}, and is empty")
+    return list(places)
+
+
+def _check_ports(address: str) -> None:
+    for broker in address.split(","):
+        port = int(broker.rpartition(":")[2])
+        if not 0 < port < 1 << 16:
+            raise ValueError(f"source {broker!r}: a port is 1 to 65535")

@@ -14,6 +14,7 @@ requests, and are not struck.
 `Broker.faults.disk` has the faults of `barnabas.testing.faults`, for this broker's files.
 """
 
+import errno
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -23,8 +24,10 @@ from typing import Final, Literal, TypedDict, Unpack
 from kio.schema.errors import ErrorCode
 
 from barnabas._core import Core, RequestEffect
+from barnabas.arguments import check_integer, check_number, check_text, wrong_type
 from barnabas.protocol.apis import APIS
 from barnabas.testing import faults
+from barnabas.wording import close_names, meant
 
 When = Literal["before", "after"]
 _ALWAYS: Final = 2**64 - 1
@@ -45,7 +48,8 @@ class Which(TypedDict, total=False):
 
 
 class BrokerFaults:
-    """Makes faults of one broker. All raise ValueError for what is not there to be named.
+    """Makes faults of one broker. All raise ValueError for what is not there to be named, TypeError
+    for arguments of a wrong type.
 
     Safe to use from several threads.
     """
@@ -58,12 +62,13 @@ class BrokerFaults:
         self,
         api: str,
         *,
-        error: str | ErrorCode,
+        error: str | ErrorCode | None = None,
         **which: Unpack[Which],
     ) -> faults.Fault:
         """The request does nothing and is answered with one of Kafka's errors, for each of the
         partitions or resources in it where the API says errors so.
         """
+        _check_api(api)
         return self._add(api, RequestEffect.FAIL, _error_code(error).value, **which)
 
     def drop(
@@ -88,6 +93,7 @@ class BrokerFaults:
         """The request waits so long before it takes effect, and with it what its connection sends
         later. With a virtual clock an advance shortens that.
         """
+        check_number("seconds", seconds)
         delay_ms = round(seconds * 1000)
         if delay_ms < 0:
             raise ValueError(f"seconds={seconds}: a delay is not negative")
@@ -115,11 +121,12 @@ class BrokerFaults:
         client_id: str | None = None,
         connection: int | None = None,
     ) -> faults.Fault:
-        if api not in _KEYS:
-            raise ValueError(f"there is no API {api!r}; there are {', '.join(_KEYS)}")
-        if times is not None and times < 1:
+        _check_api(api)
+        if times is not None and check_integer("times", times, "an int or None") < 1:
             raise ValueError(f"times={times}: it counts from 1")
-        if connection is not None and not 0 < connection < 1 << 16:
+        if client_id is not None:
+            check_text("client_id", client_id, "a str or None")
+        if connection is not None and not 0 < check_integer("connection", connection) < 1 << 16:
             raise ValueError(f"connection={connection} is no port of a client")
         count = _ALWAYS if times is None else times
         key = _KEYS[api]
@@ -177,14 +184,30 @@ class DiskFaults:
         return faults.kill(call, self._below(pattern), is_done=is_done, nth=nth)
 
     def _below(self, pattern: str) -> list[str]:
+        check_text("pattern", pattern)
         return [prefix + pattern for prefix in self._prefixes]
 
 
-def _error_code(error: str | ErrorCode) -> ErrorCode:
+def _check_api(api: str) -> None:
+    check_text("api", api, "the name of an API, such as 'Produce'")
+    if api in _KEYS:
+        return
+    calls = close_names(api, faults.CALLS)
+    if calls and not close_names(api, _KEYS):
+        raise ValueError(f"there is no API {api!r}: {calls[0]} is a call of the disk (faults.disk)")
+    raise ValueError(f"there is no API {api!r}: {meant(api, _KEYS)}")
+
+
+def _error_code(error: str | ErrorCode | None) -> ErrorCode:
+    if not isinstance(error, str | ErrorCode):
+        raise wrong_type("error", error, "one of Kafka's errors, such as 'NOT_LEADER_OR_FOLLOWER'")
     names = {code.name.upper(): code for code in ErrorCode if code is not ErrorCode.none}
     found = names.get(error.name.upper() if isinstance(error, ErrorCode) else error)
+    if found is None and error in errno.errorcode.values():
+        raise ValueError(f"there is no error {error!r} of Kafka's: it is of the disk (faults.disk)")
     if found is None:
-        raise ValueError(f"there is no error {error!r}; there are {', '.join(names)}")
+        name = error.name if isinstance(error, ErrorCode) else error
+        raise ValueError(f"there is no error {name!r}: {meant(name, names)}")
     return found
 
 

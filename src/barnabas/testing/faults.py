@@ -14,10 +14,12 @@ import errno
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from barnabas import _core
 from barnabas._core import FaultEffect, FileCall
+from barnabas.arguments import check_integer, check_number, check_text, wrong_type
+from barnabas.wording import meant
 
 Call = Literal[
     "open",
@@ -32,6 +34,7 @@ Call = Literal[
     "link",
     "copy",
 ]
+CALLS: Final[tuple[str, ...]] = get_args(Call)
 ShortCall = Literal["write", "read", "send", "copy"]
 Pattern = str | Sequence[str]
 _ALWAYS = 2**64 - 1
@@ -79,13 +82,19 @@ class Fault:
 
 
 def _add(call: Call, pattern: Pattern, effect: FaultEffect, value: int, **when: int) -> Fault:
+    check_text("call", call, "the name of a call, such as 'write'")
+    if call not in CALLS:
+        raise ValueError(f"there is no call {call!r}: {meant(call, CALLS)}")
     patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+    for each in patterns:
+        check_text("pattern", each, "a str, or a list of them")
     fault = _core.add_fault(getattr(FileCall, call.upper()), patterns, effect, value, **when)
     return Fault(partial(_core.count_fault, fault), partial(_core.remove_fault, fault))
 
 
 def _when(nth: int, times: int | None) -> dict[str, int]:
-    if nth < 1 or (times is not None and times < 1):
+    is_some = times is None or check_integer("times", times, "an int or None") > 0
+    if check_integer("nth", nth) < 1 or not is_some:
         raise ValueError("nth and times count from 1")
     return {"nth": nth, "times": _ALWAYS if times is None else times}
 
@@ -99,6 +108,10 @@ def fail(
     times: int | None = None,
 ) -> Fault:
     """The call does nothing and fails with an errno."""
+    if isinstance(error, str):
+        hint = f"errno.{error} is one" if error in errno.errorcode.values() else ""
+        raise wrong_type("error", error, "a number of the module errno", hint)
+    check_integer("error", error, "a number of the module errno")
     return _add(call, pattern, FaultEffect.FAIL, error, **_when(nth, times))
 
 
@@ -111,11 +124,13 @@ def short(
     times: int | None = None,
 ) -> Fault:
     """The call does `size` bytes of what it was to, and says so."""
+    check_integer("size", size)
     return _add(call, pattern, FaultEffect.SHORT, size, **_when(nth, times))
 
 
 def tear(pattern: Pattern = "*", *, size: int, nth: int = 1, times: int | None = None) -> Fault:
     """A write puts `size` bytes there and fails with EIO."""
+    check_integer("size", size)
     return _add("write", pattern, FaultEffect.TEAR, size, **_when(nth, times))
 
 
@@ -123,6 +138,7 @@ def delay(
     call: Call, pattern: Pattern = "*", *, seconds: float, nth: int = 1, times: int | None = None
 ) -> Fault:
     """The call takes so long."""
+    check_number("seconds", seconds)
     return _add(call, pattern, FaultEffect.DELAY, round(seconds * 1000), **_when(nth, times))
 
 

@@ -99,7 +99,7 @@ def test_topics_are_served_with_ids_epochs_and_settings(kafka: kw.DataDir) -> No
         assert (retention.value, retention.config_source) == ("-1", 1)
         assert client.ask("InitProducerId", 4).producer_id >= 1000 + ID_GAP
         stderr = stop()
-    assert "adopting 1 topics, 2 partitions" in stderr
+    assert "adopting 1 topic, 2 partitions" in stderr
     assert "--config" in stderr  # where Kafka's own settings are
     with barnabas.Log(kafka.path / "a-0", read_only=True) as log:
         assert [record.value for record in log] == [b"one", b"two"]

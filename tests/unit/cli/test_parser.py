@@ -46,6 +46,18 @@ def error_of(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["group", "reset-offsets", "g", "--topic", "t"], "one of the arguments"),
         (["group", "reset-offsets", "g", "--topic", "t:x", "--to-latest"], "list of partitions"),
         (["consume", "t", "--connect-timeout", "0"], "'0' is not a time above zero"),
+        (["consume", "t", "--offset", "abc"], "'abc' is neither an offset nor -N, for the last N"),
+        (["group", "reset-offsets", "g", "--shift-by", "x"], "'x' is not a whole number"),
+        (
+            ["topic", "list", "-b", "host:99999"],
+            "port '99999' of 'host:99999' is not a number from",
+        ),
+        (["topic", "list", "-b", "a:1,b:x"], "port 'x' of 'b:x' is not a number from 1 to 65535"),
+        (["consume", "t", "-b", ":9092"], "':9092' names no host"),
+        (["consume", "t", "-b", ""], "a broker's address is empty"),
+        (["group", "list", "--state", "full"], "unknown value 'full'; there is stable, empty, "),
+        (["serve", "--data-dir", ""], "argument --data-dir: a path is empty"),
+        (["serve", "--config", ""], "argument --config: a path is empty"),
         (["dump"], "required: FILE|DIR"),
     ],
 )
@@ -74,6 +86,14 @@ def test_options_may_stand_between_the_topic_and_the_files() -> None:
 
 def test_negative_offsets_are_no_options() -> None:
     assert build_parser().parse_args(["consume", "t", "--offset", "-5"]).offset == -5
+
+
+@pytest.mark.parametrize(
+    "servers", ["h", "h:1", "h:1,[::1]:65535", "::1", "[::1]", "SSL://h:9092", "h:1, g:2"]
+)
+def test_addresses_of_brokers_are_left_as_they_are(servers: str) -> None:
+    args = build_parser("topic").parse_args(["topic", "list", "-b", servers])
+    assert args.bootstrap_server == servers
 
 
 @pytest.mark.parametrize(

@@ -148,15 +148,37 @@ def test_an_advertised_listener_of_the_file_behind_another_listener_is_told(tmp_
 
 
 @pytest.mark.parametrize(
-    ("option", "key"), [("--listen", "listeners"), ("--advertise", "advertised.listeners")]
+    ("option", "key"),
+    [
+        ("--listen", "listeners"),
+        ("--advertise", "advertised.listeners"),
+        ("--data-dir", "log.dirs"),
+        ("--data-dir", "log.dir"),
+    ],
 )
 def test_an_option_and_the_setting_it_stands_for_contradict_each_other(
     tmp_path: Path, option: str, key: str
 ) -> None:
     both = (option, "127.0.0.1:0", "--set", f"{key}=PLAINTEXT://127.0.0.1:1")
-    message = refusal("--data-dir", str(tmp_path), *both)
+    message = refusal(*(() if option == "--data-dir" else ("--data-dir", str(tmp_path))), *both)
     assert option in message
     assert key in message
+
+
+@pytest.mark.parametrize(("others", "is_told"), [("{0}/a,{0}/b", True), ("{0}/d", False)])
+def test_directories_of_the_file_that_are_not_served_are_told(
+    tmp_path: Path, others: str, is_told: bool
+) -> None:
+    properties = tmp_path / "server.properties"
+    dirs = others.format(tmp_path)
+    properties.write_text(f"log.dirs={dirs}\n")
+    data_dir = str(tmp_path / "d")
+    with serving("--data-dir", data_dir, "--config", str(properties)) as (process, _):
+        process.terminate()
+        _, stderr = process.communicate(timeout=30)
+    message = f"--data-dir {data_dir} is served alone, not log.dirs={dirs} of {properties}"
+    assert (message in stderr) == is_told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "server.properties"]
 
 
 def test_a_full_stdout_is_named(tmp_path: Path) -> None:
@@ -180,6 +202,7 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert address in refusal("--data-dir", str(tmp_path / "d"), "--listen", address)
+    assert not (tmp_path / "d").exists()
 
 
 def test_a_directory_in_use_is_named(tmp_path: Path) -> None:
@@ -192,7 +215,10 @@ def test_a_directory_in_use_is_named(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert "file" in refusal("--data-dir", str(tmp_path / "file" / "d"))
+    line = refusal("--data-dir", str(tmp_path / "file" / "d"))
+    assert line.endswith(
+        f"cannot make the data directory {tmp_path / 'file' / 'd'}: Not a directory"
+    )
 
 
 def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:

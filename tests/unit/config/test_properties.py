@@ -32,5 +32,10 @@ def test_lines_become_entries(text: str, expected: dict[str, str]) -> None:
 
 
 def test_a_value_without_a_key_is_refused() -> None:
-    with pytest.raises(ConfigError, match="without a key"):
-        parse_properties("=b")
+    with pytest.raises(ConfigError, match="line 2: '=b' has no key"):
+        parse_properties("a=1\n=b")
+
+
+def test_lines_are_counted_as_an_editor_does() -> None:
+    text = "# comment\n\na=1,\\\n  2\r\nb=1\na=3\\\n4"
+    assert parse_properties(text).lines == {"b": 5, "a": 6}

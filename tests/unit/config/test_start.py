@@ -130,6 +130,11 @@ def test_clients_cannot_be_told_a_host_that_is_none(host: str) -> None:
         start(advertised_listeners=f"PLAINTEXT://{host}:9092")
 
 
+def test_a_port_that_cannot_be_is_named() -> None:
+    with pytest.raises(ConfigError, match="--listen: port 65536 of 'h:65536' is not within 0 and"):
+        parse_address("h:65536", "--listen")
+
+
 @pytest.mark.parametrize("text", ["9099", "h", "h:x", "h:-1", "h:65536", ":", "::1", "::1:9092"])
 def test_a_bad_address_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match="--listen: "):
@@ -139,6 +144,41 @@ def test_a_bad_address_is_named(text: str) -> None:
 def test_an_address_is_host_and_port_and_of_ipv6_in_brackets() -> None:
     assert parse_address("h:9092", "--listen") == Address("h", 9092)
     assert str(parse_address("[::1]:5", "--listen")) == "[::1]:5"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"node.id=1\n\nnonsense\n", "line 3: unknown configuration key nonsense"),
+        (b"this is nonsense", "line 1: unknown configuration key this"),
+        (b"num.partitions", "line 1: Invalid value  for configuration num.partitions"),
+        (b"#\nnum.partitions=x", "line 2: Invalid value x for configuration num.partitions"),
+        (b"num.partitions=1\n=2", "line 2: '=2' has no key"),
+        (b"a=\xff", "it is no text in UTF-8"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_found(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "server.properties"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        make_start_config([(str(path), read_properties(path))])
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_bad_value_of_a_file_does_not_matter_when_another_is_stronger(tmp_path: Path) -> None:
+    path = tmp_path / "server.properties"
+    path.write_text("num.partitions=x\n")
+    layers = [(str(path), read_properties(path)), ("command line", {"num.partitions": "2"})]
+    assert make_start_config(layers).config.get("num.partitions") == 2
+
+
+@pytest.mark.parametrize("name", ["missing", "."])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_properties(tmp_path / name)
+    assert str(caught.value).startswith(f"cannot read {tmp_path / name}: ")
+    assert "[Errno" not in str(caught.value)
 
 
 def test_a_file_of_an_older_kafka_starts_with_warnings(tmp_path: Path) -> None:

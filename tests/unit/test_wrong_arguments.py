@@ -1,0 +1,197 @@
+"""What the public Python API says of arguments that are none: which one, what was given, what is
+taken.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import barnabas
+from barnabas.testing import faults
+
+
+class Tools(NamedTuple):
+    """Typed as anything: what they are handed is wrong on purpose."""
+
+    broker: Any
+    log: Any
+    clock: Any
+    consumer: Any  # of a group
+    api: Any  # barnabas
+    faults: Any  # barnabas.testing.faults
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tools]:
+    clock = barnabas.VirtualClock()
+    path = tmp_path_factory.mktemp("log") / "log"
+    with barnabas.Broker(clock=clock) as broker, barnabas.Log(path) as log:
+        broker.create_topic("t")
+        consumer = broker.consumer(["t"], group="g")
+        yield Tools(broker, log, clock, consumer, barnabas, faults)
+        assert log.end_offset == 0, "nothing of all that was taken"
+
+
+def commit_offsets(tools: Tools) -> None:
+    producer = tools.broker.producer(transactional_id="tx")
+    with producer.transaction() as transaction:
+        transaction.commit_offsets("g")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: t.api.Broker(5), "data_dir must be a str, a Path or None, not 5 (int)"),
+        (lambda t: t.api.Broker(port="x"), "port must be an int, not 'x' (str)"),
+        (lambda t: t.api.Broker(clock=1), "clock must be a barnabas.VirtualClock or None, not 1"),
+        (lambda t: t.api.Broker(config=["a"]), "config must be a dict of Kafka's keys to values"),
+        (
+            lambda t: t.broker.fork(config={"num.partitions": [1]}),
+            "config['num.partitions'] must be a str, int, float or bool, not [1] (list)",
+        ),
+        (lambda t: t.broker.create_topic(5), "name must be the name of a topic, not 5 (int)"),
+        (
+            lambda t: t.broker.create_topic("n", partitions="3"),
+            "partitions must be an int, not '3' (str)",
+        ),
+        (lambda t: t.broker.create_topic("n", partitions=True), "not True (bool)"),
+        (
+            lambda t: t.broker.create_topic("n", config=["a"]),
+            "config must be a dict of Kafka's keys to values, not ['a'] (list)",
+        ),
+        (
+            lambda t: t.broker.create_topic("n", config={"retention.ms": None}),
+            "config['retention.ms'] must be a str, int, float or bool, not None; without the key",
+        ),
+        (lambda t: t.broker.delete_topic(), "'name'"),
+        (lambda t: t.broker.delete_topic(None), "name must be the name of a topic, not None"),
+        (lambda t: t.broker.producer(transactional_id=5), "transactional_id must be a str or None"),
+        (lambda t: t.broker.producer(linger_ms="x"), "linger_ms must be a number, not 'x'"),
+        (lambda t: t.broker.producer(batch_size="x"), "batch_size must be an int, not 'x'"),
+        (lambda t: t.broker.producer(compression_type=1), "compression_type must be one of none, "),
+        (
+            lambda t: t.broker.consumer("t"),
+            "topics must be a list of names, such as ['orders'], not 't' (str)",
+        ),
+        (lambda t: t.broker.consumer(5), "topics must be a list of names"),
+        (lambda t: t.broker.consumer([5]), "each of topics must be a str, not 5 (int)"),
+        (lambda t: t.broker.consumer([("t", 0)]), "each of topics must be a str, not ('t', 0)"),
+        (lambda t: t.broker.consumer(["t"], group=5), "group must be a str or None, not 5 (int)"),
+        (lambda t: t.broker.consumer(["t"], timeout="x"), "timeout must be a number of seconds"),
+        (lambda t: t.broker.consumer(["t"], on_revoked=1), "on_revoked must be something to be ca"),
+        (
+            lambda t: t.broker.consumer(["t"], group="g", session_timeout_ms="x"),
+            "session_timeout_ms must be an int, not 'x' (str)",
+        ),
+        (lambda t: t.consumer.poll("x"), "timeout must be a number of seconds or None, not 'x'"),
+        (lambda t: t.consumer.seek("t", 0, "x"), "offset must be an int, not 'x' (str)"),
+        (lambda t: t.consumer.commit(["t"]), "offsets must be a dict of (topic, partition) to"),
+        (lambda t: t.consumer.commit({"t": 1}), "each key of offsets must be (topic, partition)"),
+        (lambda t: t.consumer.commit({("t", 0): "x"}), "each of offsets must be an int, not 'x'"),
+        (commit_offsets, "consumer must be a consumer, as Broker.consumer() makes it, not 'g'"),
+        (lambda t: t.broker.on_append("t", 5), "call must be something to be called with a batch"),
+        (lambda t: t.broker.on_append(5, print), "topic must be the name of a topic, not 5 (int)"),
+        (lambda t: t.clock.advance(5), "by must be a timedelta, not 5 (int); or say of what: sec"),
+        (lambda t: t.clock.step(5), "by must be a timedelta, not 5 (int)"),
+        (lambda t: t.clock.advance(day=1), "there is no 'day' of a timedelta: did you mean days?"),
+        (lambda t: t.clock.advance(days="1"), "days must be a number, not '1' (str)"),
+        (lambda t: t.api.VirtualClock(5), "start must be a datetime with a time zone, or None"),
+        (lambda t: t.api.scan(5, "t"), "source must be a data directory, a list of them, or HOST"),
+        (lambda t: t.api.scan(".", 5), "topic must be the name of a topic, not 5 (int)"),
+        (
+            lambda t: t.api.scan(".", "t", partitions=0),
+            "partitions must be a list of numbers, such as [0], or None, not 0 (int)",
+        ),
+        (lambda t: t.api.scan(".", "t", partitions=["0"]), "each of partitions must be an int"),
+        (lambda t: t.api.Log(5), "path must be a str or a Path, not 5 (int)"),
+        (lambda t: t.api.Log("l", config=["a"]), "config must be a dict of Kafka's keys to values"),
+        (lambda t: t.log.append(b"x"), "records must be a list of (key, value), (key, value, tim"),
+        (lambda t: t.log.append(5), "records must be a list of (key, value), "),
+        (lambda t: t.log.append((b"k", b"v")), "a record is (key, value, ...), not bytes"),
+        (lambda t: t.log.append([5]), "records[0] must be one of (key, value), "),
+        (lambda t: t.log.append([(b"k",)]), "records[0] must be one of (key, value), "),
+        (lambda t: t.log.append([(b"k", "v")]), "the value of records[0] must be bytes or None"),
+        (lambda t: t.log.append([(b"k", b"v", "x")]), "the timestamp of records[0] must be ms si"),
+        (
+            lambda t: t.log.append([(None, b""), (b"k", b"v", 1, [b"h"])]),
+            "each header of records[1] must be (str, bytes or None), not b'h' (bytes)",
+        ),
+        (lambda t: t.log.append([(None, b"")], timestamp_ms="x"), "timestamp_ms must be ms since"),
+        (lambda t: t.log.append_batch("x"), "batch must be bytes, one encoded batch, not 'x'"),
+        (lambda t: t.log.read("x"), "offset must be an int, not 'x' (str)"),
+        (lambda t: t.broker.faults.fail(5), "api must be the name of an API, such as 'Produce'"),
+        (lambda t: t.broker.faults.fail("Produce"), "error must be one of Kafka's errors, such as"),
+        (lambda t: t.broker.faults.delay("Produce", seconds="x"), "seconds must be a number, not"),
+        (
+            lambda t: t.faults.fail("write", error="ENOSPC"),
+            "error must be a number of the module errno, not 'ENOSPC' (str); errno.ENOSPC is one",
+        ),
+        (lambda t: t.broker.faults.disk.fail("write", 5), "pattern must be a str, not 5 (int)"),
+    ],
+)
+def test_a_wrong_type_is_named(tools: Tools, call: Callable[[Tools], object], message: str) -> None:
+    with pytest.raises(TypeError) as refused:
+        call(tools)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: t.api.Broker(""), "data_dir must be a directory, and is empty"),
+        (lambda t: t.api.Broker(port=70000), "port must be 1 to 65535, or 0 for any that is free"),
+        (lambda t: t.broker.consumer([]), "topics must be a list of names, such as ['orders'], an"),
+        (lambda t: t.clock.advance(seconds=-1), "time does not go back"),
+        (lambda t: t.api.VirtualClock(datetime(2024, 1, 1)), "no time zone"),
+        (lambda t: t.api.scan("host:99999", "t"), "source 'host:99999': a port is 1 to 65535"),
+        (lambda t: t.api.scan([], "t"), "source must be a data directory, a list of them, or HOS"),
+        (
+            lambda t: t.broker.faults.fail("wrte"),
+            "there is no API 'wrte': write is a call of the disk (faults.disk)",
+        ),
+        (lambda t: t.broker.faults.fail("produce"), "'produce': did you mean Produce?"),
+        (lambda t: t.broker.faults.fail("write"), "no API 'write': write is a call of the disk"),
+        (
+            lambda t: t.broker.faults.fail("Produce", error="ENOSPC"),
+            "no error 'ENOSPC' of Kafka's: it is of the disk (faults.disk)",
+        ),
+        (
+            lambda t: t.broker.faults.fail("Produce", error="NOT_LEADER"),
+            "did you mean NOT_LEADER_OR_FOLLOWER",
+        ),
+        (lambda t: t.faults.fail("wrte"), "there is no call 'wrte': did you mean write?"),
+        (lambda t: t.broker.faults.disk.fail("xyz"), "'xyz': there are open, write, read, "),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(
+    tools: Tools, call: Callable[[Tools], object], message: str
+) -> None:
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        call(tools)
+    assert message in str(refused.value)
+
+
+def test_a_scan_of_a_place_that_is_none_says_what_is_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="a cluster is HOST:PORT, such as localhost:9092"):
+        barnabas.scan("localhost", "t")
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file is a file, not a data directory"):
+        barnabas.scan(tmp_path / "file", "t")
+
+
+def test_a_directory_is_given_once(tmp_path: Path) -> None:
+    with pytest.raises(barnabas.ConfigError, match=r"data_dir='.*' and log\.dirs: give one"):
+        barnabas.Broker(tmp_path / "a", config={"log.dirs": str(tmp_path / "b")})
+
+
+def test_what_only_looks_odd_is_taken(tools: Tools) -> None:
+    import numpy as np
+
+    tools.broker.create_topic("odd", partitions=np.int64(2), config={"retention.ms": np.int64(5)})
+    consumer = tools.broker.consumer({"odd"}, timeout=np.float32(0))
+    assert consumer.assignment() == [("odd", 0), ("odd", 1)]
+    assert consumer.poll(np.float64(0)) is None
+    tools.broker.delete_topic("odd")
