@@ -77,8 +77,10 @@ test-python: build planted peers  ## pytest: units, clients, faults; some of the
 	$(BIN)/pytest $(PYTEST_ARGS) tests/clients -q -m oracle --peer kafka
 	$(BIN)/pytest $(PYTEST_ARGS) --kills $(KILLS) $(if $(EVERY_STEP),--every-step)
 
+# Also what the tests would otherwise wait for: jars, and programs on them.
 peers:
 	@bash ci/setup-peers.sh
+	@PYTHONPATH=src:tests $(PYTHON) -m peers
 
 # What sources include costs most, so several are compiled as one.
 build/asan/.configured build/tsan/.configured: CMakeLists.txt | lint-tools $(VENV)/.ready
