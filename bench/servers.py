@@ -23,7 +23,7 @@ def new_server(name: str, directory: Path) -> Server:
     """A broker that has not been started. Raises KeyError for a name that is no broker's."""
     kinds: dict[str, Callable[[], Server]] = {
         "barnabas": lambda: BarnabasServer(directory, NO_JOIN_DELAY | SOON_DELETED),
-        "kafka": lambda: KafkaServer(directory, SOON_DELETED, heap=KAFKA_HEAP),
+        "kafka": lambda: KafkaServer(directory, SOON_DELETED, heap=KAFKA_HEAP, jvm=BROKER_JVM),
         "tansu": lambda: TansuServer(directory),
     }
     return kinds[name]()

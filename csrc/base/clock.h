@@ -8,6 +8,8 @@
 
 namespace barnabas {
 
+inline constexpr int64_t kNsPerMs = 1'000'000;
+
 class Clock {
  public:
   virtual ~Clock() = default;
@@ -20,7 +22,7 @@ class Clock {
   /// with the time of its beginning. Milliseconds since the epoch; never goes back.
   [[nodiscard]] virtual int64_t steady_ms() const = 0;
 
-  [[nodiscard]] int64_t monotonic_ms() const { return monotonic_ns() / 1'000'000; }
+  [[nodiscard]] int64_t monotonic_ms() const { return monotonic_ns() / kNsPerMs; }
 };
 
 /// The system's clocks. Lives for the whole process.

@@ -11,7 +11,7 @@
 namespace barnabas::dataplane {
 namespace {
 
-constexpr int16_t kFirstZstdVersion = 10;
+constexpr int16_t kFirstZstdFetchVersion = 10;
 // What an answer may hold beside records, at most: the rest of an int32 is for these.
 constexpr int32_t kMaxAnswerOverheadBytes = 256 << 20;
 
@@ -166,7 +166,7 @@ void FetchHandler::plan_from_partitions(FetchSession::Partitions& partitions,
 
 FetchHandler::Resolved FetchHandler::resolve(const CachedPartition& cached, int16_t version) const {
   const auto& [topic_id, name, index] = cached.key;
-  if (version >= kFirstZstdVersion) {
+  if (version >= kFirstZstdFetchVersion) {
     auto known = cached.partition.lock();
     if (known != nullptr && !known->deleted()) return {std::move(known)};
   }
@@ -188,7 +188,7 @@ FetchHandler::Resolved FetchHandler::resolve(const TopicPtr& topic, ErrorCode un
   if (topic == nullptr) return {nullptr, unknown_topic};
   const auto* found = topic->find(index);
   if (found == nullptr) return {nullptr, ErrorCode::kUnknownTopicOrPartition};
-  if (version < kFirstZstdVersion && topic->config.recompress &&
+  if (version < kFirstZstdFetchVersion && topic->config.recompress &&
       topic->config.codec == record::Codec::kZstd) {
     return {nullptr, ErrorCode::kUnsupportedCompressionType};
   }

@@ -6,8 +6,8 @@ namespace barnabas::dataplane {
 namespace {
 
 // The least a topic, a partition and a forgotten partition can take.
-constexpr size_t kMinTopicBytes = 2;
-constexpr size_t kMinPartitionBytes = 16;
+constexpr size_t kMinFetchTopicBytes = 2;
+constexpr size_t kMinFetchPartitionBytes = 16;
 constexpr size_t kForgottenPartitionBytes = 4;
 
 FetchTopic parse_topic_name(RequestReader& reader, int16_t version) {
@@ -33,7 +33,7 @@ FetchPartition parse_partition(RequestReader& reader, int16_t version) {
 }
 
 bool parse_forgotten(RequestReader& reader, int16_t version, FetchRequest& request) {
-  const size_t topic_count = reader.read_array_length(kMinTopicBytes);
+  const size_t topic_count = reader.read_array_length(kMinFetchTopicBytes);
   for (size_t t = 0; t < topic_count && reader.ok(); ++t) {
     FetchTopic topic = parse_topic_name(reader, version);
     topic.partition_count = reader.read_array_length(kForgottenPartitionBytes);
@@ -71,10 +71,10 @@ bool FetchRequest::parse(MutableBytes body, int16_t version) {
     session_id = reader.read<int32_t>();
     session_epoch = reader.read<int32_t>();
   }
-  const size_t topic_count = reader.read_array_length(kMinTopicBytes);
+  const size_t topic_count = reader.read_array_length(kMinFetchTopicBytes);
   for (size_t t = 0; t < topic_count && reader.ok(); ++t) {
     FetchTopic topic = parse_topic_name(reader, version);
-    topic.partition_count = reader.read_array_length(kMinPartitionBytes);
+    topic.partition_count = reader.read_array_length(kMinFetchPartitionBytes);
     for (size_t p = 0; p < topic.partition_count && reader.ok(); ++p) {
       partitions.push_back(parse_partition(reader, version));
     }

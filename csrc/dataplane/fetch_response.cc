@@ -56,8 +56,8 @@ void encode_aborted(ResponseWriter& writer,
 }
 
 /// `partition`: null when there is none.
-void encode_partition(ResponseWriter& writer, const FetchResponseHeader& header, int32_t index,
-                      PartitionRead& read, const Partition* partition, net::Response& response) {
+void encode_fetched(ResponseWriter& writer, const FetchResponseHeader& header, int32_t index,
+                    PartitionRead& read, const Partition* partition, net::Response& response) {
   writer.write(index);
   writer.write(static_cast<int16_t>(error_for_version(read.error, header.version)));
   writer.write(read.high_watermark);
@@ -140,8 +140,8 @@ net::Response encode_fetch_response(FetchPlan& plan) {
     for (size_t i = group.begin, left = group.count; left > 0; ++i) {
       FetchEntry& entry = entries[i];
       if (!entry.told) continue;
-      encode_partition(writer, header, entry.partition->index(), entry.read, entry.partition.get(),
-                       response);
+      encode_fetched(writer, header, entry.partition->index(), entry.read, entry.partition.get(),
+                     response);
       --left;
     }
     writer.write_empty_tags();
@@ -153,7 +153,7 @@ net::Response encode_fetch_response(FetchPlan& plan) {
       if (!refusals[i].told) continue;
       PartitionRead nothing;
       nothing.error = refusals[i].error;
-      encode_partition(writer, header, refusals[i].index, nothing, nullptr, response);
+      encode_fetched(writer, header, refusals[i].index, nothing, nullptr, response);
       --left;
     }
     writer.write_empty_tags();

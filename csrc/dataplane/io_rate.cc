@@ -7,7 +7,7 @@ namespace barnabas::dataplane {
 namespace {
 
 constexpr double kNsPerSecond = 1e9;
-constexpr int64_t kLongestWaitMs = 500;  // to notice a change of the limit
+constexpr int64_t kLongestPauseMs = 500;  // to notice a change of the limit
 
 }  // namespace
 
@@ -32,7 +32,7 @@ bool IoRate::spend(uint64_t bytes) {
         (std::min(until_ns, paid_until_ns_) - static_cast<double>(clock_.monotonic_ns())) / 1e6;
     if (left_ms < 1) return true;
     changed_.wait_for(mutex_, std::chrono::milliseconds(std::min(
-                                  static_cast<int64_t>(std::min(left_ms, 1e9)), kLongestWaitMs)));
+                                  static_cast<int64_t>(std::min(left_ms, 1e9)), kLongestPauseMs)));
   }
   return false;
 }

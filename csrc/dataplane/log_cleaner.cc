@@ -25,7 +25,7 @@ bool may_pass(const Error& error) {
   }
 }
 
-size_t threads_wanted(const CleanerConfig& config, const LogDirectories& directories) {
+size_t cleaners_wanted(const CleanerConfig& config, const LogDirectories& directories) {
   if (!config.enabled || config.threads == 0) return 0;
   return std::max(static_cast<size_t>(config.threads), directories.count());
 }
@@ -36,7 +36,7 @@ LogCleaner::LogCleaner(const PartitionTable& table, LogDirectories& directories,
                        const EngineConfig& config)
     : table_(table),
       directories_(directories),
-      threads_wanted_(threads_wanted(config.cleaner, directories)),
+      threads_wanted_(cleaners_wanted(config.cleaner, directories)),
       most_in_one_directory_(threads_wanted_ + 1 - std::min(threads_wanted_, directories.count())),
       rate_(config.cleaner.io_max_bytes_per_second, clock),
       config_(config.cleaner) {}

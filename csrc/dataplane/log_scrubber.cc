@@ -8,7 +8,7 @@
 namespace barnabas::dataplane {
 namespace {
 
-constexpr int64_t kLongestWaitMs = 60'000;
+constexpr int64_t kLongestSleepMs = 60'000;
 
 }  // namespace
 
@@ -49,8 +49,8 @@ bool LogScrubber::wait_for_round(int64_t last_begin_ms) {
     const int64_t since_ms = clock_.monotonic_ms() - last_begin_ms;
     if (config_.interval_ms >= 0 && since_ms >= config_.interval_ms) return true;
     const int64_t left_ms =
-        config_.interval_ms < 0 ? kLongestWaitMs : config_.interval_ms - since_ms;
-    changed_.wait_for(mutex_, std::chrono::milliseconds(std::min(left_ms, kLongestWaitMs)));
+        config_.interval_ms < 0 ? kLongestSleepMs : config_.interval_ms - since_ms;
+    changed_.wait_for(mutex_, std::chrono::milliseconds(std::min(left_ms, kLongestSleepMs)));
   }
   return false;
 }

@@ -20,7 +20,7 @@ constexpr int kMostRounds = 1000;
 constexpr uint64_t kQuicklyFlushedBytes = 4 << 20;
 constexpr int kMostFlushes = 3;
 
-size_t threads_wanted(const EngineConfig& config, const LogDirectories& directories) {
+size_t movers_wanted(const EngineConfig& config, const LogDirectories& directories) {
   if (directories.count() == 1) return 0;
   return config.move_threads > 0 ? static_cast<size_t>(config.move_threads) : directories.count();
 }
@@ -46,7 +46,7 @@ PartitionMover::PartitionMover(const PartitionTable& table, LogDirectories& dire
                                Clock& clock, const EngineConfig& config)
     : table_(table),
       directories_(directories),
-      threads_wanted_(threads_wanted(config, directories)),
+      threads_wanted_(movers_wanted(config, directories)),
       rate_(static_cast<double>(config.move_max_bytes_per_second), clock),
       chunk_bytes_(chunk_bytes(config.move_max_bytes_per_second)) {}
 

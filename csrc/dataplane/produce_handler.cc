@@ -20,7 +20,7 @@ constexpr std::string_view kAdminClientId = "__admin_client";
 // Even a request that sets no timeout waits this long for an fdatasync: in Kafka the flush is part
 // of the append and has no timeout at all.
 constexpr int64_t kMinFlushWaitMs = 30'000;
-constexpr int16_t kFirstZstdVersion = 7;
+constexpr int16_t kFirstZstdProduceVersion = 7;
 // How often to see whether a log directory gets on again.
 constexpr int64_t kStallRetryNs = 20'000'000;
 
@@ -58,10 +58,10 @@ Status check_header(const ProducePartition& named, int16_t version) {
   }
   const auto batch = header_of(named);
   if (!batch.has_value()) return {};  // validation says what is wrong with it
-  if (version < kFirstZstdVersion &&
+  if (version < kFirstZstdProduceVersion &&
       batch->codec_id() == static_cast<uint8_t>(record::Codec::kZstd)) {
     return Error{ErrorCode::kUnsupportedCompressionType,
-                 "zstd needs Produce version " + std::to_string(kFirstZstdVersion)};
+                 "zstd needs Produce version " + std::to_string(kFirstZstdProduceVersion)};
   }
   return {};
 }

@@ -6,8 +6,8 @@ namespace barnabas::dataplane {
 namespace {
 
 // The least a topic or partition can take: a name or id, a count; an index, a length.
-constexpr size_t kMinTopicBytes = 2;
-constexpr size_t kMinPartitionBytes = 5;
+constexpr size_t kMinProduceTopicBytes = 2;
+constexpr size_t kMinProducePartitionBytes = 5;
 
 }  // namespace
 
@@ -20,7 +20,7 @@ bool ProduceRequest::parse(MutableBytes body, int16_t version) {
   if (version >= kProduceFirstServedVersion) transactional_id = reader.read_nullable_string();
   acks = reader.read<int16_t>();
   timeout_ms = reader.read<int32_t>();
-  const size_t topic_count = reader.read_array_length(kMinTopicBytes);
+  const size_t topic_count = reader.read_array_length(kMinProduceTopicBytes);
   for (size_t t = 0; t < topic_count && reader.ok(); ++t) {
     ProduceTopic topic;
     if (version >= kProduceFirstTopicIdVersion) {
@@ -28,7 +28,7 @@ bool ProduceRequest::parse(MutableBytes body, int16_t version) {
     } else {
       topic.name = reader.read_string();
     }
-    topic.partition_count = reader.read_array_length(kMinPartitionBytes);
+    topic.partition_count = reader.read_array_length(kMinProducePartitionBytes);
     for (size_t p = 0; p < topic.partition_count && reader.ok(); ++p) {
       ProducePartition partition;
       partition.index = reader.read<int32_t>();

@@ -7,8 +7,8 @@
 namespace barnabas::dataplane {
 namespace {
 
-void encode_partition(ResponseWriter& writer, int16_t version, int32_t index,
-                      ProducePartitionResult& result) {
+void encode_produced(ResponseWriter& writer, int16_t version, int32_t index,
+                     ProducePartitionResult& result) {
   writer.write(index);
   result.error_position = writer.size();
   writer.write(static_cast<int16_t>(result.error));
@@ -52,7 +52,7 @@ net::Bytes encode_produce_response(int32_t correlation_id, int16_t version,
     }
     writer.write_array_length(topic.partition_count);
     for (size_t i = 0; i < topic.partition_count; ++i, ++next) {
-      encode_partition(writer, version, request.partitions[next].index, results[next]);
+      encode_produced(writer, version, request.partitions[next].index, results[next]);
     }
     writer.write_empty_tags();
   }

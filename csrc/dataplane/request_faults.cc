@@ -2,10 +2,10 @@
 
 #include <utility>
 
+#include "base/clock.h"
+
 namespace barnabas::dataplane {
 namespace {
-
-constexpr int64_t kNsPerMs = 1'000'000;
 
 bool concerns(const RequestFault& fault, const net::Request& request) {
   return fault.api_key == request.api_key &&

@@ -11,8 +11,8 @@ namespace {
 constexpr int16_t kFirstAbortableErrorVersion = 11;
 // The least a transaction, a topic or a partition can take in the answer.
 constexpr size_t kMinTransactionBytes = 3;
-constexpr size_t kMinTopicBytes = 3;
-constexpr size_t kMinPartitionBytes = 7;
+constexpr size_t kMinCheckedTopicBytes = 3;
+constexpr size_t kMinCheckedPartitionBytes = 7;
 
 /// The name of an error that says nothing of the transaction, only that nobody could be asked.
 const char* name_of_unverified(ErrorCode error, int16_t produce_version) {
@@ -43,7 +43,7 @@ size_t count_of_topic(const std::vector<AskedPartition>& partitions, size_t begi
 void read_topic(RequestReader& reader, const std::vector<AskedPartition>& asked,
                 std::vector<ErrorCode>& verdicts) {
   const std::string_view topic = reader.read_string();
-  for (size_t left = reader.read_array_length(kMinPartitionBytes); left > 0; --left) {
+  for (size_t left = reader.read_array_length(kMinCheckedPartitionBytes); left > 0; --left) {
     const auto index = reader.read<int32_t>();
     const auto error = static_cast<ErrorCode>(reader.read<int16_t>());
     reader.skip_tags();
@@ -100,7 +100,7 @@ std::vector<ErrorCode> decode_verdicts(const TransactionQuestion& question,
   auto verdicts = all(ErrorCode::kInvalidTxnState);
   for (size_t left = reader.read_array_length(kMinTransactionBytes); left > 0; --left) {
     reader.read_string();  // the one transactional id
-    for (size_t topics = reader.read_array_length(kMinTopicBytes); topics > 0; --topics) {
+    for (size_t topics = reader.read_array_length(kMinCheckedTopicBytes); topics > 0; --topics) {
       read_topic(reader, question.partitions, verdicts);
     }
     reader.skip_tags();

@@ -9,7 +9,7 @@
 namespace barnabas::loadgen {
 namespace {
 
-constexpr size_t kHeadBytes = 24;       // at most, up to the topics' count
+constexpr size_t kMaxHeadBytes = 24;    // at most, up to the topics' count
 constexpr size_t kTopicBytes = 300;     // at most: a name is 249 characters or less
 constexpr size_t kPartitionBytes = 56;  // at most, without aborted transactions
 constexpr size_t kTagBytes = 10;        // at most, of a tag's number and size
@@ -124,7 +124,7 @@ bool FetchReader::read_size(ByteView& at) {
 }
 
 Result<bool> FetchReader::read_head(ByteView& at) {
-  if (!has(at, kHeadBytes)) return false;
+  if (!has(at, kMaxHeadBytes)) return false;
   Cursor cursor(at.first(std::min(at.size(), answer_left_)));
   correlation_id_ = cursor.read<int32_t>();
   const uint32_t tags = cursor.read_varint();

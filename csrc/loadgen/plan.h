@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "record/batch.h"
 
 namespace barnabas::loadgen {
 
 inline constexpr int64_t kNsPerSecond = 1'000'000'000;
-inline constexpr int64_t kNsPerMs = 1'000'000;
 
 /// One partition under load.
 struct PartitionPlan {

@@ -15,7 +15,6 @@ namespace {
 
 constexpr size_t kScratchBytes = 256 << 10;
 constexpr int kMaxReadsPerRound = 8;  // of one connection, for fairness
-constexpr int64_t kNsPerMs = 1'000'000;
 constexpr int64_t kLongestIdleScanMs = 10'000;
 constexpr int64_t kShortestIdleScanMs = 10;
 

@@ -18,7 +18,6 @@
 namespace barnabas::net {
 namespace {
 
-constexpr int64_t kNsPerMs = 1'000'000;
 constexpr int kMaxAcceptsPerRound = 64;
 // Kafka's 50 overflows when a herd of clients reconnects, and each that does not fit waits for TCP
 // to try again, after one second, three, seven.

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace barnabas::net {
 
 namespace {
 
-constexpr int64_t kNsPerMs = 1'000'000;
 constexpr int64_t kLongestWaitMs = 3'600'000;
 
 }  // namespace

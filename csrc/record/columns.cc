@@ -12,8 +12,6 @@ namespace {
 
 constexpr size_t kMinRecordBytes = 7;  // a null key, a null value, no header
 
-Error invalid_record(const char* what) { return Error{ErrorCode::kInvalidRecord, what}; }
-
 /// What the offsets and timestamps of a batch's records are counted from.
 class BatchBase {
  public:

@@ -73,7 +73,7 @@ Result<Bytes> compress_lz4(ByteView input, int level) {
   return out;
 }
 
-struct ZstdTraits {
+struct ZstdCompression {
   using Handle = ZSTD_CCtx*;
   static Handle make() { return ZSTD_createCCtx(); }
   static bool reset(Handle context) {
@@ -84,7 +84,7 @@ struct ZstdTraits {
 };
 
 Result<Bytes> compress_zstd(ByteView input, int level) {
-  const auto context = ReusedContext<ZstdTraits>::take();
+  const auto context = ReusedContext<ZstdCompression>::take();
   if (context.get() == nullptr) return failed("zstd: no memory");
   Bytes out(ZSTD_compressBound(input.size()));
   const size_t size =

@@ -153,7 +153,7 @@ class UnLz4 final : public Decompressor {
 
 // -- zstd ----------------------------------------------------------------------------------------
 
-struct ZstdTraits {
+struct ZstdDecompression {
   using Handle = ZSTD_DCtx*;
   static Handle make() { return ZSTD_createDCtx(); }
   static bool reset(Handle context) {
@@ -166,7 +166,7 @@ struct ZstdTraits {
 class UnZstd final : public Decompressor {
  public:
   explicit UnZstd(ByteView input)
-      : input_{input.data(), input.size(), 0}, context_(ReusedContext<ZstdTraits>::take()) {}
+      : input_{input.data(), input.size(), 0}, context_(ReusedContext<ZstdDecompression>::take()) {}
 
   Result<size_t> read(MutableBytes out) override {
     if (context_.get() == nullptr) return corrupt("zstd: no memory");
@@ -186,7 +186,7 @@ class UnZstd final : public Decompressor {
 
  private:
   ZSTD_inBuffer input_;
-  ReusedContext<ZstdTraits> context_;
+  ReusedContext<ZstdDecompression> context_;
   bool frame_ended_ = false;
 };
 

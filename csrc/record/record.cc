@@ -5,8 +5,6 @@
 namespace barnabas::record {
 namespace {
 
-Error invalid_record(const char* what) { return Error{ErrorCode::kInvalidRecord, what}; }
-
 std::optional<ByteView> nullable(const uint8_t* p, int32_t length) {
   if (length < 0) return std::nullopt;
   return ByteView(p, static_cast<size_t>(length));

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "base/result.h"
 #include "base/varint.h"
 
 namespace barnabas::record {
@@ -25,6 +26,10 @@ struct RecordFields {
 
 // A static text that says what is wrong, or nullptr when all is well.
 using ParseError = const char*;
+
+[[nodiscard]] inline Error invalid_record(ParseError error) {
+  return Error{ErrorCode::kInvalidRecord, error};
+}
 
 namespace parse_error {
 inline constexpr ParseError kNoLength = "the record's length is missing or malformed";

@@ -14,11 +14,6 @@ int64_t delete_horizon_of(const record::BatchView& batch) {
   return batch.has_delete_horizon() ? batch.base_timestamp() : record::kNoTimestamp;
 }
 
-/// As Java adds: timestamps may wrap around.
-int64_t wrapping_add(int64_t a, int64_t b) {
-  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
-}
-
 }  // namespace
 
 Result<BatchFilter::Outcome> BatchFilter::filter(const record::BatchView& batch) {

@@ -9,7 +9,7 @@
 namespace barnabas::storage {
 namespace {
 
-std::optional<Checksum> parse(const std::string& line) {
+std::optional<Checksum> parse_checksum(const std::string& line) {
   Checksum sum;
   const char* const end = line.data() + line.size();
   const auto bytes = std::from_chars(line.data(), end, sum.bytes);
@@ -49,7 +49,7 @@ Result<std::optional<std::vector<Checksum>>> read_checksum_file(const std::strin
   }
   Sums sums(std::in_place);
   for (const std::string& line : *lines) {
-    const auto sum = parse(line);
+    const auto sum = parse_checksum(line);
     if (!sum) return malformed_file(crc_path, "not \"bytes crc32c\": \"" + line + "\"");
     sums->push_back(*sum);
   }

@@ -5,6 +5,7 @@
 
 #include "base/logger.h"
 #include "base/planted.h"
+#include "base/saturating.h"
 #include "record/record.h"
 #include "storage/fd_cache.h"
 #include "storage/index_file_search.h"
@@ -14,11 +15,6 @@
 
 namespace barnabas::storage {
 namespace {
-
-/// As Java adds: validation lets batches through whose timestamps wrap around.
-int64_t wrapping_add(int64_t a, int64_t b) {
-  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
-}
 
 /// Shows `look` the timestamps and offsets of a batch's records until it says that it is enough.
 Status look_at_records(const record::BatchView& batch,

@@ -6,7 +6,7 @@
 namespace barnabas::storage {
 namespace {
 
-constexpr int16_t kVersion = 1;
+constexpr int16_t kSnapshotVersion = 1;
 constexpr size_t kCrcOffset = 2;
 constexpr size_t kCountOffset = 6;
 constexpr size_t kHeaderBytes = 10;
@@ -20,7 +20,7 @@ Error corrupt(const std::string& path, const std::string& why) {
 
 std::vector<uint8_t> encode_producer_snapshot(const ProducerState& state) {
   std::vector<uint8_t> bytes(kHeaderBytes + state.producers().size() * kEntryBytes);
-  store_be<int16_t>(bytes.data(), kVersion);
+  store_be<int16_t>(bytes.data(), kSnapshotVersion);
   store_be<int32_t>(bytes.data() + kCountOffset, static_cast<int32_t>(state.producers().size()));
   uint8_t* p = bytes.data() + kHeaderBytes;
   for (const auto& [producer_id, entry] : state.producers()) {
@@ -45,7 +45,7 @@ std::vector<uint8_t> encode_producer_snapshot(const ProducerState& state) {
 
 Result<ProducerState> decode_producer_snapshot(ByteView bytes, const std::string& path) {
   if (bytes.size() < kHeaderBytes) return corrupt(path, "too short for a producer snapshot");
-  if (load_be<int16_t>(bytes.data()) != kVersion) return corrupt(path, "unknown version");
+  if (load_be<int16_t>(bytes.data()) != kSnapshotVersion) return corrupt(path, "unknown version");
   if (load_be<uint32_t>(bytes.data() + kCrcOffset) != crc32c(bytes.subspan(kCountOffset))) {
     return corrupt(path, "CRC does not match");
   }

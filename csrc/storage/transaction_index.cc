@@ -12,11 +12,11 @@
 namespace barnabas::storage {
 namespace {
 
-constexpr int16_t kVersion = 0;
+constexpr int16_t kEntryVersion = 0;
 
 int64_t last_offset_of(const uint8_t* entry) { return load_be<int64_t>(entry + 18); }
 
-AbortedTransaction parse(const uint8_t* entry) {
+AbortedTransaction parse_entry(const uint8_t* entry) {
   return {load_be<int64_t>(entry + 2), load_be<int64_t>(entry + 10), last_offset_of(entry),
           load_be<int64_t>(entry + 26)};
 }
@@ -25,7 +25,7 @@ AbortedTransaction parse(const uint8_t* entry) {
 
 void TransactionIndex::append(const AbortedTransaction& aborted) {
   uint8_t* p = entries.push();
-  store_be<int16_t>(p, kVersion);
+  store_be<int16_t>(p, kEntryVersion);
   store_be<int64_t>(p + 2, aborted.producer_id);
   store_be<int64_t>(p + 10, aborted.first_offset);
   store_be<int64_t>(p + 18, aborted.last_offset);
@@ -36,9 +36,9 @@ void TransactionIndex::append(const AbortedTransaction& aborted) {
 }
 
 std::optional<AbortedTransaction> TransactionIndex::decode(const uint8_t* entry) {
-  const AbortedTransaction aborted = parse(entry);
-  if (load_be<int16_t>(entry) != kVersion || aborted.producer_id < 0 || aborted.first_offset < 0 ||
-      aborted.first_offset > aborted.last_offset) {
+  const AbortedTransaction aborted = parse_entry(entry);
+  if (load_be<int16_t>(entry) != kEntryVersion || aborted.producer_id < 0 ||
+      aborted.first_offset < 0 || aborted.first_offset > aborted.last_offset) {
     return std::nullopt;
   }
   return aborted;
@@ -49,7 +49,7 @@ std::vector<AbortedTransaction> TransactionIndex::tail_from(int64_t offset) cons
   const uint32_t before = entries.count_in_tail_where(
       [&](const uint8_t* entry) { return last_offset_of(entry) < offset; });
   for (uint32_t n = before; n < entries.tail_count(); ++n) {
-    found.push_back(parse(entries.tail_entry(n)));
+    found.push_back(parse_entry(entries.tail_entry(n)));
   }
   return found;
 }

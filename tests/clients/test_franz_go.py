@@ -1,9 +1,7 @@
 """franz-go, in a small Go program that is built once."""
 
 import base64
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,12 +11,11 @@ import pytest
 
 from clients.contract import SESSION_TIMEOUT_MS, Client, ClientContract, Member, Record
 from clients.members.events import start_event_member
-from peers.cache import cached_dir
+from peers.franz import franz_program
 
 # The first one waits for the build, which fetches the library.
 pytestmark = [pytest.mark.go, pytest.mark.timeout(600)]
 
-SOURCE_DIR = Path(__file__).parent / "go"
 TIMEOUT_S = 60
 
 
@@ -39,31 +36,14 @@ class FranzClient(Client):
         return _records(_franz("group", bootstrap, topic, str(count), group))
 
     def start_member(self, bootstrap: str, topic: str, group: str, directory: Path) -> Member:
-        command = [str(_program()), "member", bootstrap, topic, group, str(SESSION_TIMEOUT_MS)]
+        command = [str(franz_program()), "member", bootstrap, topic, group, str(SESSION_TIMEOUT_MS)]
         return start_event_member(command, directory)
-
-
-def _program() -> Path:
-    """The built program; built again when a source changes."""
-    digest = hashlib.sha256()
-    for source in sorted(SOURCE_DIR.iterdir()):
-        digest.update(source.read_bytes())
-
-    def build(directory: Path) -> None:
-        subprocess.run(
-            ["go", "build", "-o", str(directory / "franz"), "."],
-            check=True,
-            cwd=SOURCE_DIR,
-            env={**os.environ, "CGO_ENABLED": "0"},
-        )
-
-    return cached_dir(f"franz-go-{digest.hexdigest()[:12]}", build) / "franz"
 
 
 def _franz(*args: str, stdin: str = "") -> str:
     assert shutil.which("go"), "the Go toolchain is missing: run ci/setup-peers.sh"
     run = subprocess.run(
-        [_program(), *args],
+        [franz_program(), *args],
         input=stdin,
         capture_output=True,
         text=True,

@@ -272,7 +272,7 @@ class PartitionReader:
         deadline = time.monotonic() + READ_TIMEOUT_S
         while any(self.positions[p] < end for p, end in ends.items()):
             assert time.monotonic() < deadline, f"read up to {self.positions} of {ends}"
-            for message in self.consumer.consume(5000, 0.1):
+            for message in self.consumer.consume(5000, 0.01):
                 if message.error() is None:
                     self._check(message)
         self.consumer.unassign()

@@ -101,7 +101,7 @@ def read_copies(bootstrap: str, topic: str, targets: int) -> Copies:
     deadline = time.monotonic() + READ_TIMEOUT_S
     while len(ended) < targets:
         assert time.monotonic() < deadline, f"only the ends of {ended} were reached"
-        for message in consumer.consume(10_000, 0.2):
+        for message in consumer.consume(10_000, 0.02):
             partition, value, error = message.partition(), message.value(), message.error()
             if error is not None:
                 assert error.code() == KafkaError._PARTITION_EOF, error

@@ -46,6 +46,8 @@ BROKER_JVM = (
     "-XX:+ExplicitGCInvokesConcurrent",
     "-XX:MaxInlineLevel=15",
 )
+# What lives for seconds: the serial collector and the first compiler tier start fastest.
+SHORT_LIVED_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 TRANSACTIONS_COMMAND = "org.apache.kafka.tools.TransactionsCommand"
 PLAIN_CLIENT = "PlainClient"  # ours, on Kafka's client library
 TRANSACTION_CLIENT = "TransactionClient"  # ours too
@@ -100,6 +102,12 @@ def streams_command(program: str, *args: str, heap: str = "256m") -> list[str]:
     return _own_command("streams", directory, libs, program, *args, heap=heap)
 
 
+def fetch_all() -> None:
+    """Has all that the commands need there."""
+    own_command("ToolShell")
+    streams_command(WORD_COUNT)
+
+
 def _own_command(
     name: str, directory: Path, libs: Path, program: str, *args: str, heap: str
 ) -> list[str]:
@@ -115,13 +123,13 @@ def _own_command(
     return [*_jvm(heap), "-cp", f"{classes}:{libs}/*", program, *args]
 
 
-def broker_command(properties: str, heap: str) -> list[str]:
-    """The command line of a broker, with the options of Kafka's own start script."""
+def broker_command(properties: str, heap: str, jvm: Sequence[str]) -> list[str]:
+    """The command line of a broker; BROKER_JVM are the options of Kafka's own start script."""
     return [
         "java",
         f"-Xms{heap}",
         f"-Xmx{heap}",
-        *BROKER_JVM,
+        *jvm,
         "-cp",
         f"{kafka_libs()}/*",
         BROKER,
@@ -130,13 +138,7 @@ def broker_command(properties: str, heap: str) -> list[str]:
 
 
 def _jvm(heap: str) -> list[str]:
-    # The serial collector and the first compiler tier start fastest; tools live for seconds.
-    return [
-        "java",
-        f"-Xmx{heap}",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-    ]
+    return ["java", f"-Xmx{heap}", *SHORT_LIVED_JVM]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ import abc
 import base64
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -21,7 +23,14 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from peers.java import STORAGE_TOOL, broker_command, tool_command
+from peers.cache import cached_dir
+from peers.java import (
+    KAFKA_VERSION,
+    SHORT_LIVED_JVM,
+    STORAGE_TOOL,
+    broker_command,
+    tool_command,
+)
 from peers.processes import Child, can_connect, free_port
 
 _READY = re.compile(r"^barnabas ready on (\S+):(\d+)$", re.MULTILINE)
@@ -167,10 +176,16 @@ class KafkaServer(Server):
     name = "kafka"
 
     def __init__(
-        self, directory: Path, config: Mapping[str, str] | None = None, heap: str = "512m"
+        self,
+        directory: Path,
+        config: Mapping[str, str] | None = None,
+        *,
+        heap: str = "512m",
+        jvm: Sequence[str] = SHORT_LIVED_JVM,
     ) -> None:
         super().__init__(directory, config)
         self.heap = heap
+        self.jvm = jvm
         self._controller_port = 0
 
     @property
@@ -180,7 +195,7 @@ class KafkaServer(Server):
 
     def _command(self) -> list[str]:
         self.prepare()
-        return broker_command(str(self.properties), heap=self.heap)
+        return broker_command(str(self.properties), self.heap, self.jvm)
 
     def prepare(self) -> None:
         if not self.port:
@@ -225,13 +240,47 @@ class KafkaServer(Server):
             "group.initial.rebalance.delay.ms": "0",
             **self.config,
         }
-        lines = (f"{key}={value}\n" for key, value in settings.items())
-        properties.write_text("".join(lines))
-        cluster_id = "-"
-        while cluster_id.startswith("-"):  # the tool would take it for an option
-            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = tool_command(STORAGE_TOOL, "format", "-t", cluster_id, "-c", str(properties))
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        _write_properties(properties, settings)
+        if "log.dirs" in self.config:
+            _run_format(properties)
+            return
+        # As the tool would, which needs a JVM to write two small files.
+        shutil.copytree(_formatted(settings), self.data_dir, dirs_exist_ok=True)
+        meta = self.data_dir / "meta.properties"
+        text = meta.read_text()
+        for identity in ("cluster.id", "directory.id"):
+            text, count = re.subn(rf"(?m)^{identity}=.*$", f"{identity}={_new_id()}", text)
+            assert count == 1, text
+        meta.write_text(text)
 
     def _check_stop(self, code: int, child: Child) -> None:
         assert code in (0, 143), child.describe()  # a JVM that ends on SIGTERM says 128 + 15
+
+
+def _formatted(settings: Mapping[str, str]) -> Path:
+    """A directory that Kafka's own tool has formatted."""
+
+    def fill(directory: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            properties = Path(scratch, "server.properties")
+            _write_properties(properties, {**settings, "log.dirs": str(directory)})
+            _run_format(properties)
+
+    return cached_dir(f"kafka-{KAFKA_VERSION}/formatted", fill)
+
+
+def _run_format(properties: Path) -> None:
+    command = tool_command(STORAGE_TOOL, "format", "-t", _new_id(), "-c", str(properties))
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+
+
+def _write_properties(path: Path, settings: Mapping[str, str]) -> None:
+    path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+
+
+def _new_id() -> str:
+    """As Kafka's: one that begins with a dash would be taken for an option."""
+    while True:
+        new = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not new.startswith("-"):
+            return new

@@ -114,7 +114,7 @@ class Auditor:
         deadline = time.monotonic() + TIMEOUT_S
         while True:
             assert time.monotonic() < deadline, f"{partition} is not read to its end"
-            for message in consumer.consume(5000, 0.2):
+            for message in consumer.consume(5000, 0.02):
                 error = message.error()
                 if error is None:
                     yield found_in(message)

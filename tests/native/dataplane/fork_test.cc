@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kPartitions = 6;
+constexpr int kForkedPartitions = 6;
 constexpr int kForks = 12;
 
 class EngineForkTest : public ::testing::Test {
@@ -19,7 +19,7 @@ class EngineForkTest : public ::testing::Test {
   void SetUp() override {
     engine_ = start(paths_, {});
     std::vector<std::pair<int32_t, int32_t>> partitions;
-    for (int32_t n = 0; n < kPartitions; ++n) partitions.emplace_back(n, 0);
+    for (int32_t n = 0; n < kForkedPartitions; ++n) partitions.emplace_back(n, 0);
     ASSERT_TRUE(carry_out(engine_->begin_creation("t", id_of(1), partitions, config_)).ok());
   }
   void TearDown() override {
@@ -54,7 +54,7 @@ class EngineForkTest : public ::testing::Test {
     const Status forked = engine_->fork(paths, durable);
     EXPECT_TRUE(forked.ok()) << forked.error().message;
     std::vector<PartitionSpec> specs;
-    for (int32_t n = 0; n < kPartitions; ++n) specs.push_back({"t", id_of(1), n, 0});
+    for (int32_t n = 0; n < kForkedPartitions; ++n) specs.push_back({"t", id_of(1), n, 0});
     return start(paths, specs);
   }
   static int64_t append(Engine& engine, int32_t partition) {
@@ -65,7 +65,7 @@ class EngineForkTest : public ::testing::Test {
   }
   static std::vector<int64_t> ends_of(Engine& engine) {
     std::vector<int64_t> ends;
-    for (int32_t n = 0; n < kPartitions; ++n) {
+    for (int32_t n = 0; n < kForkedPartitions; ++n) {
       ends.push_back(engine.partition_info("t", n)->log_end_offset);
     }
     return ends;
@@ -83,7 +83,7 @@ TEST_F(EngineForkTest, IsOfOneMomentWhileAppendsGoOn) {
   // One record to each partition in turn: at no moment is a later one ahead of an earlier one.
   std::thread writer([&] {
     while (!stopping) {
-      for (int32_t n = 0; n < kPartitions; ++n) append(*engine_, n);
+      for (int32_t n = 0; n < kForkedPartitions; ++n) append(*engine_, n);
     }
   });
   for (int number = 0; number < kForks; ++number) {
@@ -96,7 +96,7 @@ TEST_F(EngineForkTest, IsOfOneMomentWhileAppendsGoOn) {
   }
   stopping = true;
   writer.join();
-  EXPECT_EQ(engine_->partition_infos().size(), size_t{kPartitions});
+  EXPECT_EQ(engine_->partition_infos().size(), size_t{kForkedPartitions});
 }
 
 TEST_F(EngineForkTest, SurvivesTheEndOfWhatItComesFrom) {

@@ -13,8 +13,8 @@ namespace barnabas::dataplane {
 namespace {
 
 constexpr int64_t kStallMs = 3000;
-constexpr int64_t kQuickMs = 2500;  // what nothing that need not wait for the stall takes
-constexpr int kPartitions = 10;     // those with even numbers lie in the first directory
+constexpr int64_t kQuickMs = 2500;     // what nothing that need not wait for the stall takes
+constexpr int kSpreadPartitions = 10;  // those with even numbers lie in the first directory
 
 constexpr int kLargeRecords = 5;
 
@@ -29,7 +29,7 @@ class StalledDirectoryTest : public BrokerTest {
  protected:
   void SetUp() override {
     open_both();
-    create("t", kPartitions);
+    create("t", kSpreadPartitions);
     start();
   }
   void TearDown() override {
@@ -105,7 +105,8 @@ TEST_F(StalledDirectoryTest, cold_fetches_of_the_other_go_on) {
   engine_.reset();
   open_both();
   std::vector<PartitionSpec> specs;
-  for (int32_t index = 0; index < kPartitions; ++index) specs.push_back({"t", id_of(1), index, 0});
+  for (int32_t index = 0; index < kSpreadPartitions; ++index)
+    specs.push_back({"t", id_of(1), index, 0});
   ASSERT_TRUE(engine_->load_partitions(specs, {}).ok());
   start();
   stall(FileCall::kRead, 1);
@@ -129,10 +130,10 @@ TEST_F(StalledDirectoryTest, cold_fetches_of_the_other_go_on) {
 }
 
 TEST_F(StalledDirectoryTest, flushes_of_the_other_go_on) {
-  create("durable", kPartitions, {{"flush.messages", int64_t{1}}}, id_of(2));
+  create("durable", kSpreadPartitions, {{"flush.messages", int64_t{1}}}, id_of(2));
   stall(FileCall::kSync, 4);
   BrokerClient waiting(port_);
-  for (int32_t index = 0; index < kPartitions; index += 2) {
+  for (int32_t index = 0; index < kSpreadPartitions; index += 2) {
     waiting.send(produce_of(storage::make_batch({}), index, "durable"));
   }
   ASSERT_TRUE(have_struck(4));
@@ -141,7 +142,7 @@ TEST_F(StalledDirectoryTest, flushes_of_the_other_go_on) {
   const auto answer = elsewhere.produce_one(produce_of(storage::make_batch({}), 1, "durable"));
   EXPECT_EQ(answer.error, ErrorCode::kNone);
   EXPECT_LT(now_ms() - begin_ms, kQuickMs);
-  for (int32_t index = 0; index < kPartitions; index += 2) {
+  for (int32_t index = 0; index < kSpreadPartitions; index += 2) {
     EXPECT_EQ(decode_produce(waiting.receive(), 9).at(0).error, ErrorCode::kNone);
   }
 }

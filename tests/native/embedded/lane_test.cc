@@ -11,6 +11,7 @@
 
 #include "dataplane/broker_fixture.h"
 #include "embedded/producer.h"
+#include "record_of.h"
 
 namespace barnabas::embedded {
 namespace {
@@ -18,13 +19,6 @@ namespace {
 using Lanes = dataplane::BrokerTest;
 
 constexpr int64_t kLong = 10'000'000'000;
-
-OutgoingRecord record_of(const std::string& value) {
-  OutgoingRecord record;
-  record.timestamp_ms = 1'700'000'000'000;
-  record.value = as_bytes(value);
-  return record;
-}
 
 Lane::Place send(Producer& producer, TopicLanes& topic, int32_t partition,
                  const std::string& value) {

@@ -15,6 +15,7 @@
 
 #include "dataplane/broker_fixture.h"
 #include "embedded/fetcher.h"
+#include "record_of.h"
 
 namespace barnabas::embedded {
 namespace {
@@ -40,13 +41,6 @@ class EmbeddedTest : public dataplane::BrokerTest {
 
   const std::shared_ptr<FetchPool> pool_ = FetchPool::create();
 };
-
-OutgoingRecord record_of(const std::string& value) {
-  OutgoingRecord record;
-  record.timestamp_ms = 1'700'000'000'000;
-  record.value = as_bytes(value);
-  return record;
-}
 
 TEST_F(EmbeddedTest, threads_that_send_drain_and_read_lose_nothing) {
   constexpr int kThreads = 3;

@@ -13,7 +13,7 @@
 namespace barnabas::storage {
 namespace {
 
-constexpr int64_t kProducer = 5;
+constexpr int64_t kSweptProducer = 5;
 constexpr int kBatches = 60;
 constexpr uint64_t kMostCalls = 5000;  // of one kind in one life: far more than there are
 
@@ -43,7 +43,7 @@ class FaultSweepTest : public LogTest {
   /// Errors are met as a broker meets them: the batch is sent again.
   void live(const std::function<void(int64_t base, int64_t last)>& on_acked) {
     for (int i = 0; i < kBatches; ++i) {
-      const BatchSpec spec{.value_bytes = 100, .producer_id = kProducer, .base_sequence = i};
+      const BatchSpec spec{.value_bytes = 100, .producer_id = kSweptProducer, .base_sequence = i};
       auto appended = try_append(spec);
       if (!appended.ok()) appended = try_append(spec);  // as an idempotent producer does
       if (!appended.ok()) return;
@@ -107,7 +107,7 @@ TEST_P(ErrorSweepTest, NothingAcknowledgedIsLostAndTheLogGoesOn) {
     EXPECT_EQ(log->recovery_report().bytes_set_aside, 0u);
     // The producer's next one is taken, and its last one known.
     const auto again = try_append({.value_bytes = 100,
-                                   .producer_id = kProducer,
+                                   .producer_id = kSweptProducer,
                                    .base_sequence = static_cast<int32_t>(acked.size()) - 1});
     ASSERT_TRUE(again.ok()) << again.error().message;
     EXPECT_TRUE(again->duplicate);

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,11 @@ class ManualClock final : public Clock {
   std::atomic<int64_t> wall_ms_ = 1'700'000'000'000;
   std::atomic<int64_t> monotonic_ms_ = 5'000'000;
 };
+
+inline std::vector<uint8_t> read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
 
 class TemporaryDirectory {
  public:

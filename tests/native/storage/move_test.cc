@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kProducer = 5;
+constexpr int64_t kMovedProducer = 5;
 constexpr int64_t kAborter = 6;
 
 class MoveTest : public LogTest {
@@ -34,7 +34,7 @@ class MoveTest : public LogTest {
     for (int i = 0; i < count; ++i) {
       append({.records = 2,
               .value_bytes = 50,
-              .producer_id = kProducer,
+              .producer_id = kMovedProducer,
               .base_sequence = 2 * sequence++},
              leader_epoch);
     }
@@ -139,7 +139,7 @@ TEST_F(MoveTest, AMovedLogIsTheSameLog) {
     // A retry of the last batch is still known for one.
     const auto again = append({.records = 2,
                                .value_bytes = 50,
-                               .producer_id = kProducer,
+                               .producer_id = kMovedProducer,
                                .base_sequence = 2 * (sequence - 1)},
                               3);
     EXPECT_TRUE(again.duplicate);

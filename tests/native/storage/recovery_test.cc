@@ -12,11 +12,6 @@ namespace {
 namespace fs = std::filesystem;
 using Batches = std::vector<std::pair<int64_t, int64_t>>;
 
-std::vector<uint8_t> read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 void write_file(const std::string& path, ByteView bytes) {
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()),

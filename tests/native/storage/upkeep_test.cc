@@ -12,11 +12,6 @@ using Batches = std::vector<std::pair<int64_t, int64_t>>;
 
 constexpr int64_t kNow = 1'700'000'000'000;  // where ManualClock starts
 
-std::vector<uint8_t> read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 class UpkeepTest : public LogTest {
  protected:
   struct IndexEntry {

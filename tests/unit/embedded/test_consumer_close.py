@@ -194,7 +194,8 @@ def test_a_poll_that_is_cancelled_loses_nothing(broker: barnabas.Broker) -> None
         with faults.delay("read", f"{broker.data_dir}/t-0/*.log", seconds=0.004):
             while len(seen) < count:
                 task = asyncio.create_task(consumer.poll_async(5))
-                await asyncio.sleep(0.002 if len(seen) % 2 and cancelled < 50 else 0.2)
+                is_impatient = len(seen) % 2 and cancelled < 50
+                await asyncio.wait({task}, timeout=0.002 if is_impatient else 0.2)
                 if not task.done():
                     task.cancel()
                 try:
