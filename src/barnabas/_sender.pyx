@@ -38,6 +38,7 @@ from functools import partial
 
 from kio.schema.errors import ErrorCode as ErrorCodes
 
+from barnabas.arguments import check_timeout
 from barnabas.errors import BrokerClosed, KafkaError
 
 
@@ -134,6 +135,7 @@ cdef class Delivery:
             if timeout is None:
                 self._producer._drain(self._topic, self._partition)
             else:
+                check_timeout(timeout)
                 self._producer._hurry(self)
             if not _wait(outcome, timeout):
                 raise TimeoutError(f"not delivered after {timeout} s")
@@ -316,6 +318,7 @@ cdef class NativeProducer:
         cdef vector[shared_ptr[Outcome]] unfinished
         cdef Producer* producer = self._producer
         self._check_ours()
+        check_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         if timeout is None:
             with nogil:

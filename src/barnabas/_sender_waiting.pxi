@@ -7,6 +7,7 @@ cdef int64_t NS_PER_S = 1_000_000_000
 
 def _slices(timeout):
     """How long to wait, in ns, again and again, until `timeout` seconds (None: never) are over."""
+    check_timeout(timeout)
     deadline = None if timeout is None else time.monotonic_ns() + int(timeout * NS_PER_S)
     while True:
         if deadline is None:

@@ -69,6 +69,11 @@ def commit_offsets(tools: Tools) -> None:
         (lambda t: t.broker.delete_topic(), "'name'"),
         (lambda t: t.broker.delete_topic(None), "name must be the name of a topic, not None"),
         (lambda t: t.broker.producer(transactional_id=5), "transactional_id must be a str or None"),
+        (lambda t: t.broker.producer().flush("x"), "timeout must be a number of seconds or None"),
+        (
+            lambda t: t.broker.producer(linger_ms=60_000).send("t", b"").result("x"),
+            "timeout must be a number of seconds or None, not 'x' (str)",
+        ),
         (lambda t: t.broker.producer(linger_ms="x"), "linger_ms must be a number, not 'x'"),
         (lambda t: t.broker.producer(batch_size="x"), "batch_size must be an int, not 'x'"),
         (lambda t: t.broker.producer(compression_type=1), "compression_type must be one of none, "),
