@@ -21,6 +21,8 @@ class Clock {
   /// The wall clock as if nobody had set it since the process began: timeouts of what is stored
   /// with the time of its beginning. Milliseconds since the epoch; never goes back.
   [[nodiscard]] virtual int64_t steady_ms() const = 0;
+  /// How far it has been set since then, forth or back.
+  [[nodiscard]] virtual int64_t set_by_ms() const { return wall_ms() - steady_ms(); }
 
   [[nodiscard]] int64_t monotonic_ms() const { return monotonic_ns() / kNsPerMs; }
 };

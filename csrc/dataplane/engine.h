@@ -93,7 +93,7 @@ class Engine {
   // -- time -------------------------------------------------------------------------------------
   /// The wall clock, ms.
   [[nodiscard]] virtual int64_t now_ms() const = 0;
-  /// Clock::steady_ms().
+  /// As Clock::steady_ms(), but of this engine's beginning: what was set before counts.
   [[nodiscard]] virtual int64_t steady_ms() const = 0;
   /// After a jump of the clock: what is due by it has been done when this returns, retention and
   /// compaction without waiting for their intervals. Between start and stop.

@@ -115,7 +115,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                         const Uuid& topic_id) override;
   Result<std::unique_ptr<ReadySignal>> make_ready_signal(bool read_committed) override;
   int64_t now_ms() const override { return clock_.wall_ms(); }
-  int64_t steady_ms() const override { return clock_.steady_ms(); }
+  int64_t steady_ms() const override { return clock_.steady_ms() + set_before_ms_; }
   void run_due() override;
   uint64_t add_request_fault(RequestFault fault) override;
   void remove_request_fault(uint64_t id) override;
@@ -185,6 +185,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   static constexpr int64_t kLongAgoNs = 0;
 
   Clock& clock_;
+  const int64_t set_before_ms_ = clock_.set_by_ms();  // before this engine was made
   RequestFaults faults_;
   Mutex config_mutex_;
   EngineConfig config_ GUARDED_BY(config_mutex_);

@@ -107,7 +107,8 @@ class VirtualClock:
     def step(self, by: timedelta | None = None, /, **parts: float) -> None:
         """Sets the calendar forth or back, as somebody does who corrects a clock, while no time
         passes: timeouts do not notice. `step(timedelta(hours=-1))`, or with timedelta's keywords
-        `step(hours=-1)`. What is due by the calendar then has been done at return.
+        `step(hours=-1)`. What is due by the calendar then has been done at return. A broker that
+        starts later knows nothing of it: it takes the calendar as it finds it.
         """
         by_ns = _span_ns(by, parts)
         with self._advancing:

@@ -36,6 +36,7 @@ COMPACTED = {
     "file.delete.delay.ms": "0",
 }
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+ROUND = 200  # records between two kills
 KILLS_SHARE = 5  # of --kills, each of which reads the whole log here
 
 Records = dict[int, tuple[bytes, bytes | None]]
@@ -190,12 +191,16 @@ def test_kills_lose_nothing_and_bring_nothing_back(
     server = new_server({**BROKER, "log.cleaner.backoff.ms": "1"})
     create(server, {**COMPACTED, "delete.retention.ms": "0"})
     state: dict[bytes, bytes | None] = {}
-    for _ in range(int(pytestconfig.getoption("--kills")) // KILLS_SHARE):
-        more = some_records(rng, 200, 40)
+    moved = cleaned = 0
+    kills = max(3, int(pytestconfig.getoption("--kills")) // KILLS_SHARE)
+    for _ in range(kills):
+        more = some_records(rng, ROUND, 40)
         produce(server, more, **{"enable.idempotence": True})
         state.update(more)
         time.sleep(rng.uniform(0, 0.1))
         server.kill()
+        before, cleaned = cleaned, cleaned_offset(server)
+        moved += cleaned > before
         server.start()
         found = last_of_each(read_all(server))
         alive = {key: value for key, value in state.items() if value is not None}
@@ -203,6 +208,8 @@ def test_kills_lose_nothing_and_bring_nothing_back(
     directory: Path = server.partition_dir(TOPIC, 0)
     await_clean(server)
     assert not [*directory.glob("*.cleaned"), *directory.glob("*.swap")]
+    assert moved >= kills // 2  # of the kills met a log that had been compacted further
+    assert len(read_all(server)) < kills * ROUND / 2
 
 
 def test_a_corrupt_batch_is_reported_and_stays_where_it_is(

@@ -14,6 +14,7 @@ from faults.rows import Row
 
 KILLED = -9
 RECORDS = 10
+STEPS_MAX = 100
 CONFIG = {"internal.segment.bytes": 1500, "index.interval.bytes": 100}
 VALUE = bytes(200)
 
@@ -71,7 +72,7 @@ def test_a_kill_in_a_roll_loses_nothing_that_was_acknowledged(
 ) -> None:
     """From the second roll on, of which the first has left files, and each step of it."""
     kills = 0
-    for nth in range(1, 40):
+    for nth in range(1, STEPS_MAX):
         root = tmp_path / str(nth)
         run = run_child(root, call, is_done, nth)
         told = run.stdout.split("\n")
@@ -85,5 +86,7 @@ def test_a_kill_in_a_roll_loses_nothing_that_was_acknowledged(
         shutil.rmtree(root)
         assert [value.split()[0][:2] for value in found[1 : len(acknowledged)]] == acknowledged[1:]
         assert len(found) - len(acknowledged) in (0, 1)  # the last one may be there
+    else:
+        pytest.fail(f"there are more than {kills} steps")
     measured(f"{kills} kills")
     count(Row.KILL, kills)

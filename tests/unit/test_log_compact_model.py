@@ -54,7 +54,9 @@ class CompactedLog(RuleBasedStateMachine):
     @rule()
     def compact(self) -> None:
         before = self.log.end_offset
-        self.clean_end = max(self.log.compact(), self.clean_end)
+        clean_end = self.log.compact()
+        assert clean_end >= self.active_base()
+        self.clean_end = max(clean_end, self.clean_end)
         assert self.log.end_offset == before
 
     @rule()
@@ -106,6 +108,15 @@ class CompactedLog(RuleBasedStateMachine):
         for record in last.values():
             # A deleted key may be gone, tombstone and all, but its old values never come back.
             assert alive[record.key] == record.offset
+
+    @invariant()
+    def of_a_key_one_record_is_left_of_what_was_cleaned(self) -> None:
+        cleaned = [record.key for record in self.log if record.offset < self.clean_end]
+        assert len(cleaned) == len(set(cleaned))
+
+    def active_base(self) -> int:
+        """The offset from which on nothing may be cleaned: the active segment's first."""
+        return max(int(path.stem) for path in (Path(self.directory) / "t-0").glob("*.log"))
 
     def teardown(self) -> None:
         self.log.close()

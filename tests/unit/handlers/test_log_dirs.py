@@ -1,5 +1,7 @@
 """AlterReplicaLogDirs and DescribeLogDirs over the wire, with several log directories."""
 
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -274,6 +276,28 @@ def test_where_it_lies_already_a_partition_does_not_move(
     found = describe(broker, "t")
     assert found.keys() == {"b"}
     assert not list(dirs[1].glob("t-0.*"))
+
+
+def test_each_directory_is_described_with_the_sizes_of_its_volume(tmp_path: Path) -> None:
+    elsewhere = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with (
+        tempfile.TemporaryDirectory(dir=elsewhere) as other,
+        barnabas.Broker(config={"log.dirs": f"{tmp_path},{other}"}) as broker,
+        WireClient(broker.bootstrap_servers) as client,
+    ):
+
+        def sizes() -> list[tuple[int, int]]:
+            volumes = map(os.statvfs, (tmp_path, other))
+            return [(v.f_blocks * v.f_frsize, v.f_bavail * v.f_frsize) for v in volumes]
+
+        def are_told() -> bool:
+            """False when others write to the volumes meanwhile."""
+            before = sizes()
+            found = client.ask("DescribeLogDirs", 4, topics=None).results
+            told = {result.log_dir: (result.total_bytes, result.usable_bytes) for result in found}
+            return before == sizes() == [told[str(tmp_path)], told[other]]
+
+        await_true(are_told)
 
 
 def test_an_empty_partition_moves(broker: barnabas.Broker, dirs: list[Path]) -> None:

@@ -202,6 +202,16 @@ def test_init_refuses_an_empty_id_and_a_long_timeout(broker: barnabas.Broker) ->
         assert transactions.init(transaction_timeout=900_001) == "invalid_transaction_timeout"
 
 
+def test_how_long_a_timeout_may_be_is_a_setting() -> None:
+    with (
+        barnabas.Broker(config={**CONFIG, "transaction.max.timeout.ms": 5000}) as broker,
+        producer(broker, "x") as transactions,
+    ):
+        assert transactions.init(transaction_timeout=5001) == "invalid_transaction_timeout"
+        assert transactions.producer_id == -1
+        assert transactions.init(transaction_timeout=5000) == "none"
+
+
 @pytest.mark.parametrize("version", versions("AddPartitionsToTxn"))
 def test_partitions_are_added_and_verified(broker: barnabas.Broker, version: int) -> None:
     with producer(broker, f"add-{version}") as transactions:
