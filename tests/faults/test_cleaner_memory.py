@@ -13,6 +13,7 @@ from peers.servers import BarnabasServer
 
 KEYS = {"few": 2_000, "many": 700_000}
 ENTRY_BYTES = 24
+ROOM = 3  # places for a key at most: those that are free, and a part that grows beside its larger one
 SLACK_BYTES = 12 << 20  # buffers of files, and what the allocator keeps
 PIECE = 20_000  # records of a batch column
 BROKER = {"log.cleaner.backoff.ms": "50"}  # with the default buffer, 128 MiB
@@ -72,5 +73,5 @@ def test_the_buffer_is_as_large_as_its_keys_need_and_is_given_back(
     peak, left = grown["few"]
     assert peak < SLACK_BYTES
     peak, left = grown["many"]
-    assert peak > KEYS["many"] * ENTRY_BYTES
+    assert KEYS["many"] * ENTRY_BYTES < peak < KEYS["many"] * ENTRY_BYTES * ROOM
     assert left < SLACK_BYTES
