@@ -287,7 +287,7 @@ def test_each_directory_is_described_with_the_sizes_of_its_volume(tmp_path: Path
     ):
 
         def sizes() -> list[tuple[int, int]]:
-            volumes = map(os.statvfs, (tmp_path, other))
+            volumes = [os.statvfs(path) for path in (str(tmp_path), other)]
             return [(v.f_blocks * v.f_frsize, v.f_bavail * v.f_frsize) for v in volumes]
 
         def are_told() -> bool:
