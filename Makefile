@@ -68,7 +68,7 @@ test-quick: build planted  ## pytest without the slow tests and those of the Jav
 	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow and not java and not go'
 
 compile-native: build
-	@cmake -S . -B build/native -DBARNABAS_TESTS=ON >/dev/null
+	@cmake -S . -B build/native -DBARNABAS_TESTS=ON -DBARNABAS_UNITY_TESTS=$(if $(UNITY),ON,OFF) >/dev/null
 	@cmake --build build/native -j $(JOBS)
 
 test-native: compile-native  ## the native tests of csrc/
@@ -94,6 +94,9 @@ build/tsan/.configured: | bench-tools
 
 compile-asan compile-tsan: compile-%: build/%/.configured
 	@cmake --build build/$* -j $(JOBS)
+
+# In memory, where there is room: there are many small files, and what is looked for is not on the disk.
+test-asan test-tsan: export TMPDIR := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 1000000 ] 2>/dev/null && echo /dev/shm || echo $${TMPDIR:-/tmp})
 
 test-asan: compile-asan  ## the native tests with address and undefined-behaviour checks
 	@ctest --test-dir build/asan -j $(JOBS) --output-on-failure --no-tests=error

@@ -1,7 +1,6 @@
 #include "dataplane/log_cleaner.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <map>
 
@@ -11,18 +10,10 @@
 namespace barnabas::dataplane {
 namespace {
 
-/// Whether another try may go well.
+/// Whether another try may go well: what the system refuses now it may do later. (After a failed
+/// fsync the directory is offline, and nothing is tried there.)
 bool may_pass(const Error& error) {
-  switch (error.sys_errno) {
-    case ENOSPC:
-    case EDQUOT:
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-      return true;
-    default:
-      return error.code == ErrorCode::kRequestTimedOut;
-  }
+  return error.sys_errno != 0 || error.code == ErrorCode::kRequestTimedOut;
 }
 
 size_t cleaners_wanted(const CleanerConfig& config, const LogDirectories& directories) {
@@ -98,9 +89,11 @@ void LogCleaner::run_due() {
 LogCleaner::Look LogCleaner::take_filthiest() {
   const auto partitions = table_.partitions();
   MutexLock lock(mutex_);
-  for (Partitions* const partitions_kept : {&uncleanable_, &passed_over_}) {
-    std::erase_if(*partitions_kept, [](const auto& partition) { return partition.expired(); });
-  }
+  std::erase_if(passed_over_, [](const auto& partition) { return partition.expired(); });
+  std::erase_if(uncleanable_, [](const auto& given_up) {
+    const PartitionPtr partition = given_up.first.lock();
+    return partition == nullptr || partition->log_start_offset() > given_up.second;
+  });
   std::map<size_t, size_t> busy;  // threads, by directory
   for (const PartitionPtr& partition : in_progress_) ++busy[partition->directory()];
   Look look;
@@ -185,7 +178,7 @@ bool LogCleaner::clean(const PartitionPtr& partition) {
 void LogCleaner::give_up(const PartitionPtr& partition, const std::string& why) {
   log(LogLevel::kError, "cleaner", partition->to_string() + " is not compacted any more: " + why);
   MutexLock lock(mutex_);
-  uncleanable_.insert(partition);
+  uncleanable_.emplace(partition, partition->log_start_offset());
 }
 
 void LogCleaner::write_checkpoints(const Partition& partition) {

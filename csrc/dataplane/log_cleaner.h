@@ -5,8 +5,8 @@
 // stalls holds up its own logs.
 //
 // A log in which something corrupt was found, or whose keys do not fit into the buffer, is left
-// alone from then on, and reported once. One that failed for a reason that may pass, as a full
-// disk, has its next turn when none of the others is due.
+// alone until it starts later, and reported once. One that failed for a reason that may pass, as a
+// full disk, has its next turn when none of the others is due.
 //
 // Ownership: borrows table, directories and clock; they outlive stop().
 //
@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -46,7 +47,7 @@ class LogCleaner {
 
  private:
   using PartitionPtr = std::shared_ptr<Partition>;
-  using Partitions = std::set<std::weak_ptr<Partition>, std::owner_less<>>;
+  using WeakPartition = std::weak_ptr<Partition>;
 
   void run() EXCLUDES(mutex_);
   struct Look {
@@ -70,8 +71,10 @@ class LogCleaner {
   ConditionVariable changed_;
   CleanerConfig config_ GUARDED_BY(mutex_);
   std::set<PartitionPtr> in_progress_ GUARDED_BY(mutex_);
-  Partitions uncleanable_ GUARDED_BY(mutex_);
-  Partitions passed_over_ GUARDED_BY(mutex_);    // until no other is due
+  // By the log start offset: what stood in the way may be gone when the log starts later.
+  std::map<WeakPartition, int64_t, std::owner_less<>> uncleanable_ GUARDED_BY(mutex_);
+  // Until no other is due.
+  std::set<WeakPartition, std::owner_less<>> passed_over_ GUARDED_BY(mutex_);
   uint64_t looks_asked_ GUARDED_BY(mutex_) = 0;  // by run_due
   uint64_t looks_given_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;

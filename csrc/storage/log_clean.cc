@@ -166,7 +166,12 @@ Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& se
   }
   for (const SegmentPtr& segment : segments) {
     auto added = add_aborted(segment, 0, INT64_MAX, task.aborted);
-    if (!added.ok()) return changed_or(std::move(added).error());
+    if (added.ok()) continue;
+    Error error = std::move(added).error();
+    MutexLock lock(mutex_);
+    // If that is what it was, maintain() rebuilds it.
+    if (segment->transactions_damaged) error.code = ErrorCode::kRequestTimedOut;
+    return changed_or(std::move(error));
   }
   // What takes the place of records must not be less durable than they are, nor must what shows
   // that they are not needed: a marker, or a producer's later batch, may be anywhere in the log.

@@ -382,8 +382,7 @@ size_t LogImpl::count_expired(int64_t high_watermark, int64_t now_ms) const {
     if (count + 1 == segments_.size() && oldest.size == 0) break;
     const int64_t newest_ms =
         oldest.max_timestamp.timestamp >= 0 ? oldest.max_timestamp.timestamp : oldest.modified_ms;
-    const bool too_old =
-        config_.retention_ms >= 0 && newest_ms > 0 && now_ms - newest_ms > config_.retention_ms;
+    const bool too_old = config_.retention_ms >= 0 && now_ms - newest_ms > config_.retention_ms;
     const bool too_much = excess >= oldest.size && excess > 0;
     if (!too_old && !too_much) break;
     excess -= std::min(excess, oldest.size);

@@ -32,7 +32,8 @@ struct Segment {
   bool max_timestamp_seen = true;  // in the batches; false: only the time index's file says so
   int64_t first_timestamp = record::kNoTimestamp;  // the first batch's largest
   int64_t created_ms = 0;                          // wall clock, when it was made or loaded
-  int64_t modified_ms = 0;  // wall clock; known where no record has a timestamp, for retention
+  // Wall clock; known where no record has a timestamp, for retention, which takes none before.
+  int64_t modified_ms = INT64_MAX;
   uint64_t bytes_since_index_entry = 0;
   OddRange odd;                       // batches that were found out of place
   bool index_damaged = false;         // a lookup went wrong: maintain() rebuilds it

@@ -13,7 +13,7 @@ from peers.servers import BarnabasServer
 
 KEYS = {"few": 2_000, "many": 700_000}
 ENTRY_BYTES = 24
-ROOM = 3  # places for a key at most: those still free, and a part beside the larger one it becomes
+ROOM = 3  # places for a key at most: those that are free, and a part that grows beside a larger one
 SLACK_BYTES = 12 << 20  # buffers of files, and what the allocator keeps
 PIECE = 20_000  # records of a batch column
 BROKER = {"log.cleaner.backoff.ms": "50"}  # with the default buffer, 128 MiB

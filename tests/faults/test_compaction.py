@@ -235,6 +235,24 @@ def test_a_corrupt_batch_is_reported_and_stays_where_it_is(
     count(Row.WRONG_BIT)
 
 
+def test_a_log_is_compacted_again_when_what_was_damaged_is_gone(new_server: ServerFactory) -> None:
+    server = new_server({**BROKER, "log.cleaner.enable": "false"})
+    create(server, {**COMPACTED, "cleanup.policy": "compact,delete"})
+    produce(server, some_records(random.Random(1), 1500, 20))
+    server.stop()
+    first, second = sorted(server.partition_dir(TOPIC, 0).glob("*.log"))[:2]
+    content = bytearray(first.read_bytes())
+    content[100] ^= 1
+    first.write_bytes(content)
+    server.config["log.cleaner.enable"] = "true"
+    server.start()
+    await_true(lambda: "is not compacted any more" in server.output())
+    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+    behind = TopicPartition(TOPIC, 0, int(second.stem))
+    admin.delete_records([behind])[behind].result(30)
+    await_clean(server)
+
+
 def test_keys_that_do_not_fit_stop_no_other_topic(new_server: ServerFactory) -> None:
     server = new_server({**BROKER, "log.cleaner.dedupe.buffer.size": "1048577"})
     config = {**COMPACTED, "internal.segment.bytes": "2000000", "segment.ms": "200"}

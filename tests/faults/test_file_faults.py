@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 import barnabas
 from barnabas._records import encode_batch
@@ -16,6 +23,7 @@ from faults.rows import Row
 from faults.test_compaction import await_true
 
 STORAGE_ERROR = KafkaError.KAFKA_STORAGE_ERROR
+SET = AlterConfigOpType.SET
 SYNCED = {"flush.messages": "1"}
 
 
@@ -208,36 +216,74 @@ def test_a_slow_fsync_delays_no_other_topic(broker: barnabas.Broker, client: Cli
     assert took_s < 0.5
 
 
-def test_compaction_goes_on_when_the_disk_has_room_again(
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "internal.segment.bytes": "5000",
+    "min.cleanable.dirty.ratio": "0.01",
+}
+CLEANER = {"log.cleaner.backoff.ms": "50", "log.cleaner.dedupe.buffer.size": "2000000"}
+
+
+def is_cleaned(data_dir: Path, topic: str) -> bool:
+    """All but the active segment of partition 0."""
+    checkpoint = data_dir / "cleaner-offset-checkpoint"
+    end = max(int(path.stem) for path in (data_dir / f"{topic}-0").glob("*.log"))
+    return checkpoint.exists() and f"{topic} 0 {end}\n" in checkpoint.read_text()
+
+
+def write_keys(broker: barnabas.Broker, topic: str, **settings: str) -> None:
+    """300 records of 9 keys, in batches of 10."""
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, **settings})
+    if settings:
+        producer.init_transactions()
+    for number in range(0, 300, 10):
+        if settings:
+            producer.begin_transaction()
+        for n in range(number, number + 10):
+            producer.produce(topic, bytes(100), f"key-{n % 9}", partition=0)
+        assert producer.flush(30) == 0
+        if settings:
+            (producer.commit_transaction if number % 20 else producer.abort_transaction)()
+
+
+@pytest.mark.parametrize(
+    ("call", "suffix", "error"),
+    [
+        ("write", "cleaned", errno.ENOSPC),
+        ("write", "cleaned", errno.EFBIG),
+        ("write", "cleaned", errno.EIO),
+        ("read", "log", errno.EIO),
+    ],
+)
+def test_compaction_goes_on_once_the_disk_does(
+    tmp_path: Path, call: faults.Call, suffix: str, error: int, count: Callable[..., None]
+) -> None:
+    with barnabas.Broker(tmp_path, config=CLEANER) as broker:
+        broker.create_topic("state", config=COMPACTED)
+        with faults.fail(call, f"*/state-0/*.{suffix}", error=error) as fault:
+            write_keys(broker, "state")
+            await_true(lambda: fault.struck >= 3)
+            assert not is_cleaned(tmp_path, "state")
+        await_true(lambda: is_cleaned(tmp_path, "state"))
+    count(Row.NO_ROOM if call == "write" else Row.FAILED_READ, fault.struck)
+
+
+def test_compaction_waits_until_a_damaged_transaction_index_is_rebuilt(
     tmp_path: Path, count: Callable[..., None]
 ) -> None:
-    checkpoint = tmp_path / "cleaner-offset-checkpoint"
-
-    def is_cleaned() -> bool:
-        """All but the active segment."""
-        end = max(int(path.stem) for path in (tmp_path / "state-0").glob("*.log"))
-        return checkpoint.exists() and f"state 0 {end}\n" in checkpoint.read_text()
-
-    config = {"log.cleaner.backoff.ms": "50", "log.cleaner.dedupe.buffer.size": "2000000"}
-    with barnabas.Broker(str(tmp_path), config=config) as broker:
-        broker.create_topic(
-            "state",
-            config={
-                "cleanup.policy": "compact",
-                "internal.segment.bytes": "5000",
-                "min.cleanable.dirty.ratio": "0.01",
-            },
-        )
-        producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
-        with faults.fail("write", "*/state-0/*.cleaned", error=errno.ENOSPC) as fault:
-            for number in range(300):
-                producer.produce("state", bytes(100), f"key-{number % 9}", partition=0)
-                if number % 10 == 9:
-                    assert producer.flush(30) == 0
-            await_true(lambda: fault.struck >= 3)
-            assert not is_cleaned()
-        await_true(is_cleaned)
-    count(Row.NO_ROOM, fault.struck)
+    config = {**CLEANER, "log.retention.check.interval.ms": "200"}
+    with barnabas.Broker(tmp_path, config=config) as broker:
+        broker.create_topic("state", config={**COMPACTED, "cleanup.policy": "delete"})
+        write_keys(broker, "state", **{"transactional.id": "x"})
+    with barnabas.Broker(tmp_path, config=config) as broker:
+        index = min((tmp_path / "state-0").glob("*.txnindex"))
+        index.write_bytes(b"\xff" * index.stat().st_size)
+        policy = ConfigEntry("cleanup.policy", "compact", incremental_operation=SET)
+        topic = ConfigResource(ResourceType.TOPIC, "state", incremental_configs=[policy])
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        admin.incremental_alter_configs([topic])[topic].result(30)
+        await_true(lambda: is_cleaned(tmp_path, "state"))
+    count(Row.DAMAGED_FILE)
 
 
 def test_a_fault_counts_and_ends_with_its_block(broker: barnabas.Broker, client: Client) -> None:

@@ -186,7 +186,7 @@ TEST_F(Lanes, a_callback_may_close_its_producer_and_holds_up_no_flush_thread) {
   create("t", 1, {{"flush.messages", int64_t{1}}});
   std::atomic<bool> closed{false};
   std::atomic<bool> go_on{false};
-  Producer producer(*engine_, {});
+  Producer producer(*engine_, {.linger_ns = kLong});  // which nobody else sends meanwhile
   TopicLanes& topic = **producer.topic("t");
   const Lane::Place slow = send(producer, topic, 0, "v");
   slow.outcome->when_done([&] {

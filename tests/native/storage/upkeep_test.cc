@@ -382,6 +382,18 @@ TEST_F(UpkeepTest, RecordsWithoutTimestampsAreAsOldAsTheirFile) {
   EXPECT_EQ(log->log_start_offset(), 1);
 }
 
+TEST_F(UpkeepTest, TheFirstMomentOfTheEpochIsAnAgeToo) {
+  config.retention_ms = 60'000;
+  open();
+  append({.timestamp = 0});
+  ASSERT_TRUE(log->roll().ok());
+  append({.timestamp = kNow - 120'000});
+  ASSERT_TRUE(log->roll().ok());
+  append();
+  log->maintain(3);
+  EXPECT_EQ(log->log_start_offset(), 2);
+}
+
 TEST_F(UpkeepTest, WhatGoesByAgeCountsForTheSizeToo) {
   config.segment_bytes = 700;
   config.retention_ms = 1000;
