@@ -1,4 +1,4 @@
-"""Where the batches of a segment file are, read without the code under test."""
+"""Where the batches of a segment file are, read without the code under test; a wrong bit in it."""
 
 import struct
 from dataclasses import dataclass
@@ -31,3 +31,10 @@ def batches_of(segment: Path) -> list[BatchAt]:
         found.append(BatchAt(position, 12 + length, base_offset, base_offset + delta))
         position += 12 + length
     return found
+
+
+def flip_bit(path: Path, bit: int) -> None:
+    """Of a file: a wrong one, as a disk may give it."""
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)

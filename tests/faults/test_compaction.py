@@ -19,6 +19,7 @@ from confluent_kafka.admin import (
 from clients.test_topic_settings import alter
 from faults.conftest import ServerFactory
 from faults.rows import Row
+from faults.segments import flip_bit
 from peers.servers import Server
 
 TOPIC = "state"
@@ -38,6 +39,7 @@ COMPACTED = {
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 ROUND = 200  # records between two kills
 KILLS_SHARE = 5  # of --kills, each of which reads the whole log here
+DAMAGED_BIT = 800  # of a segment: in its first batch
 
 Records = dict[int, tuple[bytes, bytes | None]]
 
@@ -221,16 +223,15 @@ def test_a_corrupt_batch_is_reported_and_stays_where_it_is(
     server.stop()
     segments = sorted(server.partition_dir(TOPIC, 0).glob("*.log"))
     damaged = segments[1]
-    content = bytearray(damaged.read_bytes())
-    content[100] ^= 1
-    damaged.write_bytes(content)
+    flip_bit(damaged, DAMAGED_BIT)
+    content = damaged.read_bytes()
     server.config["log.cleaner.enable"] = "true"
     server.start()
     await_true(lambda: "is not compacted any more" in server.output())
     assert f"{damaged.name}: a batch whose CRC does not match at byte 0" in server.output()
     time.sleep(1)
     assert server.output().count("is not compacted any more") == 1
-    assert damaged.read_bytes() == bytes(content)
+    assert damaged.read_bytes() == content
     assert cleaned_offset(server) == 0
     count(Row.WRONG_BIT)
 
@@ -241,9 +242,7 @@ def test_a_log_is_compacted_again_when_what_was_damaged_is_gone(new_server: Serv
     produce(server, some_records(random.Random(1), 1500, 20))
     server.stop()
     first, second = sorted(server.partition_dir(TOPIC, 0).glob("*.log"))[:2]
-    content = bytearray(first.read_bytes())
-    content[100] ^= 1
-    first.write_bytes(content)
+    flip_bit(first, DAMAGED_BIT)
     server.config["log.cleaner.enable"] = "true"
     server.start()
     await_true(lambda: "is not compacted any more" in server.output())
@@ -316,7 +315,7 @@ def test_old_corruption_is_found_and_left_as_it_is(
     await_true(lambda: "it is left as it is" in server.output())
     said = [line for line in server.output().splitlines() if "it is left as it is" in line]
     assert all(f"{damaged.name}: a batch whose CRC does not match at byte" in s for s in said)
-    assert damaged.read_bytes() == bytes(content)
+    assert damaged.read_bytes() == content
     count(Row.WRONG_BIT)
 
 

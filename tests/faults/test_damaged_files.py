@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
 import barnabas
 from barnabas.errors import StartError
 from faults.rows import Row
+from faults.segments import flip_bit
 from faults.test_compaction import await_true
 from unit.wire import WireClient
 
@@ -300,12 +301,6 @@ def test_a_damaged_file_is_rebuilt_or_the_start_is_refused(
     count(Row.DAMAGED_FILE, len(outcomes))
 
 
-def flip(path: Path, bit: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize(
     ("pattern", "refused"),
     [
@@ -327,7 +322,7 @@ def test_one_wrong_bit_is_put_right_or_the_file_is_named(
     for number, bit in enumerate(range(3, 8 * size, 8 * size // 6)):
         root = tmp_path / str(number)
         shutil.copytree(source, root)
-        flip(root / pattern, bit)
+        flip_bit(root / pattern, bit)
         if refused:
             with pytest.raises(StartError, match=refused):
                 barnabas.Broker(root, config=CONFIG)
@@ -347,7 +342,7 @@ def test_a_wrong_bit_in_a_topic_id_costs_nothing_once_the_file_is_removed(
     source, expected = before["clean"]
     shutil.copytree(source, tmp_path / "data")
     metadata = tmp_path / "data" / "t-0" / "partition.metadata"
-    flip(metadata, 8 * (metadata.read_bytes().index(b"topic_id: ") + len("topic_id: ")) + 1)
+    flip_bit(metadata, 8 * (metadata.read_bytes().index(b"topic_id: ") + len("topic_id: ")) + 1)
     broker = barnabas.Broker(tmp_path / "data", config=CONFIG)
     assert "by its partition.metadata. If it is this topic's, remove that file" in caplog.text
     with pytest.raises(barnabas.BarnabasError, match="t-0 was not opened"):
@@ -385,7 +380,7 @@ def test_a_wrong_bit_in_a_transaction_index_lets_no_compaction_take_records(
     (index,) = (tmp_path / "c-0").glob("*.txnindex")
     first_offset = 10  # bytes into the entry
     assert int.from_bytes(index.read_bytes()[first_offset : first_offset + 8]) == 5
-    flip(index, 8 * (first_offset + 7) + 2)  # as if what was committed were of that transaction
+    flip_bit(index, 8 * (first_offset + 7) + 2)  # as if what was committed were of that transaction
     with barnabas.Broker(tmp_path, config=CONFIG) as broker:
         await_line(core_log, "txnindex: damaged, rebuilding it")
         committed = records(broker, "c", "read_committed")

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 import barnabas
 from faults.rows import Row
-from faults.segments import BATCH_HEADER_BYTES, batches_of
+from faults.segments import BATCH_HEADER_BYTES, batches_of, flip_bit
 from faults.test_compaction import await_true, last_of_each, read_all
 from faults.test_compaction_then_delete import (
     NEVER,
@@ -35,9 +35,7 @@ SEGMENTS = {"internal.segment.bytes": "1000", "index.interval.bytes": "100000"}
 
 def flip(path: Path, position: int) -> None:
     """Moves the batch that begins there 65,536 offsets up, or back again."""
-    content = bytearray(path.read_bytes())
-    content[position + 5] ^= 1
-    path.write_bytes(content)
+    flip_bit(path, 8 * (position + 5))
 
 
 def base_offsets(records: bytes) -> list[int]:
