@@ -201,14 +201,14 @@ class Audit:
 
     def _check_offsets(self, client: WireClient) -> dict[tuple[str, int], int]:
         """Those that groups have committed of orders."""
+        journal = self._journal
+        is_durable = self._has_durable_coordinators
+        possible_of = journal.offsets if is_durable else journal.offsets_without_fsyncs
         offsets = {}
         for group in (READERS, PAYERS):
             for partition, offset in _offsets_of(client, group):
                 offsets[group, partition] = offset
-                cut = self._cut
-                if not self._has_durable_coordinators:  # as if nothing had been answered
-                    cut = Cut(0, cut.before_ns)
-                possible = self._journal.offsets(group, partition, cut)
+                possible = possible_of(group, partition, self._cut)
                 assert offset in possible, (
                     f"{group} has committed {offset} of {ORDERS}-{partition}, not of {possible}"
                 )

@@ -5,7 +5,7 @@ it asks and the time after the answer: what was answered before a cut must be th
 asked for before it may be there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -131,9 +131,7 @@ class Journal:
     def offsets(self, group: str, partition: int, cut: Cut) -> set[int]:
         """What a group may have committed: -1 is nothing."""
         offsets = {-1}
-        for commit in self.commits:
-            if (commit.group, commit.partition) != (group, partition):
-                continue
+        for commit in self._commits(group, partition):
             of = commit.transaction or commit
             if commit.transaction is not None and not commit.transaction.is_commit:
                 continue
@@ -142,6 +140,18 @@ class Journal:
             elif cut.may_hold(of):
                 offsets.add(commit.offset)
         return offsets
+
+    def offsets_without_fsyncs(self, group: str, partition: int, cut: Cut) -> set[int]:
+        """The same where what was answered may be lost, of each coordinator's log for itself: where
+        the abort of a transaction is lost, the next one's commit ends both.
+        """
+        asked = [c for c in self._commits(group, partition) if cut.may_hold(c)]
+        return {-1, *(commit.offset for commit in asked)}
+
+    def _commits(self, group: str, partition: int) -> Iterator[Commit]:
+        for commit in self.commits:
+            if (commit.group, commit.partition) == (group, partition):
+                yield commit
 
     def log_starts(self, topic: str, partition: int, cut: Cut) -> tuple[int, int]:
         """The least and the most that deletions have made of it."""
