@@ -166,9 +166,11 @@ bool PartitionStore::has(const storage::TopicPartition& name) const {
 
 Status PartitionStore::remove_copy(const storage::TopicPartition& name,
                                    const std::string& copy_path) {
-  // Out of sight in one step: a half-removed directory must not be taken for a partition.
+  // Out of sight in one step, and for good: neither what is half removed nor what a power cut
+  // brings back must be taken for a partition.
   const std::string doomed = path() + "/" + unique_name(name, storage::kDeleteSuffix);
   BARNABAS_TRY(rename_file(copy_path, doomed));
+  BARNABAS_TRY(sync_names());
   return remove_tree(doomed);
 }
 

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 import barnabas
-from faults.power.disk import Disk, write_image
+from barnabas.metadata.records import DELETED_TOPICS_PREFIX, TOPICS_PREFIX, Tombstone, TopicRecord
+from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
+from barnabas.metadata.store import Delete, Put
+from faults.power.disk import Disk, Image, read_image, write_image
 from faults.power.life import Life, World, check, lives, record
 from faults.power.trace import Kind, read_trace, strace_command
 from faults.power.workload import Setting
@@ -20,12 +23,19 @@ from peers.forks import Ended, ForkServer
 S_PER_IMAGE = 3  # several times what one takes
 IMAGES_OF_LIARS = 20
 IMAGES_OF_A_LOG = 30
+IMAGES_A_CHANGE = 30
 WRITE_LOG = """
 import os, sys
 import barnabas
 log = barnabas.Log(sys.argv[1])
 log.append([(None, b"value")])
 assert log.flush() == 1
+os._exit(0)
+"""
+START = """
+import os, sys
+import barnabas
+barnabas.Broker(sys.argv[1])
 os._exit(0)
 """
 IGNORED: dict[str, Callable[[str], bool]] = {
@@ -102,3 +112,45 @@ def test_a_flushed_log_is_there_with_the_directories_that_were_made_for_it(tmp_p
         write_image(disk.after_cut(random.Random(number)), image)
         with barnabas.Log(image / "new" / "deeper" / "log-0") as left:
             assert [record.value for record in left] == [b"value"]
+
+
+def test_a_deletion_that_a_start_finishes_is_not_undone(tmp_path: Path) -> None:
+    """By a cut after the store has forgotten it: the directory would be nobody's."""
+    root, trace_path = tmp_path / "root", tmp_path / "trace"
+    with barnabas.Broker(root / "data") as broker:
+        broker.create_topic("gone")
+    _delete_in_store(root / "data", "gone")
+    before = read_image(root)
+    start = [sys.executable, "-c", START, str(root / "data")]
+    subprocess.run([*strace_command(trace_path), *start], check=True)
+    trace = read_trace(trace_path, root, [*before])
+    disk = Disk(trace, before)
+    back = 0
+    for position, event in enumerate(trace.events):
+        disk.take(event)
+        for number in range(IMAGES_A_CHANGE):
+            image = disk.after_cut(random.Random(f"{position} {number}"))
+            if "data/gone-0/" in image:
+                back += 1
+                assert _deleted(image, tmp_path / "image"), f"gone-0 is back behind {event.call}"
+    assert back > 0
+
+
+def _delete_in_store(data_dir: Path, topic: str) -> None:
+    """As a broker does that is killed before it gets to the directories."""
+    store = SqliteStore(data_dir / FILE_NAME)
+    entry = store.get(TOPICS_PREFIX + topic)
+    assert entry is not None
+    record = TopicRecord.decode(topic, entry.value)
+    tombstone = Tombstone(topic, record.topic_id, len(record.partitions))
+    store.commit([Delete(record.path), Put(tombstone.path, tombstone.encode())])
+    store.close()
+
+
+def _deleted(image: Image, scratch: Path) -> set[str]:
+    """The topics that the store of a disk is still to delete."""
+    write_image(image, scratch)
+    store = SqliteStore(scratch / "data" / FILE_NAME)
+    stones = store.list(DELETED_TOPICS_PREFIX).items()
+    store.close()
+    return {Tombstone.decode(path, entry.value).name for path, entry in stones}
