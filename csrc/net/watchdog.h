@@ -1,7 +1,7 @@
 // Looks after the reactors of a server: one whose thread is stuck in a call for two looks in a row
-// is given another thread (see Relay): 35 ms after it got stuck at the latest. Looks are far apart, as
-// each is a context switch, and only one that finds somebody in a call is followed by one soon. It
-// looks only while there are calls, and sleeps after a second without one; the next call wakes it.
+// is given another thread (see Relay), 35 ms after it got stuck at the latest. A look is a context
+// switch: they are far apart, but for the one after a look that found somebody in a call. It looks
+// only while there are calls, and sleeps after a second without one; the next call wakes it.
 //
 // Ownership: borrows the relays, which outlive stop().
 //
