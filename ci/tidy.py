@@ -44,6 +44,7 @@ FILE_CALLS = re.compile(
 
 # The parts of src/barnabas, lowest first: a part imports only parts of lower tiers, or itself.
 PYTHON_TIERS = (
+    ("quick_kio",),
     ("closing", "directories", "errors", "wording"),
     ("_core", "_columns", "arguments", "state"),
     ("_records", "_column_input", "_reader"),

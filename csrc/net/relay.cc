@@ -53,18 +53,18 @@ void Relay::join() {
   for (std::thread& thread : threads) thread.join();
 }
 
-bool Relay::look() {
+Sight Relay::look() {
   uint64_t now = state_.load();
   const bool inside = (now & kInside) != 0;
-  if (std::exchange(seen_, now) != now) return true;
-  if (!inside) return false;
-  if (!ensure_spare()) return true;
+  if (std::exchange(seen_, now) != now) return inside ? Sight::kInside : Sight::kCalls;
+  if (!inside) return Sight::kQuiet;
+  if (!ensure_spare()) return Sight::kCalls;
   seen_ = now ^ kInside ^ kTaken;
-  if (!state_.compare_exchange_strong(now, seen_)) return true;
+  if (!state_.compare_exchange_strong(now, seen_)) return Sight::kCalls;
   MutexLock lock(mutex_);
   vacant_ = true;
   changed_.notify_all();
-  return true;
+  return Sight::kCalls;
 }
 
 bool Relay::ensure_spare() {

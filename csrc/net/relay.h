@@ -26,6 +26,13 @@
 
 namespace barnabas::net {
 
+/// What a look at a relay finds.
+enum class Sight : int {
+  kQuiet,   // no call since the last one
+  kCalls,   // there were some, or a stuck one is dealt with
+  kInside,  // one that may be stuck: the next look says
+};
+
 class Relay {
  public:
   /// `run_spare` is what a new spare thread runs; it begins with await_vacancy(). `wake` ends a
@@ -65,9 +72,8 @@ class Relay {
   /// After end(), and after the watchdog has stopped.
   void join() EXCLUDES(mutex_);
 
-  /// Whether there was a call, or is one, since the last look. One that was there at the last look
-  /// loses the loop.
-  bool look() EXCLUDES(mutex_);
+  /// What there is to see since the last look. A call that was there then loses the loop.
+  Sight look() EXCLUDES(mutex_);
   [[nodiscard]] bool has_moved() const { return state_.load() != seen_; }
 
  private:

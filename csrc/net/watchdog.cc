@@ -32,25 +32,29 @@ void Watchdog::wake() {
 
 void Watchdog::run() {
   pthread_setname_np(pthread_self(), "bnb-watchdog");
-  for (int quiet_ticks = 0;;) {
+  int quiet_looks = 0;
+  bool is_close = false;
+  for (;;) {
     {
       MutexLock lock(mutex_);
-      if (quiet_ticks >= kQuietTicks) {
+      if (quiet_looks >= kQuietLooks) {
         sleep();
-        quiet_ticks = 0;
+        quiet_looks = 0;
       } else if (!stopping_) {
-        changed_.wait_for(mutex_, std::chrono::milliseconds(kTickMs));
+        changed_.wait_for(mutex_, std::chrono::milliseconds(is_close ? kCloseLookMs : kLookMs));
       }
       if (stopping_) return;
     }
-    quiet_ticks = look() ? 0 : quiet_ticks + 1;
+    const Sight sight = look();
+    quiet_looks = sight == Sight::kQuiet ? quiet_looks + 1 : 0;
+    is_close = sight == Sight::kInside && !is_close;
   }
 }
 
-bool Watchdog::look() {
-  bool any = false;
-  for (Relay* const relay : relays_) any = relay->look() || any;
-  return any;
+Sight Watchdog::look() {
+  Sight most = Sight::kQuiet;
+  for (Relay* const relay : relays_) most = std::max(most, relay->look());
+  return most;
 }
 
 void Watchdog::sleep() {

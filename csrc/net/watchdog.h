@@ -1,6 +1,7 @@
 // Looks after the reactors of a server: one whose thread is stuck in a call for two looks in a row
-// is given another thread (see Relay). It looks only while there are calls, and sleeps after a
-// second without one; the next call wakes it.
+// is given another thread (see Relay), 35 ms after it got stuck at the latest. A look is a context
+// switch: they are far apart, but for the one after a look that found somebody in a call. It looks
+// only while there are calls, and sleeps after a second without one; the next call wakes it.
 //
 // Ownership: borrows the relays, which outlive stop().
 //
@@ -16,11 +17,10 @@
 namespace barnabas::net {
 
 class Relay;
+enum class Sight : int;
 
 class Watchdog {
  public:
-  static constexpr int kTickMs = 10;
-
   ~Watchdog() { stop(); }
   void start(std::vector<Relay*> relays);
   void stop() EXCLUDES(mutex_);
@@ -28,10 +28,12 @@ class Watchdog {
   void wake() EXCLUDES(mutex_);
 
  private:
-  static constexpr int kQuietTicks = 100;
+  static constexpr int kLookMs = 25;
+  static constexpr int kCloseLookMs = 10;  // the second look at a call; never twice in a row
+  static constexpr int kQuietLooks = 40;
 
   void run() EXCLUDES(mutex_);
-  bool look();
+  Sight look();
   void sleep() REQUIRES(mutex_);
 
   std::vector<Relay*> relays_;  // constant once started

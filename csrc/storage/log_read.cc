@@ -46,11 +46,13 @@ LogImpl::Lookup LogImpl::prepare_lookup(const SegmentPtr& segment, int64_t offse
 }
 
 Result<std::optional<BatchPosition>> LogImpl::find(const Lookup& lookup) {
+  if (lookup.exact) return lookup.exact;
   BARNABAS_ASSIGN(const FoundBatch found, search(lookup));
   return found.batch;
 }
 
 Result<std::optional<BatchPosition>> LogImpl::find_certainly(const Lookup& lookup) {
+  if (lookup.exact) return lookup.exact;
   BARNABAS_ASSIGN(const FoundBatch found, search(lookup));
   if (found.certain) return found.batch;
   return Error{ErrorCode::kCorruptMessage,
@@ -69,7 +71,6 @@ Result<FoundBatch> LogImpl::search(const Lookup& lookup) {
 }
 
 Result<FoundBatch> LogImpl::search_file(const Lookup& lookup) {
-  if (lookup.exact) return FoundBatch{.batch = lookup.exact};
   std::string path;
   BARNABAS_ASSIGN(const SharedFd file, open_log_file(lookup.segment, &path));
   const OffsetBounds bounds{lookup.segment->base_offset, lookup.next_offset};

@@ -10,6 +10,9 @@ BarnabasError
 
 from typing import Final
 
+import barnabas.quick_kio  # noqa: F401 (before kio)
+
+# isort: split
 from kio.schema.errors import ErrorCode
 
 MESSAGE_CHARACTERS_MAX: Final = 8_000

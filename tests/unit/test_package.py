@@ -25,12 +25,34 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         barnabas.nothing_like_that  # noqa: B018
 
 
+def modules_after(script: str) -> set[str]:
+    """What a process has imported that has run it."""
+    printed = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{script}\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(printed.stdout.split())
+
+
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    script = "import sys, barnabas; print(*sys.modules)"
-    modules = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert not {"numpy", "kio", "asyncio", "rich", "barnabas._core"} & set(modules)
+    modules = modules_after("import barnabas")
+    assert not {"numpy", "kio", "asyncio", "rich", "barnabas._core"} & modules
+
+
+def test_a_broker_of_a_program_imports_nothing_heavy() -> None:
+    modules = modules_after("import barnabas\nwith barnabas.Broker(): pass")
+    assert "barnabas._core" in modules
+    assert not {"numpy", "pyarrow", "rich", "hypothesis", "confluent_kafka"} & modules
+
+
+def test_a_program_has_its_hypothesis_before_and_behind_the_package() -> None:
+    kio = "from kio.static import _phantom\nassert (_phantom.hypothesis is None) is {}"
+    first = "import hypothesis, barnabas.errors\n" + kio.format(False)
+    assert "hypothesis.strategies" in modules_after(first)
+    behind = f"import barnabas.errors\n{kio.format(True)}\nimport hypothesis.strategies"
+    assert "hypothesis.strategies" in modules_after(behind)
 
 
 def test_every_directory_is_a_package() -> None:

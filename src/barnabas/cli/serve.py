@@ -5,7 +5,6 @@ go to stderr. Heavy imports wait until the command runs.
 """
 
 import argparse
-import asyncio
 import errno
 import gc
 import logging
@@ -20,6 +19,8 @@ from barnabas.cli.parser import key_value, path
 from barnabas.wording import counted, is_disk_full
 
 if TYPE_CHECKING:
+    import asyncio
+
     from barnabas.config.start import StartConfig
     from barnabas.node import Node
 
@@ -79,9 +80,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serves until a signal comes."""
-    # kio looks for hypothesis to register strategies with, which takes half a second to import
-    # where it happens to be installed.
-    sys.modules.setdefault("hypothesis", None)  # type: ignore[arg-type]
+    _import_asyncio()
+    import asyncio
+
     from barnabas._core import CoreError
     from barnabas.errors import ConfigError, StartError
     from barnabas.logs import set_up_logging
@@ -166,6 +167,8 @@ def _tell_other_directories(args: argparse.Namespace, properties: Mapping[str, s
 
 
 async def _serve(start: "StartConfig", log_format: str) -> int:
+    import asyncio
+
     from barnabas.config.broker_config import Source
     from barnabas.config.start import Adopt
     from barnabas.node import Node
@@ -195,8 +198,23 @@ async def _serve(start: "StartConfig", log_format: str) -> int:
     return 0
 
 
-async def _first(*events: asyncio.Event) -> asyncio.Event:
+def _import_asyncio() -> None:
+    """Imports it as where Python has been built without TLS: the broker loop has no connections,
+    and OpenSSL is an eighth of an idle broker's memory.
+    """
+    if "asyncio" in sys.modules or "ssl" in sys.modules:
+        return
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+    try:
+        import asyncio  # noqa: F401
+    finally:
+        del sys.modules["ssl"]
+
+
+async def _first(*events: "asyncio.Event") -> "asyncio.Event":
     """Waits for one of them."""
+    import asyncio
+
     waits = {asyncio.ensure_future(event.wait()): event for event in events}
     done, others = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for other in others:

@@ -39,16 +39,19 @@ TEST(RelayTest, a_loop_stays_where_it_is_while_no_thread_can_be_had) {
       },
       [] {});
   relay_of_spare = &relay;
+  EXPECT_EQ(relay.look(), Sight::kQuiet);
   uint64_t ticket = relay.enter();
+  EXPECT_EQ(relay.look(), Sight::kInside);
   {
     const NoMoreThreads limit;
-    for (int tick = 0; tick < 5; ++tick) EXPECT_TRUE(relay.look());
+    for (int tick = 0; tick < 5; ++tick) EXPECT_EQ(relay.look(), Sight::kCalls);
   }
   EXPECT_TRUE(relay.leave(ticket));  // nobody has taken it
+  EXPECT_EQ(relay.look(), Sight::kCalls);
 
   ticket = relay.enter();
-  EXPECT_TRUE(relay.look());
-  EXPECT_TRUE(relay.look());
+  EXPECT_EQ(relay.look(), Sight::kInside);
+  EXPECT_EQ(relay.look(), Sight::kCalls);
   EXPECT_FALSE(relay.leave(ticket));
   relay.reclaim();
   relay.end();

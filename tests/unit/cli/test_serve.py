@@ -70,6 +70,16 @@ def test_the_banner_says_what_runs_where(tmp_path: Path) -> None:
     assert "threads" in stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_broker_needs_no_openssl(tmp_path: Path) -> None:
+    """It is an eighth of the memory of a broker that has nothing to do."""
+    with serving("--data-dir", str(tmp_path / "d")) as (process, _):
+        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+    assert "_core" in mapped
+    assert "libssl" not in mapped
+    assert "libcrypto" not in mapped
+
+
 def test_each_key_without_effect_gives_one_warning(tmp_path: Path) -> None:
     properties = tmp_path / "server.properties"
     properties.write_text("num.replica.fetchers=1\nnum.partitions=2\nssl.protocol=x\n")
