@@ -50,8 +50,8 @@ class Sent:
 
 
 class LoadThread(threading.Thread):
-    """Runs until `finish`, which raises what went wrong. A producer sends a record now and then, and
-    as much as it can while it is `hurrying`.
+    """Runs until `finish`, which raises what went wrong. A producer sends a record now and then,
+    and as much as it can while it is `hurrying`.
     """
 
     def __init__(self, name: str) -> None:
