@@ -50,8 +50,8 @@ class Sent:
 
 
 class LoadThread(threading.Thread):
-    """Runs until `finish`, which raises what went wrong. A producer sends a record now and then,
-    and as much as it can while it is `hurrying`.
+    """Runs until `finish`, which raises what went wrong. It sends or commits now and then, and
+    as much as it can while it is `hurrying`.
     """
 
     def __init__(self, name: str) -> None:
@@ -187,6 +187,7 @@ class CommitLoad(LoadThread):
                 self._check(acknowledged)
                 self._commit(acknowledged + 1)
                 acknowledged += 1
+                self.hurrying.wait(IDLE_S)
             except KafkaException:  # the broker is down: what was committed stays unknown
                 self.stopping.wait(0.01)
         self._check(acknowledged)
