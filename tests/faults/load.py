@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 
 IN_FLIGHT_RECORDS = 200
 BURST_RECORDS = 20
+IDLE_S = 0.01
 FLUSH_TIMEOUT_S = 60.0
 READ_TIMEOUT_S = 30.0
 RECONNECT = {"log_level": 0, "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 100}
@@ -49,11 +50,14 @@ class Sent:
 
 
 class LoadThread(threading.Thread):
-    """Runs until `finish`, which raises what went wrong."""
+    """Runs until `finish`, which raises what went wrong. It sends or commits now and then, and
+    as much as it can while it is `hurrying`.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name, daemon=True)
         self.stopping = threading.Event()
+        self.hurrying = threading.Event()
         self.failure: BaseException | None = None
 
     def run(self) -> None:
@@ -96,7 +100,11 @@ class ConfluentLoad(LoadThread):
 
     def work(self) -> None:
         while not self.stopping.is_set():
-            if len(self.producer) < IN_FLIGHT_RECORDS:
+            if not self.hurrying.is_set():
+                if len(self.producer) == 0:
+                    self._send()
+                self.hurrying.wait(IDLE_S)
+            elif len(self.producer) < IN_FLIGHT_RECORDS:
                 for _ in range(BURST_RECORDS):
                     self._send()
             self.producer.poll(0.01)
@@ -137,8 +145,12 @@ class AiokafkaLoad(LoadThread):
         )
         async with producer:
             while not self.stopping.is_set():
-                burst = [await self._send(producer) for _ in range(BURST_RECORDS)]
+                is_hurrying = self.hurrying.is_set()
+                records = BURST_RECORDS if is_hurrying else 1
+                burst = [await self._send(producer) for _ in range(records)]
                 await asyncio.wait_for(asyncio.gather(*burst), FLUSH_TIMEOUT_S)
+                if not is_hurrying:
+                    await asyncio.sleep(IDLE_S)
 
     async def _send(self, producer: AIOKafkaProducer) -> asyncio.Task[None]:
         partition, number, value = self.sent.next()
@@ -175,6 +187,7 @@ class CommitLoad(LoadThread):
                 self._check(acknowledged)
                 self._commit(acknowledged + 1)
                 acknowledged += 1
+                self.hurrying.wait(IDLE_S)
             except KafkaException:  # the broker is down: what was committed stays unknown
                 self.stopping.wait(0.01)
         self._check(acknowledged)

@@ -42,15 +42,22 @@ class LoadRun:
             thread.start()
 
     def wait_until_served(self) -> None:
-        """Returns when every producer has got something acknowledged from now on."""
+        """Returns when every producer has got something acknowledged from now on: now all hurry."""
         before = [sent.acknowledged_count() for sent in self.sents]
         deadline = time.monotonic() + SERVED_TIMEOUT_S
         while not all(s.acknowledged_count() > b for s, b in zip(self.sents, before, strict=True)):
             assert time.monotonic() < deadline, "a producer got nothing acknowledged"
             time.sleep(0.005)
+        for thread in self._threads:
+            thread.hurrying.set()
 
     def check(self) -> None:
-        """Reads what is there; raises on a loss, a duplicate, a reordering, a failed client."""
+        """Reads what is there; raises on a loss, a duplicate, a reordering, a failed client.
+
+        Little is sent from now on until all are served: no kill can hit it.
+        """
+        for thread in self._threads:
+            thread.hurrying.clear()
         self.reader.read_to_end()
         for thread in self._threads:
             if thread.failure is not None:

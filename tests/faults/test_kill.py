@@ -15,7 +15,7 @@ LOAD_S = (0.0, 0.25)  # how long the broker lives after it has served every prod
 KILL_IN_START = 0.1  # the share of kills that hit the broker while it recovers
 CONFIG = {
     # Small segments: kills also hit rolls, and a restart checks little.
-    "log.segment.bytes": str(1024 * 1024),
+    "internal.segment.bytes": str(200 * 1024),
     "offsets.topic.num.partitions": "2",
 }
 

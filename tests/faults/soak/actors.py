@@ -93,6 +93,13 @@ class Sender(Actor):
             self.history.refusals.append(f"{self.name}: {failure!r}")
             self.given_up = True
 
+    def finish(self) -> None:
+        super().finish()
+        if self.given_up:
+            # What confluent-kafka raised is never freed and has this object. The producer's threads
+            # would look for their broker for as long as the process lives.
+            del self.producer
+
     def settings(self) -> dict[str, str | int | bool]:
         """Of the producer."""
         raise NotImplementedError
