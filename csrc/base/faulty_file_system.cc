@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
-#include <thread>
 #include <utility>
 
 namespace barnabas {
@@ -64,6 +63,16 @@ void FaultyFileSystem::await_removal(uint64_t id) {
   while (entries_.contains(id)) removed_.wait(mutex_);
 }
 
+void FaultyFileSystem::delay(const Strike& fault) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(fault.value);
+  MutexLock lock(mutex_);
+  while (entries_.contains(fault.id)) {
+    const auto left = deadline - std::chrono::steady_clock::now();
+    if (left <= left.zero()) return;
+    removed_.wait_for(mutex_, left);
+  }
+}
+
 FaultyFileSystem::Count FaultyFileSystem::count(uint64_t id) const {
   MutexLock lock(mutex_);
   const auto found = entries_.find(id);
@@ -101,7 +110,7 @@ auto FaultyFileSystem::perform(const std::optional<Strike>& fault, const Call& c
     case FaultEffect::kFail:
       return fail_with(fault->value);
     case FaultEffect::kDelay:
-      std::this_thread::sleep_for(std::chrono::milliseconds(fault->value));
+      delay(*fault);
       return call();
     case FaultEffect::kHold:
       await_removal(fault->id);

@@ -38,7 +38,7 @@ enum class FaultEffect : uint8_t {
   kFail,        // nothing is done; errno is `value`
   kShort,       // a write or read of `value` bytes, if more were asked for, and they are done
   kTear,        // the first `value` bytes are written, then it fails with EIO
-  kDelay,       // after `value` milliseconds it is done
+  kDelay,       // after `value` milliseconds it is done, or once the fault is removed
   kHold,        // once the fault is removed it is done
   kKillBefore,  // the process gets SIGKILL, before the call or once it is done
   kKillAfter,
@@ -99,6 +99,8 @@ class FaultyFileSystem : public FileSystem {
   std::optional<Strike> strike(FileCall call, const std::string& path);
   std::optional<Strike> strike(FileCall call, int fd);
   void await_removal(uint64_t id);
+  /// For as long as the fault says, or until it is removed.
+  void delay(const Strike& fault);
   /// Runs a call of which nothing can be done in part.
   template <class Call>
   auto perform(const std::optional<Strike>& fault, const Call& call) -> decltype(call());

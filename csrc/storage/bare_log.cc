@@ -27,8 +27,8 @@ TopicPartition name_of(const std::string& directory) {
 }
 
 Error in_use(const std::string& directory) {
-  return Error{ErrorCode::kKafkaStorageError, directory + ": in use by another process",
-               EWOULDBLOCK};
+  return Error{ErrorCode::kKafkaStorageError,
+               directory + ": in use by another process, or by this one", EWOULDBLOCK};
 }
 
 /// Of a partition in a data directory: keeps brokers from starting there, but not other logs.

@@ -58,7 +58,8 @@ Result<UniqueFd> lock_directory(const std::string& path) {
   if (::fcntl(fd->get(), F_OFD_SETLK, &whole_file) != 0) {
     const int err = errno;
     if (err == EAGAIN || err == EACCES) {
-      return directory_error(path, "in use by another process (" + lock_path + " is locked)", err);
+      return directory_error(
+          path, "in use by another process, or by this one (" + lock_path + " is locked)", err);
     }
     return directory_error(path, std::string("cannot be locked: ") + strerror(err), err);
   }

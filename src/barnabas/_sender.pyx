@@ -38,7 +38,7 @@ from functools import partial
 
 from kio.schema.errors import ErrorCode as ErrorCodes
 
-from barnabas.arguments import check_timeout
+from barnabas.arguments import INT64_MAX, check_timeout, deadline_after
 from barnabas.errors import BrokerClosed, KafkaError
 
 
@@ -82,7 +82,11 @@ cdef class RecordMetadata:
 
 
 cdef int64_t _timestamp(given) except -1:
-    cdef int64_t timestamp = operator.index(given)
+    cdef int64_t timestamp
+    try:
+        timestamp = operator.index(given)
+    except OverflowError:
+        raise ValueError(f"timestamp {given} is not within 0 and {INT64_MAX}") from None
     if timestamp < 0:
         raise ValueError(f"timestamp {timestamp} is below zero")
     return timestamp
@@ -120,7 +124,7 @@ cdef class Delivery:
         TimeoutError after `timeout` seconds.
 
         Without a timeout this thread writes the batch, if nobody does yet; with one another thread
-        does, so that a disk that hangs holds up that one.
+        does, so that a disk that hangs holds up that one, and Ctrl-C ends the wait.
         """
         error = self.exception(timeout)
         if error is not None:
@@ -130,12 +134,13 @@ cdef class Delivery:
     def exception(self, timeout=None):
         """Why the record was refused, or None. As `result`."""
         cdef Outcome* outcome = self._outcome.get()
+        if timeout is not None:
+            timeout = check_timeout(timeout)
         if not outcome.done():
             self._producer._check_ours()
             if timeout is None:
                 self._producer._drain(self._topic, self._partition)
             else:
-                check_timeout(timeout)
                 self._producer._hurry(self)
             if not _wait(outcome, timeout):
                 raise TimeoutError(f"not delivered after {timeout} s")
@@ -152,12 +157,10 @@ cdef class Delivery:
         self._outcome.get().when_done(python_call(lambda: callback(self)))
 
     def __await__(self):
-        loop = asyncio.get_running_loop()
         if not self.done():
-            future = loop.create_future()
-            self.add_done_callback(partial(_wake, loop, future, _resolve))
+            self._producer._check_ours()
             self._producer._hurry(self)
-            yield from future
+            yield from _until_done(self._outcome)
         return self.result()
 
     cdef RecordMetadata _metadata(self):
@@ -318,8 +321,8 @@ cdef class NativeProducer:
         cdef vector[shared_ptr[Outcome]] unfinished
         cdef Producer* producer = self._producer
         self._check_ours()
-        check_timeout(timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        timeout = check_timeout(timeout)
+        deadline = deadline_after(timeout)
         if timeout is None:
             with nogil:
                 unfinished = producer.drain_all()
@@ -389,6 +392,12 @@ cdef class NativeProducer:
         """Whether this process made it, and did not get a copy in a fork."""
         return self._made_in.is_here()
 
+    def _check_open(self):
+        """Raises BrokerClosed once it is closed, and in a forked child."""
+        self._check_ours()
+        if self._is_closed:
+            raise BrokerClosed("the producer is closed")
+
     def _close(self):
         """Takes no more, writes what was sent, and waits for callbacks. REQUIRES: it is ours."""
         cdef Producer* producer = self._producer
@@ -420,9 +429,7 @@ cdef class NativeProducer:
         """The topic, new partitions included."""
         cdef string text = name.encode()
         cdef _Topic handle
-        self._check_ours()
-        if self._is_closed:
-            raise BrokerClosed("the producer is closed")
+        self._check_open()
         cdef TopicLanes* lanes = self._find(text)
         if lanes == NULL:
             self._missing_topic(name)

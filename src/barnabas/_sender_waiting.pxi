@@ -3,11 +3,12 @@
 # How long a thread waits before it looks whether Python has a signal for it.
 cdef int64_t SIGNAL_INTERVAL_NS = 50_000_000
 cdef int64_t NS_PER_S = 1_000_000_000
+# How often a task looks that runs in a callback, and so keeps others from being called.
+LOOK_AGAIN_S = 0.001
 
 
 def _slices(timeout):
     """How long to wait, in ns, again and again, until `timeout` seconds (None: never) are over."""
-    check_timeout(timeout)
     deadline = None if timeout is None else time.monotonic_ns() + int(timeout * NS_PER_S)
     while True:
         if deadline is None:
@@ -45,6 +46,29 @@ def _resolve(future):
         future.set_result(None)
 
 
+cdef object _until_done(shared_ptr[Outcome] outcome):
+    """To be awaited, in a coroutine's `yield from`: until it is done."""
+    cdef _Done done = _Done.__new__(_Done)
+    done._outcome = outcome
+    return done._wait()
+
+
+cdef class _Done:
+    """An outcome, for the coroutine that awaits it."""
+
+    cdef shared_ptr[Outcome] _outcome
+
+    def _wait(self):
+        if Teller.is_this_thread():
+            while not self._outcome.get().done():
+                yield from asyncio.sleep(LOOK_AGAIN_S).__await__()
+            return
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self._outcome.get().when_done(python_call(partial(_wake, loop, future, _resolve)))
+        yield from future
+
+
 cdef class Unfinished:
     """Batches that are in the log, and not yet as durable as their topics want them."""
 
@@ -68,7 +92,8 @@ cdef class Unfinished:
         if not self.done() and not self._made_in.is_here():
             raise BrokerClosed("they are of the process that this one was forked from")
         error = None
-        deadline = None if timeout is None else time.monotonic() + timeout
+        timeout = check_timeout(timeout)
+        deadline = deadline_after(timeout)
         for i in range(self._outcomes.size()):
             outcome = self._outcomes[i].get()
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -81,13 +106,9 @@ cdef class Unfinished:
 
     def __await__(self):
         cdef size_t i
-        loop = asyncio.get_running_loop()
         for i in range(self._outcomes.size()):
             if not self._outcomes[i].get().done():
-                future = loop.create_future()
-                wake = partial(_wake, loop, future, _resolve)
-                self._outcomes[i].get().when_done(python_call(wake))
-                yield from future
+                yield from _until_done(self._outcomes[i])
         self.wait(0)
 
 

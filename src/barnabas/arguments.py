@@ -4,16 +4,27 @@ given, and what is taken; so does a ConfigError, of settings. Imports `errors` o
 For where a call begins. What every record goes through is looked at once it has failed.
 """
 
+import inspect
 import operator
 import reprlib
+import time
 from collections.abc import Iterable, Mapping
 from numbers import Real
+from pathlib import Path
 from typing import Any, Final
 
 from barnabas.errors import ConfigError
 
 _SHOWN: Final = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 80
+
+INT32_MAX: Final = 2**31 - 1
+INT64_MAX: Final = 2**63 - 1
+INT64_MIN: Final = -(2**63)
+TEXT_BYTES_MAX: Final = 2**15 - 1
+"""Of a text in Kafka's protocol, and in the records of groups and transactions."""
+FOREVER_S: Final = 1e9
+"""A timeout above this is none."""
 
 
 def wrong_type(name: str, value: object, accepted: str, hint: str = "") -> TypeError:
@@ -29,18 +40,44 @@ def check_text(name: str, value: object, accepted: str = "a str") -> None:
         raise wrong_type(name, value, accepted)
 
 
-def check_optional_texts(**values: object) -> None:
-    """Raises TypeError for an argument that is neither a str nor None."""
+def check_name(name: str, value: str) -> None:
+    """Raises ConfigError for what Kafka's protocol has no room for, or is no text."""
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{name} {value!a} is no text: {error.reason}") from None
+    if size > TEXT_BYTES_MAX:
+        shown = _SHOWN.repr(value)
+        raise ConfigError(f"{name} {shown} has {size:,} bytes: {TEXT_BYTES_MAX:,} at most")
+
+
+def check_optional_names(**values: Any) -> None:
+    """As `check_name`, of arguments that may be None. Raises TypeError for what is neither that nor
+    a str.
+    """
     for name, value in values.items():
         if value is not None:
             check_text(name, value, "a str or None")
+            check_name(name, value)
+
+
+def check_call(name: str, value: object, accepted: str) -> None:
+    """Raises TypeError for what cannot be called, and for what would only make a coroutine, which
+    nobody awaits.
+    """
+    if not callable(value):
+        raise wrong_type(name, value, accepted)
+    makes = value if inspect.isroutine(value) else type(value).__call__
+    for call in (value, makes):
+        if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
+            raise wrong_type(name, value, accepted, "it is called, and not awaited")
 
 
 def check_optional_calls(**values: object) -> None:
-    """Raises TypeError for an argument that is not None and cannot be called."""
+    """As `check_call`, of arguments that may be None."""
     for name, value in values.items():
-        if value is not None and not callable(value):
-            raise wrong_type(name, value, "something to be called, or None")
+        if value is not None:
+            check_call(name, value, "something to be called, or None")
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -57,16 +94,82 @@ def check_integer(name: str, value: Any, accepted: str = "an int") -> int:
     return operator.index(value)
 
 
+def check_port(port: Any) -> int:
+    """The port to listen on. Raises TypeError, ValueError for what is none."""
+    number = check_integer("port", port)
+    if not 0 <= number < 1 << 16:
+        raise ValueError(f"port must be 1 to 65535, or 0 for any that is free, not {number}")
+    return number
+
+
+def check_directory(name: str, value: object) -> None:
+    """Raises TypeError, ValueError for what is neither a directory nor None, a temporary one."""
+    if value is not None and not isinstance(value, str | Path):
+        raise wrong_type(name, value, "a str, a Path or None")
+    if value == "":
+        raise ValueError(f"{name} must be a directory, and is empty; None is a temporary one")
+
+
+def check_range(
+    name: str,
+    value: Any,
+    lowest: int,
+    highest: int = INT64_MAX,
+    *,
+    accepted: str = "an int",
+    error: type[Exception] = ValueError,
+) -> int:
+    """As `check_integer`. Raises `error` for what is not within the two."""
+    number = check_integer(name, value, accepted)
+    if number < 0 == lowest:
+        raise error(f"{name} {number} is below zero")
+    if not lowest <= number <= highest:
+        raise error(f"{name} {number} is not within {lowest} and {highest}")
+    return number
+
+
+def check_time(timestamp_ms: Any, name: str = "timestamp_ms") -> int:
+    """Ms since the epoch. Raises TypeError, and ValueError for what is beyond an int64."""
+    return check_range(name, timestamp_ms, INT64_MIN, accepted="ms since the epoch")
+
+
 def check_number(name: str, value: object, accepted: str = "a number") -> None:
     """Raises TypeError for what is neither an int nor a float; a bool is none."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise wrong_type(name, value, accepted)
 
 
-def check_timeout(timeout: object) -> None:
-    """Raises TypeError for what is no timeout; None is one."""
-    if timeout is not None:
+def check_timeout(timeout: Any) -> Any:
+    """Seconds, or None for what waits for ever: None, and what is longer than a life. Raises
+    TypeError for what is no timeout, ValueError for nan.
+    """
+    if timeout is None:
+        return None
+    if type(timeout) not in (float, int):
         check_number("timeout", timeout, "a number of seconds or None")
+    if timeout > FOREVER_S:
+        return None
+    if timeout >= 0:
+        return timeout
+    if timeout < 0:
+        return 0
+    raise ValueError("timeout must be a number of seconds or None, not nan")
+
+
+def deadline_after(timeout: Any) -> float | None:
+    """When a timeout that begins now is over, of the monotonic clock. As `check_timeout`."""
+    seconds = check_timeout(timeout)
+    return None if seconds is None else time.monotonic() + float(seconds)
+
+
+def check_delay(name: str, value: Any) -> int:
+    """The ms of a time in seconds. Raises TypeError, and ValueError for one that is below zero or
+    without end.
+    """
+    check_number(name, value)
+    if not 0 <= value <= FOREVER_S:  # nor nan
+        raise ValueError(f"{name}={value} is not within 0 and {FOREVER_S:,.0f}")
+    return int(value * 1_000 + 0.5)
 
 
 def check_mapping(name: str, value: object, accepted: str) -> None:
@@ -75,14 +178,17 @@ def check_mapping(name: str, value: object, accepted: str) -> None:
         raise wrong_type(name, value, accepted)
 
 
-def check_texts(name: str, values: Any, accepted: str) -> frozenset[str]:
-    """The texts of a list. Raises TypeError for what is none, ValueError when it is empty."""
+def check_names(name: str, values: Any, accepted: str) -> frozenset[str]:
+    """The names of a list. Raises TypeError for what is none, ConfigError as `check_name`,
+    ValueError when it is empty.
+    """
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise wrong_type(name, values, accepted)
     texts = list(values)
     for text in texts:
         if not isinstance(text, str):
             raise wrong_type(f"each of {name}", text, "a str")
+        check_name(f"each of {name}:", text)
     if not texts:
         raise ValueError(f"{name} must be {accepted}, and is empty")
     return frozenset(texts)

@@ -13,11 +13,12 @@ Headers are those of every record, or each record's own:
 
     (str, bytes, str or None) pairs, or a mapping: the same of every record
     a sequence of such, or of None, one a record
-    pyarrow's lists of structs of a name and a value, as `to_arrow()` makes them; polars' too
+    pyarrow's lists of structs of a name and a value, as `to_arrow()` makes them; polars' and
+        pandas' columns of them too
 
 Timestamps are integers (ms since the epoch), or times, rounded down to the ms that a record has:
 
-    a list, numpy's integers or datetime64, pyarrow's integers or timestamps
+    a list, numpy's integers or datetime64, pyarrow's integers or timestamps, pandas' of both
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ def headers_input(data: Any) -> HeadersInput:
         return _headers_of_arrow(data)
     if module == "polars":
         return _headers_of_arrow(data.to_arrow())
+    if module == "pandas":
+        return _headers_of_pandas(data)
     if hasattr(data, "items"):
         return HeadersInput.of_all(data)
     listed = list(data)
@@ -104,8 +107,11 @@ def timestamps_input(data: Any) -> Any:
     datetime64, of Arrow's integers and timestamps. What is finer than a ms is rounded down. numpy
     is not needed for Arrow's.
     """
-    if type(data).__module__.partition(".")[0] == "pyarrow":
+    module = type(data).__module__.partition(".")[0]
+    if module == "pyarrow":
         return _timestamps_of_arrow(data)
+    if module == "pandas":
+        return _timestamps_of_arrow(_arrow_of_pandas(data))
     import numpy
 
     if numpy.ma.is_masked(data):
@@ -189,6 +195,8 @@ def _of_offsets_and_data(offsets: Any, data: Any, what: str) -> ColumnInput:
 
 
 def _of_arrow(array: Any, what: str) -> ColumnInput:
+    if not hasattr(array, "type") or hasattr(array, "as_py"):
+        raise TypeError(f"{what}s are a sequence, not one pyarrow {type(array).__name__}")
     if hasattr(array, "combine_chunks"):
         array = array.combine_chunks()
     name = str(array.type)
@@ -208,9 +216,25 @@ def _of_arrow(array: Any, what: str) -> ColumnInput:
 
 
 def _of_pandas(series: Any, what: str) -> ColumnInput:
+    return _of_arrow(_arrow_of_pandas(series), what)
+
+
+def _arrow_of_pandas(series: Any, kind: Any = None) -> Any:
     import pyarrow
 
-    return _of_arrow(pyarrow.array(series, from_pandas=True), what)
+    return pyarrow.array(series, kind, from_pandas=True)
+
+
+def _headers_of_pandas(series: Any) -> HeadersInput:
+    """Of what `to_pandas()` makes of Arrow's headers: each a sequence of dicts."""
+    import pyarrow
+
+    first: Any = next((pair for pairs in series if pairs is not None for pair in pairs), {})
+    if not isinstance(first, dict) or len(first) not in (0, 2):
+        return HeadersInput.of_each(list(series))
+    names = list(first) or ["key", "value"]
+    pair = pyarrow.struct([(name, pyarrow.binary()) for name in names])
+    return _headers_of_arrow(_arrow_of_pandas(series, pyarrow.large_list(pair)))
 
 
 def _headers_of_arrow(array: Any) -> HeadersInput:

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
-from barnabas.arguments import check_integer, check_text, wrong_type
+from barnabas.arguments import check_directory, check_integer, check_port, check_text, wrong_type
 from barnabas.closing import Closing
 from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
 from barnabas.forking import DIRECTORY_KEYS, TEMPORARY_PREFIX
@@ -62,6 +62,8 @@ def _close_open_brokers() -> None:
     """Whoever forgets to close a broker gets its logs closed and its directory removed even so.
     Then callbacks of deliveries have been called, and native threads call Python no more.
     """
+    if (faults := sys.modules.get("barnabas.testing.faults")) is not None:
+        faults.end_waits()
     for broker in list(_open_brokers):
         try:
             broker.close()
@@ -121,8 +123,8 @@ class Broker(Closing):
 
         if clock is not None and not isinstance(clock, VirtualClock):
             raise wrong_type("clock", clock, "a barnabas.VirtualClock or None")
-        _check_data_dir(data_dir)
-        port = _check_port(port)
+        check_directory("data_dir", data_dir)
+        port = check_port(port)
         self._config = config_texts("config", config)
         self._clock = clock
         self._closing = threading.Lock()  # of the state, and of beginning a call
@@ -134,6 +136,7 @@ class Broker(Closing):
         self._stop_error: Exception | None = None
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
         self._clients: WeakSet[Producer | Consumer | AppendHook] = WeakSet()
+        self._faults: BrokerFaults | None = None
         self._temporary: list[Path] = []
         if data_dir is None and not DIRECTORY_KEYS & self._config.keys():
             data_dir = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
@@ -242,8 +245,8 @@ class Broker(Closing):
         from barnabas.config.listeners import Address
         from barnabas.forking import ForkDirectories, fork_config, wanted_directories
 
-        _check_data_dir(data_dir)
-        port = _check_port(port)
+        check_directory("data_dir", data_dir)
+        port = check_port(port)
         own = config_texts("config", config)
         wanted = wanted_directories(data_dir, own)
         self._check_open()
@@ -326,7 +329,13 @@ class Broker(Closing):
         """
         from barnabas.testing.broker_faults import BrokerFaults
 
-        return BrokerFaults(self.services.core, self._node.data_dirs)
+        core = self.services.core
+        with self._closing:
+            if self._closer is not None:
+                raise BrokerClosed("the broker is closed")
+            if self._faults is None:
+                self._faults = BrokerFaults(core, self._node.data_dirs)
+            return self._faults
 
     # -- life
 
@@ -354,6 +363,8 @@ class Broker(Closing):
 
     def _end(self) -> None:
         """Calls go on while clients are closed: these have some to make, and so may callbacks."""
+        if self._faults is not None:
+            self._faults.disk.end_waits()
         clients = list(self._clients)
         for client in clients:
             try:
@@ -371,6 +382,8 @@ class Broker(Closing):
         for client in clients:
             if sender is not None and isinstance(client, sender.NativeProducer):
                 client._tell()  # what became durable at the very end
+        if self._faults is not None:
+            self._faults.disk.end_all()
         self._remove_temporary()
 
     def __enter__(self) -> Self:
@@ -479,19 +492,3 @@ def _start_config(
     )
     # The program may change its directory while the broker lives.
     return replace(start, data_dirs=tuple(path.absolute() for path in start.data_dirs))
-
-
-def _check_data_dir(data_dir: object) -> None:
-    if data_dir is None:
-        return
-    if not isinstance(data_dir, str | Path):
-        raise wrong_type("data_dir", data_dir, "a str, a Path or None")
-    if data_dir == "":
-        raise ValueError("data_dir must be a directory, and is empty; None is a temporary one")
-
-
-def _check_port(port: int) -> int:
-    number = check_integer("port", port)
-    if not 0 <= number < 1 << 16:
-        raise ValueError(f"port must be 1 to 65535, or 0 for any that is free, not {number}")
-    return number

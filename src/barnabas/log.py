@@ -29,7 +29,7 @@ from barnabas._records import (
     encode_batch,
     iter_batches,
 )
-from barnabas.arguments import check_integer, check_mapping, wrong_type
+from barnabas.arguments import INT64_MIN, check_mapping, check_range, check_time, wrong_type
 from barnabas.closing import Closing
 from barnabas.directories import make_directory
 
@@ -79,6 +79,8 @@ class Log(Closing):
     ) -> None:
         if not isinstance(path, str | os.PathLike):
             raise wrong_type("path", path, "a str or a Path")
+        if path == "":
+            raise ValueError("path must be a directory, and is empty")
         _refuse_foreign_files(path)
         self._path = os.fspath(path)
         effective = _effective_config(config or {})
@@ -111,14 +113,11 @@ class Log(Closing):
             else record
             for record in records
         ]
-        if timestamp_ms is None:
-            timestamp_ms = _now_ms()
-        else:
-            timestamp_ms = check_integer("timestamp_ms", timestamp_ms, "ms since the epoch")
+        timestamp_ms = _now_ms() if timestamp_ms is None else check_time(timestamp_ms)
         codec_id = _codec_id(codec)
         try:
             batch = encode_batch(records, timestamp_ms=timestamp_ms, codec=codec_id)
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, OverflowError, TypeError, ValueError):
             _check_records(records)  # it knows the place
             raise
         return self._core.append_batch(batch)
@@ -145,12 +144,12 @@ class Log(Closing):
         # Imported where it is used: a log that is only read needs none of it.
         from barnabas.bulk import records_input
 
-        if batch_size < 0:
-            raise ValueError(f"batch_size {batch_size} is below zero")
+        check_range("batch_size", batch_size, 0)
+        timestamp_ms = _now_ms() if timestamp_ms is None else check_time(timestamp_ms)
         start = end = self._core.log_end_offset
         records = records_input(values, keys, headers, timestamps)
         for batch in records.batches(
-            timestamp_ms=_now_ms() if timestamp_ms is None else timestamp_ms,
+            timestamp_ms=timestamp_ms,
             codec=_codec_id(codec),
             limit_bytes=min(batch_size, self._core.max_message_bytes),
         ):
@@ -184,14 +183,13 @@ class Log(Closing):
         Needs `cleanup.policy` with `compact` in `config`; otherwise nothing happens. Tombstones
         (records without a value) go with the first compaction after `delete.retention.ms`.
         """
+        check_range("dedupe_buffer_bytes", dedupe_buffer_bytes, 0)
         end_offset, _, _ = self._core.compact(dedupe_buffer_bytes)
         return end_offset
 
     def truncate(self, offset: int) -> None:
         """Removes the batch that holds `offset`, and all that follow."""
-        if check_integer("offset", offset) < 0:
-            raise ValueError(f"offset {offset} is below zero")
-        self._core.truncate(offset)
+        self._core.truncate(check_range("offset", offset, 0))
 
     # -- reading
 
@@ -204,21 +202,27 @@ class Log(Closing):
 
     def read_bytes(self, offset: int, *, max_bytes: int = READ_CHUNK_BYTES) -> bytes:
         """As `read`, in Kafka's format; may end in the middle of a batch."""
-        offset, max_bytes = check_integer("offset", offset), check_integer("max_bytes", max_bytes)
-        return self._core.read_batches(offset, max_bytes)
+        offset = check_range("offset", offset, INT64_MIN)
+        return self._core.read_batches(offset, check_range("max_bytes", max_bytes, 0))
 
     def batches(self, start: int | None = None) -> Iterator[Batch]:
-        """Every batch from the one that holds `start` on (default: all), up to the log's end."""
+        """Every batch from the one that holds `start` on (default: all), up to the end that the log
+        has when the first is asked for: what is appended meanwhile is not among them.
+        """
         offset = self._core.log_start_offset if start is None else start
-        while offset < self._core.log_end_offset:
+        end = self._core.log_end_offset
+        while offset < min(end, self._core.log_end_offset):
             batches = self.read(offset)
             if not batches:
                 raise CorruptBatch(f"nothing can be read at offset {offset}")
-            yield from batches
+            for batch in batches:
+                if batch.base_offset >= end:
+                    return
+                yield batch
             offset = batches[-1].next_offset
 
     def records(self, start: int | None = None) -> Iterator[Record]:
-        """Every record from `start` on (default: all), up to the log's end.
+        """Every record from `start` on (default: all), up to the end of the log, as `batches`.
 
         Raises CorruptBatch at a batch whose CRC is wrong; `batches` gives that one too.
         """
@@ -238,8 +242,7 @@ class Log(Closing):
 
     def offset_for_timestamp(self, timestamp_ms: int) -> int | None:
         """The offset of the first record at or after `timestamp_ms`; None when there is none."""
-        timestamp_ms = check_integer("timestamp_ms", timestamp_ms, "ms since the epoch")
-        _, offset, _ = self._core.offset_for_timestamp(timestamp_ms)
+        _, offset, _ = self._core.offset_for_timestamp(check_time(timestamp_ms))
         return None if offset < 0 else offset
 
     # -- state
@@ -298,7 +301,7 @@ def _check_records(records: Iterable[Any]) -> None:
             if data is not None and not isinstance(data, bytes):
                 raise wrong_type(f"the {what} of {name}", data, "bytes or None")
         if len(record) > 2:
-            check_integer(f"the timestamp of {name}", record[2], "ms since the epoch")
+            check_time(record[2], f"the timestamp of {name}")
         for header in record[3] if len(record) > 3 else ():
             is_pair = isinstance(header, tuple | list) and len(header) == 2
             if not (is_pair and isinstance(header[0], str)):

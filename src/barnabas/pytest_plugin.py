@@ -29,7 +29,7 @@ nothing but pytest, and nothing happens in a run that uses neither fixture.
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -106,7 +106,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuses a configuration of a test's own for the session's brokers."""
-    names = {*_fixtures(item)}
+    _refuse_session_broker(item, {*_fixtures(item)})
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """As before the test, of what it has got by `getfixturevalue`."""
+    if not _BROKERS & {*_fixtures(item)}:
+        definitions = getattr(getattr(item, "_request", None), "_fixture_defs", {})
+        _refuse_session_broker(item, {*definitions})
+
+
+def _refuse_session_broker(item: pytest.Item, names: set[str]) -> None:
     if names & _OWN or not names & _BROKERS or item.get_closest_marker("barnabas") is None:
         return
     pytest.fail(
@@ -197,7 +208,14 @@ def _marked_settings(request: pytest.FixtureRequest) -> "dict[str, ConfigValue]"
     for marker in reversed(list(request.node.iter_markers("barnabas"))):
         if marker.args or not marker.kwargs.keys() <= {"config"}:
             _refuse(marker, "config={…}")
-        settings |= marker.kwargs.get("config") or {}
+        config = marker.kwargs.get("config") or {}
+        if not isinstance(config, Mapping):
+            pytest.fail(
+                f"@pytest.mark.barnabas(config={config!r}): config is a dict of Kafka's keys to "
+                "values",
+                pytrace=False,
+            )
+        settings |= config
     return settings
 
 

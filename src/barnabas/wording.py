@@ -2,7 +2,6 @@
 of ours.
 """
 
-import difflib
 import errno
 import os
 from collections.abc import Iterable
@@ -39,6 +38,8 @@ def close_names(name: str, names: Iterable[str]) -> list[str]:
     folded = name.casefold()
     if folded in by_folded:
         return [by_folded[folded]]
+    import difflib  # for an error only
+
     return [by_folded[each] for each in difflib.get_close_matches(folded, by_folded)]
 
 

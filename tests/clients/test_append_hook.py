@@ -270,3 +270,28 @@ def test_a_hook_outlives_a_disk_that_cannot_be_read(
         assert hook.wait(20)
         assert seen.values == [b"other", b"unreadable"]
     assert caplog.text.count("cannot read") == 1
+
+
+def test_a_hook_cannot_wait_in_its_own_call_but_be_removed(broker: barnabas.Broker) -> None:
+    outcomes: list[BaseException | str] = []
+    is_over = threading.Event()
+
+    def see(_: ConsumedBatch) -> None:
+        try:
+            hook.wait()
+        except RuntimeError as error:
+            outcomes.append(error)
+        hook.remove()
+        outcomes.append("removed")
+        is_over.set()
+
+    hook = broker.on_append("t", see)
+    producer = broker.producer()
+    producer.send("t", b"first").result(20)
+    assert is_over.wait(20)
+    hook.remove()
+    producer.send("t", b"second").result(20)
+    refused, removed = outcomes
+    assert "in its own call" in str(refused)
+    assert removed == "removed"
+    assert hook.calls == 1

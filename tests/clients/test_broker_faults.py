@@ -258,6 +258,63 @@ def test_a_disk_holds_writes_under_one_broker_only(broker: barnabas.Broker) -> N
         assert sent.result(20).offset == 0
 
 
+@pytest.mark.parametrize("waits", ["hold", "delay"])
+def test_a_broker_that_closes_is_not_held_up_by_its_disk(tmp_path: Path, waits: str) -> None:
+    with barnabas.Broker(tmp_path) as broker:
+        broker.create_topic("t")
+        disk = broker.faults.disk
+        fault = disk.hold("write") if waits == "hold" else disk.delay("write", seconds=3600)
+        other = disk.fail("write", "nowhere")
+        sent = broker.producer(linger_ms=3_600_000).send("t", b"held")
+        with pytest.raises(TimeoutError):
+            sent.result(0.1)
+    assert sent.result(0).offset == 0
+    assert fault.struck > 0
+    with barnabas.Broker(tmp_path) as again:  # in the same files: none of them is in force
+        again.producer().send("t", b"later").result(20)
+    assert (fault.matched, other.matched) == (fault.struck, 0)
+
+
+def test_a_disk_that_fails_does_so_until_its_broker_is_closed(tmp_path: Path) -> None:
+    broker = barnabas.Broker(tmp_path)
+    broker.create_topic("t")
+    broker.producer().send("t", b"x").result(20)
+    fault = broker.faults.disk.fail("open", "*-checkpoint*", error=errno.ENOSPC)
+    with pytest.raises(barnabas.BarnabasError, match="not stopped cleanly"):
+        broker.close()
+    struck = fault.struck
+    assert struck > 0
+    with barnabas.Broker(tmp_path) as again:
+        again.producer().send("t", b"x").result(20)
+    assert fault.struck == struck
+
+
+def test_a_delay_of_the_disk_ends_with_its_fault(broker: barnabas.Broker) -> None:
+    with broker.faults.disk.delay("write", "t-0/*.log", seconds=3600):
+        sent = broker.producer().send("t", b"x")
+        with pytest.raises(TimeoutError):
+            sent.result(0.1)
+    assert sent.result(20).offset == 0
+
+
+HELD_AT_THE_END = """
+import barnabas
+from barnabas.testing import faults
+broker = barnabas.Broker()
+broker.create_topic("t")
+faults.hold("write", "*/t-0/*.log")
+producer = broker.producer(linger_ms=3_600_000)
+producer.send("t", b"x").add_done_callback(lambda sent: print(sent.result().offset, flush=True))
+"""
+
+
+def test_a_program_ends_though_its_disk_is_held() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", HELD_AT_THE_END], capture_output=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"0\n", b"")
+
+
 KILLED = """
 import sys, barnabas
 broker, other = barnabas.Broker(), barnabas.Broker(sys.argv[1])
@@ -299,6 +356,10 @@ def test_what_is_not_there_is_named(broker: barnabas.Broker) -> None:
     broker.close()
     with pytest.raises(barnabas.BrokerClosed):
         broker.faults  # noqa: B018
+    with pytest.raises(barnabas.BrokerClosed):
+        faults.fail("Produce", error="NOT_LEADER_OR_FOLLOWER")
+    with pytest.raises(barnabas.BrokerClosed):
+        faults.disk.hold("write")
 
 
 def test_faults_of_the_disk_are_of_all_log_directories(tmp_path: Path) -> None:
@@ -315,7 +376,9 @@ def test_faults_of_the_disk_are_of_all_log_directories(tmp_path: Path) -> None:
             assert (fault.matched, fault.struck) == (4, 3)
 
 
-@pytest.mark.parametrize("spelt", ["data", "real/../data", "link/data", "./data/"])
+@pytest.mark.parametrize(
+    "spelt", ["data", "real/../data", "link/data", "./data/", "d[a]t*a", "data\\?", "\\"]
+)
 def test_faults_of_the_disk_strike_however_the_directory_was_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelt: str
 ) -> None:

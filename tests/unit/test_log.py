@@ -237,7 +237,7 @@ def test_compression_type_of_the_log_reencodes(path: Path) -> None:
 def test_one_writer_at_a_time(path: Path) -> None:
     with Log(path) as log:
         log.append([(None, b"a")])
-        with pytest.raises(CoreError, match="in use"):
+        with pytest.raises(CoreError, match="in use by another process, or by this one"):
             Log(path)
         with Log(path, read_only=True) as reader:
             assert values(reader) == [b"a"]
@@ -361,3 +361,23 @@ def test_a_log_in_the_working_directory(
         with Log(name) as log:
             assert log.append([(None, b"x")]) == offset
     assert (tmp_path / "events" / f"{0:020}.log").exists()
+
+
+def test_what_is_appended_while_it_is_read_comes_the_next_time(path: Path) -> None:
+    with Log(path) as log:
+        log.append([(None, b"1"), (None, b"2")])
+        for record in log:
+            log.append([(None, b"again " + (record.value or b""))])
+        assert values(log) == [b"1", b"2", b"again 1", b"again 2"]
+        assert [log.append([(None, b"")]) for _ in log.batches(2)] == [4, 5]
+
+
+def test_what_is_cut_off_while_it_is_read_does_not_come(path: Path) -> None:
+    with Log(path) as log:
+        log.append_many([b"%1000d" % number for number in range(3_000)], batch_size=1_000)
+        seen = 0
+        for _ in log:
+            seen += 1
+            if seen == 1:
+                log.truncate(1_500)
+        assert seen == 1_500

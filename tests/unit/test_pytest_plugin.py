@@ -198,6 +198,21 @@ def test_a_configuration_of_another_form_is_refused(
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_a_configuration_that_is_no_dict_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.barnabas(config=[1])
+        def test_own(barnabas_fresh): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--strict-markers")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*barnabas(config=[[]1]): config is a dict of Kafka's keys*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
 def test_a_configuration_of_a_test_for_the_sessions_broker_is_refused(
     pytester: pytest.Pytester,
 ) -> None:
@@ -215,6 +230,28 @@ def test_a_configuration_of_a_test_for_the_sessions_broker_is_refused(
     )
     result = pytester.runpytest_subprocess("--strict-markers")
     result.assert_outcomes(errors=2, passed=2)
+    result.stdout.fnmatch_lines(["*barnabas configures barnabas_clock, barnabas_fork, *"])
+
+
+def test_a_configuration_for_the_sessions_broker_by_another_way_is_refused(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.barnabas(config={"num.partitions": 3})
+
+        def test_session(request): request.getfixturevalue("barnabas_broker")
+        def test_again(request): request.getfixturevalue("barnabas_topic")
+        def test_own(request): request.getfixturevalue("barnabas_fresh")
+        def test_fork(request): request.getfixturevalue("barnabas_fork")
+        def test_both(barnabas_clock, request): request.getfixturevalue("barnabas_broker")
+        def test_none(request): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--strict-markers")
+    result.assert_outcomes(errors=2, passed=6)
     result.stdout.fnmatch_lines(["*barnabas configures barnabas_clock, barnabas_fork, *"])
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pytest
 
 import barnabas
@@ -19,9 +20,24 @@ class Tools(NamedTuple):
     broker: Any
     log: Any
     clock: Any
+    producer: Any
     consumer: Any  # of a group
     api: Any  # barnabas
     faults: Any  # barnabas.testing.faults
+
+
+LARGE = 2**63
+
+
+async def see(_: object) -> None:
+    """What a hook or a listener cannot be: nobody would await it."""
+
+
+class Seer:
+    """As `see`, an object."""
+
+    async def __call__(self, _: object) -> None:
+        """Nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +46,9 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tools]:
     path = tmp_path_factory.mktemp("log") / "log"
     with barnabas.Broker(clock=clock) as broker, barnabas.Log(path) as log:
         broker.create_topic("t")
+        broker.create_topic("own")
         consumer = broker.consumer(["t"], group="g")
-        yield Tools(broker, log, clock, consumer, barnabas, faults)
+        yield Tools(broker, log, clock, broker.producer(), consumer, barnabas, faults)
         assert log.end_offset == 0, "nothing of all that was taken"
 
 
@@ -135,6 +152,18 @@ def commit_offsets(tools: Tools) -> None:
             "error must be a number of the module errno, not 'ENOSPC' (str); errno.ENOSPC is one",
         ),
         (lambda t: t.broker.faults.disk.fail("write", 5), "pattern must be a str, not 5 (int)"),
+        (lambda t: t.broker.on_append("t", see), "; it is called, and not awaited"),
+        (lambda t: t.broker.on_append("t", Seer()), "; it is called, and not awaited"),
+        (lambda t: t.broker.consumer(["t"], on_assigned=see), "; it is called, and not awaited"),
+        (lambda t: t.log.append_many([b""], timestamp_ms=1.9), "timestamp_ms must be ms since the"),
+        (
+            lambda t: t.broker.producer().send_many("t", pa.scalar(b"x")),
+            "values are a sequence, not one pyarrow BinaryScalar",
+        ),
+        (
+            lambda t: t.broker.producer().send_many("t", pa.py_buffer(b"x")),
+            "values are a sequence, not one pyarrow Buffer",
+        ),
     ],
 )
 def test_a_wrong_type_is_named(tools: Tools, call: Callable[[Tools], object], message: str) -> None:
@@ -169,6 +198,30 @@ def test_a_wrong_type_is_named(tools: Tools, call: Callable[[Tools], object], me
         ),
         (lambda t: t.faults.fail("wrte"), "there is no call 'wrte': did you mean write?"),
         (lambda t: t.broker.faults.disk.fail("xyz"), "'xyz': there are open, write, read, "),
+        (lambda t: t.broker.faults.delay("Produce", seconds=1e30), "seconds=1e+30 is not within 0"),
+        (lambda t: t.broker.faults.drop("Produce", times=2**64), "times=18446744073709551616: it"),
+        (lambda t: t.faults.hold("write", nth=2**64), "nth=18446744073709551616: it must count"),
+        (lambda t: t.broker.faults.disk.delay("write", seconds=-1), "seconds=-1 is not within 0"),
+        (lambda t: t.faults.delay("write", seconds=float("nan")), "seconds=nan is not within 0"),
+        (lambda t: t.broker.faults.disk.short("write", size=-1), "size -1 is below zero"),
+        (lambda t: t.broker.faults.disk.tear(size=-1), "size -1 is below zero"),
+        (lambda t: t.faults.fail("write", error=0), "error 0 is no number of the module errno"),
+        (lambda t: t.faults.fail("write", error=-5), "error -5 is no number of the module errno"),
+        (lambda t: t.faults.fail("write", error=10**10), "error 10000000000 is no number of the"),
+        (lambda t: t.broker.producer().send("t", b"", timestamp=LARGE), "timestamp 92233720368"),
+        (lambda t: t.broker.producer().send_many("t", [b""], timestamp=LARGE), "timestamp 9223372"),
+        (lambda t: t.consumer.seek("t", 0, LARGE), "offset 9223372036854775808 is not within 0"),
+        (lambda t: t.consumer.seek_to_time(LARGE), "timestamp_ms 9223372036854775808 is not"),
+        (lambda t: t.consumer.commit({("t", 0): LARGE}), "each of offsets 9223372036854775808 is"),
+        (lambda t: t.consumer.commit({("t", LARGE): 0}), "each partition of offsets 922337203"),
+        (lambda t: t.api.Log(""), "path must be a directory, and is empty"),
+        (lambda t: t.log.append([(b"", b"")], timestamp_ms=LARGE), "timestamp_ms 92233720368"),
+        (lambda t: t.log.append([(b"", b"", LARGE)]), "the timestamp of records[0] 9223372036854"),
+        (lambda t: t.log.append_many([b""], timestamp_ms=LARGE), "timestamp_ms 92233720368"),
+        (lambda t: t.log.read(LARGE), "offset 9223372036854775808 is not within"),
+        (lambda t: t.log.read_bytes(0, max_bytes=-1), "max_bytes -1 is below zero"),
+        (lambda t: t.log.truncate(LARGE), "offset 9223372036854775808 is not within"),
+        (lambda t: t.log.offset_for_timestamp(LARGE), "timestamp_ms 9223372036854775808 is not"),
     ],
 )
 def test_a_value_that_cannot_be_is_named(
@@ -177,6 +230,70 @@ def test_a_value_that_cannot_be_is_named(
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         call(tools)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        *(
+            ({f"{name}_ms": value}, f"{name}_ms {value} is not within 1 and 2147483647")
+            for name in ("session_timeout", "heartbeat_interval", "max_poll_interval")
+            for value in (0, -1, 2**40)
+        ),
+        ({"auto_commit_interval_ms": -1}, "auto_commit_interval_ms -1 is not within 1 and"),
+        ({"auto_commit_interval_ms": 2**40}, "auto_commit_interval_ms 1099511627776 is not with"),
+        ({"fetch_bytes": 2**70}, "fetch_bytes 1180591620717411303424 is not within 1 and"),
+        ({"group": "g" * 40_000}, "has 40,000 bytes: 32,767 at most"),
+        ({"group": "\ud800"}, r"group '\ud800' is no text"),
+        ({"group_instance_id": "i" * 40_000}, "has 40,000 bytes: 32,767 at most"),
+        ({"topics": ["t" * 40_000]}, "has 40,000 bytes: 32,767 at most"),
+    ],
+)
+def test_a_consumers_setting_that_cannot_be_is_named(
+    tools: Tools, caplog: pytest.LogCaptureFixture, setting: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(barnabas.ConfigError) as refused:
+        tools.broker.consumer(**{"topics": ["t"], "group": "g", **setting})
+    assert message in str(refused.value)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("transactional_id", ["x" * 40_000, "\ud800"])
+def test_a_transactional_id_that_cannot_be_is_refused(tools: Tools, transactional_id: str) -> None:
+    with pytest.raises(barnabas.ConfigError, match="transactional_id"):
+        tools.broker.producer(transactional_id=transactional_id)
+
+
+WAITS: dict[str, Callable[[Tools, float], object]] = {
+    "poll": lambda t, timeout: t.consumer.poll(timeout),
+    "iteration": lambda t, timeout: t.broker.consumer(["t"], timeout=timeout),
+    "committed": lambda t, timeout: t.consumer.committed(timeout),
+    "flush": lambda t, timeout: t.broker.producer().flush(timeout),
+    "pending": lambda t, timeout: t.producer.send("own", b"").result(timeout),
+    "bulk": lambda t, timeout: t.producer.send_many("own", [b""]).result(timeout),
+    "hook": lambda t, timeout: t.broker.on_append("own", print).wait(timeout),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_nan_is_no_timeout(tools: Tools, wait: Callable[[Tools, float], object]) -> None:
+    with pytest.raises(ValueError, match="timeout must be a number of seconds or None, not nan"):
+        wait(tools, float("nan"))
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, 10**400])
+@pytest.mark.parametrize("wait", [WAITS[name] for name in ("pending", "bulk", "flush", "hook")])
+def test_what_is_longer_than_a_life_is_no_timeout(
+    tools: Tools, wait: Callable[[Tools, float], object], timeout: float
+) -> None:
+    assert wait(tools, timeout) is not False
+
+
+def test_a_timeout_below_zero_is_over_at_once(tools: Tools) -> None:
+    assert tools.broker.consumer(["t"]).poll(float("-inf")) is None
+    lingers = tools.broker.producer(linger_ms=3_600_000).send("own", b"")
+    with pytest.raises(TimeoutError):
+        lingers.result(float("-inf"))
 
 
 def test_a_scan_of_a_place_that_is_none_says_what_is_one(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from barnabas.arguments import check_text, check_timeout, wrong_type
+from barnabas.arguments import check_call, check_text, deadline_after
 from barnabas.embedded.consumer import Consumer
 from barnabas.errors import BrokerClosed, KafkaError
 
@@ -53,8 +53,7 @@ class AppendHook:
         *,
         isolation_level: str = "read_uncommitted",
     ) -> None:
-        if not callable(call):
-            raise wrong_type("call", call, "something to be called with a batch")
+        check_call("call", call, "something to be called with a batch")
         check_text("topic", topic, "the name of a topic")
         # Earliest: where its offset is gone it goes on with what there is.
         self._consumer = Consumer(
@@ -97,10 +96,11 @@ class AppendHook:
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until it has seen all that is appended now, with read_committed all of it that is
         decided; False when that takes longer than `timeout` seconds, or the hook has ended. Raises
-        `failure` when there is one.
+        `failure` when there is one, RuntimeError in the hook's own call.
         """
-        check_timeout(timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_after(timeout)
+        if self._is_own_thread():
+            raise RuntimeError("a hook cannot wait in its own call for what it is yet to see")
         try:
             ends = self._ends()
         except BrokerClosed:
@@ -118,9 +118,11 @@ class AppendHook:
         return True
 
     def remove(self) -> None:
-        """Ends it; a call that is under way comes to its end first. May be repeated."""
+        """Ends it; a call that is under way comes to its end first, unless it is the one that asks.
+        May be repeated.
+        """
         self.close()
-        if threading.current_thread() is not self._thread:
+        if not self._is_own_thread():
             self._thread.join()
 
     def close(self) -> None:
@@ -140,6 +142,9 @@ class AppendHook:
         self.remove()
 
     # -- the thread
+
+    def _is_own_thread(self) -> bool:
+        return threading.current_thread() is self._thread
 
     def _run(self) -> None:
         while not self._closed.is_set():

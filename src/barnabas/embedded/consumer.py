@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 from barnabas._reader import NativeReader
 from barnabas.arguments import (
+    INT32_MAX,
     check_choice,
-    check_integer,
+    check_names,
     check_optional_calls,
-    check_optional_texts,
-    check_texts,
+    check_optional_names,
+    check_range,
+    check_time,
     check_timeout,
+    deadline_after,
 )
 from barnabas.closing import Closing
 from barnabas.embedded.host import ISOLATION_LEVELS, RETRY_S
@@ -90,14 +93,13 @@ class Consumer(NativeReader, Closing):
         on_assigned: Listener | None = None,
         on_revoked: Listener | None = None,
     ) -> None:
-        self._topics = check_texts("topics", topics, "a list of names, such as ['orders']")
+        self._topics = check_names("topics", topics, "a list of names, such as ['orders']")
         check_choice("auto_offset_reset", auto_offset_reset, RESETS)
         check_choice("isolation_level", isolation_level, ISOLATION_LEVELS)
-        check_optional_texts(group=group, group_instance_id=group_instance_id)
+        check_optional_names(group=group, group_instance_id=group_instance_id)
         check_optional_calls(on_assigned=on_assigned, on_revoked=on_revoked)
-        check_timeout(timeout)
-        if check_integer("fetch_bytes", fetch_bytes) <= 0:
-            raise ConfigError(f"fetch_bytes {fetch_bytes} is not above zero")
+        timeout = check_timeout(timeout)
+        check_range("fetch_bytes", fetch_bytes, 1, INT32_MAX, error=ConfigError)
         super().__init__(
             host.services.core,
             max_bytes=fetch_bytes,
@@ -126,7 +128,8 @@ class Consumer(NativeReader, Closing):
             from barnabas.embedded.membership import MemberConfig, Membership
 
             if enable_auto_commit:
-                interval_ms = check_integer("auto_commit_interval_ms", auto_commit_interval_ms)
+                name, interval_ms = "auto_commit_interval_ms", auto_commit_interval_ms
+                check_range(name, interval_ms, 1, INT32_MAX, error=ConfigError)
                 self._commit_interval_s = interval_ms / MS_PER_S
             config = MemberConfig(
                 group_id=group,
@@ -146,11 +149,7 @@ class Consumer(NativeReader, Closing):
         """The next records of one partition, or None when there are none within `timeout` seconds
         (None: for ever). Also does what the group wants: joining, committing. Raises KafkaError.
         """
-        try:
-            deadline = None if timeout is None else time.monotonic() + timeout
-        except TypeError:
-            check_timeout(timeout)
-            raise
+        deadline = deadline_after(timeout)
         poller = None
         self._polls += 1
         try:
@@ -170,9 +169,8 @@ class Consumer(NativeReader, Closing):
         thread of the loop's executor. When it is cancelled it waits for that, and what was read is
         handed out the next time.
         """
-        check_timeout(timeout)
         loop = asyncio.get_running_loop()
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_after(timeout)
         ready = asyncio.Event()
         self._polls += 1
         try:
@@ -263,8 +261,7 @@ class Consumer(NativeReader, Closing):
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Goes on at an offset. Raises KeyError for a partition that it does not read."""
-        if check_integer("offset", offset) < 0:
-            raise ValueError(f"offset {offset} is below zero")
+        check_range("offset", offset, 0)
         self._need_assignment()
         self._reads.seek((topic, partition), offset)
 
@@ -282,7 +279,7 @@ class Consumer(NativeReader, Closing):
         """Goes on with the first record at or after a time (ms since the epoch) of each partition;
         behind the last one where there is none.
         """
-        core, time_ms = self._host.services.core, check_integer("timestamp_ms", timestamp_ms)
+        core, time_ms = self._host.services.core, check_time(timestamp_ms)
         for partition in self._need_assignment():
             _, offset, _ = core.offset_for_timestamp(*partition, time_ms)
             self._reads.move(partition, self._reads.end_of(partition) if offset < 0 else offset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from kio.schema.errors import ErrorCode
 
@@ -27,10 +27,10 @@ class Response(Protocol):
 
 R = TypeVar("R", bound=Response)
 
-ISOLATION_LEVELS = ("read_uncommitted", "read_committed")
-RETRY_S = 0.01
+ISOLATION_LEVELS: Final = ("read_uncommitted", "read_committed")
+RETRY_S: Final = 0.01
 """How long to wait for a coordinator that asks for it."""
-RETRIED = frozenset(
+RETRIED: Final = frozenset(
     {
         ErrorCode.concurrent_transactions,
         ErrorCode.coordinator_load_in_progress,

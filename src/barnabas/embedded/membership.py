@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.arguments import check_integer
+from barnabas.arguments import INT32_MAX, check_range
 from barnabas.embedded.consumer_protocol import (
     ASSIGNORS,
     Partition,
@@ -46,7 +46,7 @@ _LOST: Final = frozenset({ErrorCode.unknown_member_id, ErrorCode.illegal_generat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberConfig:
-    """How a consumer is a member. Times in ms. Raises ConfigError, TypeError."""
+    """How a consumer is a member. Times in ms, of Kafka's int32. Raises ConfigError, TypeError."""
 
     group_id: str
     topics: frozenset[str]
@@ -59,7 +59,7 @@ class MemberConfig:
         if not self.group_id:
             raise ConfigError("group is empty")
         for name in ("session_timeout_ms", "heartbeat_interval_ms", "max_poll_interval_ms"):
-            check_integer(name, getattr(self, name))
+            check_range(name, getattr(self, name), 1, INT32_MAX, error=ConfigError)
 
 
 class Membership:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.arguments import check_integer, check_timeout, wrong_type
+from barnabas.arguments import INT32_MAX, check_range, deadline_after, wrong_type
 from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer_when_ready, check
 from barnabas.state.effects import Producer as ProducerIdentity
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
@@ -70,9 +70,8 @@ def check_offsets(offsets: Mapping[Partition, int]) -> None:
         is_pair = isinstance(partition, tuple) and len(partition) == 2
         if not (is_pair and isinstance(partition[0], str)):
             raise wrong_type("each key of offsets", partition, "(topic, partition)")
-        check_integer("each partition of offsets", partition[1])
-        if check_integer("each of offsets", offset) < 0:
-            raise ValueError(f"an offset is below zero: {offset}")
+        check_range("each partition of offsets", partition[1], 0, INT32_MAX)
+        check_range("each of offsets", offset, 0)
 
 
 def check_committed(group: str, response: CommitResponse, *, is_gone_fine: bool) -> None:
@@ -145,8 +144,7 @@ class GroupOffsets:
         self, partitions: Collection[Partition], timeout: float | None
     ) -> dict[Partition, int]:
         """As `stable`, which it waits for. Raises TimeoutError after `timeout` seconds."""
-        check_timeout(timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_after(timeout)
         while (offsets := self.stable(partitions)) is None:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(

@@ -10,7 +10,13 @@ from kio.schema.errors import ErrorCode
 
 from barnabas._records import BATCH_SIZE, CODEC_NAMES
 from barnabas._sender import NativeProducer, Unfinished
-from barnabas.arguments import check_choice, check_integer, check_number, check_optional_texts
+from barnabas.arguments import (
+    check_choice,
+    check_integer,
+    check_number,
+    check_optional_names,
+    check_timeout,
+)
 from barnabas.bulk import records_input
 from barnabas.closing import Closing
 from barnabas.errors import BarnabasError, ConfigError, KafkaError
@@ -65,6 +71,7 @@ class BulkDelivery:
         when the producer was closed meanwhile: `spans` has what was written before it; TimeoutError
         after `timeout` seconds.
         """
+        timeout = check_timeout(timeout)
         if self._error is not None:
             raise self._error
         self._unfinished.wait(timeout)
@@ -106,7 +113,7 @@ class Producer(NativeProducer, Closing):
             _check_level(compression_type, compression_level)
         check_number("linger_ms", linger_ms)
         check_integer("batch_size", batch_size)
-        check_optional_texts(transactional_id=transactional_id)
+        check_optional_names(transactional_id=transactional_id)
         check_integer("transaction_timeout_ms", transaction_timeout_ms)
         if not 0 <= linger_ms <= LINGER_MS_MAX:  # nor nan
             raise ConfigError(f"linger_ms {linger_ms} is not within 0 and {LINGER_MS_MAX}")
@@ -159,18 +166,21 @@ class Producer(NativeProducer, Closing):
 
     def transaction(self) -> Transaction:
         """Begins a transaction: a context that commits, or aborts when an exception leaves it. All
-        threads send within it. Raises KafkaError when the one before could not be ended, and cannot
-        be: PRODUCER_FENCED when another producer has the transactional id.
+        threads send within it. Raises BrokerClosed; KafkaError when the one before could not be
+        ended, and cannot be: PRODUCER_FENCED once one was refused because another producer has the
+        transactional id.
         """
         from barnabas.embedded.transaction import Transaction
 
         if self._transactional_id is None:
             raise ValueError("a producer without transactional_id has no transactions")
         with self._beginning:
+            self._check_open()
             if self._transaction is not None:
                 raise ValueError("the transaction before is still open")
             # One that could not be ended must not go on as this one.
             self._transactional_id.end(is_commit=False)
+            self._transactional_id.check_not_fenced()
             self._transaction = Transaction(self, self._transactional_id)
             return self._transaction
 

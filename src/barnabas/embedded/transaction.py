@@ -43,6 +43,7 @@ class TransactionalId:
         self._host = host
         self._id = transactional_id
         self._has_begun = False  # the coordinator knows of a transaction that is not ended
+        self._is_fenced = False  # as far as is known: another producer has it by now
         self.identity = host.call(partial(self._init, timeout_ms))
 
     async def _init(self, timeout_ms: int) -> ProducerIdentity:
@@ -51,8 +52,17 @@ class TransactionalId:
         await transactions.ensure_topic()
         request = InitRequest(transactional_id=self._id, timeout_ms=timeout_ms)
         response: ProducerResponse = await answer_when_ready(partial(transactions.init, request))
-        check(response.error, f"transactional id {self._id}")
+        self._check(response.error)
         return response.producer
+
+    def _check(self, error: ErrorCode) -> None:
+        self._is_fenced = self._is_fenced or error is ErrorCode.producer_fenced
+        check(error, f"transactional id {self._id}")
+
+    def check_not_fenced(self) -> None:
+        """Raises KafkaError PRODUCER_FENCED, once the coordinator has said so."""
+        if self._is_fenced:
+            self._check(ErrorCode.producer_fenced)
 
     def add(self, partition: TopicPartition) -> bool:
         """Adds a partition to the transaction. False: the coordinator was not ready. Then a guard
@@ -64,7 +74,7 @@ class TransactionalId:
             if error in RETRIED:
                 await asyncio.sleep(RETRY_S)
                 return False
-            check(error, f"transactional id {self._id}")
+            self._check(error)
             return True
 
         is_added = self._host.call(add)
@@ -101,8 +111,8 @@ class TransactionalId:
             response = await answer_when_ready(
                 partial(self._host.services.transactions.end, request)
             )
-            check(response.error, f"transactional id {self._id}")
-            self.identity = response.producer
+            self._check(response.error)
+            self.identity, self._is_fenced = response.producer, False
 
         self._host.call(end)
         self._has_begun = False
@@ -126,6 +136,7 @@ class TransactionalId:
                 )
 
             response = await answer_when_ready(ask)
+            self._is_fenced = self._is_fenced or response.error is ErrorCode.producer_fenced
             check_committed(group, response, is_gone_fine=True)
 
         self._has_begun = True  # perhaps, even if it fails: then it is to be aborted

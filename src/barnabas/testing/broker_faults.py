@@ -6,31 +6,34 @@
 
 A fault concerns the requests of one API, by Kafka's name for it; with `client_id` those of one
 client, with `connection` those of the connection from that port of the client's. It strikes the
-first `times` of them, or all. It lasts until `remove()`, or the end of its `with` block: then what
-is delayed is done, and connections with a dropped request are closed. Of several
+first `times` of them, or all. It lasts until `remove()`, the end of its `with` block, or of its
+broker: then what is delayed is done, and connections with a dropped request are closed. Of several
 that match a request the one made first strikes. In-process producers and consumers send no
 requests, and are not struck.
 
-`Broker.faults.disk` has the faults of `barnabas.testing.faults`, for this broker's files.
+`Broker.faults.disk` has the faults of `barnabas.testing.faults`, for this broker's files. Those
+that hold or delay a call end when the broker begins to close, the others once it is closed.
 """
 
 import errno
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, TypedDict, Unpack
+from typing import Final, Literal, ParamSpec, TypedDict, Unpack
 
 from kio.schema.errors import ErrorCode
 
 from barnabas._core import Core, RequestEffect
-from barnabas.arguments import check_integer, check_number, check_text, wrong_type
+from barnabas.arguments import check_delay, check_integer, check_text, wrong_type
+from barnabas.errors import BrokerClosed
 from barnabas.protocol.apis import APIS
 from barnabas.testing import faults
 from barnabas.wording import close_names, meant
 
+P = ParamSpec("P")
 When = Literal["before", "after"]
-_ALWAYS: Final = 2**64 - 1
 _KEYS: Final = {api.name: api.key for api in APIS}
 _DROPS: Final = {"before": RequestEffect.DROP_BEFORE, "after": RequestEffect.DROP_AFTER}
 _DISCONNECTS: Final = {
@@ -49,7 +52,7 @@ class Which(TypedDict, total=False):
 
 class BrokerFaults:
     """Makes faults of one broker. All raise ValueError for what is not there to be named, TypeError
-    for arguments of a wrong type.
+    for arguments of a wrong type, BrokerClosed.
 
     Safe to use from several threads.
     """
@@ -93,11 +96,7 @@ class BrokerFaults:
         """The request waits so long before it takes effect, and with it what its connection sends
         later. With a virtual clock an advance shortens that.
         """
-        check_number("seconds", seconds)
-        delay_ms = round(seconds * 1000)
-        if delay_ms < 0:
-            raise ValueError(f"seconds={seconds}: a delay is not negative")
-        return self._add(api, RequestEffect.DELAY, delay_ms, **which)
+        return self._add(api, RequestEffect.DELAY, check_delay("seconds", seconds), **which)
 
     def disconnect(
         self,
@@ -121,14 +120,13 @@ class BrokerFaults:
         client_id: str | None = None,
         connection: int | None = None,
     ) -> faults.Fault:
+        self.disk.check_open()
         _check_api(api)
-        if times is not None and check_integer("times", times, "an int or None") < 1:
-            raise ValueError(f"times={times}: it counts from 1")
+        count = faults.check_times(times)
         if client_id is not None:
             check_text("client_id", client_id, "a str or None")
         if connection is not None and not 0 < check_integer("connection", connection) < 1 << 16:
             raise ValueError(f"connection={connection} is no port of a client")
-        count = _ALWAYS if times is None else times
         key = _KEYS[api]
         core = self._core
         fault = core.add_request_fault(key, effect, value, client_id, connection, count)
@@ -143,14 +141,17 @@ class DiskFaults:
     """
 
     def __init__(self, directories: Sequence[Path]) -> None:
-        quotes = str.maketrans({char: f"[{char}]" for char in "*?["})
+        quotes = str.maketrans({char: f"\\{char}" for char in "*?[\\"})
         # Faults go by a file's real name, whatever the broker was told.
         names = [os.path.realpath(directory) for directory in directories]
         self._prefixes = [f"{name.translate(quotes)}/" for name in names]
+        self._changing = threading.Lock()
+        self._made: list[faults.Fault] = []
+        self._is_closing = False
 
     def fail(self, call: faults.Call, pattern: str = "*", **options: int) -> faults.Fault:
         """See `barnabas.testing.faults.fail`."""
-        return faults.fail(call, self._below(pattern), **options)
+        return self._keep(faults.fail, call, self._below(pattern), **options)
 
     def short(
         self,
@@ -161,27 +162,54 @@ class DiskFaults:
         **options: int,
     ) -> faults.Fault:
         """See `barnabas.testing.faults.short`."""
-        return faults.short(call, self._below(pattern), size=size, **options)
+        return self._keep(faults.short, call, self._below(pattern), size=size, **options)
 
     def tear(self, pattern: str = "*", *, size: int, **options: int) -> faults.Fault:
         """See `barnabas.testing.faults.tear`."""
-        return faults.tear(self._below(pattern), size=size, **options)
+        return self._keep(faults.tear, self._below(pattern), size=size, **options)
 
     def delay(
         self, call: faults.Call, pattern: str = "*", *, seconds: float, **options: int
     ) -> faults.Fault:
         """See `barnabas.testing.faults.delay`."""
-        return faults.delay(call, self._below(pattern), seconds=seconds, **options)
+        return self._keep(faults.delay, call, self._below(pattern), seconds=seconds, **options)
 
     def hold(self, call: faults.Call, pattern: str = "*", **options: int) -> faults.Fault:
         """See `barnabas.testing.faults.hold`."""
-        return faults.hold(call, self._below(pattern), **options)
+        return self._keep(faults.hold, call, self._below(pattern), **options)
 
     def kill(
         self, call: faults.Call, pattern: str = "*", *, is_done: bool, nth: int = 1
     ) -> faults.Fault:
         """See `barnabas.testing.faults.kill`: it is the process of the broker, and of the test."""
-        return faults.kill(call, self._below(pattern), is_done=is_done, nth=nth)
+        return self._keep(faults.kill, call, self._below(pattern), is_done=is_done, nth=nth)
+
+    def check_open(self) -> None:
+        """Raises BrokerClosed once the broker has begun to close."""
+        if self._is_closing:
+            raise BrokerClosed("the broker is closed")
+
+    def end_waits(self) -> None:
+        """The broker begins to close: it is not held up by what holds or delays a call."""
+        with self._changing:
+            self._is_closing = True
+            for fault in self._made:
+                if fault.waits:
+                    fault.remove()
+
+    def end_all(self) -> None:
+        """The broker is closed."""
+        for fault in self._made:
+            fault.remove()
+
+    def _keep(
+        self, make: Callable[P, faults.Fault], *args: P.args, **options: P.kwargs
+    ) -> faults.Fault:
+        with self._changing:
+            self.check_open()
+            fault = make(*args, **options)
+            self._made = [*(each for each in self._made if each.in_force), fault]
+            return fault
 
     def _below(self, pattern: str) -> list[str]:
         check_text("pattern", pattern)

@@ -7,7 +7,8 @@
 A fault concerns one kind of call and the files whose whole path matches a pattern, or one of
 several (as for a shell; `*` matches slashes, too; a rename or a link is of its source, a copy of
 its target). It strikes the `nth` such call from when it was made on, and those after it: `times` of
-them, or all. It lasts until `remove()`, or the end of its `with` block.
+them, or all. It lasts until `remove()`, or the end of its `with` block: then what it holds or
+delays is done.
 """
 
 import errno
@@ -18,7 +19,7 @@ from typing import Final, Literal, get_args
 
 from barnabas import _core
 from barnabas._core import FaultEffect, FileCall
-from barnabas.arguments import check_integer, check_number, check_text, wrong_type
+from barnabas.arguments import check_delay, check_integer, check_range, check_text, wrong_type
 from barnabas.wording import meant
 
 Call = Literal[
@@ -37,7 +38,8 @@ Call = Literal[
 CALLS: Final[tuple[str, ...]] = get_args(Call)
 ShortCall = Literal["write", "read", "send", "copy"]
 Pattern = str | Sequence[str]
-_ALWAYS = 2**64 - 1
+_ALWAYS: Final = 2**64 - 1
+_WAITS: Final = (FaultEffect.HOLD, FaultEffect.DELAY)
 
 
 class Fault:
@@ -45,10 +47,23 @@ class Fault:
     on.
     """
 
-    def __init__(self, count: Callable[[], tuple[int, int]], remove: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        count: Callable[[], tuple[int, int]],
+        remove: Callable[[], None],
+        *,
+        waits: bool = False,
+    ) -> None:
         self._count_now = count
         self._remove = remove
+        self.waits: Final = waits
+        """Whether what it strikes waits for its end."""
         self._last: tuple[int, int] | None = None
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it has not been removed yet."""
+        return self._last is None
 
     @property
     def matched(self) -> int:
@@ -62,9 +77,10 @@ class Fault:
 
     def remove(self) -> None:
         """Lets all be well again. The counts stay. A second time does nothing."""
-        if self._last is None:
+        if self.in_force:
             self._last = self._count_now()
             self._remove()
+            _in_force.discard(self)
 
     def _count(self) -> tuple[int, int]:
         return self._count_now() if self._last is None else self._last
@@ -81,6 +97,16 @@ class Fault:
         self.remove()
 
 
+_in_force: Final[set[Fault]] = set()
+
+
+def end_waits() -> None:
+    """What holds or delays a call is removed, so that the program can end."""
+    for fault in tuple(_in_force):
+        if fault.waits:
+            fault.remove()
+
+
 def _add(call: Call, pattern: Pattern, effect: FaultEffect, value: int, **when: int) -> Fault:
     check_text("call", call, "the name of a call, such as 'write'")
     if call not in CALLS:
@@ -88,15 +114,31 @@ def _add(call: Call, pattern: Pattern, effect: FaultEffect, value: int, **when: 
     patterns = [pattern] if isinstance(pattern, str) else list(pattern)
     for each in patterns:
         check_text("pattern", each, "a str, or a list of them")
-    fault = _core.add_fault(getattr(FileCall, call.upper()), patterns, effect, value, **when)
-    return Fault(partial(_core.count_fault, fault), partial(_core.remove_fault, fault))
+    number = _core.add_fault(getattr(FileCall, call.upper()), patterns, effect, value, **when)
+    fault = Fault(
+        partial(_core.count_fault, number),
+        partial(_core.remove_fault, number),
+        waits=effect in _WAITS,
+    )
+    _in_force.add(fault)
+    return fault
+
+
+def check_count(name: str, value: object) -> int:
+    """A number of calls or requests. Raises TypeError, ValueError."""
+    number = check_integer(name, value)
+    if not 1 <= number < _ALWAYS:
+        raise ValueError(f"{name}={number}: it must count from 1, and not beyond {_ALWAYS - 1}")
+    return number
+
+
+def check_times(times: int | None) -> int:
+    """How often a fault strikes, as the core has it. Raises TypeError, ValueError."""
+    return _ALWAYS if times is None else check_count("times", times)
 
 
 def _when(nth: int, times: int | None) -> dict[str, int]:
-    is_some = times is None or check_integer("times", times, "an int or None") > 0
-    if check_integer("nth", nth) < 1 or not is_some:
-        raise ValueError("nth and times count from 1")
-    return {"nth": nth, "times": _ALWAYS if times is None else times}
+    return {"nth": check_count("nth", nth), "times": check_times(times)}
 
 
 def fail(
@@ -111,7 +153,8 @@ def fail(
     if isinstance(error, str):
         hint = f"errno.{error} is one" if error in errno.errorcode.values() else ""
         raise wrong_type("error", error, "a number of the module errno", hint)
-    check_integer("error", error, "a number of the module errno")
+    if check_integer("error", error, "a number of the module errno") not in errno.errorcode:
+        raise ValueError(f"error {error} is no number of the module errno")
     return _add(call, pattern, FaultEffect.FAIL, error, **_when(nth, times))
 
 
@@ -124,13 +167,13 @@ def short(
     times: int | None = None,
 ) -> Fault:
     """The call does `size` bytes of what it was to, and says so."""
-    check_integer("size", size)
+    check_range("size", size, 0)
     return _add(call, pattern, FaultEffect.SHORT, size, **_when(nth, times))
 
 
 def tear(pattern: Pattern = "*", *, size: int, nth: int = 1, times: int | None = None) -> Fault:
     """A write puts `size` bytes there and fails with EIO."""
-    check_integer("size", size)
+    check_range("size", size, 0)
     return _add("write", pattern, FaultEffect.TEAR, size, **_when(nth, times))
 
 
@@ -138,8 +181,8 @@ def delay(
     call: Call, pattern: Pattern = "*", *, seconds: float, nth: int = 1, times: int | None = None
 ) -> Fault:
     """The call takes so long."""
-    check_number("seconds", seconds)
-    return _add(call, pattern, FaultEffect.DELAY, round(seconds * 1000), **_when(nth, times))
+    delay_ms = check_delay("seconds", seconds)
+    return _add(call, pattern, FaultEffect.DELAY, delay_ms, **_when(nth, times))
 
 
 def hold(call: Call, pattern: Pattern = "*", *, nth: int = 1, times: int | None = None) -> Fault:

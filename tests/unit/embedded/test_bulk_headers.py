@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -125,3 +126,33 @@ def test_what_are_no_headers_is_refused_before_anything_is_written(
     with pytest.raises(error, match=text):
         broker.producer().send_many(topic, [b"a", b"b"], headers=headers)
     assert read(broker, topic) == []
+
+
+def test_what_was_read_is_sent_as_pandas_has_it(broker: barnabas.Broker, topic: str) -> None:
+    producer = broker.producer()
+    sent = producer.send_many(topic, [b"a", None, b"c"], headers=EACH, timestamps=[5, 6, 7])
+    sent.result(5)
+    for binary in ("view", "plain"):
+        frame = barnabas.scan(broker.data_dir, topic, binary=binary).read_all().to_pandas()[:3]
+        columns = {"headers": frame["headers"], "timestamps": frame["timestamp"]}
+        producer.send_many(topic, frame["value"], frame["key"], **columns).result(5)
+    batches = list(broker.consumer([topic], auto_offset_reset="earliest", timeout=0))
+    records = [record for batch in batches for record in batch]
+    assert [(each.timestamp, each.value) for each in records] == [
+        (5, b"a"),
+        (6, None),
+        (7, b"c"),
+    ] * 3
+    assert [each.headers for each in records] == EACH * 3
+
+
+def test_pandas_columns_of_pairs_and_of_none(broker: barnabas.Broker, topic: str) -> None:
+    producer = broker.producer()
+    producer.send_many(topic, [b"a", b"b", b"c"], headers=pd.Series(EACH)).result(5)
+    producer.send_many(topic, [b"a", b"b"], headers=pd.Series([[], None])).result(5)
+    assert read(broker, topic) == [*EACH, (), ()]
+    with pytest.raises(TypeError):
+        producer.send_many(topic, [b"a"], headers=pd.Series([[{"key": 5, "value": b""}]]))
+    for wrong in (pd.Series([pd.NaT]), pd.Series(["x"]), pd.Series([None])):
+        with pytest.raises(TypeError):
+            producer.send_many(topic, [b"a"], timestamps=wrong)

@@ -295,3 +295,25 @@ def test_a_producer_may_be_forgotten_while_its_records_linger(broker: barnabas.B
         return (await broker.producer().send("one", b"x")).offset
 
     assert [asyncio.run(send()) for _ in range(200)] == list(range(200))
+
+
+def test_a_callback_awaits_what_it_sends(broker: barnabas.Broker) -> None:
+    producer = broker.producer(linger_ms=20)
+    outcomes: list[Any] = []
+    is_over = threading.Event()
+
+    async def send() -> None:
+        sent = producer.send("one", b"second")
+        outcomes.append((await sent).offset)
+        outcomes.append(await producer.send_many("one", [b"third"]))
+        with broker.faults.disk.hold("write", "one-0/*.log"), pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(producer.send("one", b"held"), 0.05)
+
+    def call(_: object) -> None:
+        asyncio.run(send())
+        is_over.set()
+
+    producer.send("one", b"first").add_done_callback(call)
+    assert is_over.wait(20)
+    assert outcomes == [1, [(0, 2, 1)]]
+    producer.flush(20)

@@ -10,7 +10,7 @@ from confluent_kafka import TopicPartition
 from kio.schema.errors import ErrorCode
 
 import barnabas
-from barnabas.errors import KafkaError
+from barnabas.errors import BrokerClosed, KafkaError
 
 
 @pytest.fixture
@@ -122,6 +122,25 @@ def test_a_second_producer_fences_the_first(broker: barnabas.Broker) -> None:
         transaction.commit()
     assert fenced.value.code in (ErrorCode.producer_fenced, ErrorCode.invalid_producer_epoch)
     assert read(broker, "read_committed") == [b"new"]
+
+
+def test_who_was_told_of_another_producer_begins_no_transaction(broker: barnabas.Broker) -> None:
+    zombie = broker.producer(transactional_id="x")
+    broker.producer(transactional_id="x")
+    for _ in range(2):  # the first is told when it sends
+        with pytest.raises(KafkaError) as fenced, zombie.transaction():
+            zombie.send("out", b"zombie")
+        assert fenced.value.code is ErrorCode.producer_fenced
+    with pytest.raises(KafkaError) as fenced:
+        zombie.transaction()
+    assert fenced.value.code is ErrorCode.producer_fenced
+
+
+def test_a_closed_producer_begins_no_transaction(broker: barnabas.Broker) -> None:
+    producer = broker.producer(transactional_id="x")
+    producer.close()
+    with pytest.raises(BrokerClosed, match="the producer is closed"):
+        producer.transaction()
 
 
 def test_a_record_that_is_refused_aborts(broker: barnabas.Broker) -> None:
