@@ -8,6 +8,7 @@ import operator
 import reprlib
 from collections.abc import Iterable, Mapping
 from numbers import Real
+from pathlib import Path
 from typing import Any, Final
 
 from barnabas.errors import ConfigError
@@ -55,6 +56,22 @@ def check_integer(name: str, value: Any, accepted: str = "an int") -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise wrong_type(name, value, accepted)
     return operator.index(value)
+
+
+def check_port(port: Any) -> int:
+    """The port to listen on. Raises TypeError, ValueError for what is none."""
+    number = check_integer("port", port)
+    if not 0 <= number < 1 << 16:
+        raise ValueError(f"port must be 1 to 65535, or 0 for any that is free, not {number}")
+    return number
+
+
+def check_directory(name: str, value: object) -> None:
+    """Raises TypeError, ValueError for what is neither a directory nor None, a temporary one."""
+    if value is not None and not isinstance(value, str | Path):
+        raise wrong_type(name, value, "a str, a Path or None")
+    if value == "":
+        raise ValueError(f"{name} must be a directory, and is empty; None is a temporary one")
 
 
 def check_number(name: str, value: object, accepted: str = "a number") -> None:

@@ -26,14 +26,14 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
-from barnabas.arguments import check_integer, check_text, wrong_type
+from barnabas.arguments import check_directory, check_integer, check_port, check_text, wrong_type
 from barnabas.closing import Closing
 from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
 from barnabas.forking import DIRECTORY_KEYS, TEMPORARY_PREFIX
@@ -116,14 +116,25 @@ class Broker(Closing):
         config: Mapping[str, ConfigValue] | None = None,
         clock: "VirtualClock | None" = None,
     ) -> None:
-        from barnabas.clock import VirtualClock, VirtualLoop
+        from barnabas.clock import VirtualClock
         from barnabas.config.keys import config_texts
 
         if clock is not None and not isinstance(clock, VirtualClock):
             raise wrong_type("clock", clock, "a barnabas.VirtualClock or None")
-        _check_data_dir(data_dir)
-        port = _check_port(port)
-        self._config = config_texts("config", config)
+        check_directory("data_dir", data_dir)
+        directories = None if data_dir is None else [Path(data_dir)]
+        self._begin(directories, check_port(port), config_texts("config", config), clock)
+
+    def _begin(
+        self,
+        directories: Sequence[Path] | None,
+        port: int,
+        config: dict[str, str],
+        clock: "VirtualClock | None",
+    ) -> None:
+        from barnabas.clock import VirtualLoop
+
+        self._config = config
         self._clock = clock
         self._closing = threading.Lock()  # of the state, and of beginning a call
         self._cutting = threading.Lock()  # of a fork, which needs the broker open
@@ -135,12 +146,12 @@ class Broker(Closing):
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
         self._clients: WeakSet[Producer | Consumer | AppendHook] = WeakSet()
         self._temporary: list[Path] = []
-        if data_dir is None and not DIRECTORY_KEYS & self._config.keys():
-            data_dir = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
-            self._temporary.append(data_dir)
+        if directories is None and not DIRECTORY_KEYS & config.keys():
+            self._temporary.append(Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)))
+            directories = self._temporary
         started: Future[Node] = Future()
         try:
-            start = _start_config(data_dir, port, self._config, clock is not None)
+            start = _start_config(directories, port, config, clock is not None)
             self._data_dir = start.data_dir
             self._loop = asyncio.new_event_loop() if clock is None else VirtualLoop(clock)
             self._stopping = asyncio.Event()
@@ -235,22 +246,23 @@ class Broker(Closing):
         a virtual clock it has one of its own, which begins with the same time.
 
         Raises BrokerClosed; ConfigError; StartError, with nothing left behind: the directory is not
-        empty or cannot be written, one of this broker's is offline, the fork cannot start.
+        empty, lies in this broker's or cannot be written, one of this broker's is offline, the fork
+        cannot start.
         """
         from barnabas.clock import VirtualClock
         from barnabas.config.keys import config_texts
         from barnabas.config.listeners import Address
         from barnabas.forking import ForkDirectories, fork_config, wanted_directories
 
-        _check_data_dir(data_dir)
-        port = _check_port(port)
+        check_directory("data_dir", data_dir)
+        port = check_port(port)
         own = config_texts("config", config)
         wanted = wanted_directories(data_dir, own)
         self._check_open()
         directories = ForkDirectories(self._node.data_dirs, wanted)
         try:
             listen = Address(self._node.listen_host, port)
-            settings = fork_config(self._config, own, listen, directories.paths)
+            settings = fork_config(self._config, own, listen)
             with self._cutting:  # it stays open until the files are there
                 self.call(
                     lambda: self._node.fork(
@@ -258,7 +270,8 @@ class Broker(Closing):
                     )
                 )
                 clock = None if self._clock is None else VirtualClock(self._clock.now())
-            forked = Broker(config=settings, clock=clock)
+            forked = Broker.__new__(Broker)
+            forked._begin(directories.paths, 0, settings, clock)
         except BaseException:
             directories.discard()
             raise
@@ -459,39 +472,22 @@ class Broker(Closing):
 
 
 def _start_config(
-    data_dir: str | Path | None, port: int, config: Mapping[str, str], is_virtual: bool
+    directories: Sequence[Path] | None, port: int, config: Mapping[str, str], is_virtual: bool
 ) -> "StartConfig":
     from barnabas.config.broker_keys import EMBEDDED_DEFAULTS, VIRTUAL_CLOCK_DEFAULTS
     from barnabas.config.start import make_start_config
 
     settings = dict(config)
-    if data_dir is not None and (keys := sorted(DIRECTORY_KEYS & settings.keys())):
-        raise ConfigError(f"data_dir={str(data_dir)!r} and {keys[0]}: give one of them")
+    if directories is not None and (keys := sorted(DIRECTORY_KEYS & settings.keys())):
+        raise ConfigError(f"data_dir={str(directories[0])!r} and {keys[0]}: give one of them")
     if "listeners" not in settings:
         settings["listeners"] = f"PLAINTEXT://127.0.0.1:{port}"
     elif port:
         raise ConfigError(f"port={port} and listeners={settings['listeners']}: give one of them")
-    defaults = {**EMBEDDED_DEFAULTS, **(VIRTUAL_CLOCK_DEFAULTS if is_virtual else {})}
     start = make_start_config(
         [("config", settings)],
-        data_dir=None if data_dir is None else Path(data_dir),
-        defaults=defaults,
+        data_dirs=directories,
+        defaults={**EMBEDDED_DEFAULTS, **(VIRTUAL_CLOCK_DEFAULTS if is_virtual else {})},
     )
     # The program may change its directory while the broker lives.
     return replace(start, data_dirs=tuple(path.absolute() for path in start.data_dirs))
-
-
-def _check_data_dir(data_dir: object) -> None:
-    if data_dir is None:
-        return
-    if not isinstance(data_dir, str | Path):
-        raise wrong_type("data_dir", data_dir, "a str, a Path or None")
-    if data_dir == "":
-        raise ValueError("data_dir must be a directory, and is empty; None is a temporary one")
-
-
-def _check_port(port: int) -> int:
-    number = check_integer("port", port)
-    if not 0 <= number < 1 << 16:
-        raise ValueError(f"port must be 1 to 65535, or 0 for any that is free, not {number}")
-    return number
