@@ -50,7 +50,7 @@ PYTHON_TIERS = (
     ("_records", "_column_input", "_reader"),
     ("_sender", "arrow", "bulk"),
     ("config", "protocol", "logs"),
-    ("log", "testing", "clock", "disk_calls", "forking"),
+    ("log", "testing", "clock", "disk_calls", "forking", "open_brokers"),
     ("metadata", "dump"),
     ("query",),
     ("adopt", "coordinator"),

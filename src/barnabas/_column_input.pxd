@@ -68,6 +68,7 @@ cdef class ColumnInput:
 cdef class HeadersInput:
     cdef HeaderColumn _column
     cdef list _kept
+    cdef bint _is_each
 
     cdef int _push(self, pairs) except -1
 

@@ -143,10 +143,16 @@ cdef class HeadersInput:
 
     def __cinit__(self):
         self._kept = []
+        self._is_each = True
 
     def __len__(self):
-        """How many records it has headers of; 0: all have the same."""
+        """How many records it has headers of; see `is_each`."""
         return self._column.size()
+
+    @property
+    def is_each(self):
+        """Whether each record has its own; else all have the same."""
+        return self._is_each
 
     cdef int _push(self, pairs) except -1:
         self._kept.append(push_headers(pairs, self._column))
@@ -156,6 +162,7 @@ cdef class HeadersInput:
     def of_all(pairs):
         """The same of every record: (str, bytes, str or None) pairs, or a mapping."""
         cdef HeadersInput made = HeadersInput()
+        made._is_each = False
         made._push(pairs)
         return made
 
@@ -205,7 +212,7 @@ cdef class RecordsInput:
             keys = ColumnInput.of_nulls(count)
         if len(keys) != count:
             raise ValueError(f"there are {count} values, and {len(keys)} keys")
-        if headers is not None and len(headers) not in (0, count):
+        if headers is not None and headers.is_each and len(headers) != count:
             raise ValueError(f"there are {count} values, and headers of {len(headers)}")
         if timestamps is not None and len(timestamps) != count:
             raise ValueError(f"there are {count} values, and {len(timestamps)} timestamps")
@@ -273,7 +280,10 @@ cdef list push_headers(headers, HeaderColumn& out):
     cdef optional[ByteView] name
     pairs = headers.items() if hasattr(headers, "items") else headers
     kept = []
-    for key, value in pairs:
+    for pair in pairs:
+        if isinstance(pair, str):  # of two letters, it would be one
+            raise TypeError(f"a header is a pair of a name and a value, not {pair!r}")
+        key, value = pair
         if not isinstance(key, str):
             raise TypeError(f"a header's name is a str, not {type(key).__name__}")
         encoded = key.encode("utf-8", "surrogateescape")

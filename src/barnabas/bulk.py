@@ -35,6 +35,8 @@ _OFFSET_TYPES: Final = {
     "large_string": True,
 }
 _TIMESTAMPS: Final = "integers (ms since the epoch) or datetime64, in a row"
+_TOO_FAR: Final = "a timestamp is beyond what a record can have, an int64 of ms since the epoch"
+_FINER_THAN_MS: Final = frozenset({"us", "ns", "ps", "fs", "as"})
 _WRITTEN: Final = ("value", "key", "headers", "timestamp")
 _READ: Final = ("topic", "partition", "offset")  # of `to_arrow()` and `scan`; not written
 _VIEW_TYPES: Final = frozenset({"binary_view", "string_view"})
@@ -96,7 +98,7 @@ def headers_input(data: Any) -> HeadersInput:
     if hasattr(data, "items"):
         return HeadersInput.of_all(data)
     listed = list(data)
-    first = listed[0] if listed else None
+    first = listed[0] if listed else ("",)
     if isinstance(first, tuple) and first and isinstance(first[0], str):
         return HeadersInput.of_all(listed)
     return HeadersInput.of_each(listed)
@@ -105,13 +107,16 @@ def headers_input(data: Any) -> HeadersInput:
 def timestamps_input(data: Any) -> Any:
     """Timestamps, ms since the epoch, as a contiguous buffer of int64: of integers, of numpy's
     datetime64, of Arrow's integers and timestamps. What is finer than a ms is rounded down. numpy
-    is not needed for Arrow's.
+    is not needed for Arrow's. Raises TypeError, and ValueError for what is beyond an int64 of ms.
     """
     module = type(data).__module__.partition(".")[0]
-    if module == "pyarrow":
-        return _timestamps_of_arrow(data)
-    if module == "pandas":
-        return _timestamps_of_arrow(_arrow_of_pandas(data))
+    if module in ("pyarrow", "pandas"):
+        import pyarrow
+
+        try:
+            return _timestamps_of_arrow(_arrow_of_pandas(data) if module == "pandas" else data)
+        except pyarrow.ArrowInvalid as error:
+            raise ValueError(f"{_TOO_FAR}: {error}") from error
     import numpy
 
     if numpy.ma.is_masked(data):
@@ -120,10 +125,23 @@ def timestamps_input(data: Any) -> Any:
     if array.shape == (0,):
         array = array.astype(numpy.int64)  # an empty list is one of floats
     if array.dtype.kind == "M":
-        array = array.astype("datetime64[ms]").astype(numpy.int64)
+        array = _ms_of_numpy(array)
+    if array.dtype.kind == "u" and (array > numpy.iinfo(numpy.int64).max).any():
+        raise ValueError(_TOO_FAR)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise TypeError(f"timestamps are {_TIMESTAMPS}")
     return numpy.ascontiguousarray(array, dtype=numpy.int64)
+
+
+def _ms_of_numpy(times: Any) -> Any:
+    import numpy
+
+    ms = times.astype("datetime64[ms]")
+    is_coarser = numpy.datetime_data(times.dtype)[0] not in _FINER_THAN_MS
+    # numpy wraps around without a word.
+    if is_coarser and (ms.astype(times.dtype).view("i8") != times.view("i8")).any():
+        raise ValueError(_TOO_FAR)
+    return ms.astype(numpy.int64)
 
 
 def _timestamps_of_arrow(array: Any) -> memoryview:
@@ -268,6 +286,8 @@ def _columns_of(table: Any) -> tuple[Any, Any, Any, Any]:
     names = list(getattr(table, "column_names", None) or table.schema.names)
     if "value" not in names:
         raise ValueError(f"there is no column value among {', '.join(names)}")
+    if twice := [name for name in _WRITTEN if names.count(name) > 1]:
+        raise ValueError(f"there are {names.count(twice[0])} columns {twice[0]}")
     if unknown := [name for name in names if name not in _WRITTEN + _READ]:
         raise ValueError(f"a record has no {unknown[0]}: columns are {', '.join(_WRITTEN)}")
 

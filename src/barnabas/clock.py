@@ -61,7 +61,8 @@ class VirtualClock:
     It begins at `start`, an aware datetime, or now. Clients of a network stamp their records by
     their own clocks, and a record from the future is refused (message.timestamp.after.max.ms): a
     start in the past goes with in-process producers, or with LogAppendTime. It stays within the
-    years 1678 to 2261, and its timeouts within 292 years: ValueError for what is beyond.
+    years 1970 to 2261, as a record from before 1970 is one without a time, and its timeouts within
+    292 years: ValueError for what is beyond.
 
     Safe to use from several threads, but not from a broker's own.
     """
@@ -149,8 +150,8 @@ class VirtualClock:
 
 
 def _check_range(ns: int) -> None:
-    if not -_NS_MAX <= ns <= _NS_MAX:
-        raise ValueError("a clock stays within the years 1678 to 2261")
+    if not 0 <= ns <= _NS_MAX:
+        raise ValueError("a clock stays within the years 1970 to 2261")
 
 
 def _settle(follower: Follower) -> float:

@@ -18,21 +18,19 @@ there `close` does nothing, and all else raises BrokerClosed.
 """
 
 import asyncio
-import atexit
-import functools
 import logging
 import os
 import shutil
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
+from barnabas import open_brokers
 from barnabas.arguments import check_directory, check_integer, check_port, check_text, wrong_type
 from barnabas.closing import Closing
 from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
@@ -54,41 +52,6 @@ Client = TypeVar("Client", bound="Producer | Consumer | AppendHook")
 ConfigValue = str | int | float | bool
 
 logger = logging.getLogger(__name__)
-
-_open_brokers: "WeakSet[Broker]" = WeakSet()
-
-
-def _close_open_brokers() -> None:
-    """Whoever forgets to close a broker gets its logs closed and its directory removed even so.
-    Then callbacks of deliveries have been called, and native threads call Python no more.
-    """
-    if (faults := sys.modules.get("barnabas.testing.faults")) is not None:
-        faults.end_waits()
-    for broker in list(_open_brokers):
-        try:
-            broker.close()
-        except Exception:  # the others are to be closed, too
-            logger.exception("%r could not be closed", broker)
-    sender = _sender()
-    if sender is not None:
-        sender.close_gate()
-
-
-@functools.cache
-def _close_brokers_at_exit() -> None:
-    """Before the core, which has registered what it does at the exit, calls Python no more."""
-    atexit.register(_close_open_brokers)
-
-
-def _sender() -> Any:
-    """The module that native threads call Python from, if it is in use."""
-    return sys.modules.get("barnabas._sender")
-
-
-def _is_in_callback() -> bool:
-    """Whether this is the callback of a delivery."""
-    sender = _sender()
-    return sender is not None and bool(sender.is_telling())
 
 
 class Broker(Closing):
@@ -118,14 +81,25 @@ class Broker(Closing):
         config: Mapping[str, ConfigValue] | None = None,
         clock: "VirtualClock | None" = None,
     ) -> None:
-        from barnabas.clock import VirtualClock, VirtualLoop
+        from barnabas.clock import VirtualClock
         from barnabas.config.keys import config_texts
 
         if clock is not None and not isinstance(clock, VirtualClock):
             raise wrong_type("clock", clock, "a barnabas.VirtualClock or None")
         check_directory("data_dir", data_dir)
-        port = check_port(port)
-        self._config = config_texts("config", config)
+        directories = None if data_dir is None else [Path(data_dir)]
+        self._begin(directories, check_port(port), config_texts("config", config), clock)
+
+    def _begin(
+        self,
+        directories: Sequence[Path] | None,
+        port: int,
+        config: dict[str, str],
+        clock: "VirtualClock | None",
+    ) -> None:
+        from barnabas.clock import VirtualLoop
+
+        self._config = config
         self._clock = clock
         self._closing = threading.Lock()  # of the state, and of beginning a call
         self._cutting = threading.Lock()  # of a fork, which needs the broker open
@@ -138,12 +112,12 @@ class Broker(Closing):
         self._clients: WeakSet[Producer | Consumer | AppendHook] = WeakSet()
         self._faults: BrokerFaults | None = None
         self._temporary: list[Path] = []
-        if data_dir is None and not DIRECTORY_KEYS & self._config.keys():
-            data_dir = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX))
-            self._temporary.append(data_dir)
+        if directories is None and not DIRECTORY_KEYS & config.keys():
+            self._temporary.append(Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)))
+            directories = self._temporary
         started: Future[Node] = Future()
         try:
-            start = _start_config(data_dir, port, self._config, clock is not None)
+            start = _start_config(directories, port, config, clock is not None)
             self._data_dir = start.data_dir
             self._loop = asyncio.new_event_loop() if clock is None else VirtualLoop(clock)
             self._stopping = asyncio.Event()
@@ -154,8 +128,7 @@ class Broker(Closing):
             self._node = started.result()
             if clock is not None:
                 clock.follow(self)
-            _close_brokers_at_exit()
-            _open_brokers.add(self)
+            open_brokers.add_open(self)
         except BaseException:
             self._remove_temporary()
             raise
@@ -238,7 +211,8 @@ class Broker(Closing):
         a virtual clock it has one of its own, which begins with the same time.
 
         Raises BrokerClosed; ConfigError; StartError, with nothing left behind: the directory is not
-        empty or cannot be written, one of this broker's is offline, the fork cannot start.
+        empty, lies in this broker's or cannot be written, one of this broker's is offline, the fork
+        cannot start.
         """
         from barnabas.clock import VirtualClock
         from barnabas.config.keys import config_texts
@@ -253,7 +227,7 @@ class Broker(Closing):
         directories = ForkDirectories(self._node.data_dirs, wanted)
         try:
             listen = Address(self._node.listen_host, port)
-            settings = fork_config(self._config, own, listen, directories.paths)
+            settings = fork_config(self._config, own, listen)
             with self._cutting:  # it stays open until the files are there
                 self.call(
                     lambda: self._node.fork(
@@ -261,7 +235,8 @@ class Broker(Closing):
                     )
                 )
                 clock = None if self._clock is None else VirtualClock(self._clock.now())
-            forked = Broker(config=settings, clock=clock)
+            forked = Broker.__new__(Broker)
+            forked._begin(directories.paths, 0, settings, clock)
         except BaseException:
             directories.discard()
             raise
@@ -351,7 +326,7 @@ class Broker(Closing):
             if closer is None:
                 self._closer = threading.get_ident()
         if closer is not None:
-            if closer != threading.get_ident() and not _is_in_callback():
+            if closer != threading.get_ident() and not open_brokers.is_in_callback():
                 self._ended.wait()
             return
         try:
@@ -375,10 +350,10 @@ class Broker(Closing):
             self._closed = True
         if self._clock is not None:
             self._clock.unfollow(self)
-        _open_brokers.discard(self)
+        open_brokers.discard_open(self)
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
-        sender = _sender()
+        sender = open_brokers.sender()
         for client in clients:
             if sender is not None and isinstance(client, sender.NativeProducer):
                 client._tell()  # what became durable at the very end
@@ -472,23 +447,22 @@ class Broker(Closing):
 
 
 def _start_config(
-    data_dir: str | Path | None, port: int, config: Mapping[str, str], is_virtual: bool
+    directories: Sequence[Path] | None, port: int, config: Mapping[str, str], is_virtual: bool
 ) -> "StartConfig":
     from barnabas.config.broker_keys import EMBEDDED_DEFAULTS, VIRTUAL_CLOCK_DEFAULTS
     from barnabas.config.start import make_start_config
 
     settings = dict(config)
-    if data_dir is not None and (keys := sorted(DIRECTORY_KEYS & settings.keys())):
-        raise ConfigError(f"data_dir={str(data_dir)!r} and {keys[0]}: give one of them")
+    if directories is not None and (keys := sorted(DIRECTORY_KEYS & settings.keys())):
+        raise ConfigError(f"data_dir={str(directories[0])!r} and {keys[0]}: give one of them")
     if "listeners" not in settings:
         settings["listeners"] = f"PLAINTEXT://127.0.0.1:{port}"
     elif port:
         raise ConfigError(f"port={port} and listeners={settings['listeners']}: give one of them")
-    defaults = {**EMBEDDED_DEFAULTS, **(VIRTUAL_CLOCK_DEFAULTS if is_virtual else {})}
     start = make_start_config(
         [("config", settings)],
-        data_dir=None if data_dir is None else Path(data_dir),
-        defaults=defaults,
+        data_dirs=directories,
+        defaults={**EMBEDDED_DEFAULTS, **(VIRTUAL_CLOCK_DEFAULTS if is_virtual else {})},
     )
     # The program may change its directory while the broker lives.
     return replace(start, data_dirs=tuple(path.absolute() for path in start.data_dirs))

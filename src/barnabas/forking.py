@@ -1,5 +1,5 @@
-"""What the fork of an embedded broker lives in, and how it is configured. Imports addresses, errors
-and wording only.
+"""What the fork of an embedded broker lives in, and how it is configured. Imports addresses,
+directories, errors and wording only.
 """
 
 import os
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from barnabas.directories import make_directory, remove_empty
 from barnabas.errors import ConfigError, StartError
 from barnabas.wording import reason
 
@@ -40,11 +41,11 @@ class ForkDirectories:
             )
         self.are_temporary: Final = wanted is None
         self.paths: Final[list[Path]] = []
-        self._found: Final[set[Path]] = set()  # those that were there before
+        self._origins: Final = [origin.resolve() for origin in origins]
+        self._made: list[Path] = []  # the deepest first
         try:
             for number, origin in enumerate(origins):
-                path = _temporary(origin) if wanted is None else self._take(wanted[number])
-                self.paths.append(path)
+                self._take(self._temporary(origin) if wanted is None else wanted[number])
         except OSError as error:
             self.discard()
             raise StartError(f"cannot make a directory for the fork: {reason(error)}") from error
@@ -52,22 +53,35 @@ class ForkDirectories:
             self.discard()
             raise
 
-    def _take(self, path: Path) -> Path:
-        if path in self.paths:
-            raise ConfigError(f"log.dirs: {path} is there twice")
-        if path.exists():
-            if not path.is_dir() or any(path.iterdir()):
-                raise StartError(f"cannot fork into {path}: it is not an empty directory")
-            self._found.add(path)
-        path.mkdir(parents=True, exist_ok=True)
+    def _take(self, path: Path) -> None:
+        place = path.resolve()  # by other names it is the same
+        for taken in self.paths:
+            if place == taken.resolve():
+                raise ConfigError(f"log.dirs: {path} is there twice")
+            if place.is_relative_to(taken.resolve()):
+                raise ConfigError(f"log.dirs: {path} is in {taken}")
+        for origin in self._origins:
+            if place != origin and place.is_relative_to(origin):
+                raise StartError(f"cannot fork into {path}: it is in the broker's own {origin}")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise StartError(f"cannot fork into {path}: it is not an empty directory")
+        self._made = make_directory(path) + self._made
+        self.paths.append(path)
+
+    def _temporary(self, origin: Path) -> Path:
+        path = _temporary(origin)
+        self._made.insert(0, path)
         return path
 
     def discard(self) -> None:
         """Leaves nothing of the fork there."""
         for path in self.paths:
-            shutil.rmtree(path, ignore_errors=True)
-            if path in self._found:
-                path.mkdir(exist_ok=True)
+            for entry in path.iterdir() if path.is_dir() else ():
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
+        remove_empty(self._made)
 
 
 def _temporary(origin: Path) -> Path:
@@ -95,14 +109,13 @@ def wanted_directories(
 
 
 def fork_config(
-    parents: Mapping[str, Any], own: Mapping[str, Any], listen: "Address", paths: Sequence[Path]
+    parents: Mapping[str, Any], own: Mapping[str, Any], listen: "Address"
 ) -> dict[str, Any]:
-    """The broker's configuration, and the fork's on top of it, without what only one of them can
-    have: the fork listens at `listen`, unless its own configuration says otherwise.
+    """The broker's configuration, and the fork's on top of it, without directories and what else
+    only one of them can have: the fork listens at `listen`, unless its own says otherwise.
     """
     config = {key: value for key, value in parents.items() if key not in _NETWORK_KEYS} | dict(own)
     config = {key: value for key, value in config.items() if key not in DIRECTORY_KEYS}
-    config["log.dirs"] = ",".join(map(str, paths))
     if "listeners" not in own:
         config["listeners"] = f"PLAINTEXT://{listen}"
     elif listen.port:

@@ -244,7 +244,7 @@ def _check(settings: dict[str, str]) -> None:
 
     try:
         make_start_config(
-            [("barnabas_config", settings)], data_dir=Path(), defaults=EMBEDDED_DEFAULTS
+            [("barnabas_config", settings)], data_dirs=[Path()], defaults=EMBEDDED_DEFAULTS
         )
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from None

@@ -296,8 +296,13 @@ def test_a_time_that_makes_no_sense_is_refused(clock: barnabas.VirtualClock) -> 
             move(days=200_000)
     with pytest.raises(ValueError, match="within the years"):
         clock.step(days=-200_000)
-    with pytest.raises(ValueError, match="within the years"):
-        barnabas.VirtualClock(datetime(2300, 1, 1, tzinfo=UTC))
+    for start in (datetime(2300, 1, 1, tzinfo=UTC), datetime(1969, 12, 31, 23, 59, tzinfo=UTC)):
+        with pytest.raises(ValueError, match="within the years 1970 to 2261"):
+            barnabas.VirtualClock(start)
+    epoch = barnabas.VirtualClock(datetime(1970, 1, 1, tzinfo=UTC))
+    with pytest.raises(ValueError, match="within the years 1970 to 2261"):
+        epoch.step(seconds=-1)
+    assert epoch.time_ms == 0
     assert clock.now().year < 2200
     with pytest.raises(ValueError, match="does not go back"):
         clock.advance(hours=-1)

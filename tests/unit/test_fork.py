@@ -294,8 +294,54 @@ def test_what_cannot_be_a_forks_directory_is_refused(
         parent.fork(tmp_path / "new", config={"nope": 1})
     with pytest.raises(barnabas.StartError, match=r"127\.0\.0\.1"):
         parent.fork(tmp_path / "new", port=int(parent.bootstrap_servers.rpartition(":")[2]))
+    with pytest.raises(barnabas.ConfigError, match=r"log\.dirs"):
+        parent.fork(tmp_path / "new" / "a,")
+    inside = [parent.data_dir / "fork", parent.data_dir / "t-0" / "deep" / "fork"]
+    for target in inside:
+        with pytest.raises(barnabas.StartError, match="broker's own"):
+            parent.fork(target)
+        assert not target.parent.joinpath("fork").exists()
+    assert not (parent.data_dir / "t-0").exists()
     assert files_under(tmp_path / "full") == {"file"}
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["a,b", "a ", " a"])
+def test_a_fork_is_where_it_is_asked_for(
+    tmp_path: Path, parent: barnabas.Broker, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(parent, "t", [b"one"])
+    with parent.fork(tmp_path / name) as fork, fork.fork(str(tmp_path / (name + "2"))) as second:
+        assert fork.data_dir == tmp_path / name
+        assert second.data_dir == tmp_path / (name + "2")
+        assert read(fork, "t") == read(second, "t") == [b"one"]
+    with barnabas.Broker(tmp_path / name) as again:
+        assert read(again, "t") == [b"one"]
+    assert {path.name for path in tmp_path.iterdir()} == {"parent", name, name + "2"}
+    temporary = tmp_path / name / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with parent.fork() as fork:
+        assert fork.data_dir.parent == temporary
+        assert read(fork, "t") == [b"one"]
+    assert not any(temporary.iterdir())
+
+
+def test_log_dirs_of_a_fork_are_different_directories(tmp_path: Path) -> None:
+    dirs = ",".join(str(tmp_path / name) for name in "ab")
+    with barnabas.Broker(config={"log.dirs": dirs}) as parent:
+        for second in ("new/../new/c", "new/c/d"):
+            with pytest.raises(barnabas.ConfigError, match=r"log\.dirs"):
+                parent.fork(config={"log.dirs": f"{tmp_path}/new/c,{tmp_path}/{second}"})
+            assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+        temporary = tmp_path / "temporary, too"
+        temporary.mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(temporary))
+            fork = parent.fork()
+        with fork:
+            assert len(list(temporary.glob("*/meta.properties"))) == 2
+        assert not any(temporary.iterdir())
 
 
 @pytest.mark.parametrize("call", ["make_directory", "write", "rename", "open"])

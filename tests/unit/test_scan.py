@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -63,6 +64,20 @@ def test_bounds(source: str) -> None:
     assert found == expected(60, 65)
     assert rows(barnabas.scan(source, "t", start=START + timedelta(days=30))) == []
     assert rows(barnabas.scan(source, "t", start=2000)) == []
+
+
+@pytest.mark.parametrize("before_ms", [1, 2, 3, 4, 5, 6, 10**12])
+def test_a_time_before_1970_is_before_all_records(source: str, before_ms: int) -> None:
+    time = datetime(1970, 1, 1, tzinfo=UTC) - timedelta(milliseconds=before_ms)
+    assert rows(barnabas.scan(source, "t", start=time, end=3)) == expected(0, 3)
+    assert rows(barnabas.scan(source, "t", end=time)) == []
+
+
+def test_numpys_ints_are_bounds(source: str) -> None:
+    start: Any = np.int64(5)
+    end: Any = {0: np.int32(7), 1: 6}
+    found = barnabas.scan(source, "t", start=start, end=end)
+    assert rows(found) == [*expected(5, 7, (0,)), *expected(5, 6, (1,))]
 
 
 @pytest.mark.parametrize("binary", ["plain", "view"])
@@ -173,7 +188,7 @@ def test_what_is_not_there_is_said(source: str, tmp_path: Path) -> None:
         barnabas.scan(tmp_path / "nowhere", "t")
     with pytest.raises(ValueError, match="no time zone"):
         barnabas.scan(source, "t", start=datetime(2026, 1, 1))
-    for bound in ("yesterday", {0: "yesterday"}, 1.5):
+    for bound in ("yesterday", {0: "yesterday"}, 1.5, True, {0: False}):
         with pytest.raises(ValueError, match="a bound is an offset"):
             barnabas.scan(source, "t", start=bound)  # type: ignore[arg-type]
 

@@ -134,7 +134,9 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
     adopt = Adopt.NO
     if args.adopt or args.adopt_for_good:
         adopt = Adopt.TO_RETURN if args.adopt else Adopt.FOR_GOOD
-    start = make_start_config(layers, data_dir=args.data_dir, adopt=adopt)
+    start = make_start_config(
+        layers, data_dirs=None if args.data_dir is None else [args.data_dir], adopt=adopt
+    )
     if args.config and args.data_dir:
         _tell_other_directories(args, layers[0][1])
     if args.listen and advertised_key not in settings and advertised_key in layers[0][1]:

@@ -75,7 +75,7 @@ def read_properties(path: Path) -> Properties:
 def make_start_config(
     layers: Sequence[tuple[str, Mapping[str, str]]],
     *,
-    data_dir: Path | None = None,
+    data_dirs: Sequence[Path] | None = None,
     defaults: Mapping[str, Value] | None = None,
     adopt: Adopt = Adopt.NO,
 ) -> StartConfig:
@@ -90,10 +90,10 @@ def make_start_config(
     if "broker.id" in static and "node.id" not in static and int_or(static["broker.id"], -1) >= 0:
         static["node.id"] = static["broker.id"]
     metadata_dir = _kafka_metadata_dir(layers)
-    if data_dir is not None:
-        static["log.dirs"] = str(data_dir)
+    if data_dirs is not None:  # where a name may have a comma
+        static["log.dirs"] = ",".join(map(str, data_dirs))
     config = BrokerConfig(static, defaults)
-    data_dirs = _data_dirs(config) if data_dir is None else (data_dir,)
+    data_dirs = _data_dirs(config) if data_dirs is None else tuple(data_dirs)
     if adopt is not Adopt.NO and len(data_dirs) > 1:
         raise ConfigError(
             f"log.dirs: of {len(data_dirs)} directories none can be adopted, only one: --data-dir "

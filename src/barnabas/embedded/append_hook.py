@@ -9,8 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from kio.schema.errors import ErrorCode
+
 from barnabas.arguments import check_call, check_text, deadline_after
 from barnabas.embedded.consumer import Consumer
+from barnabas.embedded.host import ask_core
 from barnabas.errors import BrokerClosed, KafkaError
 
 if TYPE_CHECKING:
@@ -59,7 +62,12 @@ class AppendHook:
         self._consumer = Consumer(
             host, [topic], auto_offset_reset="earliest", isolation_level=isolation_level
         )
-        self._consumer.seek_to_end()
+        try:
+            self._consumer.seek_to_end()
+        except KafkaError as error:
+            if error.code is not ErrorCode.unknown_topic_or_partition:
+                raise
+            # Deleted meanwhile: if it is made again it is read from its beginning.
         self._is_committed_only = isolation_level == "read_committed"
         self._host = host
         self._topic = topic
@@ -181,7 +189,8 @@ class AppendHook:
 
     def _positions(self) -> dict[_TopicPartition, int]:
         return {
-            (read.topic_id, read.partition): read.offset for read in self._consumer.read_offsets()
+            (read.topic_id, read.partition): read.offset
+            for read in self._consumer._reads.read_offsets()  # of a closed one, too
         }
 
     def _ends(self) -> dict[_TopicPartition, int]:
@@ -190,7 +199,7 @@ class AppendHook:
         ends: dict[_TopicPartition, int] = {}
         for number in range(count):
             with suppress(KafkaError):  # deleted meanwhile
-                info = core.partition_info(self._topic, number)
+                info = ask_core(core.partition_info, self._topic, number)
                 end = info.last_stable_offset if self._is_committed_only else info.high_watermark
                 ends[topic_id, number] = end
         return ends

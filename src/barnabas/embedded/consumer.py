@@ -116,6 +116,7 @@ class Consumer(NativeReader, Closing):
         self._on_revoked = on_revoked
         self._topics_checked_at = float("-inf")
         self._is_closed = False
+        self._is_over = False  # and what a listener is told of, or may ask for, at the close
         self._closing = threading.Lock()
         self._polls = 0  # that are under way
         self._woken = False
@@ -230,16 +231,17 @@ class Consumer(NativeReader, Closing):
 
     def assignment(self) -> list[Partition]:
         """The (topic, partition)s that it reads; with a group, none before that has decided, which
-        takes a `poll` or more.
+        takes a `poll` or more. Raises BrokerClosed once it is closed, as do all that follow here.
         """
-        is_first = self._topics_checked_at == float("-inf")
-        if self._membership is None and is_first and not self._is_closed:
+        self._need_open()
+        if self._membership is None and self._topics_checked_at == float("-inf"):
             self._do_upkeep()
         return self._reads.assignment()
 
     def position(self, topic: str, partition: int) -> int:
         """The offset that is read next. Raises KeyError for a partition that it does not read,
-        ValueError before the group has assigned any, as do all that follow here.
+        ValueError before the group has assigned any, KafkaError for one whose topic has gone or
+        whose disk has failed, as do all that follow here.
         """
         self._need_assignment()
         return self._reads.position((topic, partition))
@@ -250,6 +252,7 @@ class Consumer(NativeReader, Closing):
 
     def read_offsets(self) -> list[ReadOffset]:
         """As `positions`, with the ids of the topics."""
+        self._need_open()
         return self._reads.read_offsets()
 
     @property
@@ -279,10 +282,9 @@ class Consumer(NativeReader, Closing):
         """Goes on with the first record at or after a time (ms since the epoch) of each partition;
         behind the last one where there is none.
         """
-        core, time_ms = self._host.services.core, check_time(timestamp_ms)
+        time_ms = check_time(timestamp_ms)
         for partition in self._need_assignment():
-            _, offset, _ = core.offset_for_timestamp(*partition, time_ms)
-            self._reads.move(partition, self._reads.end_of(partition) if offset < 0 else offset)
+            self._reads.move(partition, self._reads.at_time(partition, time_ms))
 
     def pause(self, topic: str, partition: int) -> None:
         """Hands out nothing of a partition until `resume`."""
@@ -311,14 +313,9 @@ class Consumer(NativeReader, Closing):
         group = self._need_group()
         if offsets is None:
             group.commit(self.read_offsets(), is_gone_fine=True)
-        else:
-            check_offsets(offsets)
-            group.commit(
-                [
-                    ReadOffset(*partition, offset, self._reads.topic_id(partition))
-                    for partition, offset in offsets.items()
-                ]
-            )
+            return
+        check_offsets(offsets)
+        group.commit(self._reads.with_topic_ids(offsets))
 
     def committed(self, timeout: float | None = None) -> dict[Partition, int]:
         """What the group has committed of the partitions that this consumer reads. With
@@ -350,6 +347,7 @@ class Consumer(NativeReader, Closing):
                 finally:
                     self._host.call(self._membership.leave)
         finally:
+            self._is_over = True
             if self._polls == 0:  # else the last of them does it
                 self._let_go()
 
@@ -416,9 +414,8 @@ class Consumer(NativeReader, Closing):
         if self._is_closed:
             raise BrokerClosed("the consumer is closed")
         if self._membership is None:
-            is_first = self._topics_checked_at == float("-inf")
-            self._topics_checked_at = time.monotonic()
-            self._reads.follow(self._topics, is_first=is_first)
+            checked_at, self._topics_checked_at = self._topics_checked_at, time.monotonic()
+            self._reads.follow(self._topics, is_first=checked_at == float("-inf"))
         elif self._joining is not None:
             self._assign(self._joining, self._membership)
         else:
@@ -448,12 +445,12 @@ class Consumer(NativeReader, Closing):
             return
         self._reads.assign((p, committed.get(p)) for p in partitions)
         if self._on_assigned is not None:
-            self._on_assigned(self.assignment())
+            self._on_assigned(self._reads.assignment())
 
     def _revoke(self) -> None:
         """Before the group shares its partitions out anew."""
         is_first = self._reads.freeze()  # or another thread is about it, and may not come to an end
-        partitions = self.assignment()
+        partitions = self._reads.assignment()
         if not partitions:
             return
         try:
@@ -489,7 +486,12 @@ class Consumer(NativeReader, Closing):
             raise ValueError("no partition is assigned yet: poll first")
         return partitions
 
+    def _need_open(self) -> None:
+        if self._is_over:
+            raise BrokerClosed("the consumer is closed")
+
     def _need_group(self) -> GroupOffsets:
+        self._need_open()
         if self._offsets is None:
             raise ValueError("the consumer has no group")
         return self._offsets

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 
 from kio.schema.errors import ErrorCode
 
+from barnabas._core import CoreError
 from barnabas.errors import KafkaError
 
 if TYPE_CHECKING:
     from barnabas.handlers.services import Services
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Response(Protocol):
@@ -73,6 +75,14 @@ async def answer_when_ready(ask: Callable[[Callable[[R], None]], object]) -> R:
         if response.error not in RETRIED:
             return response
         await asyncio.sleep(RETRY_S)
+
+
+def ask_core(ask: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """What the core answers. What it refuses is a KafkaError, as all that clients here get."""
+    try:
+        return ask(*args, **kwargs)
+    except CoreError as error:
+        raise KafkaError(ErrorCode(error.code), str(error)) from error
 
 
 def check(error: ErrorCode, what: str) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kio.schema.errors import ErrorCode
 
 from barnabas.embedded.batch import ConsumedBatch
+from barnabas.embedded.host import ask_core
 from barnabas.errors import BrokerClosed, KafkaError
 
 if TYPE_CHECKING:
+    from barnabas._core import PartitionInfo
     from barnabas._reader import NativeReader
     from barnabas.embedded.consumer_protocol import Partition
     from barnabas.embedded.host import Host
@@ -163,16 +165,22 @@ class Positions:
 
     def _fetch(self, partition: Partition, position: _Position) -> ConsumedBatch | None:
         try:
+            return self._read(partition, position)
+        except KafkaError as error:
+            if error.code is not ErrorCode.unknown_topic_or_partition:
+                raise
+            # Deleted: the group will see, or the next look at the topics.
+            position.gone_until = time.monotonic() + ASK_AGAIN_S
+            return None
+
+    def _read(self, partition: Partition, position: _Position) -> ConsumedBatch | None:
+        try:
             offset = self._locate(partition, position)
             columns, next_offset, _, _ = self._reader.fetch(*partition, offset, position.topic_id)
         except KafkaError as error:
-            if error.code is ErrorCode.unknown_topic_or_partition:
-                # Deleted: the group will see, or the next look at the topics.
-                position.gone_until = time.monotonic() + ASK_AGAIN_S
-                return None
             if error.code is ErrorCode.unknown_topic_id:
                 position.offset, position.topic_id, position.is_remade = None, None, True
-                return self._fetch(partition, position)
+                return self._read(partition, position)
             if error.code is not ErrorCode.offset_out_of_range:
                 raise
             self._pass_over(partition, position)
@@ -193,10 +201,13 @@ class Positions:
             if position.offset is not None
         ]
 
-    def topic_id(self, partition: Partition) -> bytes | None:
-        """The id of the topic that a partition is read of, as far as it is known."""
-        position = self._by_partition.get(partition)
-        return None if position is None else position.topic_id
+    def with_topic_ids(self, offsets: Mapping[Partition, int]) -> list[ReadOffset]:
+        """Offsets with the ids of the topics that are read, as far as they are known."""
+        unknown = _Position()
+        return [
+            ReadOffset(*partition, offset, self._by_partition.get(partition, unknown).topic_id)
+            for partition, offset in offsets.items()
+        ]
 
     def position(self, partition: Partition) -> int:
         """The offset that is read next. Raises KeyError for a partition that is not read."""
@@ -221,12 +232,21 @@ class Positions:
 
     def start_of(self, partition: Partition) -> int:
         """The first offset. Raises KafkaError, as the next one does."""
-        return self._host.services.core.partition_info(*partition).log_start_offset
+        return self._info_of(partition).log_start_offset
 
     def end_of(self, partition: Partition) -> int:
         """The offset behind what there is to be read."""
-        info = self._host.services.core.partition_info(*partition)
+        info = self._info_of(partition)
         return info.last_stable_offset if self._is_committed_only else info.high_watermark
+
+    def at_time(self, partition: Partition, time_ms: int) -> int:
+        """The offset of the first record at or after a time, the end where there is none."""
+        core = self._host.services.core
+        _, offset, _ = ask_core(core.offset_for_timestamp, *partition, time_ms)
+        return self.end_of(partition) if offset < 0 else offset
+
+    def _info_of(self, partition: Partition) -> PartitionInfo:
+        return ask_core(self._host.services.core.partition_info, *partition)
 
     def _locate(self, partition: Partition, position: _Position) -> int:
         if position.topic_id is None:

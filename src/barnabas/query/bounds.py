@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from barnabas.arguments import check_integer
 
 Bound: TypeAlias = "int | datetime | Mapping[int, int] | None"
 """An offset of every partition, offsets by partition, or a time: that of the first record at or
@@ -13,17 +15,22 @@ after it."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def check_bound(bound: Bound) -> None:
-    """Raises ValueError for what is none."""
+def read_bound(bound: Any) -> Bound:
+    """A bound, numpy's ints as Python's. Raises ValueError for what is none."""
     if isinstance(bound, datetime):
         if bound.tzinfo is None:
             raise ValueError(f"{bound} has no time zone: a record's timestamp is a point in time")
-        return
-    offsets = bound.values() if isinstance(bound, Mapping) else [bound]
-    if bound is not None and not all(isinstance(offset, int) for offset in offsets):
+        return bound
+    if bound is None:
+        return None
+    try:
+        if isinstance(bound, Mapping):
+            return {key: check_integer("bound", offset) for key, offset in bound.items()}
+        return check_integer("bound", bound)
+    except TypeError:
         raise ValueError(
             f"a bound is an offset, offsets by partition, or a datetime, not {bound!r}"
-        )
+        ) from None
 
 
 def bound_of(bound: Bound, partition: int) -> int | datetime | None:

@@ -120,9 +120,9 @@ def _partition_batches(
     trouble: _Trouble,
 ) -> Iterator[pa.RecordBatch]:
     topic, partition = here.topic, here.partition
-    low, high = consumer.get_watermark_offsets(here, timeout=TIMEOUT_S)
-    start = max(low, _offset_of(consumer, here, bound_of(bounds[0], partition), low, high))
-    end = min(high, _offset_of(consumer, here, bound_of(bounds[1], partition), high, high))
+    low, high = marks = consumer.get_watermark_offsets(here, timeout=TIMEOUT_S)
+    start = max(low, _offset_of(consumer, here, bound_of(bounds[0], partition), low, marks))
+    end = min(high, _offset_of(consumer, here, bound_of(bounds[1], partition), high, marks))
     if start >= end:
         return
     consumer.assign([TopicPartition(topic, partition, start)])
@@ -161,13 +161,21 @@ def _is_within(message: Message, end: int, since_ms: int | None) -> bool:
 
 
 def _offset_of(
-    consumer: Consumer, here: TopicPartition, bound: int | datetime | None, default: int, high: int
+    consumer: Consumer,
+    here: TopicPartition,
+    bound: int | datetime | None,
+    default: int,
+    watermarks: tuple[int, int],
 ) -> int:
+    low, high = watermarks
     if bound is None:
         return default
     if not isinstance(bound, datetime):
         return bound
-    asked = TopicPartition(here.topic, here.partition, to_ms(bound))
+    time_ms = to_ms(bound)
+    if time_ms < 0:
+        return low  # ListOffsets has other meanings for these, and no record is as old
+    asked = TopicPartition(here.topic, here.partition, time_ms)
     (found,) = consumer.offsets_for_times([asked], timeout=TIMEOUT_S)
     return high if found.offset in {OFFSET_END, -1} else int(found.offset)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from barnabas.arguments import check_integers, check_text, wrong_type
-from barnabas.query.bounds import Bound, check_bound
+from barnabas.query.bounds import Bound, read_bound
 from barnabas.query.files import file_batches, partition_directories
 
 if TYPE_CHECKING:
@@ -60,17 +60,16 @@ def scan(
     wanted = None
     if partitions is not None:
         wanted = check_integers("partitions", partitions, "a list of numbers, such as [0], or None")
-    for bound in (start, end):
-        check_bound(bound)
+    bounds = read_bound(start), read_bound(end)
     address = os.fspath(places[0]) if len(places) == 1 else ""
     if _ADDRESS.fullmatch(address) and not Path(address).exists():
         from barnabas.query.cluster import cluster_batches
 
         _check_ports(address)
-        batches = cluster_batches(address, topic, wanted, (start, end), binary)
+        batches = cluster_batches(address, topic, wanted, bounds, binary)
     else:
         directories = partition_directories([Path(place) for place in places], topic, wanted)
-        batches = file_batches(directories, (start, end), binary)
+        batches = file_batches(directories, bounds, binary)
     return pyarrow.RecordBatchReader.from_batches(fields, batches)
 
 

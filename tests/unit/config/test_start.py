@@ -53,7 +53,7 @@ def test_nothing_set_is_a_broker_on_loopback() -> None:
 def test_later_layers_are_stronger() -> None:
     config = make_start_config(
         [("file", {"num.partitions": "2", "node.id": "5"}), ("set", {"num.partitions": "3"})],
-        data_dir=Path("/d"),
+        data_dirs=[Path("/d")],
     )
     assert config.config.get("num.partitions") == 3
     assert config.config.get("node.id") == 5
@@ -184,6 +184,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
 def test_a_file_of_an_older_kafka_starts_with_warnings(tmp_path: Path) -> None:
     path = tmp_path / "server.properties"
     path.write_text("num.partitions=3\nzookeeper.connect=zk:2181\n", encoding="utf-8-sig")
-    start = make_start_config([(str(path), read_properties(path))], data_dir=tmp_path)
+    start = make_start_config([(str(path), read_properties(path))], data_dirs=[tmp_path])
     assert start.config.get("num.partitions") == 3
     assert start.unused_keys == ("zookeeper.connect",)

@@ -410,6 +410,12 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     "too few keys": ([b"a", b"b"], {"keys": [b"k"]}, ValueError, "2 values, and 1 keys"),
     "too few timestamps": ([b"a", b"b"], {"timestamps": [1]}, ValueError, "1 timestamps"),
     "timestamps of text": ([b"a"], {"timestamps": ["x"]}, TypeError, "timestamps are integers"),
+    "two value columns": (
+        pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], ["value", "value"]),
+        {},
+        ValueError,
+        "2 columns value",
+    ),
     "no value column": (pa.table({"v": ["a"]}), {}, ValueError, "no column value among v"),
 }
 

@@ -156,3 +156,26 @@ def test_pandas_columns_of_pairs_and_of_none(broker: barnabas.Broker, topic: str
     for wrong in (pd.Series([pd.NaT]), pd.Series(["x"]), pd.Series([None])):
         with pytest.raises(TypeError):
             producer.send_many(topic, [b"a"], timestamps=wrong)
+
+
+@pytest.mark.parametrize("kind", [pa.list_(HEADER), pa.large_list(HEADER)], ids=str)
+def test_no_headers_of_two_values_are_refused(
+    broker: barnabas.Broker, topic: str, kind: pa.DataType
+) -> None:
+    producer = broker.producer()
+    for wrong in (pa.array([], kind), pa.chunked_array([], kind), pl.Series(pa.array([], kind))):
+        with pytest.raises(ValueError, match="2 values, and headers of 0"):
+            producer.send_many(topic, [b"a", b"b"], headers=wrong)
+    producer.send_many(topic, [], headers=pa.array([], kind)).result(5)
+    producer.send_many(topic, [b"a", b"b"], headers=[]).result(5)
+    assert read(broker, topic) == [(), ()]
+
+
+def test_a_text_is_no_pair(broker: barnabas.Broker, topic: str) -> None:
+    producer = broker.producer()
+    with pytest.raises(TypeError, match="a pair of a name and a value, not 'ab'"):
+        producer.send(topic, b"v", headers=["ab"])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="a pair of a name and a value, not 'ab'"):
+        producer.send_many(topic, [b"v"], headers=[["ab"]])
+    producer.flush()
+    assert read(broker, topic) == []

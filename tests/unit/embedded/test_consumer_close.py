@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -54,6 +54,71 @@ def read_until_closed(consumer: Consumer, seen: list[int], errors: list[BaseExce
         pass
     except BaseException as error:
         errors.append(error)
+
+
+@pytest.mark.parametrize("group", ["g", None])
+def test_a_closed_consumer_is_of_no_use(broker: barnabas.Broker, group: str | None) -> None:
+    broker.producer().send("t", b"v", partition=0).result()
+    consumer = member(broker, group=group, enable_auto_commit=False)
+    while consumer.poll(1) is None:
+        pass
+    consumer.close()
+    uses: list[Callable[[], object]] = [
+        consumer.poll,
+        consumer.assignment,
+        consumer.positions,
+        consumer.lag,
+        consumer.commit,
+        consumer.committed,
+        consumer.seek_to_beginning,
+        consumer.seek_to_end,
+        lambda: next(consumer),
+        lambda: consumer.commit({("t", 0): 1}),
+        lambda: consumer.position("t", 0),
+        lambda: consumer.seek("t", 0, 0),
+        lambda: consumer.seek_to_time(0),
+        lambda: consumer.pause("t", 0),
+        lambda: consumer.resume("t", 0),
+    ]
+    for use in uses:
+        with pytest.raises(BrokerClosed, match="the consumer is closed"):
+            use()
+    assert consumer.missed == 0
+
+
+def test_its_offsets_do_not_drop_out_of_a_transaction(broker: barnabas.Broker) -> None:
+    broker.producer().send("t", b"v").result()
+    consumer = member(broker, enable_auto_commit=False)
+    while consumer.poll(1) is None:
+        pass
+    consumer.close()
+    producer = broker.producer(transactional_id="x")
+    transaction = producer.transaction()
+    producer.send("t", b"w")
+    with pytest.raises(BrokerClosed, match="the consumer is closed"):
+        transaction.commit_offsets(consumer)
+    transaction.abort()
+    reader = member(broker, group=None, isolation_level="read_committed", timeout=0)
+    assert [value for batch in reader for value in batch.values] == [b"v"]
+
+
+def test_a_listener_uses_a_consumer_that_is_about_to_close(broker: barnabas.Broker) -> None:
+    broker.producer().send("t", b"v", partition=3).result()
+    seen: list[int] = []
+
+    def revoked(partitions: list[tuple[str, int]]) -> None:
+        assert partitions == consumer.assignment()
+        consumer.commit()
+        seen.append(consumer.position("t", 3))
+
+    consumer = member(broker, enable_auto_commit=False, on_revoked=revoked)
+    while consumer.poll(1) is None:
+        pass
+    consumer.close()
+    assert seen == [1]
+    with member(broker) as after:
+        until_assigned(after)
+        assert after.committed()["t", 3] == 1
 
 
 @pytest.mark.parametrize("round_", range(10))

@@ -35,6 +35,28 @@ def test_partitions_and_timestamps_are_checked(broker: barnabas.Broker, topic: s
     assert read(broker, topic) == [b"fine"]
 
 
+@pytest.mark.parametrize(
+    "timestamps",
+    [
+        np.array([2**61], "M8[s]"),
+        np.array([-(2**61)], "M8[s]"),
+        np.array([10**9], "M8[Y]"),
+        np.array(["NaT"], "M8[s]"),
+        np.array([2**63], np.uint64),
+        np.array([2**64 - 1], np.uint64),
+        pa.array([2**61], pa.timestamp("s")),
+        pa.array([2**63], pa.uint64()),
+    ],
+)
+def test_a_time_that_no_record_can_have_is_refused(
+    broker: barnabas.Broker, topic: str, timestamps: object
+) -> None:
+    with pytest.raises(ValueError, match="a timestamp is") as raised:
+        broker.producer().send_many(topic, [b"v"], timestamps=timestamps)
+    assert type(raised.value) is ValueError
+    assert read(broker, topic) == []
+
+
 @pytest.mark.parametrize("linger_ms", [float("inf"), float("nan"), 1e14, -1])
 def test_a_linger_time_without_end_is_refused(broker: barnabas.Broker, linger_ms: float) -> None:
     with pytest.raises(ConfigError, match="linger_ms"):

@@ -1,7 +1,8 @@
 """A topic that is deleted and made again under its name is another one, for whoever reads it."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -120,3 +121,56 @@ def test_a_hook_sees_it_from_its_beginning(broker: barnabas.Broker) -> None:
         send(broker, b"a")
         assert hook.wait(20)
         assert seen == [b"1", b"2", b"a"]
+
+
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_consumer_whose_topic_goes_has_nothing_to_read(
+    broker: barnabas.Broker, reset: str, is_read: bool
+) -> None:
+    broker.create_topic("other")
+    consumer = broker.consumer(["t", "other"], auto_offset_reset=reset)
+    assert consumer.assignment() == [("other", 0), ("t", 0)]
+    if is_read:
+        assert consumer.poll() is None  # and so its position is known
+    broker.delete_topic("t")
+    assert consumer.poll() is None
+    broker.producer().send("other", b"goes on").result()
+    if is_read or reset == "earliest":
+        batch = consumer.poll(5)
+        assert batch is not None
+        assert batch.values == [b"goes on"]
+    uses: list[Callable[[], object]] = [
+        consumer.lag,
+        consumer.seek_to_beginning,
+        consumer.seek_to_end,
+        lambda: consumer.seek_to_time(0),
+    ]
+    for use in uses:
+        with pytest.raises(KafkaError) as raised:
+            use()
+        assert raised.value.code is ErrorCode.unknown_topic_or_partition
+
+
+def test_a_hook_waits_for_a_topic_that_goes_and_comes(broker: barnabas.Broker) -> None:
+    seen: list[bytes | None] = []
+    going = threading.Event()
+    errors: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            while not going.is_set():
+                assert hook.wait(20)
+        except BaseException as error:
+            errors.append(error)
+
+    with broker.on_append("t", lambda batch: seen.extend(batch.values)) as hook:
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        for _ in range(50):
+            remake(broker)
+        going.set()
+        waiting.join(30)
+        send(broker, b"new")
+        assert hook.wait(20)
+        assert (errors, hook.failure, seen) == ([], None, [b"new"])
