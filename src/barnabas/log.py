@@ -86,6 +86,7 @@ class Log(Closing):
             with suppress(OSError):  # the core tells why it cannot be made
                 make_directory(Path(path))
         self._core = _core.Log(os.fspath(path), effective, read_only)
+        self._is_read_only = read_only
 
     # -- writing
 
@@ -211,11 +212,31 @@ class Log(Closing):
         """Every batch from the one that holds `start` on (default: all), up to the log's end."""
         offset = self._core.log_start_offset if start is None else start
         while offset < self._core.log_end_offset:
-            batches = self.read(offset)
+            try:
+                batches = self.read(offset)
+            except _core.CoreError:
+                if self._is_cut_off(offset):
+                    return
+                raise
+            if not batches and self._is_cut_off(offset):
+                return
             if not batches:
                 raise CorruptBatch(f"nothing can be read at offset {offset}")
             yield from batches
             offset = batches[-1].next_offset
+
+    def _is_cut_off(self, offset: int) -> bool:
+        """Whether the writer of a log that is only read here has truncated it meanwhile."""
+        if not self._is_read_only:
+            return False
+        try:
+            now = _core.Log(self._path, {}, True)
+        except _core.CoreError:
+            return False
+        try:
+            return now.log_end_offset <= offset
+        finally:
+            now.close()
 
     def records(self, start: int | None = None) -> Iterator[Record]:
         """Every record from `start` on (default: all), up to the log's end.
