@@ -147,6 +147,6 @@ class ControlPlane:
 @pytest.fixture
 def control_plane(tmp_path: Path) -> Iterator[ControlPlane]:
     settings = {"listeners": "PLAINTEXT://127.0.0.1:0", **SETTINGS}
-    plane = ControlPlane(make_start_config([("bench", settings)], data_dir=tmp_path))
+    plane = ControlPlane(make_start_config([("bench", settings)], data_dirs=[tmp_path]))
     yield plane
     plane.close()
