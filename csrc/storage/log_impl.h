@@ -120,6 +120,7 @@ class LogImpl final : public Log {
     std::optional<BatchPosition> exact;   // known already
     std::optional<OffsetPosition> floor;  // known from the index entries in memory
     uint32_t file_entries = 0;            // otherwise to be searched in these
+    uint64_t version = 0;                 // shape_version_ of all this
   };
 
   /// The lookups that a read of [offset, end_offset) needs in one segment.
@@ -285,7 +286,11 @@ class LogImpl final : public Log {
     int64_t from_offset = 0;
   };
   Result<TimeFloor> floor_timestamp(const SegmentPtr& segment, int64_t timestamp);
-  void note_damaged_index(const SegmentPtr& segment, const std::string& what) EXCLUDES(mutex_);
+  /// `version`: shape_version_ of what has been looked up. When it has moved, the file that was
+  /// read may be that of another segment; and when another process writes, nobody says when it
+  /// moves.
+  void note_damaged_index(const SegmentPtr& segment, uint64_t version, const std::string& what)
+      EXCLUDES(mutex_);
   /// Whether the segment's largest timestamp is known from its batches at return. That of a segment
   /// that was closed at the start is the last in its time index; retention deletes by it.
   bool see_max_timestamp(const SegmentPtr& segment) EXCLUDES(mutex_);

@@ -80,7 +80,10 @@ Result<LoadedLog> LogLoader::load() {
     if (n + 1 < log_.segments.size() || loaded.error().code != ErrorCode::kCorruptMessage) {
       return loaded.error();
     }
-    warn(loaded.error().message + ": checked in full, though the last stop was clean");
+    // Beside a reader the log may have been written to meanwhile.
+    if (!options_.read_only) {
+      warn(loaded.error().message + ": checked in full, though the last stop was clean");
+    }
     first = n;
   }
   const bool all_trusted = first >= log_.segments.size();

@@ -34,6 +34,7 @@ LogImpl::Lookup LogImpl::prepare_lookup(const SegmentPtr& segment, int64_t offse
   lookup.offset = offset;
   lookup.size = segment->size;
   lookup.next_offset = segment->next_offset;
+  lookup.version = shape_version_;
   if (segment == segments_.back()) lookup.exact = recent_.find(offset);
   if (lookup.exact) return lookup;
   lookup.floor = segment->offset_index.floor_in_tail(offset);
@@ -106,11 +107,10 @@ Result<FoundBatch> LogImpl::search_file(const Lookup& lookup) {
     if (!floor.ok() && path_of(*lookup.segment, suffix::kOffsetIndex) != index_path) {
       return floor.error();
     }
-    lookup.segment->index_damaged = true;
   }
-  log(LogLevel::kWarning, "storage",
-      index_path + ": damaged" + (floor.ok() ? "" : " (" + floor.error().message + ")") +
-          ", reading without it until it is rebuilt");
+  note_damaged_index(
+      lookup.segment, lookup.version,
+      index_path + ": damaged" + (floor.ok() ? "" : " (" + floor.error().message + ")"));
   return search_from_start();
 }
 

@@ -203,6 +203,7 @@ Result<std::optional<TimestampOffset>> LogImpl::find_in_segment(const SegmentPtr
   // Up to an entry's offset nothing is later than its timestamp: one that is before the target
   // says where to begin, one that is exactly it may not be the first, so ask for the one below.
   const int64_t before = std::max(timestamp, int64_t{0}) - 1;
+  const uint64_t version = shape_version_;
   BARNABAS_ASSIGN(const TimeFloor floor, floor_timestamp(segment, before));
   const auto find_offset = [&](int64_t offset) EXCLUDES(mutex_) {
     Lookup lookup;
@@ -232,7 +233,7 @@ Result<std::optional<TimestampOffset>> LogImpl::find_in_segment(const SegmentPtr
     const auto batch = cursor.next();
     // As with the offset index, an entry is believed when the batch it means is there.
     if (!meant || !batch.ok() || !*batch || !is_of_batch(floor.entry, (*batch)->view)) {
-      note_damaged_index(segment, index_path_of(path, suffix::kTimeIndex));
+      note_damaged_index(segment, version, index_path_of(path, suffix::kTimeIndex) + ": damaged");
       position = 0;
     }
   }
@@ -273,7 +274,7 @@ bool LogImpl::see_max_timestamp(const SegmentPtr& segment) {
     if (!seen) return true;
     segment->max_timestamp = seen->max_timestamp;
   }
-  note_damaged_index(segment, index_path_of(path, suffix::kTimeIndex));
+  note_damaged_index(segment, version, index_path_of(path, suffix::kTimeIndex) + ": damaged");
   return true;
 }
 

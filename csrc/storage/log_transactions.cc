@@ -235,8 +235,10 @@ Result<int64_t> LogImpl::offset_above(const SegmentPtr& segment, uint64_t positi
   int64_t above_all = 0;
   uint64_t size = 0;
   uint32_t in_file = 0;
+  uint64_t version = 0;
   {
     MutexLock lock(mutex_);
+    version = shape_version_;
     above_all = segment->next_offset;
     size = segment->size;
     if (position >= size || segment->index_damaged) return above_all;
@@ -262,16 +264,19 @@ Result<int64_t> LogImpl::offset_above(const SegmentPtr& segment, uint64_t positi
   if (got < sizeof(bytes)) return above_all;
   const OffsetPosition entry = index.decode(bytes.data());
   if (is_in_log(entry, log_file->get(), log_path, size)) return entry.offset;
-  note_damaged_index(segment, path);
+  note_damaged_index(segment, version, path + ": damaged");
   return above_all;
 }
 
-void LogImpl::note_damaged_index(const SegmentPtr& segment, const std::string& what) {
+void LogImpl::note_damaged_index(const SegmentPtr& segment, uint64_t version,
+                                 const std::string& what) {
   {
     MutexLock lock(mutex_);
+    if (version != shape_version_) return;
     segment->index_damaged = true;
   }
-  log(LogLevel::kWarning, "storage", what + ": damaged, reading without it until it is rebuilt");
+  if (read_only_) return;
+  log(LogLevel::kWarning, "storage", what + ", reading without it until it is rebuilt");
 }
 
 }  // namespace barnabas::storage

@@ -88,6 +88,7 @@ class Log(Closing):
             with suppress(OSError):  # the core tells why it cannot be made
                 make_directory(Path(path))
         self._core = _core.Log(os.fspath(path), effective, read_only)
+        self._is_read_only = read_only
 
     # -- writing
 
@@ -212,7 +213,14 @@ class Log(Closing):
         offset = self._core.log_start_offset if start is None else start
         end = self._core.log_end_offset
         while offset < min(end, self._core.log_end_offset):
-            batches = self.read(offset)
+            try:
+                batches = self.read(offset)
+            except _core.CoreError:
+                if self._is_cut_off(offset):
+                    return
+                raise
+            if not batches and self._is_cut_off(offset):
+                return
             if not batches:
                 raise CorruptBatch(f"nothing can be read at offset {offset}")
             for batch in batches:
@@ -220,6 +228,19 @@ class Log(Closing):
                     return
                 yield batch
             offset = batches[-1].next_offset
+
+    def _is_cut_off(self, offset: int) -> bool:
+        """Whether the writer of a log that is only read here has truncated it meanwhile."""
+        if not self._is_read_only:
+            return False
+        try:
+            now = _core.Log(self._path, {}, True)
+        except _core.CoreError:
+            return False
+        try:
+            return now.log_end_offset <= offset
+        finally:
+            now.close()
 
     def records(self, start: int | None = None) -> Iterator[Record]:
         """Every record from `start` on (default: all), up to the end of the log, as `batches`.

@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from barnabas._records import CorruptBatch, Record, encode_batch
 from barnabas.embed import Broker
 from barnabas.errors import ConfigError
 from barnabas.log import Log
+from barnabas.testing import faults
 
 OUT_OF_RANGE, CORRUPT, TOO_LARGE, OUT_OF_ORDER, INVALID_RECORD = 1, 2, 10, 45, 87
 CODECS = pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
@@ -381,3 +383,48 @@ def test_what_is_cut_off_while_it_is_read_does_not_come(path: Path) -> None:
             if seen == 1:
                 log.truncate(1_500)
         assert seen == 1_500
+
+
+def test_an_index_that_compaction_replaces_is_not_called_damaged(
+    path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config: dict[str, Any] = {"cleanup.policy": "compact", "index.interval.bytes": 1}
+    with Log(path, config=config) as log:
+        for number in range(40):
+            log.append([(b"k%d" % (number % 7), b"v" * number)])
+        log.roll()
+        log.append([(b"k", b"last")])
+    found: list[int] = []
+    with Log(path, config=config) as log:
+        reader = threading.Thread(target=lambda: found.append(log.read(35)[0].base_offset))
+        with faults.hold("open", f"{path}/{0:020}.index", times=1) as fault:
+            reader.start()
+            while not fault.struck:
+                time.sleep(0.001)
+            assert log.compact() == 40
+        reader.join(20)
+        assert found == [35]
+        assert [batch.base_offset for batch in log.batches()] == [33, 34, 35, 36, 37, 38, 39, 40]
+    assert "damaged" not in capfd.readouterr().err
+
+
+def test_what_is_cut_off_beside_a_reader_is_not_called_damaged(
+    path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config: dict[str, Any] = {"index.interval.bytes": 1}
+    with Log(path, config=config) as log:
+        for number in range(40):
+            log.append([(None, b"%d" % number)])
+    with (
+        Log(path, config=config) as log,
+        Log(path, read_only=True) as reader,
+        Log(path, read_only=True) as looking,
+    ):
+        log.truncate(39)
+        assert values(reader) == [b"%d" % number for number in range(39)]
+        log.truncate(3)
+        with suppress(CoreError):  # or it is found in what is left
+            looking.read(30)
+        assert values(looking, 1) == [b"1", b"2"]
+        log.append([(None, b"again")])
+    assert "damaged" not in capfd.readouterr().err

@@ -66,7 +66,7 @@ def test_bounds(source: str) -> None:
     assert rows(barnabas.scan(source, "t", start=2000)) == []
 
 
-@pytest.mark.parametrize("before_ms", [1, 2, 3, 4, 5, 6, 10**12])
+@pytest.mark.parametrize("before_ms", [1, 10**12])
 def test_a_time_before_1970_is_before_all_records(source: str, before_ms: int) -> None:
     time = datetime(1970, 1, 1, tzinfo=UTC) - timedelta(milliseconds=before_ms)
     assert rows(barnabas.scan(source, "t", start=time, end=3)) == expected(0, 3)
