@@ -206,6 +206,8 @@ class Soak:
         """Until each actor has done so many from the start of the load on, however long a busy
         machine takes; fails when none of those that are awaited gets any further.
         """
+        for actor in self.actors:
+            actor.awaited = steps
         done, deadline = -1, 0.0
         while not self.history.refusals and any(
             actor.steps < steps and actor.failure is None for actor in self.actors
