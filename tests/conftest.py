@@ -1,8 +1,6 @@
 """Options of the test run."""
 
-import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -11,11 +9,6 @@ from faults import rows
 # A run in the background is started with SIGINT ignored, which all the processes it starts would
 # inherit; the tests that interrupt them need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-# kio imports hypothesis where it is installed, which computes tables of Unicode, two seconds long,
-# in each working directory where it finds none.
-_TABLES = Path(__file__).parents[1] / ".hypothesis"
-os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(_TABLES))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
