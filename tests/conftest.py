@@ -1,6 +1,5 @@
 """Options of the test run."""
 
-import os
 import signal
 from pathlib import Path
 
@@ -12,10 +11,22 @@ from faults import rows
 # inherit; the tests that interrupt them need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# kio imports hypothesis where it is installed, which computes tables of Unicode, two seconds long,
-# in each working directory where it finds none.
-_TABLES = Path(__file__).parents[1] / ".hypothesis"
-os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(_TABLES))
+# The files that take a minute or more, the longest first.
+_LONGEST = [
+    Path(__file__).parent / name
+    for name in (
+        "faults/test_kill.py",
+        "faults/test_planted_bugs.py",
+        "clients/test_adopt_round_trip.py",
+        "faults/test_log_dirs.py",
+        "faults/test_damaged_files.py",
+        "clients/test_docs.py",
+        "clients/test_adopt_kafka.py",
+        "clients/test_cli_bench.py",
+        "faults/test_every_tail.py",
+    )
+]
+assert all(path.exists() for path in _LONGEST)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,5 +85,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow ones start first, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """The longest first, then what is slow: no worker is left alone with one at the end."""
+    places = {path: place for place, path in enumerate(_LONGEST)}
+
+    def key(item: pytest.Item) -> tuple[int, bool]:
+        place = places.get(item.path, len(places))
+        return place, item.get_closest_marker("slow") is None
+
+    items.sort(key=key)

@@ -1,8 +1,5 @@
 """SIGKILL at each step of rolling a segment: what was acknowledged is there, once, in order."""
 
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,19 +7,12 @@ import pytest
 
 import barnabas
 from barnabas.testing import faults
-from faults.rows import Row
+from peers.forks import Ended
 
-KILLED = -9
 RECORDS = 10
-STEPS_MAX = 100
+TIMEOUT_S = 60
 CONFIG = {"internal.segment.bytes": 1500, "index.interval.bytes": 100}
 VALUE = bytes(200)
-
-_CHILD = """if True:
-    import sys
-    from faults.test_roll_kills import append_under_fault
-    append_under_fault(*sys.argv[1:])
-"""
 
 
 def append_under_fault(root: str, call: faults.Call, is_done: str, nth: str) -> None:
@@ -30,7 +20,7 @@ def append_under_fault(root: str, call: faults.Call, is_done: str, nth: str) -> 
     with barnabas.Broker(root) as broker:
         broker.create_topic("t", config=CONFIG)
         with broker.producer() as producer:
-            producer.send("t", b"-1" + VALUE).result()
+            producer.send("t", b"-1 " + VALUE).result()
             with faults.kill(
                 call, f"{root}/t-0/*", is_done=is_done == "done", nth=int(nth)
             ) as fault:
@@ -48,45 +38,22 @@ def values(root: Path) -> list[bytes]:
         return [value or b"" for batch in consumer for value in batch.values]
 
 
-def run_child(root: Path, call: str, is_done: bool, nth: int) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-c", _CHILD, str(root), call, "done" if is_done else "not", str(nth)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("is_done", ["not done", "done"])
 @pytest.mark.parametrize("call", ["open", "write", "rename", "unlink"])
 def test_a_kill_in_a_roll_loses_nothing_that_was_acknowledged(
-    tmp_path: Path,
-    call: str,
-    is_done: bool,
-    measured: Callable[[str], None],
-    count: Callable[..., None],
+    tmp_path: Path, kill_at_steps: Callable[..., int], *, call: str, is_done: str
 ) -> None:
     """From the second roll on, of which the first has left files, and each step of it."""
-    kills = 0
-    for nth in range(1, STEPS_MAX):
-        root = tmp_path / str(nth)
-        run = run_child(root, call, is_done, nth)
-        told = run.stdout.split("\n")
-        if run.returncode != KILLED:
-            assert run.returncode == 0, run.stderr
-            assert int(told[-2].split()[1]) < nth
-            break
-        kills += 1
-        acknowledged = [b"-1"] + [line.encode() for line in told if line]
-        found = values(root)
-        shutil.rmtree(root)
-        assert [value.split()[0][:2] for value in found[1 : len(acknowledged)]] == acknowledged[1:]
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+
+    def check(root: Path, run: Ended) -> None:
+        told = [line for line in run.output.splitlines() if not line.startswith("matched")]
+        acknowledged = ["-1", *told]
+        found = [value.split()[0].decode() for value in values(root)]
+        assert found[: len(acknowledged)] == acknowledged
         assert len(found) - len(acknowledged) in (0, 1)  # the last one may be there
-    else:
-        pytest.fail(f"there are more than {kills} steps")
-    measured(f"{kills} kills")
-    count(Row.KILL, kills)
+
+    kill_at_steps(nothing, 1, append_under_fault, call, is_done, check=check, timeout_s=TIMEOUT_S)
