@@ -160,15 +160,12 @@ TEST_F(ProduceTest, batches_that_expand_to_much_are_appended_in_order_and_bombs_
   client.send(spec);
   // What follows on the connection comes after it; another connection is not kept waiting.
   client.send(produce_of(storage::make_batch({}), 0, "large"));
-  const int64_t before_ms = now_ms();
   BrokerClient bystander(port_);
   BrokerClient another(port_);  // one of the two shares the reactor
   EXPECT_EQ(bystander.produce_one({}).error, ErrorCode::kNone);
   EXPECT_EQ(another.produce_one({}).error, ErrorCode::kNone);
-  const int64_t waited_ms = now_ms() - before_ms;
+  EXPECT_FALSE(client.socket().has_something_to_receive());
   const auto answers = decode_produce(client.receive(), spec.version);
-  const int64_t all_ms = now_ms() - before_ms;
-  EXPECT_LT(waited_ms, std::max<int64_t>(300, all_ms / 2));
   ASSERT_EQ(answers.size(), 20U);
   EXPECT_EQ(answers[0].error, ErrorCode::kNone);
   EXPECT_EQ(answers[1].error, ErrorCode::kNone);

@@ -66,7 +66,7 @@ TEST_F(Lanes, a_transaction_is_told_of_a_batch_that_could_not_be_made) {
 
 TEST_F(Lanes, a_transaction_about_to_end_takes_nothing_more) {
   create("t", 2);
-  Producer producer(*engine_, {.transactional = true});
+  Producer producer(*engine_, {.linger_ns = kLong, .transactional = true});
   TopicLanes& topic = **producer.topic("t");
   EXPECT_EQ(producer.add(topic, 0, record_of("v")).added, Lane::Added::kOutside);
   const dataplane::TransactionalProducer who{7, 0};

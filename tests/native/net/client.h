@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -95,6 +96,12 @@ class Client {
     std::vector<uint8_t> prefix = receive(4);
     if (prefix.size() < 4) return {};
     return receive(static_cast<size_t>(load_be<int32_t>(prefix.data())));
+  }
+
+  /// Whether a part of an answer, or the end, has come by now.
+  [[nodiscard]] bool has_something_to_receive() const {
+    pollfd waiting{fd_.get(), POLLIN, 0};
+    return ::poll(&waiting, 1, 0) == 1;
   }
 
   /// Whether the server has closed: an orderly end or a reset, within the time limit.
