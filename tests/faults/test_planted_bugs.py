@@ -9,6 +9,8 @@ from faults.soak.broker import SoakServer
 from faults.soak.checks import Kind
 from faults.soak.run import BROKER, Soak
 
+pytestmark = pytest.mark.slow
+
 STEPS = 12
 
 FOUND_AS = {
