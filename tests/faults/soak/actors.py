@@ -1,7 +1,6 @@
 """The clients of a soak: each a thread that writes down what it did and what it was told."""
 
 import random
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -33,7 +32,7 @@ KEYS = 15
 TIMEOUT_S = 10.0
 INIT_TIMEOUT_S = 60.0
 PAUSE_S = 0.002
-EASY_S = 0.02
+REST_S = 0.05
 
 _REFUSED = (
     KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
@@ -43,7 +42,11 @@ _REFUSED = (
 
 
 class Actor(LoadThread):
-    """`pause()` holds it between two of its steps until `resume()`."""
+    """Takes step after step. Where others take one, `steps_in_one` are waited for of those with
+    small ones, which rest between two once they have done them, until they are `hurrying`.
+    """
+
+    steps_in_one = 1
 
     def __init__(self, name: str, bootstrap: str, history: History, seed: float) -> None:
         super().__init__(name)
@@ -51,7 +54,7 @@ class Actor(LoadThread):
         self.history = history
         self.rng = random.Random(seed)
         self.steps = 0
-        self.awaited = sys.maxsize  # who has done so many steps leaves the processor to the others
+        self.wanted_steps: int | None = None
         self.given_up = False
 
     def work(self) -> None:
@@ -59,10 +62,14 @@ class Actor(LoadThread):
         while not self.stopping.is_set() and not self.given_up:
             self.step()
             self.steps += 1
-            if self.steps >= self.awaited:
-                self.stopping.wait(EASY_S)
+            if self.steps_in_one > 1 and self.has_done_its_steps():
+                self.hurrying.wait(REST_S)
         if not self.given_up:
             self.end()
+
+    def has_done_its_steps(self) -> bool:
+        """All that are waited for, if any are."""
+        return self.wanted_steps is not None and self.steps >= self.wanted_steps * self.steps_in_one
 
     def begin(self) -> None:
         """Before the first step, in the thread."""
@@ -155,6 +162,8 @@ class Sender(Actor):
 class PlainSender(Sender):
     """No retry, acks=1: what was not acknowledged may be there or not."""
 
+    steps_in_one = 3
+
     def settings(self) -> dict[str, str | int | bool]:
         return {"acks": 1, "retries": 0, "message.timeout.ms": 5000}
 
@@ -169,6 +178,8 @@ class PlainSender(Sender):
 
 class IdempotentSender(Sender):
     """Everything is acknowledged in the end, once."""
+
+    steps_in_one = 20
 
     def settings(self) -> dict[str, str | int | bool]:
         return {

@@ -207,16 +207,20 @@ class Soak:
         machine takes; fails when none of those that are awaited gets any further.
         """
         for actor in self.actors:
-            actor.awaited = steps
+            actor.hurrying.clear()
+            actor.wanted_steps = steps
         done, deadline = -1, 0.0
         while not self.history.refusals and any(
-            actor.steps < steps and actor.failure is None for actor in self.actors
+            not actor.has_done_its_steps() and actor.failure is None for actor in self.actors
         ):
-            now, total = time.monotonic(), sum(min(actor.steps, steps) for actor in self.actors)
+            now = time.monotonic()
+            total = sum(min(actor.steps, steps * actor.steps_in_one) for actor in self.actors)
             if total > done:
                 done, deadline = total, now + stalled_s
             assert now < deadline, [(a.name, a.steps) for a in self.actors]
             time.sleep(0.02)
+        for actor in self.actors:
+            actor.hurrying.set()
         self.check_actors()
 
     def check_actors(self) -> None:
