@@ -136,9 +136,12 @@ def timestamps_input(data: Any) -> Any:
 def _ms_of_numpy(times: Any) -> Any:
     import numpy
 
-    ms = times.astype("datetime64[ms]")
+    try:
+        ms = times.astype("datetime64[ms]")
+    except OverflowError as error:
+        raise ValueError(f"{_TOO_FAR}: {error}") from error
     is_coarser = numpy.datetime_data(times.dtype)[0] not in _FINER_THAN_MS
-    # numpy wraps around without a word.
+    # numpy before 2.5 wraps around without a word.
     if is_coarser and (ms.astype(times.dtype).view("i8") != times.view("i8")).any():
         raise ValueError(_TOO_FAR)
     return ms.astype(numpy.int64)
