@@ -55,8 +55,11 @@ class TransactionalId:
         self._check(response.error)
         return response.producer
 
-    def _check(self, error: ErrorCode) -> None:
+    def _note(self, error: ErrorCode) -> None:
         self._is_fenced = self._is_fenced or error is ErrorCode.producer_fenced
+
+    def _check(self, error: ErrorCode) -> None:
+        self._note(error)
         check(error, f"transactional id {self._id}")
 
     def check_not_fenced(self) -> None:
@@ -136,7 +139,7 @@ class TransactionalId:
                 )
 
             response = await answer_when_ready(ask)
-            self._is_fenced = self._is_fenced or response.error is ErrorCode.producer_fenced
+            self._note(response.error)
             check_committed(group, response, is_gone_fine=True)
 
         self._has_begun = True  # perhaps, even if it fails: then it is to be aborted
@@ -189,8 +192,15 @@ class Transaction:
                 if producer._has_joined(topic, partition):
                     return
                 producer_id, epoch = transactional_id.identity
-                guard = producer._begin(topic, partition, producer_id, epoch)
-                is_added = transactional_id.add(TopicPartition(topic, partition))
+                to_add = TopicPartition(topic, partition)
+                try:
+                    guard = producer._begin(topic, partition, producer_id, epoch)
+                except KafkaError as error:
+                    # The log knows that the epoch is over, the coordinator whose the id is.
+                    if error.code is ErrorCode.invalid_producer_epoch:
+                        transactional_id.add(to_add)
+                    raise
+                is_added = transactional_id.add(to_add)
             self._check_open()
             producer._joined(topic, partition, producer_id, epoch, guard)
 

@@ -124,12 +124,20 @@ def test_a_second_producer_fences_the_first(broker: barnabas.Broker) -> None:
     assert read(broker, "read_committed") == [b"new"]
 
 
-def test_who_was_told_of_another_producer_begins_no_transaction(broker: barnabas.Broker) -> None:
+@pytest.mark.parametrize("writes", [False, True])
+def test_who_was_told_of_another_producer_begins_no_transaction(
+    broker: barnabas.Broker, writes: bool
+) -> None:
     zombie = broker.producer(transactional_id="x")
-    broker.producer(transactional_id="x")
+    with zombie.transaction():
+        zombie.send("out", b"before", partition=0)
+    producer = broker.producer(transactional_id="x")
+    if writes:  # then the log refuses the old epoch
+        with producer.transaction():
+            producer.send("out", b"new", partition=0)
     for _ in range(2):  # the first is told when it sends
         with pytest.raises(KafkaError) as fenced, zombie.transaction():
-            zombie.send("out", b"zombie")
+            zombie.send("out", b"zombie", partition=0)
         assert fenced.value.code is ErrorCode.producer_fenced
     with pytest.raises(KafkaError) as fenced:
         zombie.transaction()
