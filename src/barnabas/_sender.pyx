@@ -36,6 +36,7 @@ import operator
 import time
 from functools import partial
 
+import barnabas.quick_kio  # before kio
 from kio.schema.errors import ErrorCode as ErrorCodes
 
 from barnabas.arguments import INT64_MAX, check_timeout, deadline_after
@@ -321,9 +322,8 @@ cdef class NativeProducer:
         cdef vector[shared_ptr[Outcome]] unfinished
         cdef Producer* producer = self._producer
         self._check_ours()
-        timeout = check_timeout(timeout)
         deadline = deadline_after(timeout)
-        if timeout is None:
+        if deadline is None:
             with nogil:
                 unfinished = producer.drain_all()
         else:

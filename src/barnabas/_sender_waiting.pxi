@@ -83,16 +83,19 @@ cdef class Unfinished:
                 return False
         return True
 
+    def _check_ours(self):
+        """Raises BrokerClosed in a forked child for what it would wait for in vain."""
+        if not self.done() and not self._made_in.is_here():
+            raise BrokerClosed("they are of the process that this one was forked from")
+
     def wait(self, timeout):
         """Waits for all, `timeout` seconds at most (None: for ever). Raises TimeoutError, and
         KafkaError when one cannot be made durable; BrokerClosed in a forked child, where none will.
         """
         cdef size_t i
         cdef Outcome* outcome
-        if not self.done() and not self._made_in.is_here():
-            raise BrokerClosed("they are of the process that this one was forked from")
+        self._check_ours()
         error = None
-        timeout = check_timeout(timeout)
         deadline = deadline_after(timeout)
         for i in range(self._outcomes.size()):
             outcome = self._outcomes[i].get()
@@ -106,6 +109,7 @@ cdef class Unfinished:
 
     def __await__(self):
         cdef size_t i
+        self._check_ours()
         for i in range(self._outcomes.size()):
             if not self._outcomes[i].get().done():
                 yield from _until_done(self._outcomes[i])

@@ -47,6 +47,12 @@ def test_a_broker_of_a_program_imports_nothing_heavy() -> None:
     assert not {"numpy", "pyarrow", "rich", "hypothesis", "confluent_kafka"} & modules
 
 
+@pytest.mark.parametrize("name", [*barnabas.__all__, "testing.faults", "testing.broker_faults"])
+def test_no_part_of_the_package_imports_hypothesis(name: str) -> None:
+    module, _, what = f"barnabas.{name}".rpartition(".")
+    assert "hypothesis" not in modules_after(f"from {module} import {what}")
+
+
 def test_a_program_has_its_hypothesis_before_and_behind_the_package() -> None:
     kio = "from kio.static import _phantom\nassert (_phantom.hypothesis is None) is {}"
     first = "import hypothesis, barnabas.errors\n" + kio.format(False)

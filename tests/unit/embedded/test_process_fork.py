@@ -60,6 +60,7 @@ def test_a_producer_writes_nothing_in_a_child() -> None:
 
             with pytest.raises(BrokerClosed, match="forked"):
                 asyncio.run(wait())
+
             producer.close()
 
         in_child(check)
@@ -67,6 +68,27 @@ def test_a_producer_writes_nothing_in_a_child() -> None:
         consumer = broker.consumer(["t"], auto_offset_reset="earliest", timeout=0)
         values = [value for batch in consumer for value in batch.values]
         assert values == [b"parents", b"bulk", b"lingers", b"after"]
+
+
+def test_what_was_not_durable_at_the_fork_is_not_waited_for_in_a_child() -> None:
+    with barnabas.Broker() as broker:
+        broker.create_topic("t", config={"flush.messages": 1})
+        with broker.faults.disk.hold("sync", "t-0/*.log") as held:
+            bulk = broker.producer().send_many("t", [b"v"])
+            assert not bulk.done()
+
+            def check() -> None:
+                async def wait() -> None:
+                    await bulk
+
+                with pytest.raises(BrokerClosed, match="forked"):
+                    bulk.result()
+                with pytest.raises(BrokerClosed, match="forked"):
+                    asyncio.run(wait())
+
+            in_child(check, 10)
+        assert held.struck == 1
+        assert bulk.result(10) == [(0, 0, 1)]
 
 
 def test_a_child_that_drops_everything_changes_nothing(tmp_path: Path) -> None:
