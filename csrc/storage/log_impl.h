@@ -286,11 +286,11 @@ class LogImpl final : public Log {
     int64_t from_offset = 0;
   };
   Result<TimeFloor> floor_timestamp(const SegmentPtr& segment, int64_t timestamp);
-  /// `version`: shape_version_ of what has been looked up. When it has moved, the file that was
-  /// read may be that of another segment; and when another process writes, nobody says when it
-  /// moves.
-  void note_damaged_index(const SegmentPtr& segment, uint64_t version, const std::string& what)
-      EXCLUDES(mutex_);
+  /// `path`: of the index. `version`: shape_version_ of what has been looked up. When it has moved,
+  /// or the segment has been replaced before that, the file that was read may be that of another
+  /// segment; and when another process writes, nobody says when it moves.
+  void note_damaged_index(const SegmentPtr& segment, uint64_t version, const std::string& path,
+                          const std::string& reason = "") EXCLUDES(mutex_);
   /// Whether the segment's largest timestamp is known from its batches at return. That of a segment
   /// that was closed at the start is the last in its time index; retention deletes by it.
   bool see_max_timestamp(const SegmentPtr& segment) EXCLUDES(mutex_);

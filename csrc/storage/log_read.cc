@@ -1,7 +1,6 @@
 // Finding the bytes of an offset range.
 #include <algorithm>
 
-#include "base/logger.h"
 #include "storage/fd_cache.h"
 #include "storage/log_file_name.h"
 #include "storage/log_impl.h"
@@ -108,9 +107,8 @@ Result<FoundBatch> LogImpl::search_file(const Lookup& lookup) {
       return floor.error();
     }
   }
-  note_damaged_index(
-      lookup.segment, lookup.version,
-      index_path + ": damaged" + (floor.ok() ? "" : " (" + floor.error().message + ")"));
+  note_damaged_index(lookup.segment, lookup.version, index_path,
+                     floor.ok() ? "" : floor.error().message);
   return search_from_start();
 }
 

@@ -3,7 +3,6 @@
 #include <functional>
 #include <utility>
 
-#include "base/logger.h"
 #include "base/planted.h"
 #include "base/saturating.h"
 #include "record/record.h"
@@ -233,7 +232,7 @@ Result<std::optional<TimestampOffset>> LogImpl::find_in_segment(const SegmentPtr
     const auto batch = cursor.next();
     // As with the offset index, an entry is believed when the batch it means is there.
     if (!meant || !batch.ok() || !*batch || !is_of_batch(floor.entry, (*batch)->view)) {
-      note_damaged_index(segment, version, index_path_of(path, suffix::kTimeIndex) + ": damaged");
+      note_damaged_index(segment, version, index_path_of(path, suffix::kTimeIndex));
       position = 0;
     }
   }
@@ -274,7 +273,7 @@ bool LogImpl::see_max_timestamp(const SegmentPtr& segment) {
     if (!seen) return true;
     segment->max_timestamp = seen->max_timestamp;
   }
-  note_damaged_index(segment, version, index_path_of(path, suffix::kTimeIndex) + ": damaged");
+  note_damaged_index(segment, version, index_path_of(path, suffix::kTimeIndex));
   return true;
 }
 

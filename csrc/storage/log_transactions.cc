@@ -264,19 +264,23 @@ Result<int64_t> LogImpl::offset_above(const SegmentPtr& segment, uint64_t positi
   if (got < sizeof(bytes)) return above_all;
   const OffsetPosition entry = index.decode(bytes.data());
   if (is_in_log(entry, log_file->get(), log_path, size)) return entry.offset;
-  note_damaged_index(segment, version, path + ": damaged");
+  note_damaged_index(segment, version, path);
   return above_all;
 }
 
 void LogImpl::note_damaged_index(const SegmentPtr& segment, uint64_t version,
-                                 const std::string& what) {
+                                 const std::string& path, const std::string& reason) {
   {
     MutexLock lock(mutex_);
-    if (version != shape_version_) return;
+    if (version != shape_version_ || std::ranges::find(segments_, segment) == segments_.end()) {
+      return;
+    }
     segment->index_damaged = true;
   }
   if (read_only_) return;
-  log(LogLevel::kWarning, "storage", what + ", reading without it until it is rebuilt");
+  log(LogLevel::kWarning, "storage",
+      path + ": damaged" + (reason.empty() ? "" : " (" + reason + ")") +
+          ", reading without it until it is rebuilt");
 }
 
 }  // namespace barnabas::storage
