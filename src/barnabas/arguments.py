@@ -121,7 +121,7 @@ def check_range(
 ) -> int:
     """As `check_integer`. Raises `error` for what is not within the two."""
     number = check_integer(name, value, accepted)
-    if number < 0 == lowest:
+    if lowest == 0 and number < 0:
         raise error(f"{name} {number} is below zero")
     if not lowest <= number <= highest:
         raise error(f"{name} {number} is not within {lowest} and {highest}")

@@ -98,7 +98,7 @@ def headers_input(data: Any) -> HeadersInput:
     if hasattr(data, "items"):
         return HeadersInput.of_all(data)
     listed = list(data)
-    first = listed[0] if listed else ("",)
+    first = listed[0] if listed else ("",)  # none at all are none of every record
     if isinstance(first, tuple) and first and isinstance(first[0], str):
         return HeadersInput.of_all(listed)
     return HeadersInput.of_each(listed)
@@ -106,8 +106,9 @@ def headers_input(data: Any) -> HeadersInput:
 
 def timestamps_input(data: Any) -> Any:
     """Timestamps, ms since the epoch, as a contiguous buffer of int64: of integers, of numpy's
-    datetime64, of Arrow's integers and timestamps. What is finer than a ms is rounded down. numpy
-    is not needed for Arrow's. Raises TypeError, and ValueError for what is beyond an int64 of ms.
+    datetime64, of Arrow's and pandas' integers and timestamps. What is finer than a ms is rounded
+    down. numpy is not needed for Arrow's. Raises TypeError, and ValueError for what is beyond an
+    int64 of ms.
     """
     module = type(data).__module__.partition(".")[0]
     if module in ("pyarrow", "pandas"):

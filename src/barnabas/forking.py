@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,11 +77,12 @@ class ForkDirectories:
     def discard(self) -> None:
         """Leaves nothing of the fork there."""
         for path in self.paths:
-            for entry in path.iterdir() if path.is_dir() else ():
-                if entry.is_dir():
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    entry.unlink(missing_ok=True)
+            with suppress(OSError):  # what has failed before is to be told
+                for entry in path.iterdir():
+                    if entry.is_dir():
+                        shutil.rmtree(entry, ignore_errors=True)
+                    else:
+                        entry.unlink(missing_ok=True)
         remove_empty(self._made)
 
 

@@ -1,7 +1,7 @@
 """The brokers of this process that are open, and what becomes of them at its end.
 
-Imports no broker; the modules that native threads call Python from are asked for only if they are
-in use.
+Imports no broker; `_sender`, which native threads call Python from, and faults are asked for only
+if they are in use.
 """
 
 import atexit

@@ -113,8 +113,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """As before the test, of what it has got by `getfixturevalue`."""
     if not _BROKERS & {*_fixtures(item)}:
-        definitions = getattr(getattr(item, "_request", None), "_fixture_defs", {})
-        _refuse_session_broker(item, {*definitions})
+        request = getattr(item, "_request", None)  # a test that is no function has none
+        if request is not None:
+            _refuse_session_broker(item, {*request._fixture_defs})
 
 
 def _refuse_session_broker(item: pytest.Item, names: set[str]) -> None:

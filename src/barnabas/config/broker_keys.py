@@ -4,12 +4,11 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from barnabas.arguments import INT32_MAX, INT64_MAX
 from barnabas.config.broker_key import broker_key as _key
 from barnabas.config.cleaner_keys import CLEANER_KEYS
 from barnabas.config.group_keys import GROUP_KEYS
 from barnabas.config.keys import (
-    INT32_MAX,
-    INT64_MAX,
     ConfigType,
     Importance,
     Key,

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from barnabas.arguments import INT32_MAX
 from barnabas.config.broker_key import broker_key as _key
-from barnabas.config.keys import INT32_MAX, ConfigType, Importance
+from barnabas.config.keys import ConfigType, Importance
 from barnabas.config.validators import at_least
 from barnabas.state.units import MINUTE_MS
 

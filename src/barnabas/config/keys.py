@@ -13,9 +13,6 @@ from barnabas.errors import ConfigError
 
 Value = int | float | bool | str | tuple[str, ...] | None
 
-INT32_MAX = 2**31 - 1
-INT64_MAX = 2**63 - 1
-
 
 class ConfigType(enum.IntEnum):
     """Types of values, with the numbers DescribeConfigs gives them."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from barnabas.arguments import INT64_MAX
 from barnabas.config.keys import (
-    INT64_MAX,
     ConfigType,
     Importance,
     Key,

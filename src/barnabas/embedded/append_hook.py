@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from kio.schema.errors import ErrorCode
@@ -30,6 +30,16 @@ READ_AGAIN_S: Final = 1.0
 
 _TopicPartition = tuple[bytes | None, int]
 """Topic id and partition: a topic that is made again begins anew."""
+
+
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    """What is asked of a topic that has been deleted meanwhile is not there, and no failure."""
+    try:
+        yield
+    except KafkaError as error:
+        if error.code is not ErrorCode.unknown_topic_or_partition:
+            raise
 
 
 class AppendHook:
@@ -62,12 +72,8 @@ class AppendHook:
         self._consumer = Consumer(
             host, [topic], auto_offset_reset="earliest", isolation_level=isolation_level
         )
-        try:
+        with _gone_is_fine():  # if it is made again it is read from its beginning
             self._consumer.seek_to_end()
-        except KafkaError as error:
-            if error.code is not ErrorCode.unknown_topic_or_partition:
-                raise
-            # Deleted meanwhile: if it is made again it is read from its beginning.
         self._is_committed_only = isolation_level == "read_committed"
         self._host = host
         self._topic = topic
@@ -198,7 +204,7 @@ class AppendHook:
         count, topic_id = self._consumer.topic_shape(self._topic)
         ends: dict[_TopicPartition, int] = {}
         for number in range(count):
-            with suppress(KafkaError):  # deleted meanwhile
+            with _gone_is_fine():
                 info = ask_core(core.partition_info, self._topic, number)
                 end = info.last_stable_offset if self._is_committed_only else info.high_watermark
                 ends[topic_id, number] = end

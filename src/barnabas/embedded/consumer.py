@@ -231,7 +231,8 @@ class Consumer(NativeReader, Closing):
 
     def assignment(self) -> list[Partition]:
         """The (topic, partition)s that it reads; with a group, none before that has decided, which
-        takes a `poll` or more. Raises BrokerClosed once it is closed, as do all that follow here.
+        takes a `poll` or more. Raises BrokerClosed once it is closed, as does all that asks or says
+        where it reads.
         """
         self._need_open()
         if self._membership is None and self._topics_checked_at == float("-inf"):
@@ -241,7 +242,7 @@ class Consumer(NativeReader, Closing):
     def position(self, topic: str, partition: int) -> int:
         """The offset that is read next. Raises KeyError for a partition that it does not read,
         ValueError before the group has assigned any, KafkaError for one whose topic has gone or
-        whose disk has failed, as do all that follow here.
+        whose disk has failed.
         """
         self._need_assignment()
         return self._reads.position((topic, partition))

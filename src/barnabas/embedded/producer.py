@@ -11,6 +11,7 @@ from kio.schema.errors import ErrorCode
 from barnabas._records import BATCH_SIZE, CODEC_NAMES
 from barnabas._sender import NativeProducer, Unfinished
 from barnabas.arguments import (
+    INT32_MAX,
     check_choice,
     check_integer,
     check_number,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LINGER_MS: Final = 5
-LINGER_MS_MAX: Final = 2**31 - 1
+LINGER_MS_MAX: Final = INT32_MAX
 BATCH_SIZE_MAX: Final = 1 << 30
 TRANSACTION_TIMEOUT_MS: Final = 60_000
 NS_PER_MS: Final = 1_000_000
@@ -155,9 +156,10 @@ class Producer(NativeProducer, Closing):
         and Arrow arrays, (offsets, data) pairs; a pyarrow RecordBatch or Table as `values` has
         columns of the names value, key, headers and timestamp. `headers` are (str, bytes, str or
         None) pairs, or a mapping, of every record; or a sequence of such, one a record; or Arrow's
-        lists. `timestamps` are one a record (times are rounded down to the ms), `timestamp` is one
-        for all, in ms since the epoch; now by default. Raises TypeError and ValueError before
-        anything is written; what a batch is refused for is the BulkDelivery's.
+        lists, or polars' or pandas' column of them. `timestamps` are one a record (times are
+        rounded down to the ms), `timestamp` is one for all, in ms since the epoch; now by default.
+        Raises TypeError and ValueError before anything is written; what a batch is refused for is
+        the BulkDelivery's.
         """
         records = records_input(values, keys, headers, timestamps)
         return BulkDelivery(*self._send_columns(topic, records, timestamp, partition))

@@ -6,10 +6,10 @@
 
 A fault concerns the requests of one API, by Kafka's name for it; with `client_id` those of one
 client, with `connection` those of the connection from that port of the client's. It strikes the
-first `times` of them, or all. It lasts until `remove()`, the end of its `with` block, or of its
-broker: then what is delayed is done, and connections with a dropped request are closed. Of several
-that match a request the one made first strikes. In-process producers and consumers send no
-requests, and are not struck.
+first `times` of them, or all. It lasts until `remove()`, or the end of its `with` block: then what
+is delayed is done, and connections with a dropped request are closed. It ends with its broker, too,
+which closes all connections. Of several that match a request the one made first strikes. In-process
+producers and consumers send no requests, and are not struck.
 
 `Broker.faults.disk` has the faults of `barnabas.testing.faults`, for this broker's files. Those
 that hold or delay a call end when the broker begins to close, the others once it is closed.

@@ -12,6 +12,7 @@ delays is done.
 """
 
 import errno
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
@@ -43,7 +44,7 @@ _WAITS: Final = (FaultEffect.HOLD, FaultEffect.DELAY)
 
 
 class Fault:
-    """One that is in force. `matched` and `struck` count calls, or requests, from when it was made
+    """One that was made. `matched` and `struck` count calls, or requests, from when it was made
     on.
     """
 
@@ -59,6 +60,7 @@ class Fault:
         self.waits: Final = waits
         """Whether what it strikes waits for its end."""
         self._last: tuple[int, int] | None = None
+        self._removing = threading.Lock()
 
     @property
     def in_force(self) -> bool:
@@ -77,10 +79,11 @@ class Fault:
 
     def remove(self) -> None:
         """Lets all be well again. The counts stay. A second time does nothing."""
-        if self.in_force:
-            self._last = self._count_now()
-            self._remove()
-            _in_force.discard(self)
+        with self._removing:  # a test may be about it, and the broker that closes
+            if self.in_force:
+                self._last = self._count_now()
+                self._remove()
+                _in_force.discard(self)
 
     def _count(self) -> tuple[int, int]:
         return self._count_now() if self._last is None else self._last
@@ -101,7 +104,9 @@ _in_force: Final[set[Fault]] = set()
 
 
 def end_waits() -> None:
-    """What holds or delays a call is removed, so that the program can end."""
+    """What holds or delays a call is removed, so that the brokers of a program that ends can be
+    closed.
+    """
     for fault in tuple(_in_force):
         if fault.waits:
             fault.remove()
