@@ -64,7 +64,7 @@ mixed-asan: build/mixed/.configured  ## all there is in one process under Addres
 	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 	  $(abspath $(BIN))/python -m faults.mixed.run --seconds $(MIXED_SECONDS)
 
-test-quick: build planted  ## pytest without the slow tests and those of the Java and Go clients
+test-quick: build  ## pytest without the slow tests and those of the Java and Go clients
 	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow and not java and not go'
 
 compile-native: build
