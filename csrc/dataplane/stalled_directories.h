@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/thread_annotations.h"
+#include "net/relay.h"
 
 namespace barnabas::dataplane {
 
@@ -22,8 +23,8 @@ class Partition;
 
 class StalledDirectories {
  public:
-  /// How long a wait is none yet, as the net::Watchdog sees it.
-  static constexpr int64_t kPatienceNs = 20'000'000;
+  /// How long a wait is none yet.
+  static constexpr int64_t kPatienceNs = net::Relay::kPatienceNs;
 
   /// Whether there may be a stall: quick.
   [[nodiscard]] bool any() const { return count_.load(std::memory_order_relaxed) != 0; }

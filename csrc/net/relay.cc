@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <ctime>
 #include <exception>
 #include <string>
 #include <utility>
@@ -9,6 +10,11 @@
 #include "base/logger.h"
 
 namespace barnabas::net {
+namespace {
+
+constexpr int64_t kNsPerSecond = 1'000'000'000;
+
+}  // namespace
 
 void Relay::reclaim() {
   claims_.fetch_add(1);
@@ -51,20 +57,30 @@ void Relay::join() {
     threads.swap(threads_);
   }
   for (std::thread& thread : threads) thread.join();
+  alarm_ = {};
 }
 
-Sight Relay::look() {
+void Relay::put_off_look() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // a tick late at most, and four times as quick
+  const int64_t now_ns = now.tv_sec * kNsPerSecond + now.tv_nsec;
+  if (look_ns_.load(std::memory_order_relaxed) - now_ns >= kPatienceNs) return;
+  look_ns_.store(now_ns + kLookNs, std::memory_order_relaxed);
+  alarm_.ring_at(now_ns + kLookNs);
+}
+
+void Relay::look(int64_t now_ns) {
+  alarm_.silence();
   uint64_t now = state_.load();
-  const bool inside = (now & kInside) != 0;
-  if (std::exchange(seen_, now) != now) return inside ? Sight::kInside : Sight::kCalls;
-  if (!inside) return Sight::kQuiet;
-  if (!ensure_spare()) return Sight::kCalls;
-  seen_ = now ^ kInside ^ kTaken;
-  if (!state_.compare_exchange_strong(now, seen_)) return Sight::kCalls;
+  // After state_: whose call is seen has put off the look before.
+  const int64_t due_ns = look_ns_.load();
+  if (due_ns > now_ns) return alarm_.ring_at(due_ns);  // it was put off while it rang
+  if ((now & kInside) == 0) return;
+  if (!ensure_spare()) return alarm_.ring_at(now_ns + kRetryNs);
+  if (!state_.compare_exchange_strong(now, now ^ kInside ^ kTaken)) return;
   MutexLock lock(mutex_);
   vacant_ = true;
   changed_.notify_all();
-  return Sight::kCalls;
 }
 
 bool Relay::ensure_spare() {

@@ -4,11 +4,15 @@
 // and goes on where it was; whoever gave it away becomes a spare.
 //
 //   enter() ... leave(): true ------------------------------------ nothing has happened
-//   enter() ... look(), look(): taken -> a spare runs the loop
+//   enter() ... look(): taken -> a spare runs the loop
 //           ... leave(): false -> reclaim() -> give_away() by the spare -> goes on
 //
 // The threads are equal: which of them began does not matter. There are never more of them than
 // calls that are stuck at the same time, and one.
+//
+// The watchdog looks when the alarm rings. A call that begins puts it off when it would ring before
+// the call has been there for kPatienceNs: while calls come and go it never rings, and few of them
+// touch it. The alarm is the kernel's, so that nobody wakes up to find that nothing is stuck.
 //
 // Thread-safety: enter, leave, give_away and end are of the thread that has the loop (leave also of
 // one that had it), look of the watchdog. What the threads share of the reactor goes from one to
@@ -19,22 +23,21 @@
 #include <cstdint>
 #include <functional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/thread_annotations.h"
-#include "net/watchdog.h"
+#include "net/alarm.h"
 
 namespace barnabas::net {
 
-/// What a look at a relay finds.
-enum class Sight : int {
-  kQuiet,   // no call since the last one
-  kCalls,   // there were some, or a stuck one is dealt with
-  kInside,  // one that may be stuck: the next look says
-};
-
 class Relay {
  public:
+  /// A call that is there for so long is stuck.
+  static constexpr int64_t kPatienceNs = 20'000'000;
+  /// So long after its beginning a call that is stuck is seen, at the latest.
+  static constexpr int64_t kLookNs = 36'000'000;
+
   /// `run_spare` is what a new spare thread runs; it begins with await_vacancy(). `wake` ends a
   /// wait of the loop for events, from any thread.
   Relay(std::function<void()> run_spare, std::function<void()> wake)
@@ -42,17 +45,15 @@ class Relay {
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;
 
-  /// Without one nothing is ever taken. REQUIRES: the loop does not run yet.
-  void set_watchdog(Watchdog* watchdog) { watchdog_ = watchdog; }
+  /// What calls the watchdog; without one nothing is ever taken. REQUIRES: the loop does not run.
+  void set_alarm(Alarm alarm) { alarm_ = std::move(alarm); }
 
   /// A call that may block begins; the ticket is for leave().
   uint64_t enter() {
+    put_off_look();  // before the call is there to be seen: see look()
     const uint64_t ticket = (calls_ += kOneCall) | kInside;
-    // Before a look at the watchdog: one that falls asleep looks for calls after it has said so.
-    state_.exchange(ticket);
-    // From here on calls_ may be another thread's.
-    if (watchdog_ != nullptr && watchdog_->asleep()) watchdog_->wake();
-    return ticket;
+    state_.store(ticket);
+    return ticket;  // from here on calls_ may be another thread's
   }
   /// False when the loop was taken meanwhile.
   [[nodiscard]] bool leave(uint64_t ticket) {
@@ -69,12 +70,12 @@ class Relay {
   [[nodiscard]] bool await_vacancy() EXCLUDES(mutex_);
   /// The loop has ended: sends the spares home.
   void end() EXCLUDES(mutex_);
-  /// After end(), and after the watchdog has stopped.
+  /// After end(), and after the watchdog has stopped: there are no calls any more.
   void join() EXCLUDES(mutex_);
 
-  /// What there is to see since the last look. A call that was there then loses the loop.
-  Sight look() EXCLUDES(mutex_);
-  [[nodiscard]] bool has_moved() const { return state_.load() != seen_; }
+  /// The alarm has rung, at `now_ns` or before (CLOCK_MONOTONIC): a call that is stuck loses the
+  /// loop.
+  void look(int64_t now_ns) EXCLUDES(mutex_);
 
  private:
   // state_: the number of the last call, and whether a thread with the loop is inside of it.
@@ -82,6 +83,10 @@ class Relay {
   static constexpr uint64_t kTaken = 2;
   static constexpr uint64_t kOneCall = 4;
 
+  // How long after a look that got no spare the next one is.
+  static constexpr int64_t kRetryNs = 10'000'000;
+
+  void put_off_look();
   bool wait_for_vacancy() REQUIRES(mutex_);
   /// Whether there is a thread that could take the loop over; makes one if need be. When the system
   /// has none to give, the loop stays where it is until the next look.
@@ -89,10 +94,10 @@ class Relay {
 
   const std::function<void()> run_spare_;
   const std::function<void()> wake_;
-  Watchdog* watchdog_ = nullptr;
+  Alarm alarm_;
+  std::atomic<int64_t> look_ns_{0};  // what the thread that has the loop has set alarm_ to
   std::atomic<uint64_t> state_{0};
   uint64_t calls_ = 0;        // of the thread that has the loop
-  uint64_t seen_ = 0;         // of the watchdog
   bool was_refused_ = false;  // of the watchdog: the last thread that was asked for
   std::atomic<int> claims_{0};
 

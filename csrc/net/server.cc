@@ -59,6 +59,7 @@ class ServerImpl final : public Server {
   enum class State : uint8_t { kNew, kRunning, kStopped };
 
   Status make_reactors() REQUIRES(mutex_);
+  Status start_watchdog() REQUIRES(mutex_);
   void accept_from(const UniqueFd& listener);
   void accept_some(const UniqueFd& listener);
   void hand_over(Accepted accepted);
@@ -114,22 +115,23 @@ Status ServerImpl::make_reactors() {
   return {};
 }
 
+Status ServerImpl::start_watchdog() {
+  std::vector<Relay*> relays;
+  for (const auto& owned : reactors_) relays.push_back(&owned->relay());
+  return watchdog_.start(std::move(relays));
+}
+
 Status ServerImpl::start() {
   MutexLock lock(mutex_);
   if (state_ != State::kNew) {
     return Error{ErrorCode::kNetworkException, "the server was started before", 0};
   }
   BARNABAS_TRY(make_reactors());
+  BARNABAS_TRY(start_watchdog());
   for (const auto& owned : listeners_) {
     accept_from(*owned);
   }
   running_.store(true, std::memory_order_release);
-  std::vector<Relay*> relays;
-  for (const auto& owned : reactors_) {
-    relays.push_back(&owned->relay());
-    owned->relay().set_watchdog(&watchdog_);
-  }
-  watchdog_.start(std::move(relays));
   for (const auto& owned : reactors_) {
     threads_.emplace_back([reactor = owned.get()] { reactor->run(); });
   }

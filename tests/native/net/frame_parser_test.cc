@@ -10,7 +10,6 @@
 namespace barnabas::net {
 namespace {
 
-using Status = FrameScan::Status;
 using testing::put_be32;
 using testing::request_frame;
 
@@ -26,30 +25,32 @@ TEST(FrameParser, AFrameIsCompleteWithItsLastByte) {
   const auto frame = request_frame(1, "body");
   for (size_t size = 0; size < frame.size(); ++size) {
     EXPECT_EQ(scan_frame(ByteView(frame).first(size), kMaxRequestBytes).status,
-              Status::kIncomplete);
+              FrameScan::Status::kIncomplete);
   }
   const FrameScan scan = scan_frame(frame, kMaxRequestBytes);
-  EXPECT_EQ(scan.status, Status::kComplete);
+  EXPECT_EQ(scan.status, FrameScan::Status::kComplete);
   EXPECT_EQ(scan.frame_bytes, frame.size());
 }
 
 TEST(FrameParser, TheLengthIsCheckedBeforeAnythingElseArrives) {
   for (const int32_t length : {-1, INT32_MIN, 0, 9, 1001, INT32_MAX}) {
-    EXPECT_EQ(scan_frame(prefix_of(length), kMaxRequestBytes).status, Status::kInvalid) << length;
+    EXPECT_EQ(scan_frame(prefix_of(length), kMaxRequestBytes).status, FrameScan::Status::kInvalid)
+        << length;
   }
   for (const int32_t length : {10, 1000}) {
-    EXPECT_EQ(scan_frame(prefix_of(length), kMaxRequestBytes).status, Status::kIncomplete);
+    EXPECT_EQ(scan_frame(prefix_of(length), kMaxRequestBytes).status,
+              FrameScan::Status::kIncomplete);
   }
 }
 
 TEST(FrameParser, OtherProtocolsAreNamedHoweverLargeRequestsMayBe) {
   const std::string tls("\x16\x03\x01\x02", 4);
   const FrameScan hello = scan_frame(as_bytes(tls), INT32_MAX);
-  EXPECT_EQ(hello.status, Status::kInvalid);
+  EXPECT_EQ(hello.status, FrameScan::Status::kInvalid);
   EXPECT_STREQ(hello.reason, "a TLS handshake on a plaintext port");
   for (const char* method : {"GET ", "POST", "PUT ", "HEAD", "OPTI", "DELE", "PRI "}) {
     const FrameScan scan = scan_frame(as_bytes(method), INT32_MAX);
-    EXPECT_EQ(scan.status, Status::kInvalid);
+    EXPECT_EQ(scan.status, FrameScan::Status::kInvalid);
     EXPECT_STREQ(scan.reason, "HTTP on the Kafka port");
   }
 }
