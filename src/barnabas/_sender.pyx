@@ -250,7 +250,7 @@ cdef class NativeProducer:
         cdef Producer* producer = self._producer
         if (
             handle is None
-            or handle.lanes.is_gone()
+            or handle.lanes.is_stale()
             or self._is_closed
             or not self._made_in.is_here()
         ):
