@@ -76,9 +76,14 @@ def check_may_open(data_dir: Path, wish: Adopt) -> None:
                 f"{_WHAT_ADOPT_DOES}; or give Barnabas a directory of its own"
             )
     elif not (data_dir / META_PROPERTIES).exists():
+        what = f"it has no {META_PROPERTIES}, so it is none of Apache Kafka's"
+        if not data_dir.exists():
+            what = "there is none"
+        elif inside := sorted(data_dir.glob(f"*/{META_PROPERTIES}")):
+            what += f", but {inside[0].parent} may be"
         raise StartError(
-            f"data directory {data_dir} cannot be adopted: it has no {META_PROPERTIES}, so it is "
-            "none of Apache Kafka's"
+            f"data directory {data_dir} cannot be adopted: {what}. --data-dir names the directory "
+            "that log.dirs of Kafka's server.properties does"
         )
 
 
