@@ -22,7 +22,7 @@ def test_a_partition_without_its_directory_says_so_at_the_roll_the_stop_and_the_
         assert all("KAFKA_STORAGE_ERROR (56): " in str(error) for error in errors[5:])
         assert all("No such file or directory" in str(error) for error in errors[5:])
         producer.send("other", bytes(1000)).result(20)
-    with pytest.raises(barnabas.BarnabasError, match="not stopped cleanly: .*t-0/"):
+    with pytest.raises(barnabas.BarnabasError, match=r"not stopped cleanly: .*t-0/"):
         broker.close()
     capfd.readouterr()
     with barnabas.Broker(tmp_path / "d") as again:

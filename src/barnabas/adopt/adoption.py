@@ -8,7 +8,9 @@ that a partition which Kafka was about to take from a `-future` directory gets i
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -69,6 +71,8 @@ def check_may_open(data_dir: Path, wish: Adopt) -> None:
     """Before anything in the directory is touched. Raises StartError when it is Kafka's, and was
     not and shall not be adopted; or when there is nothing to adopt.
     """
+    if data_dir.is_dir() and not os.access(data_dir, os.R_OK | os.X_OK):
+        raise StartError(f"data directory {data_dir}: {os.strerror(errno.EACCES)}")
     if wish is Adopt.NO:
         if (name := _kafka_name(data_dir)) and not (data_dir / FILE_NAME).exists():
             raise StartError(
