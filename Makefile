@@ -32,12 +32,13 @@ $(VENV)/.ready: pyproject.toml ci/setup.sh ci/apt-install.sh
 	@PYTHON=$(PYTHON) bash ci/setup.sh $(VENV)
 	@touch $@
 
-# The code is used where it lies; entry points and the version are installed anew when they change.
+# The code is used where it lies; entry points and the version are installed anew when they change, by the same name of
+# python: CMake has it in commands, and what is compiled by another one is compiled anew.
 build: $(VENV)/.ready  ## the extension modules and .venv/bin/barnabas
 	@ls src/barnabas/_core.*.so >/dev/null 2>&1 || echo "building the core: a few minutes, the first time"
 	@CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python setup.py -q build_ext --inplace
 	@[ $(VENV)/.installed -nt pyproject.toml ] && [ $(VENV)/.installed -nt setup.py ] || \
-	  { $(BIN)/pip install -q --no-build-isolation --no-deps -e . && touch $(VENV)/.installed; }
+	  { $(BIN)/python -m pip install -q --no-build-isolation --no-deps -e . && touch $(VENV)/.installed; }
 
 serve: build  ## a broker on 127.0.0.1:9092
 	$(BIN)/barnabas serve

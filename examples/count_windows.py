@@ -120,7 +120,11 @@ def main() -> None:
     parser.add_argument("--window", type=int, metavar="SECONDS", default=60)
     parser.add_argument("--grace", type=int, metavar="SECONDS", default=600)
     args = parser.parse_args()
-    with barnabas.Broker(args.data_dir, args.port) as broker:
+    try:
+        broker = barnabas.Broker(args.data_dir, args.port)
+    except barnabas.StartError as error:
+        raise SystemExit(str(error)) from None
+    with broker:
         make_topic(broker, args.records)
         make_topic(broker, args.results, cleanup_policy="compact,delete")
         run(broker, args)

@@ -23,7 +23,10 @@ ERROR_CHARS_MAX = 1000
 
 def submit(args: argparse.Namespace) -> None:
     """Adds a job; returns once it is acknowledged."""
-    command = json.loads(args.command)
+    try:
+        command = json.loads(args.command)
+    except ValueError:
+        command = None
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
         raise SystemExit("a job is a JSON list of strings")
     producer = make_producer(args)
@@ -150,12 +153,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("-b", "--bootstrap-server", default="127.0.0.1:9092")
     actions = parser.add_subparsers(required=True)
     for action in (submit, work, dead):
         command = actions.add_parser(action.__name__, help=action.__doc__)
         command.set_defaults(run=action)
         command.add_argument("queue")
+        command.add_argument("-b", "--bootstrap-server", default="127.0.0.1:9092")
         if action is submit:
             command.add_argument("command")
         elif action is work:

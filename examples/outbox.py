@@ -120,8 +120,11 @@ def relay(args: argparse.Namespace) -> None:
 
 def open_database(args: argparse.Namespace) -> sqlite3.Connection:
     """The application's, with its tables."""
-    db = sqlite3.connect(args.database, timeout=TIMEOUT_S)
-    db.executescript(SCHEMA)
+    try:
+        db = sqlite3.connect(args.database, timeout=TIMEOUT_S)
+        db.executescript(SCHEMA)
+    except sqlite3.Error as error:
+        raise SystemExit(f"{args.database}: {error}") from None
     return db
 
 

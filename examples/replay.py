@@ -152,7 +152,10 @@ class Debugger(cmd.Cmd):
 def load(name: str) -> Apply:
     """The function of FILE:FUNCTION."""
     path, _, function = name.rpartition(":")
-    apply: Apply = runpy.run_path(path)[function]
+    try:
+        apply: Apply = runpy.run_path(path)[function]
+    except (KeyError, OSError) as error:
+        raise argparse.ArgumentTypeError(f"there is no FILE:FUNCTION {name}: {error}") from None
     return apply
 
 

@@ -91,6 +91,8 @@ def main() -> None:
     parser.add_argument("-b", "--bootstrap-server", default="127.0.0.1:9092")
     parser.add_argument("--once", action="store_true", help="stop at the end of the file")
     args = parser.parse_args()
+    if not args.file.is_file():
+        parser.error(f"{args.file} is not a file")
     stopping = False
 
     def stop(*_: object) -> None:

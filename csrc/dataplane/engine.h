@@ -14,6 +14,7 @@
 // Ownership: callbacks given to the engine are kept until they ran or stop() returned.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -158,6 +159,9 @@ class Engine {
   // -- producers and consumers in this process --------------------------------------------------
   /// kUnknownTopicOrPartition when it is not there.
   virtual Result<TopicShape> topic_shape(std::string_view topic) = 0;
+  /// Goes up with every change of the topics: what topic_shape() said after it was read holds as
+  /// long as it stays.
+  [[nodiscard]] virtual const std::atomic<uint64_t>& topic_changes() const = 0;
   /// Appends one batch as Produce with acks=all does, and takes what that would take; `batch` may
   /// be patched. `on_durable` (may be empty) is called exactly once when this returned an offset,
   /// possibly before it returns, from this or a disk thread.

@@ -104,6 +104,9 @@ class EngineImpl final : public Engine, private net::RequestHandler {
     return dataplane::delete_records(table_, *directories_, asked);
   }
   Result<TopicShape> topic_shape(std::string_view topic) override;
+  [[nodiscard]] const std::atomic<uint64_t>& topic_changes() const override {
+    return table_.changes();
+  }
   Result<Produced> produce(std::string_view topic, int32_t partition,
                            const record::BuiltBatch& batch, storage::VerificationGuard guard,
                            DurableCallback on_durable) override;

@@ -81,10 +81,15 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::open_log(const storage::To
   options.topic_id = topic_id;
   options.health = health_;
   const std::string path = path_of(name);
-  if (options.recovery_point > 0 && ::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
-    barnabas::log(LogLevel::kError, "store",
-                  path + ": its directory is gone, and the records in it up to offset " +
-                      std::to_string(options.recovery_point) + " at least; starting empty");
+  if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
+    // A crash may have come before it was made.
+    const bool had_records = options.recovery_point > 0;
+    barnabas::log(had_records ? LogLevel::kError : LogLevel::kWarning, "store",
+                  path + ": its directory is gone" +
+                      (had_records ? ", and the records in it up to offset " +
+                                         std::to_string(options.recovery_point) + " at least"
+                                   : std::string(", or was never made")) +
+                      "; starting empty");
   }
   BARNABAS_ASSIGN(auto log, storage::Log::open(path, name, config, options, fds_, clock_));
   const bool flushes = config.flush_messages != INT64_MAX || config.flush_ms != INT64_MAX;

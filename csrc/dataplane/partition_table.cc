@@ -57,6 +57,7 @@ void PartitionTable::put(TopicPtr topic) {
   if (place != nullptr) by_id_.erase(place->identity->id);
   if (!topic->identity->id.is_zero()) by_id_[topic->identity->id] = topic;
   place = std::move(topic);
+  changes_.fetch_add(1, std::memory_order_release);
 }
 
 TopicPtr PartitionTable::remove(std::string_view name) {
@@ -66,6 +67,7 @@ TopicPtr PartitionTable::remove(std::string_view name) {
   TopicPtr topic = std::move(found->second);
   by_name_.erase(found);
   by_id_.erase(topic->identity->id);
+  changes_.fetch_add(1, std::memory_order_release);
   return topic;
 }
 

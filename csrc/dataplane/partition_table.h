@@ -7,6 +7,7 @@
 // look-up.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -71,6 +72,9 @@ class PartitionTable {
     }
   }
   [[nodiscard]] std::vector<std::shared_ptr<Partition>> partitions() const EXCLUDES(mutex_);
+  /// Counts what was put in and taken out. Who reads it before a look-up knows afterwards whether
+  /// that is still so.
+  [[nodiscard]] const std::atomic<uint64_t>& changes() const { return changes_; }
 
  private:
   struct TextHash {
@@ -78,6 +82,7 @@ class PartitionTable {
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
   };
 
+  std::atomic<uint64_t> changes_{0};
   mutable SharedMutex mutex_;
   std::unordered_map<std::string, TopicPtr, TextHash, std::equal_to<>> by_name_ GUARDED_BY(mutex_);
   std::unordered_map<Uuid, TopicPtr> by_id_ GUARDED_BY(mutex_);

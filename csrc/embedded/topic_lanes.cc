@@ -29,8 +29,9 @@ void TopicLanes::drain(int32_t partition, const Outcome* only) {
 }
 
 Status TopicLanes::refresh() {
+  const uint64_t changes = changes_.load(std::memory_order_acquire);  // before it is looked for
   auto found = engine_.topic_shape(name_);
-  is_gone_.store(!found.ok(), std::memory_order_relaxed);
+  found_at_.store(found.ok() ? changes : kNotFound, std::memory_order_relaxed);
   BARNABAS_ASSIGN(auto shape, std::move(found));
   max_message_bytes_ = static_cast<size_t>(shape.max_message_bytes);
   if (count() == shape.partition_count) return {};

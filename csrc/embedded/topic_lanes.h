@@ -22,13 +22,19 @@ class TopicLanes {
  public:
   TopicLanes(dataplane::Engine& engine, std::string name, const record::BatchOptions& options,
              std::shared_ptr<Teller> teller)
-      : engine_(engine), name_(std::move(name)), options_(options), teller_(std::move(teller)) {}
+      : engine_(engine),
+        changes_(engine.topic_changes()),
+        name_(std::move(name)),
+        options_(options),
+        teller_(std::move(teller)) {}
 
   [[nodiscard]] const std::string& name() const { return name_; }
   /// How many partitions the topic has.
   [[nodiscard]] int32_t count() const { return count_.load(std::memory_order_acquire); }
-  /// Whether the topic was not there when it was last looked for, as it is after a batch.
-  [[nodiscard]] bool is_gone() const { return is_gone_.load(std::memory_order_relaxed); }
+  /// Whether a topic has come, changed or gone since this one was found; before refresh(), too.
+  [[nodiscard]] bool is_stale() const {
+    return found_at_.load(std::memory_order_relaxed) != changes_.load(std::memory_order_relaxed);
+  }
   /// How many lanes there are.
   [[nodiscard]] int32_t size() const {
     const Lanes* const lanes = lanes_.load(std::memory_order_acquire);
@@ -58,7 +64,10 @@ class TopicLanes {
  private:
   using Lanes = std::vector<Lane*>;
 
+  static constexpr uint64_t kNotFound = ~uint64_t{0};
+
   dataplane::Engine& engine_;
+  const std::atomic<uint64_t>& changes_;  // the engine's count of them
   const std::string name_;
   const record::BatchOptions options_;
   const std::shared_ptr<Teller> teller_;
@@ -66,7 +75,7 @@ class TopicLanes {
   std::atomic<const Lanes*> lanes_{nullptr};
   std::atomic<size_t> max_message_bytes_{0};
   std::atomic<int32_t> keyless_{0};
-  std::atomic<bool> is_gone_{false};
+  std::atomic<uint64_t> found_at_{kNotFound};  // which of the changes
 
   Mutex mutex_;  // of what follows, and of growing and shrinking
   bool closed_ GUARDED_BY(mutex_) = false;

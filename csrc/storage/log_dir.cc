@@ -80,6 +80,13 @@ std::map<std::string, std::string> parse_properties(std::string_view text) {
   return properties;
 }
 
+/// Of a meta.properties that cannot be understood.
+Error no_identity(const std::string& path, const std::string& why) {
+  return malformed_file(path, why +
+                                  ". It says whose directory this is: put it back as it was, "
+                                  "lines of version=1, cluster.id, node.id and directory.id");
+}
+
 Result<LogDirIdentity> parse_identity(const std::string& path, std::string_view text) {
   const auto properties = parse_properties(text);
   const auto value = [&properties](const char* key) {
@@ -87,7 +94,7 @@ Result<LogDirIdentity> parse_identity(const std::string& path, std::string_view 
     return found == properties.end() ? std::string() : found->second;
   };
   if (value("version") != "1") {
-    return malformed_file(path, "version is \"" + value("version") + "\", not 1");
+    return no_identity(path, "version is \"" + value("version") + "\", not 1");
   }
   LogDirIdentity identity;
   identity.cluster_id = value("cluster.id");
@@ -96,9 +103,9 @@ Result<LogDirIdentity> parse_identity(const std::string& path, std::string_view 
   const auto [end, error] =
       std::from_chars(node_id.data(), node_id.data() + node_id.size(), identity.node_id);
   if (error != std::errc() || end != node_id.data() + node_id.size()) {
-    return malformed_file(path, "node.id is \"" + node_id + "\", not a number");
+    return no_identity(path, "node.id is \"" + node_id + "\", not a number");
   }
-  if (identity.cluster_id.empty()) return malformed_file(path, "cluster.id is missing");
+  if (identity.cluster_id.empty()) return no_identity(path, "cluster.id is missing");
   return identity;
 }
 

@@ -68,7 +68,7 @@ cdef extern from "embedded/lane.h" namespace "barnabas::embedded" nogil:
 cdef extern from "embedded/topic_lanes.h" namespace "barnabas::embedded" nogil:
     cdef cppclass TopicLanes:
         int32_t count()
-        cbool is_gone()
+        cbool is_stale()
         Lane& operator[](int32_t)
         int32_t choose(const optional[ByteView]&)
         Status refresh()

@@ -1,6 +1,7 @@
 """The producer in the broker's own process, as far as every record goes through it."""
 
 from collections.abc import Callable, Generator
+from datetime import datetime
 from typing import Any
 
 from barnabas._column_input import Headers, RecordsInput
@@ -48,7 +49,7 @@ class NativeProducer:
         value: bytes | str | None,
         key: bytes | str | None = None,
         headers: Headers = (),
-        timestamp: int | None = None,
+        timestamp: int | datetime | None = None,
         partition: int | None = None,
     ) -> Delivery: ...
     def flush(self, timeout: float | None = None) -> None: ...
@@ -56,7 +57,7 @@ class NativeProducer:
         self,
         topic: str,
         records: RecordsInput,
-        timestamp: int | None,
+        timestamp: int | datetime | None,
         partition: int | None,
     ) -> tuple[list[tuple[int, int, int]], Unfinished, Any]: ...
     def _begin(self, topic: str, partition: int, producer_id: int, epoch: int) -> int: ...

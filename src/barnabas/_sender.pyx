@@ -39,7 +39,7 @@ from functools import partial
 import barnabas.quick_kio  # before kio
 from kio.schema.errors import ErrorCode as ErrorCodes
 
-from barnabas.arguments import INT64_MAX, check_timeout, deadline_after
+from barnabas.arguments import INT64_MAX, check_timeout, deadline_after, time_in_ms
 from barnabas.errors import BrokerClosed, KafkaError
 
 
@@ -86,6 +86,8 @@ cdef int64_t _timestamp(given) except -1:
     cdef int64_t timestamp
     try:
         timestamp = operator.index(given)
+    except TypeError:
+        timestamp = time_in_ms("timestamp", given)
     except OverflowError:
         raise ValueError(f"timestamp {given} is not within 0 and {INT64_MAX}") from None
     if timestamp < 0:
@@ -233,9 +235,10 @@ cdef class NativeProducer:
         """Sends one record and returns its Delivery, a future.
 
         `value` and `key` are bytes, str (sent as UTF-8) or None; `headers` are (str, bytes or None)
-        pairs, or a mapping; `timestamp` is in ms since the epoch, now by default. Without a
-        `partition` the key decides, as with Kafka's Java client; records without a key go to one
-        partition until its batch is full, then to the next.
+        pairs, or a mapping; `timestamp` is in ms since the epoch, or a datetime with a time zone,
+        or numpy's datetime64; now by default. Without a `partition` the key decides, as with
+        Kafka's Java client; records without a key go to one partition until its batch is full,
+        then to the next.
 
         A full batch is written by the thread that fills it: then the call takes as long as the
         write. Raises KafkaError UNKNOWN_TOPIC_OR_PARTITION, and INVALID_TXN_STATE outside of a
@@ -250,7 +253,7 @@ cdef class NativeProducer:
         cdef Producer* producer = self._producer
         if (
             handle is None
-            or handle.lanes.is_gone()
+            or handle.lanes.is_stale()
             or self._is_closed
             or not self._made_in.is_here()
         ):

@@ -9,6 +9,7 @@ import operator
 import reprlib
 import time
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from numbers import Real
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,10 @@ INT64_MAX: Final = 2**63 - 1
 INT64_MIN: Final = -(2**63)
 TEXT_BYTES_MAX: Final = 2**15 - 1
 """Of a text in Kafka's protocol, and in the records of groups and transactions."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+_FINER_THAN_MS: Final = frozenset({"us", "ns", "ps", "fs", "as"})
+_TIMES: Final = "ms since the epoch, a datetime with a time zone or a datetime64"
 FOREVER_S: Final = 1e9
 """A timeout above this is none."""
 
@@ -131,6 +136,34 @@ def check_range(
 def check_time(timestamp_ms: Any, name: str = "timestamp_ms") -> int:
     """Ms since the epoch. Raises TypeError, and ValueError for what is beyond an int64."""
     return check_range(name, timestamp_ms, INT64_MIN, accepted="ms since the epoch")
+
+
+def time_in_ms(name: str, value: Any, *, rounds_up: bool = False) -> int:
+    """Ms since the epoch, of an int, a datetime with a time zone, or numpy's datetime64, which is
+    UTC; of what is finer than a ms the one before, or with `rounds_up` the one after. Raises as
+    `check_time`, and ValueError for what is no point in time.
+    """
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(
+                f"{name} {value} has no time zone, so that it is no point in time: "
+                "datetime.now(UTC) has one"
+            )
+        since = value - _EPOCH
+        return -(-since // _MS) if rounds_up else since // _MS
+    if getattr(getattr(value, "dtype", None), "kind", "") == "M" and value.ndim == 0:
+        import numpy  # which the caller has
+
+        try:
+            ms = value.astype("datetime64[ms]")  # rounded down
+            is_finer = numpy.datetime_data(value.dtype)[0] in _FINER_THAN_MS
+            is_one = not numpy.isnat(value) and (is_finer or ms.astype(value.dtype) == value)
+        except OverflowError:
+            is_one = False
+        if not is_one:
+            raise ValueError(f"{name} {value} is no time of int64 ms since the epoch")
+        return int(ms.astype("int64")) + (rounds_up and bool(ms < value))
+    return check_range(name, value, INT64_MIN, accepted=_TIMES)
 
 
 def check_number(name: str, value: object, accepted: str = "a number") -> None:

@@ -8,7 +8,12 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
+try:
+    import pyarrow as pa
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "Arrow's columns need pyarrow: pip install 'barnabas[arrow]'", name=missing.name
+    ) from missing
 
 if TYPE_CHECKING:
     from barnabas._columns import Columns

@@ -3,10 +3,11 @@
 Nothing is copied that lies in one piece already, and no object is made a record. What is taken:
 
     a list, a tuple or any other iterable of bytes, str or None
-    numpy arrays: S (without the zero bytes at the end, as numpy reads them), V, uint8 of two
+    numpy arrays: S and U (without the zeros at the end, as numpy reads them), V, uint8 of two
         dimensions (a row a record), object; what is masked is null
     a pair (offsets, data): numpy int32 or int64 of n + 1 entries, and bytes-like data
-    pyarrow's Binary, String, their Large and View kinds, FixedSizeBinary, ChunkedArrays of them
+    pyarrow's Binary, String, their Large and View kinds, FixedSizeBinary, dictionaries of them,
+        ChunkedArrays of them
     what has `to_arrow()` (polars), and pandas' Series
 
 Headers are those of every record, or each record's own:
@@ -18,14 +19,17 @@ Headers are those of every record, or each record's own:
 
 Timestamps are integers (ms since the epoch), or times, rounded down to the ms that a record has:
 
-    a list, numpy's integers or datetime64, pyarrow's integers or timestamps, pandas' of both
+    a list, of datetimes with a time zone perhaps, numpy's integers or datetime64, pyarrow's
+        integers or timestamps, pandas' of both
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 from barnabas._column_input import ColumnInput, HeadersInput, RecordsInput
+from barnabas.arguments import time_in_ms
 
 _WIDE: Final = {"i4": False, "i8": True}
 _OFFSET_TYPES: Final = {
@@ -34,7 +38,9 @@ _OFFSET_TYPES: Final = {
     "large_binary": True,
     "large_string": True,
 }
-_TIMESTAMPS: Final = "integers (ms since the epoch) or datetime64, in a row"
+_TIMESTAMPS: Final = (
+    "integers (ms since the epoch), datetimes with a time zone or datetime64, in a row"
+)
 _TOO_FAR: Final = "a timestamp is beyond what a record can have, an int64 of ms since the epoch"
 _FINER_THAN_MS: Final = frozenset({"us", "ns", "ps", "fs", "as"})
 _WRITTEN: Final = ("value", "key", "headers", "timestamp")
@@ -123,6 +129,10 @@ def timestamps_input(data: Any) -> Any:
     if numpy.ma.is_masked(data):
         raise TypeError(f"timestamps are {_TIMESTAMPS}: none is masked")
     array = numpy.asarray(data)
+    is_of_objects = array.dtype.kind == "O" and array.ndim == 1
+    if is_of_objects and any(isinstance(each, datetime) for each in array[:1]):
+        times = [time_in_ms("each timestamp", each) for each in array]
+        array = numpy.asarray(times, dtype=numpy.int64)
     if array.shape == (0,):
         array = array.astype(numpy.int64)  # an empty list is one of floats
     if array.dtype.kind == "M":
@@ -173,14 +183,13 @@ def _of_numpy(array: Any, what: str) -> ColumnInput:
     import numpy
 
     kind, size = array.dtype.kind, len(array)
-    if kind == "O" and array.ndim == 1:
+    if kind in "OU" and array.ndim == 1:
         return ColumnInput.of_objects(array.tolist(), what)
     rows = array.ndim == 2 and array.dtype == numpy.uint8
     if not rows and not (kind in "SV" and array.ndim == 1 and array.dtype.fields is None):
-        hint = "; numpy.char.encode() makes S of U" if kind == "U" else ""
         raise TypeError(
-            f"{what}s of dtype {array.dtype} in {array.ndim} dimensions: S, V, object, or uint8 of "
-            f"two dimensions can be sent{hint}"
+            f"{what}s of dtype {array.dtype} in {array.ndim} dimensions: S, U, V, object, or uint8 "
+            "of two dimensions can be sent"
         )
     validity: Any = None
     if numpy.ma.is_masked(array):
@@ -221,6 +230,8 @@ def _of_arrow(array: Any, what: str) -> ColumnInput:
         raise TypeError(f"{what}s are a sequence, not one pyarrow {type(array).__name__}")
     if hasattr(array, "combine_chunks"):
         array = array.combine_chunks()
+    if hasattr(array.type, "value_type") and hasattr(array.type, "index_type"):
+        array = array.cast(array.type.value_type)  # a dictionary
     name = str(array.type)
     buffers = array.buffers()
     first, size, validity = array.offset, len(array), buffers[0]

@@ -1,4 +1,4 @@
-"""What is used in a `with` block, and closed at its end."""
+"""What is used in a `with` block, or an `async with` block, and closed at its end."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -22,3 +22,22 @@ class Closing(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class AsyncClosing(Closing):
+    """Base of what may also be used in an `async with` block. It is closed on a thread of the
+    loop's executor then, for that may wait.
+    """
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        import asyncio  # whoever comes here has it
+
+        await asyncio.to_thread(self.close)

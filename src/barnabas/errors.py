@@ -24,12 +24,19 @@ class BarnabasError(Exception):
 
 
 class KafkaError(BarnabasError):
-    """An operation that Kafka's protocol has an error for."""
+    """An operation that Kafka's protocol has an error for: `code`, a kio.schema.errors.ErrorCode.
+
+    As a text it is `NAME (NUMBER): message`, or without a `message` its first part alone.
+    """
 
     def __init__(self, code: ErrorCode, message: str = "") -> None:
-        super().__init__(message or code.name.upper())
+        super().__init__(code, message)
         self.code = code
         self.message = message[:MESSAGE_CHARACTERS_MAX]  # it may quote what a client has sent
+
+    def __str__(self) -> str:
+        name = f"{self.code.name.upper()} ({self.code.value})"
+        return f"{name}: {self.message}" if self.message else name
 
 
 class ConfigError(BarnabasError):

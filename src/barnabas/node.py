@@ -202,9 +202,11 @@ class Node:
         try:
             self._made = make_directory(data_dir)
         except OSError as error:
-            raise StartError(
-                f"cannot make the data directory {data_dir}: {error.strerror}"
-            ) from error
+            why = error.strerror
+            if isinstance(error, FileExistsError | NotADirectoryError):
+                places = (data_dir, *data_dir.parents)
+                why = f"{next(place for place in places if place.exists())} is a file"
+            raise StartError(f"cannot make the data directory {data_dir}: {why}") from error
         self._check_room(data_dir)
         for other in self._start_config.data_dirs[1:]:
             with suppress(OSError):  # the core tells what is offline then

@@ -10,9 +10,11 @@
 `barnabas_topic`   the name of a topic that only this test has; it is deleted afterwards. It has one
                    partition, or what a marker says:
                    `@pytest.mark.barnabas_topic(partitions=3, config={"cleanup.policy": "compact"})`
+                   It is on `barnabas_broker`, or where a test has but a broker of its own, on that.
 `barnabas_fresh`   a broker of the test's own, with what a marker says on top of that configuration:
                    `@pytest.mark.barnabas(config={"num.partitions": 3})`
-`barnabas_clock`   the same with a `barnabas.VirtualClock`: `barnabas_clock.clock.advance(days=7)`
+`barnabas_clock`   the same with a `barnabas.VirtualClock`: `barnabas_clock.clock.advance(days=7)`.
+                   A test that has `barnabas_fresh` too, or a fixture of its, has one broker.
 `barnabas_fork`    a fork of `barnabas_template` that only this test has, however much that holds:
                    one expensive set-up, many tests. A marker configures it like `barnabas_fresh`.
 `barnabas_template`  a broker for the session (with pytest-xdist, for each worker), empty until a
@@ -39,7 +41,13 @@ if TYPE_CHECKING:
     from barnabas.embed import Broker, ConfigValue
 
 _BROKERS: Final = frozenset(
-    ("barnabas_broker", "barnabas_fresh", "barnabas_clock", "barnabas_template")
+    (
+        "barnabas_broker",
+        "barnabas_topic",
+        "barnabas_fresh",
+        "barnabas_clock",
+        "barnabas_template",
+    )
 )
 _OWN: Final = frozenset(("barnabas_fresh", "barnabas_clock", "barnabas_fork"))
 _NAME_CHARS_MAX: Final = 200  # of the test's name in its topic's; Kafka allows 249 in all
@@ -138,22 +146,32 @@ def barnabas_broker(request: pytest.FixtureRequest) -> "Iterator[Broker]":
 
 
 @pytest.fixture
-def barnabas_fresh(request: pytest.FixtureRequest) -> "Iterator[Broker]":
-    """A Kafka broker that only this test has."""
+def _barnabas_own(request: pytest.FixtureRequest) -> "Iterator[Broker]":
+    """The broker of a test that has `barnabas_fresh`, `barnabas_clock` or both."""
+    from barnabas.clock import VirtualClock
     from barnabas.embed import Broker
 
-    with Broker(config=_own_settings(request)) as broker:
+    clock = VirtualClock() if "barnabas_clock" in request.fixturenames else None
+    with Broker(config=_own_settings(request), clock=clock) as broker:
         yield broker
 
 
 @pytest.fixture
-def barnabas_clock(request: pytest.FixtureRequest) -> "Iterator[Broker]":
-    """A Kafka broker that only this test has, whose time the test moves by `.clock.advance()`."""
-    from barnabas.clock import VirtualClock
-    from barnabas.embed import Broker
+def barnabas_fresh(_barnabas_own: "Broker") -> "Broker":
+    """A Kafka broker that only this test has."""
+    return _barnabas_own
 
-    with Broker(config=_own_settings(request), clock=VirtualClock()) as broker:
-        yield broker
+
+@pytest.fixture
+def barnabas_clock(_barnabas_own: "Broker") -> "Broker":
+    """A Kafka broker that only this test has, whose time the test moves by `.clock.advance()`."""
+    if _barnabas_own._clock is None:
+        pytest.fail(
+            "barnabas_fresh has begun without a clock: name barnabas_clock among the arguments of "
+            "the test",
+            pytrace=False,
+        )
+    return _barnabas_own
 
 
 @pytest.fixture(scope="session")
@@ -175,23 +193,40 @@ def barnabas_fork(
 
 
 @pytest.fixture
-def barnabas_topic(request: pytest.FixtureRequest, barnabas_broker: "Broker") -> Iterator[str]:
-    """The name of a new topic on `barnabas_broker`; the topic goes when the test is over."""
+def barnabas_topic(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a new topic on `barnabas_broker`, or on the broker that only this test has; the
+    topic goes when the test is over.
+    """
     from barnabas.errors import BrokerClosed, KafkaError
 
+    broker: Broker = request.getfixturevalue(_broker_of_topic({*request.fixturenames}))
     marker = request.node.get_closest_marker("barnabas_topic")
     options = {} if marker is None else _topic_options(marker)
     test = _NOT_ALLOWED.sub("-", request.node.name)[:_NAME_CHARS_MAX]
     name = f"{test}-{uuid.uuid4().hex[:12]}"
-    barnabas_broker.create_topic(name, **options)
+    broker.create_topic(name, **options)
     yield name
     try:
-        barnabas_broker.delete_topic(name)
+        broker.delete_topic(name)
     except BrokerClosed:
         pass  # the test closed it
     except KafkaError as error:
         if error.code.name != "unknown_topic_or_partition":  # the test may have deleted it
             raise
+
+
+def _broker_of_topic(names: set[str]) -> str:
+    """The fixture with the broker that `barnabas_topic` is on, among all that a test has."""
+    own = sorted(_OWN & names)
+    if "barnabas_broker" in names or not own:
+        return "barnabas_broker"
+    if "barnabas_fork" in own and len(own) > 1:
+        pytest.fail(
+            f"barnabas_topic cannot be on {' and on '.join(own)}, which are brokers of their own: "
+            "create_topic() of each makes one",
+            pytrace=False,
+        )
+    return own[0]
 
 
 def _settings(config: pytest.Config) -> dict[str, str]:

@@ -261,6 +261,12 @@ def test_bad_input_is_named_and_what_came_before_is_delivered(cli: Cli, topic: s
     assert cli.ok("consume", topic).lines == ["a"]
 
 
+def test_no_record_makes_no_topic(cli: Cli) -> None:
+    name = f"never-{time.monotonic_ns()}"
+    assert f"no records: topic {name} was not made" in cli.ok("produce", name, stdin=b"").stderr
+    assert name not in cli.ok("topic", "list").lines
+
+
 def test_too_large_a_record_is_counted_and_the_others_are_delivered(cli: Cli, topic: str) -> None:
     run = cli.run("produce", topic, stdin=b"a\n" + b"x" * 3_000_000 + b"\nb\n")
     assert run.exit_code == 1

@@ -19,7 +19,7 @@ class Queue:
 
     def run(self, action: str, *more: str) -> str:
         broker = ["-b", self._broker.bootstrap_servers]
-        command = [sys.executable, str(PROGRAM), *broker, action, self.name]
+        command = [sys.executable, str(PROGRAM), action, self.name, *broker]
         done = subprocess.run(
             [*command, *more], capture_output=True, text=True, check=True, timeout=60
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import barnabas
 from clients.contract import create_topic, produce_values
 from peers.servers import BarnabasServer
 
@@ -39,6 +40,17 @@ def refusal(data_dir: Path, *arguments: str) -> str:
     assert line.startswith("barnabas: ")
     assert "[Errno" not in line
     return line
+
+
+@pytest.mark.parametrize("name", ["", "metadata.sqlite", "meta.properties", ".lock"])
+def test_what_may_not_be_read_is_named(tmp_path: Path, name: str) -> None:
+    barnabas.Broker(tmp_path / "d").close()
+    path = tmp_path / "d" / name
+    path.chmod(0)
+    line = refusal(tmp_path / "d")
+    assert line.endswith(f": {DENIED}")
+    assert str(tmp_path / "d") in line
+    assert "__cluster_metadata" not in line
 
 
 @contextmanager

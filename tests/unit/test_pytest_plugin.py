@@ -142,6 +142,42 @@ OWN_TEMPLATE = """
 """
 
 
+ONE_BROKER = """
+    import pytest
+
+    @pytest.fixture
+    def app(barnabas_fresh):
+        return barnabas_fresh
+
+    def test_fresh_and_clock(app, barnabas_clock, barnabas_topic):
+        assert app is barnabas_clock
+        barnabas_clock.clock.advance(days=1)
+        assert app.producer().send(barnabas_topic, b"x", timestamp=5).result(5).offset == 0
+
+    @pytest.mark.barnabas(config={"auto.create.topics.enable": False})
+    def test_topic_on_a_fork(barnabas_fork, barnabas_topic):
+        assert barnabas_fork.producer().send(barnabas_topic, b"x").result(5).offset == 0
+
+    def test_topic_beside_it(barnabas_fresh, barnabas_broker, barnabas_topic):
+        assert barnabas_topic in barnabas_broker.services.catalog.names()
+        assert barnabas_topic not in barnabas_fresh.services.catalog.names()
+
+    def test_of_two(barnabas_fresh, barnabas_fork, barnabas_topic):
+        pass
+
+    def test_too_late(barnabas_fresh, request):
+        request.getfixturevalue("barnabas_clock")
+"""
+
+
+def test_a_tests_own_broker_is_one(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(ONE_BROKER)
+    result = pytester.runpytest_subprocess("--strict-markers")
+    result.assert_outcomes(passed=3, errors=1, failed=1)
+    result.stdout.fnmatch_lines(["*barnabas_topic cannot be on barnabas_fork and on bar*"])
+    result.stdout.fnmatch_lines(["*barnabas_fresh has begun without a clock: name barnabas_clock*"])
+
+
 def test_a_test_gets_a_broker_that_clients_can_use(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(ROUND_TRIP)
     pytester.runpytest_subprocess("--strict-markers").assert_outcomes(passed=1)

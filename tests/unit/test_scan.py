@@ -1,5 +1,8 @@
 """barnabas.scan: a topic as a table, from files and from a cluster."""
 
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -186,19 +189,68 @@ def test_what_is_not_there_is_said(source: str, tmp_path: Path) -> None:
         barnabas.scan(source, "t", partitions=[])
     with pytest.raises(FileNotFoundError):
         barnabas.scan(tmp_path / "nowhere", "t")
-    with pytest.raises(ValueError, match="no time zone"):
+    with pytest.raises(ValueError, match="a bound 2026-01-01 00:00:00 has no time zone"):
         barnabas.scan(source, "t", start=datetime(2026, 1, 1))
     for bound in ("yesterday", {0: "yesterday"}, 1.5, True, {0: False}):
         with pytest.raises(ValueError, match="a bound is an offset"):
             barnabas.scan(source, "t", start=bound)  # type: ignore[arg-type]
 
 
-def test_a_cluster_that_is_not_there_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_is_not_there_is_an_error_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     from barnabas.query import cluster
 
-    monkeypatch.setattr(cluster, "TIMEOUT_S", 0.5)
-    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1"):
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 0.5)
+    begin = time.monotonic()
+    with pytest.raises(ConnectionError, match=r"^127\.0\.0\.1:1: no broker .*: Connect.* refused$"):
         barnabas.scan("127.0.0.1:1", "t")
+    assert time.monotonic() - begin < 10
+
+
+def test_a_cluster_that_is_about_to_start_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    brokers: list[barnabas.Broker] = []
+    late = threading.Timer(0.5, lambda: brokers.append(barnabas.Broker(port=port)))
+    late.start()
+    try:
+        with pytest.raises(FileNotFoundError, match="has no topic t"):
+            barnabas.scan(f"127.0.0.1:{port}", "t")
+    finally:
+        late.join()
+        for broker in brokers:
+            broker.close()
+
+
+def test_what_may_have_been_meant_is_said(broker: barnabas.Broker) -> None:
+    for source, topic, hint in (
+        (
+            broker.data_dir / "t-0",
+            "t",
+            f"partition itself, of the data directory {broker.data_dir}",
+        ),
+        (broker.data_dir, "T", "has no partition of topic T: did you mean t?"),
+    ):
+        with pytest.raises(FileNotFoundError) as refused:
+            barnabas.scan(source, topic)
+        assert hint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("missing", "source", "hint"),
+    [
+        ("pyarrow", ".", "pip install 'barnabas[arrow]'"),
+        ("confluent_kafka", "127.0.0.1:1", "pip install 'barnabas[cli]'"),
+    ],
+)
+def test_what_is_not_installed_is_said(missing: str, source: str, hint: str) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        f"import barnabas; barnabas.scan({source!r}, 't')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert hint in done.stderr.splitlines()[-1]
 
 
 def test_times_are_those_of_the_records(tmp_path: Path) -> None:
@@ -218,6 +270,7 @@ def test_times_are_those_of_the_records(tmp_path: Path) -> None:
 
             assert offsets(start=at(5000)) == [1, 3, 5]
             assert offsets(start=at(5000.5)) == [3, 5]
+            assert offsets(start=np.datetime64(5_000_500_000, "ns")) == [3, 5]
             assert offsets(end=at(5000)) == [0]
             assert offsets(end=at(5000.5)) == [0, 1, 2]
             assert offsets(start=at(2000), end=at(6000)) == [1, 2]

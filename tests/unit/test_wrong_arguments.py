@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -146,6 +147,12 @@ def commit_offsets(tools: Tools) -> None:
         (lambda t: t.log.read("x"), "offset must be an int, not 'x' (str)"),
         (lambda t: t.broker.faults.fail(5), "api must be the name of an API, such as 'Produce'"),
         (lambda t: t.broker.faults.fail("Produce"), "error must be one of Kafka's errors, such as"),
+        (lambda t: t.broker.faults.fail("Produce", time=1), "BrokerFaults.fail() got an un"),
+        (lambda t: t.consumer.seek_to_time("x"), "timestamp_ms must be ms since the epoch, "),
+        (
+            lambda t: t.broker.producer().send("t", b"", timestamp="x"),
+            "timestamp must be ms since the epoch, a datetime with a time zone or a datetime64, no",
+        ),
         (lambda t: t.broker.faults.delay("Produce", seconds="x"), "seconds must be a number, not"),
         (
             lambda t: t.faults.fail("write", error="ENOSPC"),
@@ -210,6 +217,13 @@ def test_a_wrong_type_is_named(tools: Tools, call: Callable[[Tools], object], me
         (lambda t: t.faults.fail("write", error=10**10), "error 10000000000 is no number of the"),
         (lambda t: t.broker.producer().send("t", b"", timestamp=LARGE), "timestamp 92233720368"),
         (lambda t: t.broker.producer().send_many("t", [b""], timestamp=LARGE), "timestamp 9223372"),
+        (
+            lambda t: t.broker.producer().send("t", b"", timestamp=datetime(2026, 1, 1)),
+            "timestamp 2026-01-01 00:00:00 has no time zone, so that it is no point in time",
+        ),
+        (lambda t: t.consumer.seek_to_time(datetime(2026, 1, 1)), "2026-01-01 00:00:00 has no ti"),
+        (lambda t: t.consumer.seek_to_time(np.datetime64("NaT")), "timestamp_ms NaT is no time of"),
+        (lambda t: t.consumer.seek_to_time(np.datetime64(2**62, "D")), "is no time of int"),
         (lambda t: t.consumer.seek("t", 0, LARGE), "offset 9223372036854775808 is not within 0"),
         (lambda t: t.consumer.seek_to_time(LARGE), "timestamp_ms 9223372036854775808 is not"),
         (lambda t: t.consumer.commit({("t", 0): LARGE}), "each of offsets 9223372036854775808 is"),
@@ -310,8 +324,6 @@ def test_a_directory_is_given_once(tmp_path: Path) -> None:
 
 
 def test_what_only_looks_odd_is_taken(tools: Tools) -> None:
-    import numpy as np
-
     tools.broker.create_topic("odd", partitions=np.int64(2), config={"retention.ms": np.int64(5)})
     consumer = tools.broker.consumer({"odd"}, timeout=np.float32(0))
     assert consumer.assignment() == [("odd", 0), ("odd", 1)]

@@ -8,7 +8,9 @@ that a partition which Kafka was about to take from a `-future` directory gets i
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -69,6 +71,8 @@ def check_may_open(data_dir: Path, wish: Adopt) -> None:
     """Before anything in the directory is touched. Raises StartError when it is Kafka's, and was
     not and shall not be adopted; or when there is nothing to adopt.
     """
+    if data_dir.is_dir() and not os.access(data_dir, os.R_OK | os.X_OK):
+        raise StartError(f"data directory {data_dir}: {os.strerror(errno.EACCES)}")
     if wish is Adopt.NO:
         if (name := _kafka_name(data_dir)) and not (data_dir / FILE_NAME).exists():
             raise StartError(
@@ -76,9 +80,14 @@ def check_may_open(data_dir: Path, wish: Adopt) -> None:
                 f"{_WHAT_ADOPT_DOES}; or give Barnabas a directory of its own"
             )
     elif not (data_dir / META_PROPERTIES).exists():
+        what = f"it has no {META_PROPERTIES}, so it is none of Apache Kafka's"
+        if not data_dir.exists():
+            what = "there is none"
+        elif inside := sorted(data_dir.glob(f"*/{META_PROPERTIES}")):
+            what += f", but {inside[0].parent} may be"
         raise StartError(
-            f"data directory {data_dir} cannot be adopted: it has no {META_PROPERTIES}, so it is "
-            "none of Apache Kafka's"
+            f"data directory {data_dir} cannot be adopted: {what}. --data-dir names the directory "
+            "that log.dirs of Kafka's server.properties does"
         )
 
 

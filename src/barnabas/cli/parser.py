@@ -26,6 +26,7 @@ class CommandParser(argparse.ArgumentParser):
         options["description"] = textwrap.fill(options.get("description") or "", _HELP_COLUMNS)
         super().__init__(**options)
         self._is_intermixing = False
+        self.meant: dict[str, str] = {}  # options that there are not, and what to say instead
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Lets options stand anywhere, also between TOPIC and FILE…."""
@@ -39,7 +40,8 @@ class CommandParser(argparse.ArgumentParser):
         if unknown:  # said here, where the command and its options are known
             option = unknown[0].partition("=")[0]
             close = difflib.get_close_matches(option, self._option_string_actions, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            meant = self.meant.get(option) or (close[0] if close else "")
+            hint = f"; did you mean {meant}?" if meant else ""
             self.error(f"unknown argument {unknown[0]}{hint}")
         return parsed, unknown
 

@@ -176,9 +176,13 @@ def run(args: argparse.Namespace) -> int:
     is_new = args.topic not in await_metadata(producer, errors, args).topics
     if names == [STDIN] and sys.stdin.isatty() and not args.quiet:
         print("type records, one a line; Ctrl-D ends", file=sys.stderr)
-    if is_new:
-        records = _begun(records)  # what is no record must not make a topic
-    _await_topic(producer, errors, args)
+    first = next(records, None) if is_new else None  # what is no record must not make a topic
+    if first is not None:
+        records = chain([first], records)
+    if first is not None or not is_new:
+        _await_topic(producer, errors, args)
+    elif not args.quiet:
+        warn(f"no records: topic {args.topic} was not made")
     failure: CommandError | None = None
     is_interrupted = False
     shown = not args.quiet and not (STDIN in names and sys.stdin.isatty())
@@ -236,12 +240,6 @@ def _records(args: argparse.Namespace, names: list[str]) -> Iterator[Located]:
         return read_whole(names)
     parse = JSON_FORMAT if args.format == "json" else LineFormat(args.key_separator)
     return read_lines(names, parse, args.delimiter)
-
-
-def _begun(records: Iterator[Located]) -> Iterator[Located]:
-    """The records, of which the first is read already. Raises CommandError."""
-    first = next(records, None)
-    return iter(()) if first is None else chain([first], records)
 
 
 def _send_all(

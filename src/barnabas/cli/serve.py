@@ -75,6 +75,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info")
     parser.add_argument("--log-format", choices=LOG_FORMATS, default="text")
+    for other in ("--port", "--host", "--bind", "--address", "--bootstrap-server"):
+        parser.meant[other] = "--listen HOST:PORT"
+    for other in ("--dir", "--log-dir", "--log-dirs", "--path"):
+        parser.meant[other] = "--data-dir DIR"
     parser.set_defaults(run=run)
 
 
@@ -178,8 +182,14 @@ async def _serve(start: "StartConfig", log_format: str) -> int:
     logger = logging.getLogger("barnabas.serve")
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    heard: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        heard.append(number)
+        stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop, number)
     node = Node(start)
     await node.start()
     try:
@@ -193,7 +203,7 @@ async def _serve(start: "StartConfig", log_format: str) -> int:
         _announce(node, start, log_format)
         if await _first(stopping, node.watch.all_failed) is node.watch.all_failed:
             raise CommandError("every log directory has failed")
-        logger.info("stopping")
+        logger.info("stopping: %s", heard[0].name)
     finally:
         await node.stop()
     logger.info("stopped")

@@ -16,6 +16,7 @@ from barnabas.config.keys import Key, Synonym, Update, Value
 from barnabas.config.properties import Properties
 from barnabas.config.topic_keys import TOPIC_KEYS
 from barnabas.errors import ConfigError
+from barnabas.wording import close_names
 
 CoreValue = int | str | bool
 
@@ -161,8 +162,18 @@ def split_known(entries: Mapping[str, str], origin: str) -> tuple[dict[str, str]
             unused.append(name)
         else:
             place = place_of(name, entries, origin)
-            raise ConfigError(f"{place}: unknown configuration key {name}")
+            raise ConfigError(f"{place}: unknown configuration key {name}{_meant(name)}")
     return known, unused
+
+
+def _meant(name: str) -> str:
+    """For the end of an error: what may have been meant by a key that no broker has."""
+    if name in TOPIC_KEYS:
+        synonyms = TOPIC_KEYS[name].synonyms
+        own = f", the broker's is {synonyms[0].name}" if synonyms else ""
+        return f": it is a topic's{own}"
+    close = close_names(name, (*BROKER_KEYS, *UNUSED_KAFKA_KEYS))
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def place_of(name: str, entries: Mapping[str, str], origin: str) -> str:
@@ -178,7 +189,9 @@ def validate_topic_config(config: Mapping[str, str | None], broker: BrokerConfig
     for name, text in config.items():
         key = TOPIC_KEYS.get(name)
         if key is None:
-            raise ConfigError(f"Unknown topic config name: {name}")
+            close = close_names(name, TOPIC_KEYS)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise ConfigError(f"Unknown topic config name: {name}{hint}")
         if text is None:
             raise ConfigError(f"Null value not supported for topic configs: {name}")
         key.parse(text)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
+from types import EllipsisType
 from typing import TYPE_CHECKING, Final
 
 from barnabas._reader import NativeReader
@@ -22,17 +23,18 @@ from barnabas.arguments import (
     check_optional_calls,
     check_optional_names,
     check_range,
-    check_time,
     check_timeout,
     deadline_after,
+    time_in_ms,
 )
-from barnabas.closing import Closing
+from barnabas.closing import AsyncClosing
 from barnabas.embedded.host import ISOLATION_LEVELS, RETRY_S
 from barnabas.embedded.offsets import GONE_ON, GroupOffsets, Member, check_offsets
 from barnabas.embedded.positions import RESETS, Positions, ReadOffset
 from barnabas.errors import BrokerClosed, ConfigError, KafkaError
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Self
 
     from barnabas.embedded.batch import ConsumedBatch
@@ -54,11 +56,11 @@ MS_PER_S: Final = 1_000
 Listener = Callable[["list[Partition]"], object]
 
 
-class Consumer(NativeReader, Closing):
+class Consumer(NativeReader, AsyncClosing):
     """Reads topics of its broker, as a member of a group or, without one, all their partitions.
 
     Iterating gives `ConsumedBatch`es as they come; it ends when there was none for `timeout`
-    seconds, by default never. The same holds for `async for`.
+    seconds, by default never. The same holds for `async for`. `poll` waits as long, by default not.
 
     `auto_offset_reset`: where reading begins without a committed offset, or when the offset is
     gone: latest (as with Kafka's clients), earliest, or none, which raises. `isolation_level`:
@@ -98,7 +100,8 @@ class Consumer(NativeReader, Closing):
         check_choice("isolation_level", isolation_level, ISOLATION_LEVELS)
         check_optional_names(group=group, group_instance_id=group_instance_id)
         check_optional_calls(on_assigned=on_assigned, on_revoked=on_revoked)
-        timeout = check_timeout(timeout)
+        self._poll_timeout = 0 if timeout is None else timeout
+        self._timeout = check_timeout(timeout)
         check_range("fetch_bytes", fetch_bytes, 1, INT32_MAX, error=ConfigError)
         super().__init__(
             host.services.core,
@@ -111,7 +114,6 @@ class Consumer(NativeReader, Closing):
         self._reads = Positions(
             self, host, auto_offset_reset, is_committed_only=self._is_committed_only
         )
-        self._timeout = timeout
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
         self._topics_checked_at = float("-inf")
@@ -146,11 +148,11 @@ class Consumer(NativeReader, Closing):
 
     # -- reading
 
-    def poll(self, timeout: float | None = 0) -> ConsumedBatch | None:
-        """The next records of one partition, or None when there are none within `timeout` seconds
-        (None: for ever). Also does what the group wants: joining, committing. Raises KafkaError.
+    def poll(self, timeout: float | EllipsisType | None = ...) -> ConsumedBatch | None:
+        """The next records of one partition, None when there are none within `timeout` seconds
+        (None: for ever; by default the consumer's, or 0). Joins and commits. Raises KafkaError.
         """
-        deadline = deadline_after(timeout)
+        deadline = deadline_after(self._poll_timeout if timeout is ... else timeout)
         poller = None
         self._polls += 1
         try:
@@ -165,13 +167,13 @@ class Consumer(NativeReader, Closing):
         finally:
             self._end_poll()
 
-    async def poll_async(self, timeout: float | None = 0) -> ConsumedBatch | None:
+    async def poll_async(self, timeout: float | EllipsisType | None = ...) -> ConsumedBatch | None:
         """As `poll`, without keeping the event loop from anything else: records are read on a
         thread of the loop's executor. When it is cancelled it waits for that, and what was read is
         handed out the next time.
         """
         loop = asyncio.get_running_loop()
-        deadline = deadline_after(timeout)
+        deadline = deadline_after(self._poll_timeout if timeout is ... else timeout)
         ready = asyncio.Event()
         self._polls += 1
         try:
@@ -279,11 +281,11 @@ class Consumer(NativeReader, Closing):
         for partition in self._need_assignment():
             self._reads.move(partition, self._reads.end_of(partition))
 
-    def seek_to_time(self, timestamp_ms: int) -> None:
-        """Goes on with the first record at or after a time (ms since the epoch) of each partition;
-        behind the last one where there is none.
+    def seek_to_time(self, timestamp_ms: int | datetime) -> None:
+        """Goes on with the first record at or after a time (ms since the epoch, a datetime with a
+        zone, or numpy's) of each partition; behind the last one where there is none.
         """
-        time_ms = check_time(timestamp_ms)
+        time_ms = time_in_ms("timestamp_ms", timestamp_ms, rounds_up=True)
         for partition in self._need_assignment():
             self._reads.move(partition, self._reads.at_time(partition, time_ms))
 

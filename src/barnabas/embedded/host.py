@@ -88,4 +88,4 @@ def ask_core(ask: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
 def check(error: ErrorCode, what: str) -> None:
     """Raises KafkaError for an error."""
     if error is not ErrorCode.none:
-        raise KafkaError(error, f"{what}: {error.name.upper()}")
+        raise KafkaError(error, what)

@@ -12,6 +12,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.arguments import INT32_MAX, check_range, deadline_after, wrong_type
 from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer_when_ready, check
+from barnabas.errors import KafkaError
 from barnabas.state.effects import Producer as ProducerIdentity
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
 from barnabas.state.group.records import NO_TOPIC_ID
@@ -111,7 +112,15 @@ class GroupOffsets:
         request = commit_request(self.group, self.membership(), offsets)
 
         async def commit() -> None:
-            response = await answer_when_ready(partial(self._host.services.groups.commit, request))
+            groups = self._host.services.groups
+            await groups.ensure_topic()
+            response = await answer_when_ready(partial(groups.commit, request))
+            if self._member.needs_join and response.error is ErrorCode.unknown_member_id:
+                raise KafkaError(
+                    response.error,
+                    f"group {self.group} has members, and this consumer is none yet, or none any "
+                    "more: it joins in `poll`",
+                )
             check_committed(self.group, response, is_gone_fine=is_gone_fine)
 
         self._host.call(commit)
@@ -145,6 +154,7 @@ class GroupOffsets:
     ) -> dict[Partition, int]:
         """As `stable`, which it waits for. Raises TimeoutError after `timeout` seconds."""
         deadline = deadline_after(timeout)
+        self._host.call(self._host.services.groups.ensure_topic)
         while (offsets := self.stable(partitions)) is None:
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(

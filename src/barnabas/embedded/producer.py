@@ -19,12 +19,13 @@ from barnabas.arguments import (
     check_timeout,
 )
 from barnabas.bulk import records_input
-from barnabas.closing import Closing
+from barnabas.closing import AsyncClosing
 from barnabas.errors import BarnabasError, ConfigError, KafkaError
 from barnabas.metadata.catalog import is_internal
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from datetime import datetime
 
     from barnabas.embedded.host import Host
     from barnabas.embedded.transaction import Transaction, TransactionalId
@@ -85,7 +86,7 @@ class BulkDelivery:
         return self.spans
 
 
-class Producer(NativeProducer, Closing):
+class Producer(NativeProducer, AsyncClosing):
     """Sends records to the topics of its broker. Safe to use from several threads.
 
     `linger_ms`: how long a batch that is not full waits for more records, unless somebody waits for
@@ -147,7 +148,7 @@ class Producer(NativeProducer, Closing):
         *,
         headers: Any = None,
         timestamps: Any = None,
-        timestamp: int | None = None,
+        timestamp: int | datetime | None = None,
         partition: int | None = None,
     ) -> BulkDelivery:
         """Sends a column of records, and writes them before it returns.
@@ -157,7 +158,7 @@ class Producer(NativeProducer, Closing):
         columns of the names value, key, headers and timestamp. `headers` are (str, bytes, str or
         None) pairs, or a mapping, of every record; or a sequence of such, one a record; or Arrow's
         lists, or polars' or pandas' column of them. `timestamps` are one a record (times are
-        rounded down to the ms), `timestamp` is one for all, in ms since the epoch; now by default.
+        rounded down to the ms), `timestamp` is one for all, as `send` takes it; now by default.
         Raises TypeError and ValueError before anything is written; what a batch is refused for is
         the BulkDelivery's.
         """

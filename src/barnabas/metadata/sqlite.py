@@ -146,6 +146,8 @@ class SqliteStore:
             return os.strerror(errno.ENOSPC)
         if name.startswith("SQLITE_READONLY") and not os.access(self._path.parent, os.W_OK):
             return os.strerror(errno.EACCES)
+        if self._path.exists() and not os.access(self._path, os.R_OK | os.W_OK):
+            return os.strerror(errno.EACCES)
         return str(error)
 
     def _is_disk_full(self) -> bool:

@@ -357,8 +357,7 @@ class TopicService:
         topic = self._catalog.topic(name)
         if topic is None:
             raise KafkaError(
-                ErrorCode.unknown_topic_or_partition,
-                "This server does not host this topic-partition.",
+                ErrorCode.unknown_topic_or_partition, f"The topic '{name}' does not exist."
             )
         return topic
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
-from barnabas.arguments import check_integer
+from barnabas.arguments import check_integer, time_in_ms
 
 Bound: TypeAlias = "int | datetime | Mapping[int, int] | None"
 """An offset of every partition, offsets by partition, or a time: that of the first record at or
@@ -17,19 +17,20 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def read_bound(bound: Any) -> Bound:
     """A bound, numpy's ints as Python's. Raises ValueError for what is none."""
-    if isinstance(bound, datetime):
-        if bound.tzinfo is None:
-            raise ValueError(f"{bound} has no time zone: a record's timestamp is a point in time")
-        return bound
     if bound is None:
         return None
+    if isinstance(bound, datetime):
+        time_in_ms("a bound", bound)
+        return bound
+    if getattr(getattr(bound, "dtype", None), "kind", "") == "M":  # numpy's datetime64
+        return _EPOCH + timedelta(milliseconds=time_in_ms("a bound", bound, rounds_up=True))
     try:
         if isinstance(bound, Mapping):
             return {key: check_integer("bound", offset) for key, offset in bound.items()}
         return check_integer("bound", bound)
     except TypeError:
         raise ValueError(
-            f"a bound is an offset, offsets by partition, or a datetime, not {bound!r}"
+            f"a bound is an offset, offsets by partition, a datetime or datetime64, not {bound!r}"
         ) from None
 
 
@@ -40,7 +41,7 @@ def bound_of(bound: Bound, partition: int) -> int | datetime | None:
 
 def to_ms(time: datetime) -> int:
     """Ms since the epoch, rounded up: what is at or after that is at or after `time`."""
-    return -((_EPOCH - time) // timedelta(milliseconds=1))
+    return time_in_ms("a bound", time, rounds_up=True)
 
 
 def start_ms(bounds: tuple[Bound, Bound]) -> int | None:

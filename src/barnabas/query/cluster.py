@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from confluent_kafka import (
-    OFFSET_END,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+try:
+    from confluent_kafka import (
+        OFFSET_END,
+        Consumer,
+        KafkaError,
+        KafkaException,
+        Message,
+        TopicPartition,
+    )
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "a cluster is asked by confluent-kafka: pip install 'barnabas[cli]'", name=missing.name
+    ) from missing
 
 from barnabas.query.bounds import Bound, bound_of, start_ms, to_ms
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from confluent_kafka.admin import ClusterMetadata, TopicMetadata
 
 BATCH_RECORDS: Final = 10_000
+CONNECT_TIMEOUT_S: Final = 5.0
+"""How long connections may be refused: a broker that starts is waited for."""
 TIMEOUT_S: Final = 30.0
+"""How long a broker that took the connection may be silent."""
+_FIRST_TRY_S: Final = 0.25
+_UNANSWERED: Final = frozenset(
+    (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN)
+)
+
+
+_PLACE: Final = re.compile(r"^\S+:\d+/(?:bootstrap|\d+): | \(after \d+ms in state .*$")
 
 
 def cluster_batches(
@@ -48,7 +65,8 @@ def cluster_batches(
         }
     )
     with _connected(consumer, address, closes=False):
-        partitions = _partitions(consumer, address, topic, wanted)
+        topics = _await_metadata(consumer, topic, trouble).topics
+        partitions = _partitions(topics[topic], address, topic, wanted)
 
     def batches() -> Iterator[pa.RecordBatch]:
         with _connected(consumer, address, closes=True):
@@ -73,10 +91,31 @@ def _connected(consumer: Consumer, address: str, *, closes: bool) -> Iterator[No
             consumer.close()
 
 
+def _await_metadata(consumer: Consumer, topic: str, trouble: _Trouble) -> ClusterMetadata:
+    """What the cluster says of the topic. Raises KafkaException."""
+    begin = time.monotonic()
+    waited_s = 0.0
+    while True:
+        try:
+            found: ClusterMetadata = consumer.list_topics(
+                topic, timeout=max(_FIRST_TRY_S, waited_s)
+            )
+            return found
+        except KafkaException as error:
+            if error.args[0].code() not in _UNANSWERED:
+                raise
+            consumer.poll(0)  # so that the trouble is heard of
+            waited_s = time.monotonic() - begin
+            if waited_s >= (CONNECT_TIMEOUT_S if trouble.last else TIMEOUT_S):
+                what = f"no broker has answered within {waited_s:.0f} s"
+                raise KafkaException(
+                    KafkaError(KafkaError._TRANSPORT, f"{what}: {trouble.last}".rstrip(": "))
+                ) from None
+
+
 def _partitions(
-    consumer: Consumer, address: str, topic: str, wanted: frozenset[int] | None
+    found: TopicMetadata, address: str, topic: str, wanted: frozenset[int] | None
 ) -> list[int]:
-    found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
     if found.error is not None or not found.partitions:
         raise FileNotFoundError(f"{address} has no topic {topic}")
     there = frozenset(found.partitions)
@@ -93,11 +132,14 @@ class _Trouble:
 
     def __init__(self) -> None:
         self._all_down: KafkaError | None = None
+        self.last = ""  # why there is no connection
 
     def hear(self, error: KafkaError) -> None:
         """Of librdkafka's, called while it is asked for records."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._all_down = error
+        else:
+            self.last = _PLACE.sub("", error.str())
 
     def forget(self) -> None:
         """Records have come."""

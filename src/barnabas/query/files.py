@@ -14,6 +14,7 @@ from barnabas._records import CorruptBatch, decode_records
 from barnabas.log import Log
 from barnabas.metadata.peek import partition_count
 from barnabas.query.bounds import Bound, bound_of, start_ms, to_ms
+from barnabas.wording import close_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +38,8 @@ def partition_directories(
             found[int(match[2])] = path
     where = ", ".join(map(str, data_dirs))
     if not found:
-        raise FileNotFoundError(f"{where} has no partition of topic {topic}")
+        hint = _hint(data_dirs[0], topic)
+        raise FileNotFoundError(f"{where} has no partition of topic {topic}{hint}")
     counts = [partition_count(data_dir, topic) for data_dir in data_dirs]
     stored = {*range(max(count or 0 for count in counts)), *range(max(found))}
     asked = stored | found.keys() if wanted is None else wanted
@@ -50,6 +52,16 @@ def partition_directories(
     if not asked:
         raise FileNotFoundError(f"{where} has none of the partitions of topic {topic}")
     return sorted((partition, found[partition]) for partition in asked)
+
+
+def _hint(directory: Path, topic: str) -> str:
+    """What may have been meant by a directory that has not got the topic, or by the topic."""
+    path = directory.absolute()
+    if _TOPIC_DIRECTORY.fullmatch(path.name) and any(path.glob("*.log")):
+        return f": it is a partition itself, of the data directory {path.parent}"
+    names = [_TOPIC_DIRECTORY.fullmatch(each.name) for each in path.iterdir()]
+    close = close_names(topic, {name[1] for name in names if name})
+    return f": did you mean {' or '.join(close)}?" if close else ""
 
 
 def _entries(data_dir: Path) -> Iterator[Path]:

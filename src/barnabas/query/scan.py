@@ -6,7 +6,7 @@
 A data directory is read as files, whether a broker runs on it or not; of a cluster the records are
 fetched. Either way only what lies within `start` and `end` is shown: offsets and times are looked
 up in the indexes. A time ends it at the first record at or after it: what comes late, behind that,
-is not shown. Needs pyarrow (`pip install barnabas[arrow]`).
+is not shown. Needs pyarrow (`pip install 'barnabas[arrow]'`).
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def scan(
 
     Raises FileNotFoundError when there is no such directory or topic, or not all the partitions
     that are asked for, NotADirectoryError, TypeError, ValueError for a bound that is none or an
-    address that cannot be, ConnectionError when there is no cluster; reading raises CoreError and
-    CorruptBatch, with file or offset, and ConnectionError when the cluster is gone, or silent for
-    30 s.
+    address that cannot be, ConnectionError when connections are refused for 5 s; reading raises
+    CoreError and CorruptBatch, with file or offset, and ConnectionError when the cluster is gone,
+    or silent for 30 s.
     """
-    import pyarrow
+    from barnabas.arrow import schema  # which says what to install, if there is no pyarrow
 
-    from barnabas.arrow import schema
+    import pyarrow  # isort: skip
 
     fields = schema(binary)
     places = _places(source)

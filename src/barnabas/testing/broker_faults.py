@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, ParamSpec, TypedDict, Unpack
+from typing import Final, Literal, NamedTuple, ParamSpec
 
 from kio.schema.errors import ErrorCode
 
@@ -42,7 +42,7 @@ _DISCONNECTS: Final = {
 }
 
 
-class Which(TypedDict, total=False):
+class _Which(NamedTuple):
     """Of the requests of an API those that a fault strikes: see the module."""
 
     times: int | None
@@ -66,63 +66,70 @@ class BrokerFaults:
         api: str,
         *,
         error: str | ErrorCode | None = None,
-        **which: Unpack[Which],
+        times: int | None = None,
+        client_id: str | None = None,
+        connection: int | None = None,
     ) -> faults.Fault:
         """The request does nothing and is answered with one of Kafka's errors, for each of the
         partitions or resources in it where the API says errors so.
         """
         _check_api(api)
-        return self._add(api, RequestEffect.FAIL, _error_code(error).value, **which)
+        return self._add(
+            api, RequestEffect.FAIL, _error_code(error).value, _Which(times, client_id, connection)
+        )
 
     def drop(
         self,
         api: str,
         *,
         when: When = "before",
-        **which: Unpack[Which],
+        times: int | None = None,
+        client_id: str | None = None,
+        connection: int | None = None,
     ) -> faults.Fault:
         """The request is never answered: "before" it has done anything, or "after" it has. Nothing
         that its connection sends later is looked at; when the fault is removed it is closed.
         """
-        return self._add(api, _choose(_DROPS, when), 0, **which)
+        return self._add(api, _choose(_DROPS, when), 0, _Which(times, client_id, connection))
 
     def delay(
         self,
         api: str,
         *,
         seconds: float,
-        **which: Unpack[Which],
+        times: int | None = None,
+        client_id: str | None = None,
+        connection: int | None = None,
     ) -> faults.Fault:
         """The request waits so long before it takes effect, and with it what its connection sends
         later. With a virtual clock an advance shortens that.
         """
-        return self._add(api, RequestEffect.DELAY, check_delay("seconds", seconds), **which)
+        return self._add(
+            api,
+            RequestEffect.DELAY,
+            check_delay("seconds", seconds),
+            _Which(times, client_id, connection),
+        )
 
     def disconnect(
         self,
         api: str,
         *,
         when: When = "before",
-        **which: Unpack[Which],
-    ) -> faults.Fault:
-        """The connection is closed instead of an answer: "before" the request has done anything, or
-        "after" it has.
-        """
-        return self._add(api, _choose(_DISCONNECTS, when), 0, **which)
-
-    def _add(
-        self,
-        api: str,
-        effect: RequestEffect,
-        value: int,
-        *,
         times: int | None = None,
         client_id: str | None = None,
         connection: int | None = None,
     ) -> faults.Fault:
+        """The connection is closed instead of an answer: "before" the request has done anything, or
+        "after" it has.
+        """
+        return self._add(api, _choose(_DISCONNECTS, when), 0, _Which(times, client_id, connection))
+
+    def _add(self, api: str, effect: RequestEffect, value: int, which: _Which) -> faults.Fault:
         self.disk.check_open()
         _check_api(api)
-        count = faults.check_times(times)
+        count = faults.check_times(which.times)
+        client_id, connection = which.client_id, which.connection
         if client_id is not None:
             check_text("client_id", client_id, "a str or None")
         if connection is not None and not 0 < check_integer("connection", connection) < 1 << 16:

@@ -56,6 +56,8 @@ def error_of(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["consume", "t", "-b", ":9092"], "':9092' names no host"),
         (["consume", "t", "-b", ""], "a broker's address is empty"),
         (["group", "list", "--state", "full"], "unknown value 'full'; there is stable, empty, "),
+        (["serve", "--port", "9093"], "unknown argument --port; did you mean --listen HOST:PORT?"),
+        (["serve", "--log-dirs=d"], "unknown argument --log-dirs=d; did you mean --data-dir DIR?"),
         (["serve", "--data-dir", ""], "argument --data-dir: a path is empty"),
         (["serve", "--config", ""], "argument --config: a path is empty"),
         (["dump"], "required: FILE|DIR"),

@@ -57,6 +57,7 @@ def test_a_signal_stops_it_cleanly(tmp_path: Path, number: signal.Signals) -> No
     assert process.returncode == 0
     assert stdout == ""  # the ready line is the only one
     assert (tmp_path / "d" / ".kafka_cleanshutdown").exists()
+    assert f"stopping: {number.name}" in stderr
     assert "stopped" in stderr
 
 
@@ -224,11 +225,11 @@ def test_a_directory_in_use_is_named(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    line = refusal("--data-dir", str(tmp_path / "file" / "d"))
-    assert line.endswith(
-        f"cannot make the data directory {tmp_path / 'file' / 'd'}: Not a directory"
-    )
+    file = tmp_path / "file"
+    file.write_text("")
+    for path in (file, file / "d", file / "d" / "e"):
+        line = refusal("--data-dir", str(path))
+        assert line.endswith(f"cannot make the data directory {path}: {file} is a file")
 
 
 def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:

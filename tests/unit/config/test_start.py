@@ -64,6 +64,8 @@ def test_later_layers_are_stronger() -> None:
     ("settings", "message"),
     [
         ({"nope": "1"}, "test: unknown configuration key nope"),
+        ({"num.partition": "1"}, "key num.partition; did you mean num.partitions"),
+        ({"retention.ms": "1"}, "retention.ms: it is a topic's, the broker's is log.retention.ms"),
         ({"num_partitions": "0"}, "Invalid value 0 for configuration num.partitions"),
         ({"listeners": "0.0.0.0:9092"}, "listeners: '0.0.0.0:9092' is not NAME://HOST:PORT"),
         ({"listeners": "PLAINTEXT://127.0.0.1:70000"}, "is not NAME://HOST:PORT"),

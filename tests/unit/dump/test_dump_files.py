@@ -52,6 +52,20 @@ def test_nothing_that_the_log_wrote_is_damaged(partition: Path) -> None:
         assert damage(path) == [], path
 
 
+def test_what_recovery_has_set_aside_is_read(partition: Path) -> None:
+    segment = min(partition.glob("*.log"))
+    whole = segment.read_bytes()
+    batches = fields(segment, "batch")
+    position = int(batches[0]["size_bytes"])  # type: ignore[call-overload]
+    aside = segment.with_name(f"{segment.name}.corrupt-{position}")
+    cut = bytearray(whole[position:])
+    cut[16] ^= 1  # its magic byte
+    aside.write_bytes(cut)
+    assert aside in files_below(partition)
+    assert fields(aside, "batch") == batches[2:]
+    assert [item.position for item in damage(aside)] == [0]
+
+
 def test_index_entries_lead_to_their_batches(partition: Path) -> None:
     segment = sorted(partition.glob("*.log"))[1]
     batches = {item["base_offset"] for item in fields(segment, "batch")}

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import confluent_kafka
@@ -41,6 +42,7 @@ COLUMNS: dict[str, Any] = {
     "list of str": WORDS,
     "iterator": iter(AS_BYTES),
     "numpy object": np.array(AS_BYTES, dtype=object),
+    "numpy U": np.array(WORDS),
     "numpy S": np.array(AS_BYTES, dtype="S100"),
     "numpy S, every second": np.array([w for word in AS_BYTES for w in (word, b"no")])[::2],
     "numpy offsets of int32": offsets_and_data(np.int32),
@@ -57,6 +59,12 @@ COLUMNS: dict[str, Any] = {
     "pandas of str": pd.Series(WORDS),
     "polars binary": pl.Series(AS_BYTES),
     "polars string": pl.Series(WORDS),
+    "arrow dictionary": pa.array([*WORDS, "z"]).dictionary_encode().slice(0, 5),
+    "arrow chunks of dictionaries": pa.chunked_array(
+        [pa.array(part, pa.large_binary()).dictionary_encode() for part in (WORDS[:2], WORDS[2:])]
+    ),
+    "pandas categories": pd.Series(WORDS, dtype="category"),
+    "polars categories": pl.Series(WORDS, dtype=pl.Categorical),
     "arrow chunks": pa.chunked_array([pa.array(WORDS[:2]), pa.array(WORDS[2:])]),
 }
 
@@ -170,6 +178,7 @@ def test_arrow_needs_no_numpy() -> None:
     assert done.stdout == "[(0, 0, 3)] [0, 1, 2, 7, 8, 9]\n", done.stderr
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NANOSECONDS = np.array([1_999_999, 2_000_000, 86_400_000_000_001], "datetime64[ns]")
 
 
@@ -178,6 +187,7 @@ NANOSECONDS = np.array([1_999_999, 2_000_000, 86_400_000_000_001], "datetime64[n
     [
         NANOSECONDS,
         NANOSECONDS.astype("datetime64[us]"),
+        [EPOCH + timedelta(microseconds=us) for us in (1_999, 2_000, 86_400_000_000)],
         pa.array(NANOSECONDS),
         pa.array(NANOSECONDS.astype("datetime64[us]")),
         pa.chunked_array([pa.array(NANOSECONDS)]),
@@ -400,7 +410,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     "one bytes": (b"abc", {}, TypeError, "a sequence, not one bytes"),
     "one str": ("abc", {}, TypeError, "a sequence, not one str"),
     "numbers": ([1, 2], {}, TypeError, "a value is bytes, str or None, not int"),
-    "numpy U": (np.array(["a"]), {}, TypeError, "numpy.char.encode"),
+    "numpy U of two dimensions": (np.array([["a"]]), {}, TypeError, "in 2 dimensions: S, U, V, "),
     "numpy int": (np.array([1]), {}, TypeError, "int64"),
     "arrow int": (pa.array([1]), {}, TypeError, "Arrow's type int64"),
     "offsets beyond": ((np.array([0, 9], np.int32), b"abc"), {}, ValueError, "beyond the end"),
@@ -409,6 +419,12 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     "offsets of int16": ((np.array([0, 1], np.int16), b"abc"), {}, TypeError, "int32 or int64"),
     "too few keys": ([b"a", b"b"], {"keys": [b"k"]}, ValueError, "2 values, and 1 keys"),
     "too few timestamps": ([b"a", b"b"], {"timestamps": [1]}, ValueError, "1 timestamps"),
+    "times without a zone": (
+        [b"a"],
+        {"timestamps": [datetime(2026, 1, 1)]},
+        ValueError,
+        "each timestamp 2026-01-01 00:00:00 has no time zone",
+    ),
     "timestamps of text": ([b"a"], {"timestamps": ["x"]}, TypeError, "timestamps are integers"),
     "two value columns": (
         pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], ["value", "value"]),

@@ -187,6 +187,42 @@ def test_before_the_group_has_decided_there_is_nothing_to_seek_in(broker: barnab
     assert batch.offsets.tolist() == list(range(77, 100))
 
 
+def test_offsets_can_be_committed_before_it_joins_unless_others_have(
+    broker: barnabas.Broker,
+) -> None:
+    fill(broker, "one", 100)
+    consumer = from_start(broker, "one", group="g", timeout=5)
+    assert consumer.committed() == {}
+    consumer.commit()  # nothing was read
+    consumer.commit({("one", 0): 42})
+    assert next(consumer).offsets[0] == 42
+    late = broker.consumer(["one"], group="g")
+    with pytest.raises(KafkaError, match=r"UNKNOWN_MEMBER_ID \(25\): group g has .* in `poll`"):
+        late.commit({("one", 0): 7})
+
+
+def test_poll_waits_as_long_as_the_consumer_does(broker: barnabas.Broker) -> None:
+    for timeout, waited_s in ((None, 0), (0.3, 0.3)):
+        begin = time.monotonic()
+        assert broker.consumer(["one"], timeout=timeout).poll() is None
+        assert waited_s <= time.monotonic() - begin < waited_s + 5
+
+
+def test_async_with_closes_it(broker: barnabas.Broker) -> None:
+    async def use() -> None:
+        async with broker.producer() as producer:
+            await producer.send("one", b"x")
+        async with from_start(broker, "one", timeout=5) as consumer:
+            batch = await consumer.poll_async()
+            assert batch is not None
+            assert batch.values == [b"x"]
+        for closed in (lambda: producer.send("one", b"y"), consumer.poll):
+            with pytest.raises(barnabas.BrokerClosed):
+                closed()
+
+    asyncio.run(use())
+
+
 def test_a_paused_partition_is_passed_over(broker: barnabas.Broker) -> None:
     for partition in range(3):
         broker.producer().send("t", b"x", partition=partition).result(5)
