@@ -208,21 +208,6 @@ def test_poll_waits_as_long_as_the_consumer_does(broker: barnabas.Broker) -> Non
         assert waited_s <= time.monotonic() - begin < waited_s + 5
 
 
-def test_async_with_closes_it(broker: barnabas.Broker) -> None:
-    async def use() -> None:
-        async with broker.producer() as producer:
-            await producer.send("one", b"x")
-        async with from_start(broker, "one", timeout=5) as consumer:
-            batch = await consumer.poll_async()
-            assert batch is not None
-            assert batch.values == [b"x"]
-        for closed in (lambda: producer.send("one", b"y"), consumer.poll):
-            with pytest.raises(barnabas.BrokerClosed):
-                closed()
-
-    asyncio.run(use())
-
-
 def test_a_paused_partition_is_passed_over(broker: barnabas.Broker) -> None:
     for partition in range(3):
         broker.producer().send("t", b"x", partition=partition).result(5)

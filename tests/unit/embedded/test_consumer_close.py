@@ -293,3 +293,18 @@ def test_a_loop_goes_on_while_records_are_read(broker: barnabas.Broker) -> None:
         return ticks
 
     assert asyncio.run(read()) > 10
+
+
+def test_async_with_closes_it(broker: barnabas.Broker) -> None:
+    async def use() -> None:
+        async with broker.producer() as producer:
+            await producer.send("t", b"x")
+        async with broker.consumer(["t"], auto_offset_reset="earliest", timeout=5) as consumer:
+            batch = await consumer.poll_async()
+            assert batch is not None
+            assert batch.values == [b"x"]
+        for closed in (lambda: producer.send("t", b"y"), consumer.poll):
+            with pytest.raises(BrokerClosed):
+                closed()
+
+    asyncio.run(use())
