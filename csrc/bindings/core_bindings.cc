@@ -153,6 +153,24 @@ std::vector<int> alter_replica_log_dirs(
   return answers;
 }
 
+// Requires GIL to read the arguments, then releases it.
+std::vector<std::pair<py::bytes, std::string>> finish_deletions(Engine& engine,
+                                                                const py::sequence& topics) {
+  std::vector<dataplane::DeletedTopic> deleted;
+  deleted.reserve(topics.size());
+  for (const py::handle item : topics) {
+    const auto fields = to_fields(
+        item, 4, "a deleted topic is (name, topic id, partition count, whether it has a namesake)");
+    deleted.push_back({py::cast<std::string>(fields[0]), to_uuid(py::cast<py::bytes>(fields[1])),
+                       py::cast<int32_t>(fields[2]), py::cast<bool>(fields[3])});
+  }
+  std::vector<std::pair<py::bytes, std::string>> failures;
+  for (auto& failure : check(without_gil([&] { return engine.finish_deletions(deleted); }))) {
+    failures.emplace_back(to_bytes(failure.topic_id.bytes), std::move(failure.message));
+  }
+  return failures;
+}
+
 void bind_directories(PyCore& core) {
   // Releases GIL, each.
   core.def(
@@ -184,12 +202,7 @@ void bind_directories(PyCore& core) {
         return check(without_gil([&] { return engine.set_aside_directory({topic, partition}); }));
       },
       py::arg("topic"), py::arg("partition"));
-  core.def(
-      "delete_directory",
-      [](Engine& engine, const std::string& topic, int32_t partition) {
-        check(without_gil([&] { return engine.delete_directory({topic, partition}); }));
-      },
-      py::arg("topic"), py::arg("partition"));
+  core.def("finish_deletions", &finish_deletions, py::arg("topics"));
   core.def(
       "fork",
       [](Engine& engine, const std::vector<std::string>& paths, bool durable) {

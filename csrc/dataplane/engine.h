@@ -7,7 +7,7 @@
 // the one before has returned, and nothing else runs while open_directories or start do. Every
 // other method may be called from any thread between open_directories and stop (listen and the
 // control requests from create on). The methods that wait for a disk or a thread (open_directories,
-// load_partitions, delete_directory, steps of a change, set_broker_config, alter_replica_log_dirs,
+// load_partitions, finish_deletions, steps of a change, set_broker_config, alter_replica_log_dirs,
 // fork, stop, the offset look-ups, fetch) must not be called from a reactor. What begins a change
 // waits for a fork alone.
 //
@@ -67,8 +67,10 @@ class Engine {
   virtual Result<std::vector<storage::TopicPartition>> list_partition_directories() = 0;
   /// Renames an unknown partition directory to `…-stray`; returns the new path.
   virtual Result<std::string> set_aside_directory(const storage::TopicPartition& name) = 0;
-  /// Removes what there is of a partition that is not loaded.
-  virtual Status delete_directory(const storage::TopicPartition& name) = 0;
+  /// Removes what the directories that are online have of topics that are not loaded, copies too,
+  /// by the ids that are in it; what does not say whose it is, by name, unless there is a namesake.
+  virtual Result<std::vector<DeletionFailure>> finish_deletions(
+      std::span<const DeletedTopic> topics) = 0;
   /// Opens or creates logs, many at a time; a partition that fails is reported and offline.
   virtual Result<std::vector<LoadReport>> load_partitions(
       std::span<const PartitionSpec> partitions,

@@ -55,7 +55,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
     BARNABAS_TRY(check_open());
     return directories_->set_aside(name);
   }
-  Status delete_directory(const storage::TopicPartition& name) override;
+  Result<std::vector<DeletionFailure>> finish_deletions(
+      std::span<const DeletedTopic> topics) override;
   Result<std::vector<LoadReport>> load_partitions(
       std::span<const PartitionSpec> partitions,
       const std::map<std::string, SettingMap>& configs) override;

@@ -234,8 +234,8 @@ class Node:
             config=self._config,
             metadata_dir=self._start_config.kafka_metadata_dir,
         )
-        partitions = self._core.list_partition_directories()
-        changes = adopt(self._store, owner, self._start_config.adopt, partitions)
+        list_partitions = self._core.list_partition_directories
+        changes = adopt(self._store, owner, self._start_config.adopt, list_partitions)
         if self._store is None:
             self._store = SqliteStore(path)
         if changes:
@@ -290,39 +290,48 @@ class Node:
 
         A deletion that a crash has cut short is finished; a directory that the store knows nothing
         of is set aside, for it may hold somebody's data; in an adopted directory it is left to
-        Kafka. A deletion that fails is tried again at the next start.
+        Kafka. What fails is tried again at the next start.
+        """
+        unfinished = self._finish_deletions(store)
+        known = {(t.name, p.partition) for t in self.catalog for p in t.partitions if p.replicas}
+        for topic, partition in self._core.list_partition_directories():
+            if (topic, partition) in known or topic in unfinished or self._adopted is not None:
+                continue
+            try:
+                kept_as = self._core.set_aside_directory(topic, partition)
+            except CoreError as error:
+                # Somebody has to look at it, but nobody else shall be kept from being served.
+                places = [Path(d.path) / f"{topic}-{partition}" for d in self.directories]
+                path = next((place for place in places if place.exists()), places[0])
+                logger.error("%s cannot be set aside: %s", path, error)
+            else:
+                logger.warning(
+                    "%s-%d is no partition of this broker: kept as %s", topic, partition, kept_as
+                )
+
+    def _finish_deletions(self, store: MetadataStore) -> set[str]:
+        """Removes what there still is of deleted topics; returns the names of those of which
+        something is in the way.
+
+        A directory that is offline may have some and come back with a later start, as that of a
+        topic which is made anew under the name meanwhile: until all are online tombstones stay.
         """
         tombstones = [
             Tombstone.decode(path, entry.value)
             for path, entry in store.list(DELETED_TOPICS_PREFIX).items()
         ]
-        deleted = {(t.name, i) for t in tombstones for i in range(t.partition_count)}
-        known = {(t.name, p.partition) for t in self.catalog for p in t.partitions if p.replicas}
-        unfinished: set[str] = set()  # topics of which a directory is in the way
-        for topic, partition in self._core.list_partition_directories():
-            if (topic, partition) in known:
-                continue
-            try:
-                if (topic, partition) in deleted:
-                    self._core.delete_directory(topic, partition)
-                elif self._adopted is None:
-                    kept_as = self._core.set_aside_directory(topic, partition)
-                    logger.warning(
-                        "%s-%d is no partition of this broker: kept as %s",
-                        topic,
-                        partition,
-                        kept_as,
-                    )
-            except CoreError as error:
-                # Somebody has to look at it, but nobody else shall be kept from being served.
-                places = [Path(d.path) / f"{topic}-{partition}" for d in self.directories]
-                path = next((place for place in places if place.exists()), places[0])
-                what = "removed" if (topic, partition) in deleted else "set aside"
-                logger.error("%s cannot be %s: %s", path, what, error)
-                unfinished.add(topic)
-        done = [tombstone for tombstone in tombstones if tombstone.name not in unfinished]
-        if done:
-            store.commit([Delete(tombstone.path) for tombstone in done])
+        names = {topic.name for topic in self.catalog}
+        failures = self._core.finish_deletions(
+            [(t.name, t.topic_id, t.partition_count, t.name in names) for t in tombstones]
+        )
+        for _, why in failures:
+            logger.error("what is left of a deleted topic cannot be removed: %s", why)
+        failed = {topic_id for topic_id, _ in failures}
+        if all(is_online for _, is_online in self._core.directory_states()):
+            gone = [tombstone for tombstone in tombstones if tombstone.topic_id not in failed]
+            if gone:
+                store.commit([Delete(tombstone.path) for tombstone in gone])
+        return {tombstone.name for tombstone in tombstones if tombstone.topic_id in failed}
 
     def _load_partitions(self) -> list[RecoveryReport]:
         partitions = [
