@@ -34,6 +34,7 @@ from barnabas.directories import make_directory, remove_empty
 from barnabas.directory_watch import DirectoryWatch
 from barnabas.disk_calls import DiskCalls
 from barnabas.errors import ConfigError, StartError
+from barnabas.forking import ForkDirectories
 from barnabas.handlers.services import Services
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
 from barnabas.metadata.config_service import ConfigService
@@ -150,21 +151,25 @@ class Node:
         self.services.groups.run_due()
         self.services.transactions.run_due()
 
-    async def fork(self, directories: Sequence[Path], *, is_durable: bool) -> None:
+    async def fork(self, directories: ForkDirectories) -> None:
         """Puts what there is at this moment into empty directories, one for each log directory, in
-        their order. Raises StartError, and leaves there what there is.
+        their order; durably, unless they are temporary. Raises StartError, and leaves there what
+        there is.
         """
-        await asyncio.to_thread(self._fork, directories, is_durable)
+        await asyncio.to_thread(self._fork, directories)
 
-    def _fork(self, directories: Sequence[Path], is_durable: bool) -> None:
+    def _fork(self, directories: ForkDirectories) -> None:
         store = self._store
         assert isinstance(store, SqliteStore)
         if self._adopted is not None and not self._adopted.for_good:
             raise StartError(f"{self._start_config.data_dir} is Apache Kafka's: it is not forked")
-        paths = [os.path.abspath(path) for path in directories]
+        paths = [os.path.abspath(path) for path in directories.paths]
+        is_durable = not directories.are_temporary
+        copy = directories.paths[0] / FILE_NAME
         try:
-            # No topic comes or goes between the two.
-            store.copy_to(directories[0] / FILE_NAME, lambda: self._core.fork(paths, is_durable))
+            with directories.being_filled():
+                # No topic comes or goes between the two.
+                store.copy_to(copy, lambda: self._core.fork(paths, is_durable))
         except (CoreError, StoreError) as error:
             raise StartError(str(error)) from error
 
