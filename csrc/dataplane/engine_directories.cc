@@ -68,7 +68,8 @@ void EngineImpl::resume_moves() {
         resumed = true;
         continue;
       }
-      const Status removed = directories_->store(future.directory).remove_directory(name, future.path);
+      const Status removed =
+          directories_->store(future.directory).remove_directory(name, future.path);
       if (!removed.ok()) log(LogLevel::kError, "store", removed.error().message);
     }
   });

@@ -56,7 +56,8 @@ Result<bool> TopicDeletion::gather(const PartitionPtr& partition) {
   // Its copy first: alone it would be taken for whole at the next start.
   BARNABAS_TRY(mover_.cancel(partition));
   if (partition->log() != nullptr) return false;
-  BARNABAS_TRY(directories_.remove({topic_->identity->name, partition->index()}, topic_->identity->id));
+  BARNABAS_TRY(
+      directories_.remove({topic_->identity->name, partition->index()}, topic_->identity->id));
   return true;
 }
 

@@ -1,5 +1,5 @@
-"""Topics that are deleted while one of the log directories is offline: they do not come back with it,
-neither as `-stray` nor as what is in the way of a topic that was made anew under the name.
+"""Topics that are deleted while one of the log directories is offline: they do not come back with
+it, neither as `-stray` nor as what is in the way of a topic that was made anew under the name.
 """
 
 import shutil
