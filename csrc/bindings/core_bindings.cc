@@ -105,8 +105,11 @@ py::list append_all(Engine& engine, const py::tuple& appends, const py::function
 
 // Requires GIL to read the arguments, then releases it.
 void mark_verified(Engine& engine, int64_t producer_id, int16_t producer_epoch,
+                   const std::string& transactional_id,
                    const std::vector<std::pair<std::string, int32_t>>& partitions) {
-  without_gil([&] { engine.mark_verified({producer_id, producer_epoch}, partitions); });
+  without_gil([&] {
+    engine.mark_verified({producer_id, producer_epoch}, transactional_id, partitions);
+  });
 }
 
 // Requires GIL to read the arguments, then releases it.
@@ -379,7 +382,7 @@ void bind_partitions(PyCore& core) {
            [](Engine& engine) { return without_gil([&] { return engine.partition_infos(); }); });
   core.def("append_all", &append_all, py::arg("appends"), py::arg("on_late"));
   core.def("mark_verified", &mark_verified, py::arg("producer_id"), py::arg("producer_epoch"),
-           py::arg("partitions"));
+           py::arg("transactional_id"), py::arg("partitions"));
   core.def(
       "producers",
       [](Engine& engine, const std::string& topic, int32_t partition) {

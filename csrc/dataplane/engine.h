@@ -150,9 +150,10 @@ class Engine {
   /// kTransactionCoordinatorFenced: a later one has been here.
   [[nodiscard]] virtual std::vector<std::optional<ErrorCode>> append_all(
       std::span<const CoordinatorAppend> appends, LateCallback on_late) = 0;
-  /// The transaction coordinator has added these partitions to the producer's transaction: its
-  /// batches need not be asked about. Those that are not here do not matter.
+  /// The transaction coordinator has added these partitions to the producer's transaction: batches
+  /// that come with its id need not be asked about. Those that are not here do not matter.
   virtual void mark_verified(const TransactionalProducer& producer,
+                             std::string_view transactional_id,
                              std::span<const std::pair<std::string, int32_t>> partitions) = 0;
   /// The producers that the partition remembers, in no order.
   virtual Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,

@@ -225,11 +225,15 @@ class Core:
         there are none (KIP-1228). INVALID_PRODUCER_EPOCH: the partition has seen a later producer
         epoch, TRANSACTION_COORDINATOR_FENCED: a later coordinator epoch."""
     def mark_verified(
-        self, producer_id: int, producer_epoch: int, partitions: Sequence[tuple[str, int]]
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        transactional_id: str,
+        partitions: Sequence[tuple[str, int]],
     ) -> None:
         """The transaction coordinator has added the partitions to the producer's transaction, which
-        is still to be ended there by a marker: the first Produce need not be verified (KIP-890).
-        Partitions that are not here do not matter."""
+        is still to be ended there by a marker: the first Produce with its transactional id need not
+        be verified (KIP-890). Partitions that are not here do not matter."""
     def producers(self, topic: str, partition: int) -> list[ProducerInfo]:
         """The producers that the partition remembers, in no order."""
     def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:
