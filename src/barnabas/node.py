@@ -1,10 +1,10 @@
 """One broker: puts the parts together, starts them in order, stops them in order.
 
-Start: lock and identify the directory, open the store, take the directory over from Kafka where
-that is asked for, make directories and store agree, load the logs, load groups and transactions,
-listen, serve. Clients are served only when all topics are there: a broker that calls a topic
-unknown because it has not looked yet loses data. Stop: the loop first, then the core, which closes
-the logs, then the store.
+Start: lock and identify the directories, open the store, take the directory over from Kafka where
+that is asked for, finish deletions, make directories and store agree, load the logs, listen (nobody
+is accepted yet), load groups and transactions, serve. Clients are served only when all topics are
+there: a broker that calls a topic unknown because it has not looked yet loses data. Stop: the loop
+first, then the core, which closes the logs, then the store.
 """
 
 import asyncio
