@@ -105,8 +105,11 @@ py::list append_all(Engine& engine, const py::tuple& appends, const py::function
 
 // Requires GIL to read the arguments, then releases it.
 void mark_verified(Engine& engine, int64_t producer_id, int16_t producer_epoch,
+                   const std::string& transactional_id,
                    const std::vector<std::pair<std::string, int32_t>>& partitions) {
-  without_gil([&] { engine.mark_verified({producer_id, producer_epoch}, partitions); });
+  without_gil([&] {
+    engine.mark_verified({producer_id, producer_epoch}, transactional_id, partitions);
+  });
 }
 
 // Requires GIL to read the arguments, then releases it.
@@ -153,6 +156,24 @@ std::vector<int> alter_replica_log_dirs(
   return answers;
 }
 
+// Requires GIL to read the arguments, then releases it.
+std::vector<std::pair<py::bytes, std::string>> finish_deletions(Engine& engine,
+                                                                const py::sequence& topics) {
+  std::vector<dataplane::DeletedTopic> deleted;
+  deleted.reserve(topics.size());
+  for (const py::handle item : topics) {
+    const auto fields = to_fields(
+        item, 4, "a deleted topic is (name, topic id, partition count, whether it has a namesake)");
+    deleted.push_back({py::cast<std::string>(fields[0]), to_uuid(py::cast<py::bytes>(fields[1])),
+                       py::cast<int32_t>(fields[2]), py::cast<bool>(fields[3])});
+  }
+  std::vector<std::pair<py::bytes, std::string>> failures;
+  for (auto& failure : check(without_gil([&] { return engine.finish_deletions(deleted); }))) {
+    failures.emplace_back(to_bytes(failure.topic_id.bytes), std::move(failure.message));
+  }
+  return failures;
+}
+
 void bind_directories(PyCore& core) {
   // Releases GIL, each.
   core.def(
@@ -184,12 +205,7 @@ void bind_directories(PyCore& core) {
         return check(without_gil([&] { return engine.set_aside_directory({topic, partition}); }));
       },
       py::arg("topic"), py::arg("partition"));
-  core.def(
-      "delete_directory",
-      [](Engine& engine, const std::string& topic, int32_t partition) {
-        check(without_gil([&] { return engine.delete_directory({topic, partition}); }));
-      },
-      py::arg("topic"), py::arg("partition"));
+  core.def("finish_deletions", &finish_deletions, py::arg("topics"));
   core.def(
       "fork",
       [](Engine& engine, const std::vector<std::string>& paths, bool durable) {
@@ -366,7 +382,7 @@ void bind_partitions(PyCore& core) {
            [](Engine& engine) { return without_gil([&] { return engine.partition_infos(); }); });
   core.def("append_all", &append_all, py::arg("appends"), py::arg("on_late"));
   core.def("mark_verified", &mark_verified, py::arg("producer_id"), py::arg("producer_epoch"),
-           py::arg("partitions"));
+           py::arg("transactional_id"), py::arg("partitions"));
   core.def(
       "producers",
       [](Engine& engine, const std::string& topic, int32_t partition) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "base/uuid.h"
+
 namespace barnabas::dataplane {
 
 /// What is known of a log directory that was opened.
@@ -27,6 +29,20 @@ struct DirectoryAssignment {
   std::string topic;
   int32_t partition = 0;
   std::string path;
+};
+
+/// A topic that is deleted, of which something may still lie in log directories.
+struct DeletedTopic {
+  std::string name;
+  Uuid id;
+  int32_t partition_count = 0;
+  bool has_namesake = false;  // that is not deleted
+};
+
+/// What is in the way of removing what there is of a deleted topic.
+struct DeletionFailure {
+  Uuid topic_id;
+  std::string message;
 };
 
 }  // namespace barnabas::dataplane

@@ -7,7 +7,7 @@
 // the one before has returned, and nothing else runs while open_directories or start do. Every
 // other method may be called from any thread between open_directories and stop (listen and the
 // control requests from create on). The methods that wait for a disk or a thread (open_directories,
-// load_partitions, delete_directory, steps of a change, set_broker_config, alter_replica_log_dirs,
+// load_partitions, finish_deletions, steps of a change, set_broker_config, alter_replica_log_dirs,
 // fork, stop, the offset look-ups, fetch) must not be called from a reactor. What begins a change
 // waits for a fork alone.
 //
@@ -68,8 +68,10 @@ class Engine {
   virtual Result<std::vector<storage::TopicPartition>> list_partition_directories() = 0;
   /// Renames an unknown partition directory to `…-stray`; returns the new path.
   virtual Result<std::string> set_aside_directory(const storage::TopicPartition& name) = 0;
-  /// Removes what there is of a partition that is not loaded.
-  virtual Status delete_directory(const storage::TopicPartition& name) = 0;
+  /// Removes what the directories that are online have of topics that are not loaded, copies too,
+  /// by the ids that are in it; what does not say whose it is, by name, unless there is a namesake.
+  virtual Result<std::vector<DeletionFailure>> finish_deletions(
+      std::span<const DeletedTopic> topics) = 0;
   /// Opens or creates logs, many at a time; a partition that fails is reported and offline.
   virtual Result<std::vector<LoadReport>> load_partitions(
       std::span<const PartitionSpec> partitions,
@@ -149,9 +151,10 @@ class Engine {
   /// kTransactionCoordinatorFenced: a later one has been here.
   [[nodiscard]] virtual std::vector<std::optional<ErrorCode>> append_all(
       std::span<const CoordinatorAppend> appends, LateCallback on_late) = 0;
-  /// The transaction coordinator has added these partitions to the producer's transaction: its
-  /// batches need not be asked about. Those that are not here do not matter.
+  /// The transaction coordinator has added these partitions to the producer's transaction: batches
+  /// that come with its id need not be asked about. Those that are not here do not matter.
   virtual void mark_verified(const TransactionalProducer& producer,
+                             std::string_view transactional_id,
                              std::span<const std::pair<std::string, int32_t>> partitions) = 0;
   /// The producers that the partition remembers, in no order.
   virtual Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,

@@ -45,12 +45,16 @@ std::vector<DirectoryState> EngineImpl::directory_states() {
   return states;
 }
 
-Status EngineImpl::delete_directory(const storage::TopicPartition& name) {
+Result<std::vector<DeletionFailure>> EngineImpl::finish_deletions(
+    std::span<const DeletedTopic> topics) {
   BARNABAS_TRY(check_open());
-  if (table_.find(name.topic, name.partition) != nullptr) {
-    return Error{ErrorCode::kInvalidRequest, name.to_string() + " is being served"};
+  for (const DeletedTopic& topic : topics) {
+    const TopicPtr served = table_.find(topic.name);
+    if (served != nullptr && (served->identity->id == topic.id || !topic.has_namesake)) {
+      return Error{ErrorCode::kInvalidRequest, "topic " + topic.name + " is being served"};
+    }
   }
-  return directories_->remove(name);
+  return directories_->finish_deletions(topics);
 }
 
 void EngineImpl::resume_moves() {
@@ -64,7 +68,8 @@ void EngineImpl::resume_moves() {
         resumed = true;
         continue;
       }
-      const Status removed = directories_->store(future.directory).remove_copy(name, future.path);
+      const Status removed =
+          directories_->store(future.directory).remove_directory(name, future.path);
       if (!removed.ok()) log(LogLevel::kError, "store", removed.error().message);
     }
   });

@@ -55,7 +55,8 @@ class EngineImpl final : public Engine, private net::RequestHandler {
     BARNABAS_TRY(check_open());
     return directories_->set_aside(name);
   }
-  Status delete_directory(const storage::TopicPartition& name) override;
+  Result<std::vector<DeletionFailure>> finish_deletions(
+      std::span<const DeletedTopic> topics) override;
   Result<std::vector<LoadReport>> load_partitions(
       std::span<const PartitionSpec> partitions,
       const std::map<std::string, SettingMap>& configs) override;
@@ -94,7 +95,7 @@ class EngineImpl final : public Engine, private net::RequestHandler {
                                                        int32_t leader_epoch) override;
   std::vector<std::optional<ErrorCode>> append_all(std::span<const CoordinatorAppend> appends,
                                                    LateCallback on_late) override;
-  void mark_verified(const TransactionalProducer& producer,
+  void mark_verified(const TransactionalProducer& producer, std::string_view transactional_id,
                      std::span<const std::pair<std::string, int32_t>> partitions) override;
   Result<std::vector<storage::ProducerInfo>> producers(std::string_view topic,
                                                        int32_t partition) override;

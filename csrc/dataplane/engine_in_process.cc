@@ -51,7 +51,7 @@ Result<storage::VerificationGuard> EngineImpl::begin_transaction(
     int32_t base_sequence) {
   BARNABAS_ASSIGN(const auto found, find(topic, partition));
   BARNABAS_ASSIGN(const auto entrance, found->log()->begin_verification(producer.id, producer.epoch,
-                                                                        base_sequence, true));
+                                                                        base_sequence, true, {}));
   return entrance.guard;
 }
 

@@ -140,10 +140,12 @@ void EngineImpl::note_refusal(const std::string& partition, const Error& error) 
 }
 
 void EngineImpl::mark_verified(const TransactionalProducer& producer,
+                               std::string_view transactional_id,
                                std::span<const std::pair<std::string, int32_t>> partitions) {
   for (const auto& [topic, number] : partitions) {
     const auto found = find(topic, number);
-    if (found.ok()) (*found)->log()->mark_verified(producer.id, producer.epoch);
+    if (!found.ok()) continue;
+    (*found)->log()->mark_verified(producer.id, producer.epoch, transactional_id);
   }
 }
 

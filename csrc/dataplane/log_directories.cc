@@ -28,6 +28,50 @@ size_t open_file_budget() {
 
 Error storage_error(const std::string& why) { return {ErrorCode::kKafkaStorageError, why, 0}; }
 
+/// Whether a partition's directory, or a copy's, may be this topic's: nullopt when it does not say.
+std::optional<bool> is_of(const Uuid& topic_id, const std::string& directory) {
+  const auto id = storage::read_partition_metadata(directory);
+  if (!id) return std::nullopt;
+  return *id == topic_id;
+}
+
+/// The directories of deleted topics.
+class Doomed {
+ public:
+  explicit Doomed(std::span<const DeletedTopic> topics) {
+    for (const DeletedTopic& topic : topics) topics_.emplace(topic.name, &topic);
+  }
+
+  void add(PartitionStore& store, const storage::TopicPartition& name, std::string path) {
+    const auto [begin, end] = topics_.equal_range(name.topic);
+    for (auto it = begin; it != end; ++it) {
+      const DeletedTopic& topic = *it->second;
+      // What does not say whose it is may be of a topic that was made anew under the name.
+      const bool may_be = !topic.has_namesake && name.partition < topic.partition_count;
+      if (!is_of(topic.id, path).value_or(may_be)) continue;
+      found_.push_back({&store, name, std::move(path), topic.id});
+      return;
+    }
+  }
+
+  void remove_all(std::vector<DeletionFailure>& failures) {
+    for (const Found& found : std::exchange(found_, {})) {
+      const Status removed = found.store->remove_directory(found.name, found.path);
+      if (!removed.ok()) failures.push_back({found.topic_id, removed.error().message});
+    }
+  }
+
+ private:
+  struct Found {
+    PartitionStore* store;
+    storage::TopicPartition name;
+    std::string path;
+    Uuid topic_id;
+  };
+  std::multimap<std::string, const DeletedTopic*> topics_;
+  std::vector<Found> found_;
+};
+
 }  // namespace
 
 LogDirectories::LogDirectories(std::vector<Slot> slots, size_t max_open_files, Clock& clock)
@@ -142,6 +186,36 @@ Result<std::vector<storage::TopicPartition>> LogDirectories::list_partitions() c
   return names;
 }
 
+Status LogDirectories::offline_unless(PartitionStore& store, Status looked) {
+  if (looked.ok() || store.number() == 0) return looked;
+  log(LogLevel::kError, "store", looked.error().message + ": the log directory is offline");
+  store.fail();
+  return {};
+}
+
+Result<std::vector<DeletionFailure>> LogDirectories::finish_deletions(
+    std::span<const DeletedTopic> topics) {
+  std::vector<DeletionFailure> failures;
+  if (topics.empty()) return failures;
+  Doomed doomed(topics);
+  // Copies first: alone one would be taken for whole at the next start.
+  BARNABAS_TRY(each([&](PartitionStore& store) -> Status {
+    auto futures = store.directory().list_futures();
+    if (!futures.ok()) return offline_unless(store, std::move(futures).error());
+    for (auto& [name, path] : *futures) doomed.add(store, name, std::move(path));
+    return {};
+  }));
+  doomed.remove_all(failures);
+  BARNABAS_TRY(each([&](PartitionStore& store) -> Status {
+    const auto names = store.directory().list_partitions();
+    if (!names.ok()) return offline_unless(store, names.error());
+    for (const auto& name : *names) doomed.add(store, name, store.path_of(name));
+    return {};
+  }));
+  doomed.remove_all(failures);
+  return failures;
+}
+
 Status LogDirectories::begin() {
   return each([&](PartitionStore& store) -> Status {
     const auto look = [&]() -> Status {
@@ -155,11 +229,7 @@ Status LogDirectories::begin() {
       }
       return {};
     };
-    Status begun = look();
-    if (begun.ok() || store.number() == 0) return begun;
-    log(LogLevel::kError, "store", begun.error().message + ": the log directory is offline");
-    store.fail();
-    return {};
+    return offline_unless(store, look());
   });
 }
 
@@ -297,14 +367,17 @@ Result<std::string> LogDirectories::set_aside(const storage::TopicPartition& nam
   return error;
 }
 
-Status LogDirectories::remove(const storage::TopicPartition& name) {
+Status LogDirectories::remove(const storage::TopicPartition& name, const Uuid& topic_id) {
   return each([&](PartitionStore& store) -> Status {
+    const auto remove_if_its = [&](const std::string& path) -> Status {
+      return is_of(topic_id, path).value_or(true) ? store.remove_directory(name, path) : Status();
+    };
     // A copy first: alone it would be taken for whole at the next start.
     BARNABAS_ASSIGN(const auto futures, store.directory().list_futures());
     for (const auto& [of, path] : futures) {
-      if (of == name) BARNABAS_TRY(store.remove_copy(name, path));
+      if (of == name) BARNABAS_TRY(remove_if_its(path));
     }
-    return store.has(name) ? store.remove(name) : Status();
+    return store.has(name) ? remove_if_its(store.path_of(name)) : Status();
   });
 }
 

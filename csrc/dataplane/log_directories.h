@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "base/result.h"
 #include "base/thread_annotations.h"
 #include "base/uuid.h"
+#include "dataplane/directory_info.h"
 #include "dataplane/partition_store.h"
 #include "dataplane/partition_table.h"
 #include "storage/fd_cache.h"
@@ -83,6 +85,9 @@ class LogDirectories {
   /// The partitions in all directories that are online. An error names both directories when one
   /// is in two.
   [[nodiscard]] Result<std::vector<storage::TopicPartition>> list_partitions() const;
+  /// Removes what the directories that are online have of these topics, by the ids that are in it.
+  /// Once all are online, and nothing has failed, nothing is left of them.
+  Result<std::vector<DeletionFailure>> finish_deletions(std::span<const DeletedTopic> topics);
   /// PartitionStore::begin() of each, and a look at what is where.
   Status begin();
   /// Finds, or decides, in which directory a partition lies. One of which there is nothing but a
@@ -107,8 +112,9 @@ class LogDirectories {
       EXCLUDES(mutex_);
   /// Renames a partition directory to `…-stray`.
   Result<std::string> set_aside(const storage::TopicPartition& name);
-  /// Removes the directories of a partition that is not open.
-  Status remove(const storage::TopicPartition& name);
+  /// Removes the directories of a partition that is not open. What says that it is of another topic
+  /// stays.
+  Status remove(const storage::TopicPartition& name, const Uuid& topic_id);
 
   /// Flushes and closes every log, `threads` at a time, writes the checkpoints and marks clean the
   /// directories where all went well. The error is that of the first log that could not be closed.
@@ -127,6 +133,9 @@ class LogDirectories {
   LogDirectories(std::vector<Slot> slots, size_t max_open_files, Clock& clock);
 
   Status open_slots(const std::string& cluster_id, int32_t node_id);
+  /// A directory that cannot be looked at at the start is as one that could not be opened: only the
+  /// first one's error is one.
+  static Status offline_unless(PartitionStore& store, Status looked);
   /// Runs for every store that is online; the first error.
   template <class Work>
   Status each(const Work& work) const;

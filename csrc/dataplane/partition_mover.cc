@@ -248,7 +248,7 @@ Result<std::unique_ptr<storage::Log>> PartitionMover::open_copy(const Move& move
                       (*copy)->log_end_offset() >= log.log_start_offset();
     if (fits) return copy;
     copy = Error{};
-    BARNABAS_TRY(store.remove_copy(name, move.future_path));
+    BARNABAS_TRY(store.remove_directory(name, move.future_path));
   }
   // A batch that holds the log's first offset begins before it.
   const int64_t log_start = log.log_start_offset();
@@ -327,7 +327,7 @@ Status PartitionMover::discard_copy(Move& move) {
   PartitionStore& store = directories_.store(move.directory);
   if (move.copy == nullptr) {
     if (move.future_path.empty()) return {};
-    return store.remove_copy(name_of(*move.partition), std::exchange(move.future_path, ""));
+    return store.remove_directory(name_of(*move.partition), std::exchange(move.future_path, ""));
   }
   const Status renamed = move.copy->mark_deleted();
   if (renamed.ok()) store.remove_later(move.copy->directory(), 0);

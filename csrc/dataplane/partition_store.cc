@@ -169,12 +169,12 @@ bool PartitionStore::has(const storage::TopicPartition& name) const {
   return ::access(path_of(name).c_str(), F_OK) == 0;
 }
 
-Status PartitionStore::remove_copy(const storage::TopicPartition& name,
-                                   const std::string& copy_path) {
+Status PartitionStore::remove_directory(const storage::TopicPartition& name,
+                                        const std::string& path) {
   // Out of sight in one step, and for good: neither what is half removed nor what a power cut
   // brings back must be taken for a partition.
-  const std::string doomed = path() + "/" + unique_name(name, storage::kDeleteSuffix);
-  BARNABAS_TRY(rename_file(copy_path, doomed));
+  const std::string doomed = this->path() + "/" + unique_name(name, storage::kDeleteSuffix);
+  BARNABAS_TRY(rename_file(path, doomed));
   BARNABAS_TRY(sync_names());
   return remove_tree(doomed);
 }

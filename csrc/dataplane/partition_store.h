@@ -34,6 +34,9 @@ class PartitionStore {
 
   [[nodiscard]] const storage::LogDir& directory() const { return *directory_; }
   [[nodiscard]] const std::string& path() const { return directory_->path(); }
+  [[nodiscard]] std::string path_of(const storage::TopicPartition& name) const {
+    return path() + "/" + name.to_string();
+  }
   [[nodiscard]] size_t number() const { return number_; }
   /// Whether nothing under it can be trusted any more.
   [[nodiscard]] bool failed() const { return health_->failed(); }
@@ -82,10 +85,8 @@ class PartitionStore {
   [[nodiscard]] bool has(const storage::TopicPartition& name) const;
   /// Renames a partition directory to `…-stray`.
   Result<std::string> set_aside(const storage::TopicPartition& name);
-  /// Removes the directory of a partition that is not open.
-  Status remove(const storage::TopicPartition& name) { return remove_copy(name, path_of(name)); }
-  /// Removes the directory of a copy that is not open.
-  Status remove_copy(const storage::TopicPartition& name, const std::string& copy_path);
+  /// Removes a directory of this partition, its own or a copy's, that is not open.
+  Status remove_directory(const storage::TopicPartition& name, const std::string& path);
   /// Removes, once `delay_ms` have passed, the directory of a log that was marked deleted.
   void remove_later(const std::string& path, int64_t delay_ms) EXCLUDES(mutex_);
   /// Removes what is due.
@@ -113,9 +114,6 @@ class PartitionStore {
   /// What came of writing one of the directory's own files: after an fsync that failed it is
   /// offline, as after one of a log's.
   Status offline_unless(Status written);
-  [[nodiscard]] std::string path_of(const storage::TopicPartition& name) const {
-    return path() + "/" + name.to_string();
-  }
 
   struct Removal {
     int64_t due_ms = 0;  // monotonic

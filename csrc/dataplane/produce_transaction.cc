@@ -18,8 +18,9 @@ void check_batch(const Topic& topic, const ProducePartition& named, const record
   if (!topic.config.verify_transactions && !question.transactions_v2) return;
   storage::Log* const log = (*topic.find(named.index))->log();
   if (log == nullptr) return;  // the append says why
-  const auto entrance = log->begin_verification(batch.producer_id(), batch.producer_epoch(),
-                                                batch.base_sequence(), question.transactions_v2);
+  const auto entrance =
+      log->begin_verification(batch.producer_id(), batch.producer_epoch(), batch.base_sequence(),
+                              question.transactions_v2, question.transactional_id);
   if (!entrance.ok()) {
     check.error = entrance.error().code;
     return;

@@ -44,14 +44,20 @@ Status TopicDeletion::step() {
       return true;
     });
   }
-  return left_.empty() ? first_failure_ : Status();
+  if (!left_.empty()) return {};
+  if (!directories_.all_online()) {
+    note(Error{ErrorCode::kKafkaStorageError,
+               "a log directory is offline, and may have something of it", 0});
+  }
+  return first_failure_;
 }
 
 Result<bool> TopicDeletion::gather(const PartitionPtr& partition) {
   // Its copy first: alone it would be taken for whole at the next start.
   BARNABAS_TRY(mover_.cancel(partition));
   if (partition->log() != nullptr) return false;
-  BARNABAS_TRY(directories_.remove({topic_->identity->name, partition->index()}));
+  BARNABAS_TRY(
+      directories_.remove({topic_->identity->name, partition->index()}, topic_->identity->id));
   return true;
 }
 

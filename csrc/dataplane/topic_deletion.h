@@ -1,7 +1,8 @@
 // Takes the logs of a topic that is served no more out of their directories: renames these to
 // `…-delete`, to be removed later.
 //
-// What fails is left to the next start.
+// What fails is left to the next start, and so is what a directory that is offline may have: while
+// there is one, the last step fails.
 #pragma once
 
 #include <memory>

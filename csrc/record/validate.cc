@@ -76,6 +76,25 @@ Status check_producer(const BatchView& batch, const ValidationPolicy& policy) {
   return {};
 }
 
+/// A producer that says LogAppendTime. As in Kafka, where the topic has CreateTime the batch counts
+/// as if its records had the header's time, and is stored as one of CreateTime, with that time as
+/// its largest, whatever the records say.
+bool claims_append_time(const BatchView& batch) {
+  return batch.timestamp_type() == TimestampType::kLogAppendTime;
+}
+
+Status check_claim(int64_t timestamp, const ValidationPolicy& policy, const TimestampRange& range) {
+  if (policy.timestamp_type == TimestampType::kLogAppendTime || timestamp == kNoTimestamp) {
+    return refused(ErrorCode::kInvalidTimestamp, policy,
+                   "Producer should not set timestamp type to LogAppendTime");
+  }
+  if (timestamp >= range.earliest && timestamp <= range.latest) return {};
+  return refused(ErrorCode::kInvalidTimestamp, policy,
+                 "Timestamp " + std::to_string(timestamp) +
+                     " is out of range. The timestamp should be within [" +
+                     std::to_string(range.earliest) + ", " + std::to_string(range.latest) + "]");
+}
+
 /// What can be told from the header alone; size and CRC come first, so that a damaged batch is
 /// called damaged and not wrong.
 Status check_header(const BatchView& batch, const ValidationPolicy& policy) {
@@ -117,10 +136,6 @@ Status check_header(const BatchView& batch, const ValidationPolicy& policy) {
     return refused(ErrorCode::kInvalidRecord, policy,
                    "The delete horizon of a batch is set by compaction alone");
   }
-  if (batch.timestamp_type() == TimestampType::kLogAppendTime) {
-    return refused(ErrorCode::kInvalidTimestamp, policy,
-                   "Producer should not set timestamp type to LogAppendTime");
-  }
   if (batch.codec_id() > static_cast<uint8_t>(Codec::kZstd)) {
     return refused(ErrorCode::kUnsupportedCompressionType, policy,
                    "Unknown compression codec " + std::to_string(batch.codec_id()));
@@ -140,6 +155,10 @@ void stamp(ValidatedBatch& out, const ValidationPolicy& policy, int64_t now_ms) 
     out.max_timestamp = now_ms;
     out.max_timestamp_offset_delta = 0;
     const auto attributes = static_cast<int16_t>(batch.attributes() | attribute::kTimestampTypeBit);
+    store_be<int16_t>(p + field::kAttributes, attributes);
+  } else if (claims_append_time(batch)) {
+    const auto attributes =
+        static_cast<int16_t>(batch.attributes() & ~attribute::kTimestampTypeBit);
     store_be<int16_t>(p + field::kAttributes, attributes);
   } else if (batch.max_timestamp() == out.max_timestamp) {
     return;
@@ -223,8 +242,12 @@ Status validate(MutableBytes records, const ValidationPolicy& policy, int64_t no
   BARNABAS_ASSIGN(const BatchView batch, only_batch(records, policy));
   BARNABAS_TRY(check_header(batch, policy));
   out.bytes = records;
-  RecordChecker checker(policy, batch, timestamp_range(policy, now_ms));
+  const TimestampRange range = timestamp_range(policy, now_ms);
+  const bool is_claim = claims_append_time(batch);
+  const int64_t claimed = batch.max_timestamp();
+  RecordChecker checker(policy, batch, is_claim ? TimestampRange{} : range);
   Status status = check_records(batch, policy, checker, out);
+  if (status.ok() && is_claim) status = check_claim(claimed, policy, range);
   if (status.ok()) status = checker.verdict();
   if (!status.ok()) {
     record_errors = checker.take_errors();
@@ -232,6 +255,10 @@ Status validate(MutableBytes records, const ValidationPolicy& policy, int64_t no
   }
   out.max_timestamp = checker.max_timestamp();
   out.max_timestamp_offset_delta = checker.max_timestamp_offset_delta();
+  if (is_claim) {
+    out.max_timestamp = std::max(claimed, kNoTimestamp);
+    out.max_timestamp_offset_delta = 0;
+  }
   stamp(out, policy, now_ms);
   return {};
 }

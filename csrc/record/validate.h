@@ -74,8 +74,9 @@ struct ValidatedBatch {
 /// batches, counts, offset deltas, records that do not parse or decompress, missing keys, control
 /// batches), kCorruptMessage (size, unknown magic, CRC), kMessageTooLarge, kInvalidTimestamp,
 /// kUnsupportedCompressionType. With LogAppendTime, and when the header's max_timestamp is not that
-/// of the records, header and CRC are rewritten in place. `now_ms` is the wall clock. Base offset
-/// and leader epoch are left to Log::append.
+/// of the records, header and CRC are rewritten in place; as well when a producer says
+/// LogAppendTime where the topic has CreateTime. `now_ms` is the wall clock. Base offset and leader
+/// epoch are left to Log::append.
 std::variant<ValidatedBatch, ValidationFailure> validate_batch(MutableBytes records,
                                                                const ValidationPolicy& policy,
                                                                int64_t now_ms);

@@ -207,9 +207,12 @@ class Log {
   /// kInvalidProducerEpoch when a later epoch has been here.
   virtual Result<TransactionEntrance> begin_verification(int64_t producer_id, int16_t epoch,
                                                          int32_t base_sequence,
-                                                         bool transactions_v2) = 0;
-  /// The transaction coordinator knows of it; nobody has to ask until its marker has come.
-  virtual void mark_verified(int64_t producer_id, int16_t epoch) = 0;
+                                                         bool transactions_v2,
+                                                         std::string_view transactional_id) = 0;
+  /// The transaction coordinator knows of it; nobody with this id has to ask until its marker has
+  /// come.
+  virtual void mark_verified(int64_t producer_id, int16_t epoch,
+                             std::string_view transactional_id) = 0;
   /// Where the oldest transaction begins that is not decided below the high watermark; INT64_MAX
   /// without one. A reader that loads the high watermark first sees no undecided record below both.
   [[nodiscard]] virtual int64_t first_unstable_offset() const = 0;

@@ -68,9 +68,10 @@ class LogImpl final : public Log {
   int32_t epoch_for_offset(int64_t offset) override;
 
   Result<TransactionEntrance> begin_verification(int64_t producer_id, int16_t epoch,
-                                                 int32_t base_sequence,
-                                                 bool transactions_v2) override;
-  void mark_verified(int64_t producer_id, int16_t epoch) override;
+                                                 int32_t base_sequence, bool transactions_v2,
+                                                 std::string_view transactional_id) override;
+  void mark_verified(int64_t producer_id, int16_t epoch,
+                     std::string_view transactional_id) override;
   [[nodiscard]] int64_t first_unstable_offset() const override {
     return first_unstable_offset_.load();
   }

@@ -11,20 +11,20 @@
 namespace barnabas::storage {
 
 Result<TransactionEntrance> LogImpl::begin_verification(int64_t producer_id, int16_t epoch,
-                                                        int32_t base_sequence,
-                                                        bool transactions_v2) {
+                                                        int32_t base_sequence, bool transactions_v2,
+                                                        std::string_view transactional_id) {
   MutexLock lock(mutex_);
   BARNABAS_TRY(producers_.check_epoch(producer_id, epoch));
   if (producers_.in_transaction(producer_id, epoch)) return TransactionEntrance{};
   return producers_.verifications().begin(producer_id, epoch, base_sequence, transactions_v2,
-                                          clock_.wall_ms());
+                                          transactional_id, clock_.wall_ms());
 }
 
-void LogImpl::mark_verified(int64_t producer_id, int16_t epoch) {
+void LogImpl::mark_verified(int64_t producer_id, int16_t epoch, std::string_view transactional_id) {
   MutexLock lock(mutex_);
   if (!producers_.check_epoch(producer_id, epoch).ok()) return;
   if (producers_.in_transaction(producer_id, epoch)) return;
-  producers_.verifications().mark_verified(producer_id, epoch, clock_.wall_ms());
+  producers_.verifications().mark_verified(producer_id, epoch, transactional_id, clock_.wall_ms());
 }
 
 void LogImpl::publish_producer(const record::BatchView& batch) {

@@ -5,7 +5,7 @@
 // the guard away, and the append is refused instead of leaving a transaction that nobody ends.
 // Under transactions v2 the marker of the transaction before leaves it: a producer may be that
 // quick. A coordinator in this process says so by itself when a partition is added: nobody has to
-// ask.
+// ask, unless by another transactional id, which the coordinator is to refuse.
 //
 // Pure state; its owner (Log) locks it.
 #pragma once
@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <string>
+#include <string_view>
 #include <unordered_map>
 
 namespace barnabas::storage {
@@ -29,8 +31,9 @@ struct Verification {
   /// Of the batches that came: a higher one must not overtake a lower one that is to be retried.
   int32_t lowest_sequence = kNoBatch;
   bool transactions_v2 = false;
-  bool verified = false;  // the coordinator has said that it knows of the transaction
-  int64_t since_ms = 0;   // wall clock
+  bool verified = false;         // the coordinator has said that it knows of the transaction,
+  std::string transactional_id;  // which is this one's
+  int64_t since_ms = 0;          // wall clock
 };
 
 /// What the first batch of a transaction is to bring with it; kNoGuard when that is open.
@@ -43,20 +46,25 @@ class Verifications {
  public:
   /// The guard of the producer's next transaction, the same for all batches that want to begin it.
   TransactionEntrance begin(int64_t producer_id, int16_t epoch, int32_t base_sequence,
-                            bool transactions_v2, int64_t now_ms) {
+                            bool transactions_v2, std::string_view transactional_id,
+                            int64_t now_ms) {
     Verification& verification = of(producer_id, epoch, now_ms);
     if (verification.lowest_sequence == Verification::kNoBatch) {
       verification.transactions_v2 = transactions_v2;
     }
     if (epoch != verification.epoch) return {verification.guard, false};
     verification.lowest_sequence = std::min(verification.lowest_sequence, base_sequence);
-    return {verification.guard, verification.verified};
+    return {verification.guard,
+            verification.verified && verification.transactional_id == transactional_id};
   }
 
   /// The coordinator has the partition in the producer's transaction, until a marker ends it.
-  void mark_verified(int64_t producer_id, int16_t epoch, int64_t now_ms) {
+  void mark_verified(int64_t producer_id, int16_t epoch, std::string_view transactional_id,
+                     int64_t now_ms) {
     Verification& verification = of(producer_id, epoch, now_ms);
-    if (epoch == verification.epoch) verification.verified = true;
+    if (epoch != verification.epoch) return;
+    verification.verified = true;
+    verification.transactional_id = transactional_id;
   }
 
   /// Null when the producer has none.

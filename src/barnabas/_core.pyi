@@ -147,8 +147,12 @@ class Core:
         for no file of it. Raises CoreError, and leaves there what there is."""
     def set_aside_directory(self, topic: str, partition: int) -> str:
         """Renames an unknown partition directory to `…-stray`; returns the new path."""
-    def delete_directory(self, topic: str, partition: int) -> None:
-        """Removes what there is of a partition that is not loaded."""
+    def finish_deletions(
+        self, topics: Sequence[tuple[str, bytes, int, bool]]
+    ) -> list[tuple[bytes, str]]:
+        """Removes what the directories that are online have of topics that are not loaded, copies
+        too. topics: (name, topic id of 16 bytes, number of partitions, whether there is another of
+        the name). Says what could not be removed: (topic id, why)."""
     def load_partitions(
         self,
         partitions: Sequence[tuple[str, bytes, int, int]],
@@ -185,7 +189,7 @@ class Core:
     def begin_deletion(self, topic: str) -> TopicChange:
         """Stops serving at once (waiting fetches and produces are answered
         UNKNOWN_TOPIC_OR_PARTITION); the steps rename the directories to -delete, which are removed
-        later."""
+        later. While a log directory is offline the last step fails: it may have some."""
     def set_topic_config(self, topic: str, config: Mapping[str, int | str | bool]) -> None: ...
     def set_broker_config(self, settings: Mapping[str, int | str | bool]) -> None: ...
     # -- partitions
@@ -221,11 +225,15 @@ class Core:
         there are none (KIP-1228). INVALID_PRODUCER_EPOCH: the partition has seen a later producer
         epoch, TRANSACTION_COORDINATOR_FENCED: a later coordinator epoch."""
     def mark_verified(
-        self, producer_id: int, producer_epoch: int, partitions: Sequence[tuple[str, int]]
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        transactional_id: str,
+        partitions: Sequence[tuple[str, int]],
     ) -> None:
         """The transaction coordinator has added the partitions to the producer's transaction, which
-        is still to be ended there by a marker: the first Produce need not be verified (KIP-890).
-        Partitions that are not here do not matter."""
+        is still to be ended there by a marker: the first Produce with its transactional id need not
+        be verified (KIP-890). Partitions that are not here do not matter."""
     def producers(self, topic: str, partition: int) -> list[ProducerInfo]:
         """The producers that the partition remembers, in no order."""
     def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:

@@ -101,18 +101,9 @@ class BrokerLoop:
             if route is None:
                 return
         codec = route.codec
-        try:
-            entity = codec.decode(request.body)
-        except BadRequest as error:
-            logger.info(
-                "closing the connection from %s: %s request: %s",
-                request.peer_host,
-                route.api.name,
-                error,
-            )
-            self._core.close_connection(request.token)
+        call = self._call(request, codec, route.api.name)
+        if call is None:
             return
-        call = self._call(request, codec, entity)
         try:
             response = route.handle(call)
         except Exception as error:
@@ -129,7 +120,16 @@ class BrokerLoop:
         self._in_flight.add(future)
         future.add_done_callback(partial(self._finish, request, route, call))
 
-    def _call(self, request: "ControlRequest", codec: Codec, entity: Any) -> Call:
+    def _call(self, request: "ControlRequest", codec: Codec, api_name: str) -> Call | None:
+        """What a request asks for; None when it cannot be understood, and is dealt with."""
+        try:
+            entity = codec.decode(request.body)
+        except BadRequest as error:
+            logger.info(
+                "closing the connection from %s: %s request: %s", request.peer_host, api_name, error
+            )
+            self._core.close_connection(request.token)
+            return None
         return Call(
             codec,
             request.api_version,
@@ -144,7 +144,9 @@ class BrokerLoop:
         api = API_BY_KEY[request.api_key]
         module = importlib.import_module(DATA_PLANE if api.is_native else api.handler)
         codec = codec_for(api, request.api_version)
-        call = self._call(request, codec, codec.decode(request.body))
+        call = self._call(request, codec, api.name)
+        if call is None:
+            return
         message = _error_message(module, call, error)
         if message is None:
             self._core.close_connection(request.token)

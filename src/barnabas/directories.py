@@ -1,4 +1,4 @@
-"""Directories that are made for good. Imports nothing of ours."""
+"""Directories that are made for good, and temporary ones. Imports nothing of ours."""
 
 import os
 from collections.abc import Iterable
@@ -24,6 +24,19 @@ def make_directory(path: Path) -> list[Path]:
         remove_empty(missing)
         raise
     return missing
+
+
+def make_temporary(parent: Path, prefix: str, noted: list[Path]) -> None:
+    """Makes a directory that this user alone can use. It is noted before it is there: a Ctrl-C,
+    which may come at any moment, leaves none that nobody knows of.
+    """
+    path = parent / f"{prefix}{os.urandom(8).hex()}"
+    noted.insert(0, path)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:  # somebody else's
+        noted.remove(path)
+        raise
 
 
 def remove_empty(paths: Iterable[Path]) -> None:

@@ -25,7 +25,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
@@ -33,8 +33,9 @@ from weakref import WeakSet
 from barnabas import open_brokers
 from barnabas.arguments import check_directory, check_integer, check_port, check_text, wrong_type
 from barnabas.closing import Closing
-from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
-from barnabas.forking import DIRECTORY_KEYS, TEMPORARY_PREFIX
+from barnabas.directories import make_temporary
+from barnabas.errors import BarnabasError, BrokerClosed, KafkaError
+from barnabas.forking import DIRECTORY_KEYS, TEMPORARY_PREFIX, embedded_config
 
 if TYPE_CHECKING:
     from barnabas.clock import VirtualClock
@@ -69,7 +70,7 @@ class Broker(Closing):
     A temporary directory also goes when the program ends without `close`. It stays when a signal
     ends it that Python does not turn into an exception, such as SIGTERM: signals are the program's,
     which may have `signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))`, or give a `data_dir`
-    that somebody else removes.
+    that somebody else removes. A Ctrl-C while it starts, is closed or forked leaves nothing behind.
 
     Safe to use from several threads.
     """
@@ -96,6 +97,8 @@ class Broker(Closing):
         port: int,
         config: dict[str, str],
         clock: "VirtualClock | None",
+        *,
+        are_temporary: bool = False,
     ) -> None:
         from barnabas.clock import VirtualLoop
 
@@ -106,31 +109,36 @@ class Broker(Closing):
         self._closer: int | None = None  # the thread that closes it
         self._closed = False
         self._ended = threading.Event()
+        self._runs = False  # the thread: set by itself, unless it finds the broker closed
+        self._starting: asyncio.Future[None] | None = None  # of the loop's thread
         self._pid = os.getpid()
         self._stop_error: Exception | None = None
         self._calls: set[asyncio.Task[Any]] = set()  # of the loop's thread
         self._clients: WeakSet[Producer | Consumer | AppendHook] = WeakSet()
         self._faults: BrokerFaults | None = None
         self._temporary: list[Path] = []
-        if directories is None and not DIRECTORY_KEYS & config.keys():
-            self._temporary.append(Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX)))
-            directories = self._temporary
         started: Future[Node] = Future()
         try:
-            start = _start_config(directories, port, config, clock is not None)
+            if are_temporary and directories is not None:
+                self._temporary.extend(directories)
+            if directories is None and not DIRECTORY_KEYS & config.keys():
+                make_temporary(Path(tempfile.gettempdir()), TEMPORARY_PREFIX, self._temporary)
+                directories = self._temporary
+            start = embedded_config(directories, port, config, is_virtual=clock is not None)
             self._data_dir = start.data_dir
             self._loop = asyncio.new_event_loop() if clock is None else VirtualLoop(clock)
             self._stopping = asyncio.Event()
             self._thread = threading.Thread(
                 target=self._run, args=(start, started), name="barnabas", daemon=True
             )
+            open_brokers.add_open(self)
             self._thread.start()
             self._node = started.result()
             if clock is not None:
                 clock.follow(self)
-            open_brokers.add_open(self)
         except BaseException:
-            self._remove_temporary()
+            with suppress(BarnabasError):  # what stopped the start is what counts
+                self.close()
             raise
 
     # -- what clients need
@@ -225,23 +233,20 @@ class Broker(Closing):
         wanted = wanted_directories(data_dir, own)
         self._check_open()
         directories = ForkDirectories(self._node.data_dirs, wanted)
+        forked = Broker.__new__(Broker)
         try:
+            directories.make()
             listen = Address(self._node.listen_host, port)
             settings = fork_config(self._config, own, listen)
             with self._cutting:  # it stays open until the files are there
-                self.call(
-                    lambda: self._node.fork(
-                        directories.paths, is_durable=not directories.are_temporary
-                    )
-                )
+                self.call(lambda: self._node.fork(directories))
                 clock = None if self._clock is None else VirtualClock(self._clock.now())
-            forked = Broker.__new__(Broker)
-            forked._begin(directories.paths, 0, settings, clock)
+            forked._begin(
+                directories.paths, 0, settings, clock, are_temporary=directories.are_temporary
+            )
         except BaseException:
             directories.discard()
             raise
-        if directories.are_temporary:
-            forked._temporary = directories.paths
         return forked
 
     # -- clients without a socket
@@ -321,23 +326,51 @@ class Broker(Closing):
         """
         if not self._is_ours():
             return
-        with self._closing:
-            closer = self._closer
-            if closer is None:
-                self._closer = threading.get_ident()
-        if closer is not None:
-            if closer != threading.get_ident() and not open_brokers.is_in_callback():
-                self._ended.wait()
-            return
+        this_thread = threading.get_ident()
+        is_first = False
         try:
-            self._end()
-        finally:
+            with self._closing:
+                if self._closer is None:
+                    is_first = True
+                    self._closer = this_thread
+            if is_first:
+                self._end()
+        except Exception:
             self._ended.set()
-        if self._stop_error is not None:
+            raise
+        except BaseException:
+            if is_first:
+                self._end_elsewhere()
+            raise
+        if not is_first:
+            if self._closer != this_thread and not open_brokers.is_in_callback():
+                self._ended.wait()
+        elif self._stop_error is not None:
             raise BarnabasError(f"not stopped cleanly: {self._stop_error}") from self._stop_error
 
+    def _end_elsewhere(self) -> None:
+        """What a Ctrl-C has cut short goes on without the thread that it has come to."""
+
+        def end() -> None:
+            self._closer = threading.get_ident()
+            try:
+                self._end()
+            except Exception:
+                logger.exception("a broker could not be closed")
+            finally:
+                self._ended.set()
+
+        self._closer = 0
+        try:
+            threading.Thread(target=end, name="barnabas-close", daemon=True).start()
+        except RuntimeError:  # the interpreter is ending
+            self._ended.set()
+            self._shut()
+
     def _end(self) -> None:
-        """Calls go on while clients are closed: these have some to make, and so may callbacks."""
+        """Calls go on while clients are closed: these have some to make, and so may callbacks. May
+        be begun anew where an interrupt has ended it.
+        """
         if self._faults is not None:
             self._faults.disk.end_waits()
         clients = list(self._clients)
@@ -346,20 +379,30 @@ class Broker(Closing):
                 client.close()
             except Exception:  # of a listener of the user's; the logs are to be closed
                 logger.exception("%r could not be closed", client)
-        with self._cutting, self._closing:
-            self._closed = True
-        if self._clock is not None:
-            self._clock.unfollow(self)
-        open_brokers.discard_open(self)
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
+        with self._cutting:
+            self._shut()
+        if self._runs:
+            self._thread.join()
         sender = open_brokers.sender()
         for client in clients:
             if sender is not None and isinstance(client, sender.NativeProducer):
                 client._tell()  # what became durable at the very end
         if self._faults is not None:
             self._faults.disk.end_all()
-        self._remove_temporary()
+        for path in self._temporary:
+            shutil.rmtree(path, ignore_errors=True)
+        open_brokers.discard_open(self)
+        self._ended.set()
+
+    def _shut(self) -> None:
+        """Takes no more calls, and asks the thread to come to its end."""
+        with self._closing:
+            self._closed = True
+            if self._clock is not None:
+                self._clock.unfollow(self)
+            if self._runs:
+                with suppress(RuntimeError):  # it has come to it
+                    self._loop.call_soon_threadsafe(self._stop_soon)
 
     def __enter__(self) -> Self:
         if self._closer is not None:
@@ -374,6 +417,10 @@ class Broker(Closing):
 
     def _run(self, start: "StartConfig", started: "Future[Node]") -> None:
         """The thread: starts a node, and stops it when asked to."""
+        with self._closing:
+            if self._closed:
+                return  # a Ctrl-C was quicker
+            self._runs = True
         try:
             self._loop.run_until_complete(self._serve(start, started))
         except Exception as error:
@@ -386,7 +433,8 @@ class Broker(Closing):
 
         try:
             node = Node(start, self._clock)
-            await node.start()
+            self._starting = asyncio.ensure_future(node.start())
+            await self._starting
         except BaseException as error:
             started.set_exception(error)
             return
@@ -398,6 +446,12 @@ class Broker(Closing):
         if self._calls:
             await asyncio.wait(self._calls)
         await node.stop(close_logs=not self._temporary)
+
+    def _stop_soon(self) -> None:
+        """On the loop. A start comes to its end at once, or where it next waits."""
+        self._stopping.set()
+        if self._starting is not None:
+            self._starting.cancel()
 
     def call(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Runs a coroutine on the broker's loop and waits for it. Raises BrokerClosed."""
@@ -440,29 +494,3 @@ class Broker(Closing):
     def _is_ours(self) -> bool:
         """Whether this process made it, and did not get a copy in a fork."""
         return os.getpid() == self._pid
-
-    def _remove_temporary(self) -> None:
-        for path in self._temporary:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _start_config(
-    directories: Sequence[Path] | None, port: int, config: Mapping[str, str], is_virtual: bool
-) -> "StartConfig":
-    from barnabas.config.broker_keys import EMBEDDED_DEFAULTS, VIRTUAL_CLOCK_DEFAULTS
-    from barnabas.config.start import make_start_config
-
-    settings = dict(config)
-    if directories is not None and (keys := sorted(DIRECTORY_KEYS & settings.keys())):
-        raise ConfigError(f"data_dir={str(directories[0])!r} and {keys[0]}: give one of them")
-    if "listeners" not in settings:
-        settings["listeners"] = f"PLAINTEXT://127.0.0.1:{port}"
-    elif port:
-        raise ConfigError(f"port={port} and listeners={settings['listeners']}: give one of them")
-    start = make_start_config(
-        [("config", settings)],
-        data_dirs=directories,
-        defaults={**EMBEDDED_DEFAULTS, **(VIRTUAL_CLOCK_DEFAULTS if is_virtual else {})},
-    )
-    # The program may change its directory while the broker lives.
-    return replace(start, data_dirs=tuple(path.absolute() for path in start.data_dirs))

@@ -1,21 +1,24 @@
-"""What the fork of an embedded broker lives in, and how it is configured. Imports addresses,
+"""How embedded brokers are configured, and what their forks live in. Imports configuration,
 directories, errors and wording only.
 """
 
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from barnabas.directories import make_directory, remove_empty
+from barnabas.directories import make_directory, make_temporary, remove_empty
 from barnabas.errors import ConfigError, StartError
 from barnabas.wording import reason
 
 if TYPE_CHECKING:
     from barnabas.config.listeners import Address
+    from barnabas.config.start import StartConfig
 
 TEMPORARY_PREFIX: Final = "barnabas-"
 DIRECTORY_KEYS: Final = frozenset(("log.dir", "log.dirs"))
@@ -31,10 +34,13 @@ _NETWORK_KEYS: Final = frozenset(
 
 
 class ForkDirectories:
-    """A directory for each log directory of a broker; there, and empty."""
+    """A directory for each log directory of a broker; empty, once they are made.
+
+    They may be discarded while another thread fills them, which then does so at its end.
+    """
 
     def __init__(self, origins: Sequence[Path], wanted: Sequence[Path] | None) -> None:
-        """`wanted` None: temporary ones. Raises StartError, ConfigError."""
+        """`wanted` None: temporary ones. Raises ConfigError."""
         if wanted is not None and len(wanted) != len(origins):
             raise ConfigError(
                 f"log.dirs: the broker has {len(origins)} log directories, so its fork is to have "
@@ -42,17 +48,24 @@ class ForkDirectories:
             )
         self.are_temporary: Final = wanted is None
         self.paths: Final[list[Path]] = []
+        self._wanted: Final = wanted
         self._origins: Final = [origin.resolve() for origin in origins]
         self._made: list[Path] = []  # the deepest first
+        self._lock: Final = threading.Lock()
+        self._is_being_filled = False
+        self._is_discarded = False
+
+    def make(self) -> None:
+        """Makes them. Raises StartError, ConfigError; what there is then is to be discarded."""
         try:
-            for number, origin in enumerate(origins):
-                self._take(self._temporary(origin) if wanted is None else wanted[number])
+            for number, origin in enumerate(self._origins):
+                if self._wanted is None:
+                    make_temporary(_parent_of_temporary(origin), TEMPORARY_PREFIX, self._made)
+                    self.paths.append(self._made[0])
+                else:
+                    self._take(self._wanted[number])
         except OSError as error:
-            self.discard()
             raise StartError(f"cannot make a directory for the fork: {reason(error)}") from error
-        except BaseException:
-            self.discard()
-            raise
 
     def _take(self, path: Path) -> None:
         place = path.resolve()  # by other names it is the same
@@ -69,13 +82,29 @@ class ForkDirectories:
         self._made = make_directory(path) + self._made
         self.paths.append(path)
 
-    def _temporary(self, origin: Path) -> Path:
-        path = _temporary(origin)
-        self._made.insert(0, path)
-        return path
+    @contextmanager
+    def being_filled(self) -> Iterator[None]:
+        """Around what writes into them. Raises StartError when nobody wants them any more."""
+        with self._lock:
+            if self._is_discarded:
+                raise StartError("the fork was given up")
+            self._is_being_filled = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._is_being_filled = False
+                if self._is_discarded:
+                    self._remove()
 
     def discard(self) -> None:
-        """Leaves nothing of the fork there."""
+        """Leaves nothing of the fork there, now or when it is no more being filled."""
+        with self._lock:
+            self._is_discarded = True
+            if not self._is_being_filled:
+                self._remove()
+
+    def _remove(self) -> None:
         for path in self.paths:
             with suppress(OSError):  # what has failed before is to be told
                 for entry in path.iterdir():
@@ -86,26 +115,23 @@ class ForkDirectories:
         remove_empty(self._made)
 
 
-def _temporary(origin: Path) -> Path:
+def _parent_of_temporary(origin: Path) -> Path:
     """Where files of `origin` can be linked, if that can be."""
     usual = Path(tempfile.gettempdir())
     beside = origin.absolute().parent
     device = origin.stat().st_dev
     is_better = usual.stat().st_dev != device and beside.stat().st_dev == device
-    parent = beside if is_better and os.access(beside, os.W_OK) else usual
-    return Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=parent))
+    return beside if is_better and os.access(beside, os.W_OK) else usual
 
 
 def wanted_directories(
     data_dir: str | Path | None, config: Mapping[str, Any]
 ) -> Sequence[Path] | None:
     """Where a fork is to be, by its arguments; None when nothing is said. Raises ConfigError."""
-    keys = sorted(DIRECTORY_KEYS & config.keys())
-    if data_dir is not None and keys:
-        raise ConfigError(f"data_dir={data_dir} and {keys[0]}: give one of them")
     if data_dir is not None:
+        _check_is_only_place(data_dir, config)
         return [Path(data_dir)]
-    if keys:
+    if keys := sorted(DIRECTORY_KEYS & config.keys()):
         return [Path(path.strip()) for path in str(config[keys[-1]]).split(",")]
     return None
 
@@ -118,8 +144,37 @@ def fork_config(
     """
     config = {key: value for key, value in parents.items() if key not in _NETWORK_KEYS} | dict(own)
     config = {key: value for key, value in config.items() if key not in DIRECTORY_KEYS}
-    if "listeners" not in own:
-        config["listeners"] = f"PLAINTEXT://{listen}"
-    elif listen.port:
-        raise ConfigError(f"port={listen.port} and listeners={own['listeners']}: give one of them")
-    return config
+    return config | {"listeners": _listeners(listen.port, own, f"PLAINTEXT://{listen}")}
+
+
+def embedded_config(
+    directories: Sequence[Path] | None, port: int, config: Mapping[str, str], *, is_virtual: bool
+) -> "StartConfig":
+    """Of an embedded broker, by its arguments. Raises ConfigError."""
+    from barnabas.config.broker_keys import EMBEDDED_DEFAULTS, VIRTUAL_CLOCK_DEFAULTS
+    from barnabas.config.start import make_start_config
+
+    if directories is not None:
+        _check_is_only_place(directories[0], config)
+    listeners = _listeners(port, config, f"PLAINTEXT://127.0.0.1:{port}")
+    start = make_start_config(
+        [("config", {**config, "listeners": listeners})],
+        data_dirs=directories,
+        defaults={**EMBEDDED_DEFAULTS, **(VIRTUAL_CLOCK_DEFAULTS if is_virtual else {})},
+    )
+    # The program may change its directory while the broker lives.
+    return replace(start, data_dirs=tuple(path.absolute() for path in start.data_dirs))
+
+
+def _check_is_only_place(data_dir: str | Path, config: Mapping[str, Any]) -> None:
+    if keys := sorted(DIRECTORY_KEYS & config.keys()):
+        raise ConfigError(f"data_dir={str(data_dir)!r} and {keys[0]}: give one of them")
+
+
+def _listeners(port: int, config: Mapping[str, Any], otherwise: str) -> Any:
+    """What `config` says, unless there is a `port`, too."""
+    if "listeners" not in config:
+        return otherwise
+    if port:
+        raise ConfigError(f"port={port} and listeners={config['listeners']}: give one of them")
+    return config["listeners"]

@@ -210,24 +210,28 @@ class Log(Closing):
         """Every batch from the one that holds `start` on (default: all), up to the end that the log
         has when the first is asked for: what is appended meanwhile is not among them.
         """
-        offset = self._core.log_start_offset if start is None else start
+        offset = self._first(start)
         end = self._core.log_end_offset
         while offset < min(end, self._core.log_end_offset):
+            failure: Exception = CorruptBatch(f"nothing can be read at offset {offset}")
             try:
                 batches = self.read(offset)
-            except _core.CoreError:
+            except _core.CoreError as error:
+                batches, failure = [], error
+            if not batches:
                 if self._is_cut_off(offset):
                     return
-                raise
-            if not batches and self._is_cut_off(offset):
-                return
-            if not batches:
-                raise CorruptBatch(f"nothing can be read at offset {offset}")
+                raise failure
             for batch in batches:
                 if batch.base_offset >= end:
                     return
                 yield batch
             offset = batches[-1].next_offset
+
+    def _first(self, start: int | None) -> int:
+        if start is None:
+            return self._core.log_start_offset
+        return check_range("start", start, INT64_MIN)
 
     def _is_cut_off(self, offset: int) -> bool:
         """Whether the writer of a log that is only read here has truncated it meanwhile."""
@@ -247,7 +251,7 @@ class Log(Closing):
 
         Raises CorruptBatch at a batch whose CRC is wrong; `batches` gives that one too.
         """
-        first = self._core.log_start_offset if start is None else start
+        first = self._first(start)
         for batch in self.batches(first):
             if not batch.crc_valid():
                 raise CorruptBatch(

@@ -1,10 +1,10 @@
 """One broker: puts the parts together, starts them in order, stops them in order.
 
-Start: lock and identify the directory, open the store, take the directory over from Kafka where
-that is asked for, make directories and store agree, load the logs, load groups and transactions,
-listen, serve. Clients are served only when all topics are there: a broker that calls a topic
-unknown because it has not looked yet loses data. Stop: the loop first, then the core, which closes
-the logs, then the store.
+Start: lock and identify the directories, open the store, take the directory over from Kafka where
+that is asked for, finish deletions, make directories and store agree, load the logs, listen (nobody
+is accepted yet), load groups and transactions, serve. Clients are served only when all topics are
+there: a broker that calls a topic unknown because it has not looked yet loses data. Stop: the loop
+first, then the core, which closes the logs, then the store.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from barnabas.directories import make_directory, remove_empty
 from barnabas.directory_watch import DirectoryWatch
 from barnabas.disk_calls import DiskCalls
 from barnabas.errors import ConfigError, StartError
+from barnabas.forking import ForkDirectories
 from barnabas.handlers.services import Services
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
 from barnabas.metadata.config_service import ConfigService
@@ -150,21 +151,25 @@ class Node:
         self.services.groups.run_due()
         self.services.transactions.run_due()
 
-    async def fork(self, directories: Sequence[Path], *, is_durable: bool) -> None:
+    async def fork(self, directories: ForkDirectories) -> None:
         """Puts what there is at this moment into empty directories, one for each log directory, in
-        their order. Raises StartError, and leaves there what there is.
+        their order; durably, unless they are temporary. Raises StartError, and leaves there what
+        there is.
         """
-        await asyncio.to_thread(self._fork, directories, is_durable)
+        await asyncio.to_thread(self._fork, directories)
 
-    def _fork(self, directories: Sequence[Path], is_durable: bool) -> None:
+    def _fork(self, directories: ForkDirectories) -> None:
         store = self._store
         assert isinstance(store, SqliteStore)
         if self._adopted is not None and not self._adopted.for_good:
             raise StartError(f"{self._start_config.data_dir} is Apache Kafka's: it is not forked")
-        paths = [os.path.abspath(path) for path in directories]
+        paths = [os.path.abspath(path) for path in directories.paths]
+        is_durable = not directories.are_temporary
+        copy = directories.paths[0] / FILE_NAME
         try:
-            # No topic comes or goes between the two.
-            store.copy_to(directories[0] / FILE_NAME, lambda: self._core.fork(paths, is_durable))
+            with directories.being_filled():
+                # No topic comes or goes between the two.
+                store.copy_to(copy, lambda: self._core.fork(paths, is_durable))
         except (CoreError, StoreError) as error:
             raise StartError(str(error)) from error
 
@@ -236,8 +241,8 @@ class Node:
             config=self._config,
             metadata_dir=self._start_config.kafka_metadata_dir,
         )
-        partitions = self._core.list_partition_directories()
-        changes = adopt(self._store, owner, self._start_config.adopt, partitions)
+        list_partitions = self._core.list_partition_directories
+        changes = adopt(self._store, owner, self._start_config.adopt, list_partitions)
         if self._store is None:
             self._store = SqliteStore(path)
         if changes:
@@ -292,39 +297,48 @@ class Node:
 
         A deletion that a crash has cut short is finished; a directory that the store knows nothing
         of is set aside, for it may hold somebody's data; in an adopted directory it is left to
-        Kafka. A deletion that fails is tried again at the next start.
+        Kafka. What fails is tried again at the next start.
+        """
+        unfinished = self._finish_deletions(store)
+        known = {(t.name, p.partition) for t in self.catalog for p in t.partitions if p.replicas}
+        for topic, partition in self._core.list_partition_directories():
+            if (topic, partition) in known or topic in unfinished or self._adopted is not None:
+                continue
+            try:
+                kept_as = self._core.set_aside_directory(topic, partition)
+            except CoreError as error:
+                # Somebody has to look at it, but nobody else shall be kept from being served.
+                places = [Path(d.path) / f"{topic}-{partition}" for d in self.directories]
+                path = next((place for place in places if place.exists()), places[0])
+                logger.error("%s cannot be set aside: %s", path, error)
+            else:
+                logger.warning(
+                    "%s-%d is no partition of this broker: kept as %s", topic, partition, kept_as
+                )
+
+    def _finish_deletions(self, store: MetadataStore) -> set[str]:
+        """Removes what there still is of deleted topics; returns the names of those of which
+        something is in the way.
+
+        A directory that is offline may have some and come back with a later start, as that of a
+        topic which is made anew under the name meanwhile: until all are online tombstones stay.
         """
         tombstones = [
             Tombstone.decode(path, entry.value)
             for path, entry in store.list(DELETED_TOPICS_PREFIX).items()
         ]
-        deleted = {(t.name, i) for t in tombstones for i in range(t.partition_count)}
-        known = {(t.name, p.partition) for t in self.catalog for p in t.partitions if p.replicas}
-        unfinished: set[str] = set()  # topics of which a directory is in the way
-        for topic, partition in self._core.list_partition_directories():
-            if (topic, partition) in known:
-                continue
-            try:
-                if (topic, partition) in deleted:
-                    self._core.delete_directory(topic, partition)
-                elif self._adopted is None:
-                    kept_as = self._core.set_aside_directory(topic, partition)
-                    logger.warning(
-                        "%s-%d is no partition of this broker: kept as %s",
-                        topic,
-                        partition,
-                        kept_as,
-                    )
-            except CoreError as error:
-                # Somebody has to look at it, but nobody else shall be kept from being served.
-                places = [Path(d.path) / f"{topic}-{partition}" for d in self.directories]
-                path = next((place for place in places if place.exists()), places[0])
-                what = "removed" if (topic, partition) in deleted else "set aside"
-                logger.error("%s cannot be %s: %s", path, what, error)
-                unfinished.add(topic)
-        done = [tombstone for tombstone in tombstones if tombstone.name not in unfinished]
-        if done:
-            store.commit([Delete(tombstone.path) for tombstone in done])
+        names = {topic.name for topic in self.catalog}
+        failures = self._core.finish_deletions(
+            [(t.name, t.topic_id, t.partition_count, t.name in names) for t in tombstones]
+        )
+        for _, why in failures:
+            logger.error("what is left of a deleted topic cannot be removed: %s", why)
+        failed = {topic_id for topic_id, _ in failures}
+        if all(is_online for _, is_online in self._core.directory_states()):
+            gone = [tombstone for tombstone in tombstones if tombstone.topic_id not in failed]
+            if gone:
+                store.commit([Delete(tombstone.path) for tombstone in gone])
+        return {tombstone.name for tombstone in tombstones if tombstone.topic_id in failed}
 
     def _load_partitions(self) -> list[RecoveryReport]:
         partitions = [

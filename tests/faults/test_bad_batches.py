@@ -23,6 +23,7 @@ NONE, CORRUPT, TOO_LARGE, INVALID_TIMESTAMP, BAD_CODEC, INVALID_RECORD = 0, 2, 1
 SERVER_ERROR = -1
 NOW_MS = time.time_ns() // 1_000_000
 HOUR_MS = 3_600_000
+APPEND_TIME_BIT = 8
 EXPANSION_LIMIT_BYTES = 64 << 20
 # Offsets of header fields in a batch.
 BASE_OFFSET, LENGTH, MAGIC, CRC, ATTRIBUTES, LAST_OFFSET_DELTA = 0, 8, 16, 17, 21, 23
@@ -104,7 +105,6 @@ def _cases_of_headers() -> Iterator[Case]:
     yield Case("a control batch", lambda: changed(ATTRIBUTES, "h", 0x20), INVALID_RECORD)
     yield Case("codec 5", lambda: changed(ATTRIBUTES, "h", 5), BAD_CODEC, SERVER_ERROR)
     yield Case("a delete horizon", lambda: changed(ATTRIBUTES, "h", 0x40), INVALID_RECORD, NONE)
-    yield Case("log append time", lambda: changed(ATTRIBUTES, "h", 8), INVALID_TIMESTAMP, NONE)
     yield Case("count 2 of 3", lambda: changed(RECORD_COUNT, "i", 2), INVALID_RECORD)
     yield Case("count 0", lambda: changed(RECORD_COUNT, "i", 0), INVALID_RECORD)
     yield Case("count -1", lambda: changed(RECORD_COUNT, "i", -1), INVALID_RECORD)
@@ -232,6 +232,24 @@ def test_a_header_that_misstates_the_largest_timestamp_is_corrected(
     written = segment.read_bytes()[-len(data) :]
     assert struct.unpack_from(">q", written, MAX_TIMESTAMP) == (NOW_MS,)
     assert struct.unpack_from(">I", written, CRC) == (crc32c(written[ATTRIBUTES:]),)
+
+
+@pytest.mark.parametrize("codec", range(5))
+def test_append_time_that_a_producer_claims_is_its_own_time(codec: int, target: Target) -> None:
+    """The time in the header counts, and is stored as CreateTime."""
+    topic = target.topics["delete"]
+    data = batch(codec=codec)
+    struct.pack_into(">h", data, ATTRIBUTES, codec | APPEND_TIME_BIT)
+    struct.pack_into(">q", data, MAX_TIMESTAMP, NOW_MS - HOUR_MS)
+    assert produce(target, topic, sealed(data)).error_code == NONE
+    segment = max(target.server.partition_dir(topic, 0).glob("*.log"))
+    written = segment.read_bytes()[-len(data) :]
+    assert struct.unpack_from(">h", written, ATTRIBUTES) == (codec,)
+    assert struct.unpack_from(">q", written, MAX_TIMESTAMP) == (NOW_MS - HOUR_MS,)
+    assert struct.unpack_from(">I", written, CRC) == (crc32c(written[ATTRIBUTES:]),)
+    for refused_ms in (-1, NOW_MS + 2 * HOUR_MS):
+        struct.pack_into(">q", data, MAX_TIMESTAMP, refused_ms)
+        assert produce(target, topic, sealed(data)).error_code == INVALID_TIMESTAMP
 
 
 @pytest.mark.parametrize("codec", [1, 3, 4])

@@ -2,8 +2,7 @@
 
 Where both refuse, the error is the same, except where Kafka knows no better than
 UNKNOWN_SERVER_ERROR. Where we alone refuse, it is on purpose: Kafka does not look at the lengths
-within compressed records, nor at offset deltas, and stores what consumers then fail on; and it lets
-a producer claim LogAppendTime.
+within compressed records, nor at offset deltas, and stores what consumers then fail on.
 """
 
 import random
@@ -24,8 +23,8 @@ from peers.servers import BarnabasServer, KafkaServer, Server
 pytestmark = pytest.mark.java
 
 BATCHES = 1500
-NONE, SERVER_ERROR, INVALID_TIMESTAMP, BAD_CODEC, INVALID_RECORD = 0, -1, 32, 76, 87
-OUR_REFUSALS = {INVALID_TIMESTAMP, BAD_CODEC, INVALID_RECORD}
+NONE, SERVER_ERROR, BAD_CODEC, INVALID_RECORD = 0, -1, 76, 87
+OUR_REFUSALS = {BAD_CODEC, INVALID_RECORD}
 NO_LEADER_YET = {3, 5, 6}
 # Transactions: neither has any of these.
 TRANSACTIONAL_BIT = 0x10

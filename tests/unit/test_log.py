@@ -428,3 +428,11 @@ def test_what_is_cut_off_beside_a_reader_is_not_called_damaged(
         assert values(looking, 1) == [b"1", b"2"]
         log.append([(None, b"again")])
     assert "damaged" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["batches", "records"])
+def test_where_reading_begins_is_a_number(tmp_path: Path, name: str) -> None:
+    with Log(tmp_path / "t-0") as log:
+        log.append([(None, b"v")])
+        with pytest.raises(TypeError, match="start must be an int"):
+            list(getattr(log, name)("0"))

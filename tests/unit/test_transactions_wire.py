@@ -168,7 +168,7 @@ def test_a_transaction_begins_once_the_coordinator_knows_it(
 def test_the_coordinator_is_not_asked_for_what_it_has_added(
     client: WireClient, coordinator: Coordinator, core: Core, version: int
 ) -> None:
-    core.mark_verified(PRODUCER, 0, [("t", 0), ("t", 9), ("none", 0)])
+    core.mark_verified(PRODUCER, 0, "tx", [("t", 0), ("t", 9), ("none", 0)])
     for sequence in range(2):
         (answer,) = produce(client, version, sequence)
         assert answer.error_code == ErrorCode.none
@@ -182,16 +182,27 @@ def test_the_coordinator_is_not_asked_for_what_it_has_added(
     assert [(topic.name, topic.partitions) for topic in asked.topics] == [("t", (1,))]
 
 
+@pytest.mark.parametrize("version", [9, 13])
+def test_the_coordinator_is_asked_for_what_it_has_added_by_another_transactional_id(
+    client: WireClient, coordinator: Coordinator, core: Core, version: int
+) -> None:
+    core.mark_verified(PRODUCER, 0, "another", [("t", 0)])
+    coordinator.error = ErrorCode.invalid_producer_id_mapping
+    (answer,) = produce(client, version, 0)
+    assert answer.error_code == ErrorCode.invalid_producer_id_mapping
+    assert [asked.transactional_id for asked in coordinator.asked] == ["tx"]
+
+
 def test_a_marker_ends_what_the_coordinator_has_added(
     client: WireClient, coordinator: Coordinator, core: Core
 ) -> None:
-    core.mark_verified(PRODUCER, 0, [("t", 0)])
+    core.mark_verified(PRODUCER, 0, "tx", [("t", 0)])
     append_marker(core, ("t", 0), (PRODUCER, 0), False, 1)
     coordinator.error = ErrorCode.transaction_abortable
     (answer,) = produce(client, 9, 0)
     assert answer.error_code == ErrorCode.invalid_txn_state
     assert len(coordinator.asked) == 1
-    core.mark_verified(PRODUCER, 1, [("t", 0)])  # of another epoch than the one that comes
+    core.mark_verified(PRODUCER, 1, "tx", [("t", 0)])  # of another epoch than the one that comes
     (answer,) = produce(client, 9, 0)
     assert answer.error_code == ErrorCode.invalid_txn_state
     assert len(coordinator.asked) == 2

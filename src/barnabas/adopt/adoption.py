@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -92,23 +92,27 @@ def check_may_open(data_dir: Path, wish: Adopt) -> None:
 
 
 def adopt(
-    store: MetadataStore | None, owner: Owner, wish: Adopt, partitions: Collection[tuple[str, int]]
+    store: MetadataStore | None,
+    owner: Owner,
+    wish: Adopt,
+    list_partitions: Callable[[], Collection[tuple[str, int]]],
 ) -> list[Put | Delete]:
     """What the store has to commit so that the directory is this broker's; nothing when it is.
 
-    `store` is None as long as there is none; `partitions` are those that lie in the directory.
+    `store` is None as long as there is none; `list_partitions` gives those that lie in the
+    directory. It is not asked where the store is this broker's, which may have some to be removed.
     Raises StartError when the directory must not be served as it is, or cannot be adopted.
     """
     adopted = stored_adoption(store)
     directory = owner.data_dir
     if adopted is None:
         is_ours = store is not None and store.get(CLUSTER_PATH) is not None
-        if not _kafka_name(directory) and (is_ours or not partitions):
+        if not _kafka_name(directory) and (is_ours or not list_partitions()):
             if wish is not Adopt.NO:
                 logger.warning("%s has nothing of Apache Kafka's to be adopted", directory)
             return []
         if wish is Adopt.NO:
-            topic, number = min(partitions, default=(CLUSTER_METADATA, 0))
+            topic, number = min(list_partitions(), default=(CLUSTER_METADATA, 0))
             raise StartError(
                 f"data directory {directory} has partitions ({topic}-{number}) that no {FILE_NAME} "
                 f"knows: if Apache Kafka has made it, or that file is lost, {_WHAT_ADOPT_DOES}"

@@ -28,7 +28,11 @@ class TransactionLog(PartitionLog, Protocol):
     """The part of `barnabas._core.Core` that transactions need."""
 
     def mark_verified(
-        self, producer_id: int, producer_epoch: int, partitions: Sequence[tuple[str, int]]
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        transactional_id: str,
+        partitions: Sequence[tuple[str, int]],
     ) -> None:
         """See `Core.mark_verified`."""
 
@@ -59,7 +63,7 @@ class TransactionPartition(CoordinatorPartition[TransactionRecord]):
     def perform(self, effects: Effects) -> None:
         """Does what the state machine has asked for."""
         for added in effects.added:
-            self._mark_verified(*added.producer, list(added.partitions))
+            self._mark_verified(*added.producer, added.transactional_id, list(added.partitions))
         self._perform(effects)
         for markers in effects.markers:  # with the next pass: the client has its answer before
             self._hand_over.ask(partial(self._write_all, markers))

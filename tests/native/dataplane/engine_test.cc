@@ -191,12 +191,17 @@ TEST_F(EngineTest, a_deleted_topic_is_gone_at_once_and_its_files_later) {
 
 TEST_F(EngineTest, directories_nobody_serves_are_listed_set_aside_or_deleted) {
   create("t", 2);
+  create("made_again", 1, {}, id_of(2));
   ASSERT_TRUE(engine_->stop(0).ok());
   engine_.reset();
   open();
-  EXPECT_EQ(engine_->list_partition_directories()->size(), 2U);
-  EXPECT_TRUE(engine_->delete_directory({"t", 0}).ok());
-  const auto stray = engine_->set_aside_directory({"t", 1});
+  EXPECT_EQ(engine_->list_partition_directories()->size(), 3U);
+  const std::vector<DeletedTopic> deleted{{"t", id_of(1), 2, false},
+                                          {"made_again", id_of(7), 1, false}};
+  const auto failures = engine_->finish_deletions(deleted);
+  ASSERT_TRUE(failures.ok());
+  EXPECT_TRUE(failures->empty());
+  const auto stray = engine_->set_aside_directory({"made_again", 0});
   ASSERT_TRUE(stray.ok());
   EXPECT_TRUE(std::filesystem::exists(*stray));
   EXPECT_TRUE(engine_->list_partition_directories()->empty());
@@ -204,7 +209,8 @@ TEST_F(EngineTest, directories_nobody_serves_are_listed_set_aside_or_deleted) {
 
 TEST_F(EngineTest, a_served_directory_is_not_deleted) {
   create("t");
-  EXPECT_FALSE(engine_->delete_directory({"t", 0}).ok());
+  const std::vector<DeletedTopic> deleted{{"t", id_of(1), 1, false}};
+  EXPECT_FALSE(engine_->finish_deletions(deleted).ok());
 }
 
 TEST_F(EngineTest, new_topic_settings_hold_for_the_next_request) {

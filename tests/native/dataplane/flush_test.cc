@@ -76,9 +76,9 @@ class GatedLog final : public storage::Log {
   Result<storage::TimestampOffset> max_timestamp_offset() override { return Error{}; }
   storage::EpochEndOffset end_offset_for_epoch(int32_t) override { return {}; }
   int32_t epoch_for_offset(int64_t) override { return -1; }
-  void mark_verified(int64_t, int16_t) override {}
-  Result<storage::TransactionEntrance> begin_verification(int64_t, int16_t, int32_t,
-                                                          bool) override {
+  void mark_verified(int64_t, int16_t, std::string_view) override {}
+  Result<storage::TransactionEntrance> begin_verification(int64_t, int16_t, int32_t, bool,
+                                                          std::string_view) override {
     return storage::TransactionEntrance{};
   }
   [[nodiscard]] int64_t first_unstable_offset() const override { return INT64_MAX; }

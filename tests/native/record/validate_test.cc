@@ -135,8 +135,6 @@ TEST(Validate, RefusesHeadersThatDoNotAddUp) {
        ErrorCode::kInvalidRecord},
       {"delete horizon", [](Bytes& b) { set_field<int16_t>(b, field::kAttributes, 0x40); },
        ErrorCode::kInvalidRecord},
-      {"timestamp type", [](Bytes& b) { set_field<int16_t>(b, field::kAttributes, 0x08); },
-       ErrorCode::kInvalidTimestamp},
       {"unknown codec", [](Bytes& b) { set_field<int16_t>(b, field::kAttributes, 0x05); },
        ErrorCode::kUnsupportedCompressionType},
       {"a codec that it is not", [](Bytes& b) { set_field<int16_t>(b, field::kAttributes, 0x04); },
@@ -291,6 +289,38 @@ TEST(Validate, WritesLogAppendTimeIntoTheBatch) {
     EXPECT_EQ(view.codec_id(), static_cast<uint8_t>(codec));
     EXPECT_EQ(crc32c(view.crc_payload()), view.crc());
   }
+}
+
+Bytes claiming_append_time(const Bytes& made, int64_t timestamp) {
+  Bytes batch = made;
+  set_field<int64_t>(batch, field::kMaxTimestamp, timestamp);
+  const auto attributes =
+      static_cast<int16_t>(BatchView(batch).attributes() | attribute::kTimestampTypeBit);
+  set_field<int16_t>(batch, field::kAttributes, attributes);
+  return batch;
+}
+
+TEST(Validate, TakesAppendTimeOfAProducerForItsOwnTime) {
+  for (const Codec codec : all_codecs()) {
+    Bytes batch = claiming_append_time(batch_at({5, 9}, codec), kNow + 7);
+    const ValidatedBatch result = accept(batch);
+    EXPECT_EQ(result.max_timestamp, kNow + 7);
+    const BatchView view(batch);
+    EXPECT_EQ(view.timestamp_type(), TimestampType::kCreateTime);
+    EXPECT_EQ(view.max_timestamp(), kNow + 7);
+    EXPECT_EQ(view.base_timestamp(), 5);
+    EXPECT_EQ(view.codec_id(), static_cast<uint8_t>(codec));
+    EXPECT_EQ(crc32c(view.crc_payload()), view.crc());
+  }
+  // The header's time is that of every record.
+  Bytes far = claiming_append_time(batch_at({kNow + 9'000'000}), kNow);
+  accept(far);
+  const Bytes near = batch_at({kNow});
+  EXPECT_EQ(code_of(claiming_append_time(near, kNow + 3'600'001)), ErrorCode::kInvalidTimestamp);
+  EXPECT_EQ(code_of(claiming_append_time(near, kNoTimestamp)), ErrorCode::kInvalidTimestamp);
+  ValidationPolicy policy;
+  policy.timestamp_type = TimestampType::kLogAppendTime;
+  EXPECT_EQ(code_of(claiming_append_time(near, kNow), policy), ErrorCode::kInvalidTimestamp);
 }
 
 TEST(Validate, ReencodesFromEveryCodecToEveryOther) {

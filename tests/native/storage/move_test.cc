@@ -181,7 +181,7 @@ TEST_F(MoveTest, ReadersDoNotWaitForARename) {
   while (log->directory() != target + "/topic-0") {
     const auto from = std::chrono::steady_clock::now();
     EXPECT_EQ(batches_from(0), expected);
-    EXPECT_TRUE(log->begin_verification(9, 0, 0, false).ok());
+    EXPECT_TRUE(log->begin_verification(9, 0, 0, false, "tx").ok());
     log->set_config(config);
     EXPECT_LT(std::chrono::steady_clock::now() - from, std::chrono::milliseconds(kRenameMs / 2));
     ++reads;

@@ -43,7 +43,7 @@ class TransactionTest : public LogTest {
   Result<VerificationGuard> verify(const Producer& producer, bool transactions_v2 = false) {
     BARNABAS_ASSIGN(const auto entrance,
                     log->begin_verification(producer.id, producer.epoch, producer.next_sequence,
-                                            transactions_v2));
+                                            transactions_v2, "tx"));
     return entrance.guard;
   }
   /// As a client does it whose coordinator knows the partition. Returns the first offset.
@@ -125,24 +125,25 @@ class TransactionTest : public LogTest {
 
 TEST_F(TransactionTest, WhatTheCoordinatorHasVerifiedNobodyAsksFor) {
   open();
-  const auto verified = [this](const Producer& producer) {
+  const auto verified = [this](const Producer& producer, std::string_view id = "tx") {
     const auto entrance =
-        log->begin_verification(producer.id, producer.epoch, producer.next_sequence, false);
+        log->begin_verification(producer.id, producer.epoch, producer.next_sequence, false, id);
     return entrance.ok() && entrance->verified;
   };
   Producer one{.id = 1};
   const VerificationGuard asked = *verify(one);
   EXPECT_FALSE(verified(one));
-  log->mark_verified(one.id, one.epoch);
+  log->mark_verified(one.id, one.epoch, "tx");
   EXPECT_TRUE(verified(one));
+  EXPECT_FALSE(verified(one, "another"));
   EXPECT_EQ(*verify(one), asked);  // the batch that was asked for may come, too
   EXPECT_FALSE(verified({.id = 2}));
   send(one);
-  log->mark_verified(one.id, one.epoch);  // open: nothing to wait for
+  log->mark_verified(one.id, one.epoch, "tx");  // open: nothing to wait for
   commit(one);
   EXPECT_FALSE(verified(one));  // that was another transaction
 
-  log->mark_verified(one.id, one.epoch);
+  log->mark_verified(one.id, one.epoch, "tx");
   one.epoch = 1;
   EXPECT_FALSE(verified(one));
   one.epoch = 0;

@@ -1,5 +1,6 @@
 """Requests that a test wants to fail are answered in the form of their API, in every version."""
 
+import logging
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from kio.schema.errors import ErrorCode
 
 import barnabas
 from barnabas.protocol.apis import APIS
-from unit.wire import WireClient
+from unit.wire import API_BY_NAME, WireClient
 
 VERSIONS = [
     (api.name, version)
@@ -35,6 +36,21 @@ def test_every_api_can_fail(broker: barnabas.Broker, name: str, version: int) ->
         response = client.ask(name, version, **({"acks": -1} if name == "Produce" else {}))
         assert getattr(response, "error_code", ERROR) is ERROR
         assert fault.struck == 1
+
+
+@pytest.mark.parametrize("name", ["Metadata", "Fetch"])
+def test_a_request_that_is_to_fail_and_cannot_be_read_ends_its_connection_alone(
+    broker: barnabas.Broker, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = API_BY_NAME[name]
+    caplog.set_level(logging.INFO)
+    with broker.faults.fail(name, error=ERROR), WireClient(broker.bootstrap_servers) as client:
+        client.send(api, api.max_version, b"\xff\xff\xff\xff\xff\xff\xff")
+        assert client.is_closed_by_peer()
+    assert any("closing the connection" in record.getMessage() for record in caplog.records)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    with WireClient(broker.bootstrap_servers) as client:
+        assert client.ask("Metadata", 12, topics=None).brokers
 
 
 def partition_errors(response: Any, partitions: str) -> list[ErrorCode]:

@@ -23,7 +23,11 @@ class StateLog(FakeLog):
         super().__init__(TRANSACTION_STATE)
 
     def mark_verified(
-        self, producer_id: int, producer_epoch: int, partitions: Sequence[tuple[str, int]]
+        self,
+        producer_id: int,
+        producer_epoch: int,
+        transactional_id: str,
+        partitions: Sequence[tuple[str, int]],
     ) -> None:
         """Nobody asks for it."""
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import barnabas
-from barnabas._core import Core, CoreError
 from barnabas.metadata.records import Tombstone
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
 from barnabas.metadata.store import Put
+from barnabas.testing import faults
 from unit.wire import WireClient
 
 
@@ -52,6 +52,7 @@ def test_an_unknown_directory_is_set_aside_with_all_that_is_in_it(
 
 def test_a_deletion_that_was_cut_short_is_finished(data_dir: Path) -> None:
     shutil.copytree(data_dir / "t-0", data_dir / "gone-0")
+    (data_dir / "gone-0" / "partition.metadata").unlink()  # as a power cut may
     store = SqliteStore(data_dir / FILE_NAME)
     tombstone = Tombstone("gone", bytes(range(16)), 1)
     store.commit([Put(tombstone.path, tombstone.encode())])
@@ -83,26 +84,17 @@ def test_a_topic_document_that_cannot_be_read_is_refused(data_dir: Path) -> None
 def test_a_directory_that_cannot_be_moved_does_not_end_the_start(
     data_dir: Path,
     tombstoned: bool,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class StuckCore(Core):
-        def delete_directory(self, topic: str, partition: int) -> None:
-            raise CoreError(f"{topic}-{partition} is busy")
-
-        def set_aside_directory(self, topic: str, partition: int) -> str:
-            raise CoreError(f"{topic}-{partition} is busy")
-
     shutil.copytree(data_dir / "t-0", data_dir / "stuck-0")
+    (data_dir / "stuck-0" / "partition.metadata").unlink()
     tombstone = Tombstone("stuck", bytes(range(16)), 1)
     if tombstoned:
         store = SqliteStore(data_dir / FILE_NAME)
         store.commit([Put(tombstone.path, tombstone.encode())])
         store.close()
-    with monkeypatch.context() as patched:
-        patched.setattr("barnabas.node.Core", StuckCore)
-        with barnabas.Broker(data_dir):
-            assert partitions(data_dir) == {"t-0", "t-1", "stuck-0"}
+    with faults.fail("rename", f"{data_dir}/stuck-0"), barnabas.Broker(data_dir):
+        assert partitions(data_dir) == {"t-0", "t-1", "stuck-0"}
     (error,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
     assert str(data_dir / "stuck-0") in error
     with barnabas.Broker(data_dir):  # tries again

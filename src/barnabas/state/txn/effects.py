@@ -26,6 +26,7 @@ class EndMarkers(NamedTuple):
 class AddedPartitions(NamedTuple):
     """They are in the producer's transaction now, and its marker is still to come."""
 
+    transactional_id: str
     producer: Producer
     partitions: frozenset[TopicPartition]
 

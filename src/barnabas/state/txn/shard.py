@@ -375,7 +375,9 @@ class TransactionShard:
                 transaction.commit()
                 after = transaction.value
                 if added:
-                    effects.added.append(AddedPartitions(transaction.producer, added))
+                    effects.added.append(
+                        AddedPartitions(transactional_id, transaction.producer, added)
+                    )
                 if transaction.is_prepared:
                     effects.markers.append(_markers(transaction))
                     after = transaction.completed(steady_ms)  # the client goes on as that
