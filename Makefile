@@ -38,7 +38,7 @@ build: $(VENV)/.ready  ## the extension modules and .venv/bin/barnabas
 	@ls src/barnabas/_core.*.so >/dev/null 2>&1 || echo "building the core: a few minutes, the first time"
 	@CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python setup.py -q build_ext --inplace
 	@[ $(VENV)/.installed -nt pyproject.toml ] && [ $(VENV)/.installed -nt setup.py ] || \
-	  { $(BIN)/python -m pip install -q --no-build-isolation --no-deps -e . && touch $(VENV)/.installed; }
+	  { flock $(VENV) $(BIN)/python -m pip install -q --no-build-isolation --no-deps -e . && touch $(VENV)/.installed; }
 
 serve: build  ## a broker on 127.0.0.1:9092
 	$(BIN)/barnabas serve
@@ -73,7 +73,7 @@ compile-native: build
 	@cmake --build build/native -j $(JOBS)
 
 test-native: compile-native  ## the native tests of csrc/
-	@ctest --test-dir build/native -j $(JOBS) --output-on-failure --no-tests=error
+	@ctest --test-dir build/native -j $$((2 * $(JOBS))) --output-on-failure --no-tests=error
 
 test-python: build planted peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
 	$(BIN)/pytest $(PYTEST_ARGS) tests/clients -q -m oracle --peer kafka
@@ -175,7 +175,7 @@ test-wheel: build  ## the sdist, compiled as pip does and installed in a clean e
 	@PYTHONPATH=ci CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(BIN)/python -m wheels smoke
 
 docs-tools: $(VENV)/.ready
-	@$(BIN)/pip install -q --disable-pip-version-check $$($(BIN)/python ci/extra.py docs)
+	@flock $(VENV) $(BIN)/pip install -q --disable-pip-version-check $$($(BIN)/python ci/extra.py docs)
 
 docs: build docs-tools  ## the documentation site, into build/site; a warning fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict

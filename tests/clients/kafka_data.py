@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -86,9 +87,16 @@ def fill(server: Server) -> None:
 
 
 def produce_every_codec(bootstrap: str, topic: str) -> None:
-    """The records of every shape in partition 0, once a codec, with idempotence."""
-    for codec in CODECS:
+    """The records of every shape in partition 0, once a codec, with idempotence.
+
+    All at once: each producer first waits half a second, until it asks for its id again.
+    """
+
+    def produce(codec: str) -> None:
         ConfluentClient().produce(bootstrap, topic, any_records(), codec)
+
+    with ThreadPoolExecutor(len(CODECS)) as pool:
+        list(pool.map(produce, CODECS))
 
 
 def produce_keyed(bootstrap: str, topic: str, count: int) -> None:

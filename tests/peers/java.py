@@ -1,7 +1,7 @@
 """Apache Kafka's jars, and Kafka's own command-line tools run from them.
 
 `tool_command` is the command line of a tool in a JVM of its own; `ToolShell` runs many tools in
-one JVM, which saves a second or two of CPU each.
+one JVM, which saves half a second of CPU each. Both, and brokers of tests, map archived classes.
 """
 
 import base64
@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import IO
 
 from barnabas.closing import Closing
+from peers.archives import archives, using, writing
 from peers.cache import cached_dir
-from peers.processes import ProcessFailedError
+from peers.processes import Child, ProcessFailedError, can_connect, free_port
 
 KAFKA_VERSION = "4.3.0"
 _JAVA_DIR = Path(__file__).parent / "java"
+_JAR = "programs.jar"
+_TOOLS = "tools.jsa"
+_BROKER = "broker.jsa"
 
 DUMP_LOG_SEGMENTS = "org.apache.kafka.tools.DumpLogSegments"
 CONSOLE_PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
@@ -52,6 +56,7 @@ TRANSACTIONS_COMMAND = "org.apache.kafka.tools.TransactionsCommand"
 PLAIN_CLIENT = "PlainClient"  # ours, on Kafka's client library
 TRANSACTION_CLIENT = "TransactionClient"  # ours too
 WORD_COUNT = "WordCount"  # ours, on Kafka Streams
+_TOOL_SHELL = "ToolShell"
 
 
 def have_java() -> bool:
@@ -87,54 +92,59 @@ def _fetched(name: str, directory_of_pom: Path) -> Path:
 
 def tool_command(tool: str, *args: str, heap: str = "256m") -> list[str]:
     """The command line that runs the tool (a class name) in a JVM of its own."""
-    return [*_jvm(heap), "-cp", f"{kafka_libs()}/*", tool, *args]
+    return _tool_command(tool, *args, heap=heap, options=using(_archives() / _TOOLS))
 
 
 def own_command(program: str, *args: str, heap: str = "256m") -> list[str]:
     """The command line of one of the programs in `java/`, compiled on first use."""
-    return _own_command("toolshell", _JAVA_DIR, kafka_libs(), program, *args, heap=heap)
+    return tool_command(program, *args, heap=heap)
 
 
 def streams_command(program: str, *args: str, heap: str = "256m") -> list[str]:
     """As own_command: of the Kafka Streams applications in `java/streams/`."""
     directory = _JAVA_DIR / "streams"
     libs = _fetched("streams-libs", directory)
-    return _own_command("streams", directory, libs, program, *args, heap=heap)
+    own = _compiled("streams-programs", directory, libs)
+    return [*_jvm(heap), "-cp", f"{libs}/*:{own}", program, *args]
 
 
 def fetch_all() -> None:
     """Has all that the commands need there."""
-    own_command("ToolShell")
+    own_command(_TOOL_SHELL)
     streams_command(WORD_COUNT)
 
 
-def _own_command(
-    name: str, directory: Path, libs: Path, program: str, *args: str, heap: str
-) -> list[str]:
+def _tool_command(tool: str, *args: str, heap: str, options: Sequence[str]) -> list[str]:
+    libs = kafka_libs()
+    own = _compiled("programs", _JAVA_DIR, libs)
+    return [*_jvm(heap), *options, "-cp", f"{libs}/*:{own}", tool, *args]
+
+
+def _compiled(name: str, directory: Path, libs: Path) -> Path:
+    """A jar, since no archive takes classes from a directory."""
     sources = sorted(directory.glob("*.java"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
-    def compile_all(classes: Path) -> None:
-        subprocess.run(
-            ["javac", "-cp", f"{libs}/*", "-d", str(classes), *map(str, sources)], check=True
-        )
+    def compile_all(made: Path) -> None:
+        with tempfile.TemporaryDirectory() as classes:
+            subprocess.run(
+                ["javac", "-cp", f"{libs}/*", "-d", classes, *map(str, sources)], check=True
+            )
+            jar = str(made / _JAR)
+            subprocess.run(["jar", "--create", "--file", jar, "-C", classes, "."], check=True)
 
-    classes = cached_dir(f"kafka-{KAFKA_VERSION}/{name}-{digest}", compile_all)
-    return [*_jvm(heap), "-cp", f"{classes}:{libs}/*", program, *args]
+    return cached_dir(f"kafka-{KAFKA_VERSION}/{name}-{digest}", compile_all) / _JAR
 
 
 def broker_command(properties: str, heap: str, jvm: Sequence[str]) -> list[str]:
     """The command line of a broker; BROKER_JVM are the options of Kafka's own start script."""
-    return [
-        "java",
-        f"-Xms{heap}",
-        f"-Xmx{heap}",
-        *jvm,
-        "-cp",
-        f"{kafka_libs()}/*",
-        BROKER,
-        properties,
-    ]
+    options = using(_archives() / _BROKER) if jvm == SHORT_LIVED_JVM else ()
+    return _broker_command(properties, heap, (*jvm, *options))
+
+
+def _broker_command(properties: str, heap: str, jvm: Sequence[str]) -> list[str]:
+    sizes = [f"-Xms{heap}", f"-Xmx{heap}"]
+    return ["java", *sizes, *jvm, "-cp", f"{kafka_libs()}/*", BROKER, properties]
 
 
 def _jvm(heap: str) -> list[str]:
@@ -170,10 +180,10 @@ def run_tool(tool: str, *args: str, timeout_s: float = 60) -> ToolResult:
 class ToolShell(Closing):
     """Runs Kafka's tools, their `main` methods unchanged, one after another in one JVM."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = ()) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="barnabas-tools-")
         self._process = subprocess.Popen(
-            own_command("ToolShell", heap="512m"),
+            command or own_command(_TOOL_SHELL, heap="512m"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -201,6 +211,11 @@ class ToolShell(Closing):
         result = self.run(DUMP_LOG_SEGMENTS, "--files", ",".join(map(str, files)), *options)
         return result.check().stdout
 
+    def end(self) -> None:
+        """Its regular end, which `close` does not wait for."""
+        self._pipes()[0].close()
+        self._process.wait()
+
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
@@ -212,3 +227,66 @@ class ToolShell(Closing):
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         return self._process.stdin, self._process.stdout
+
+
+def _archives() -> Path:
+    """The directory of the archives."""
+    return archives(f"kafka-{KAFKA_VERSION}/archives", _write_archives)
+
+
+def _write_archives(directory: Path) -> None:
+    """What a broker and the tools load that have done a little of everything."""
+    port, controller_port = free_port(), free_port()
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "log.dirs": str(directory / "data"),
+        "offsets.topic.num.partitions": "1",
+        "offsets.topic.replication.factor": "1",
+        "transaction.state.log.num.partitions": "1",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
+    }
+    properties = directory / "server.properties"
+    properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    tools = writing(directory / _TOOLS)
+    with ToolShell(_tool_command(_TOOL_SHELL, heap="512m", options=tools)) as shell:
+        cluster_id = "AAAAAAAAAAAAAAAAAAAAAQ"
+        shell.run(STORAGE_TOOL, "format", "-t", cluster_id, "-c", str(properties)).check()
+        options = (*SHORT_LIVED_JVM, *writing(directory / _BROKER))
+        broker = Child(_broker_command(str(properties), "512m", options), directory, "broker")
+        try:
+            broker.wait_for(lambda: can_connect("127.0.0.1", port), 60, "the broker to listen")
+            _use_a_little_of_all(shell, f"127.0.0.1:{port}")
+            shell.dump_log_segments([directory / "data" / "from-0" / f"{0:020}.log"])
+            broker.terminate(timeout_s=120)  # it writes, while a compiler has the processors
+        finally:
+            broker.kill()
+        shell.end()
+    for path in set(directory.iterdir()) - {directory / _TOOLS, directory / _BROKER}:
+        (shutil.rmtree if path.is_dir() else Path.unlink)(path)
+
+
+def _use_a_little_of_all(shell: ToolShell, bootstrap: str) -> None:
+    server = f"--bootstrap-server={bootstrap}"
+    for topic in ("from", "to"):
+        shell.run(TOPIC_COMMAND, server, "--create", f"--topic={topic}").check()
+    shell.run(CONSOLE_PRODUCER, server, "--topic=from", stdin=b"a\nb\n").check()
+    shell.run(
+        TRANSACTIONAL_MESSAGE_COPIER,
+        *("--broker-list", bootstrap, "--consumer-group", "copiers", "--transactional-id", "t"),
+        *("--input-topic", "from", "--input-partition", "0", "--output-topic", "to"),
+        *("--transaction-size", "1", "--max-messages", "2"),
+    ).check()
+    shell.run(
+        CONSOLE_CONSUMER, server, "--topic=to", "--from-beginning", "--max-messages=2"
+    ).check()
+    shell.run(VERIFIABLE_PRODUCER, server, "--topic=from", "--max-messages=2").check()
+    shell.run(
+        VERIFIABLE_CONSUMER, server, "--topic=from", "--group-id=g", "--max-messages=2"
+    ).check()

@@ -33,6 +33,8 @@ from peers.java import (
 )
 from peers.processes import Child, can_connect, free_port
 
+# A Kafka that was killed is not registered again before its session is over: else 9 s.
+SHORT_SESSION = {"broker.session.timeout.ms": "2500", "broker.heartbeat.interval.ms": "500"}
 _READY = re.compile(r"^barnabas ready on (\S+):(\d+)$", re.MULTILINE)
 
 
@@ -207,7 +209,9 @@ class KafkaServer(Server):
 
     def _leads_its_topics(self) -> bool:
         """Kafka serves clients before it has replayed its topics and opened their logs."""
-        logs = {path.parent.name for path in self.data_dir.glob("*/partition.metadata")}
+        directories = self.config.get("log.dirs", str(self.data_dir)).split(",")
+        files = (path for d in directories for path in Path(d).glob("*/partition.metadata"))
+        logs = {path.parent.name for path in files}
         split = (name.rpartition("-") for name in logs if not name.startswith("__cluster"))
         latest = OffsetSpec.latest()
         ends = {TopicPartition(topic, int(p)): latest for topic, _, p in split if p.isdecimal()}
@@ -238,6 +242,7 @@ class KafkaServer(Server):
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
+            **(SHORT_SESSION if self.jvm == SHORT_LIVED_JVM else {}),
             **self.config,
         }
         _write_properties(properties, settings)
