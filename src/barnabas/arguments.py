@@ -78,6 +78,13 @@ def check_call(name: str, value: object, accepted: str) -> None:
             raise wrong_type(name, value, accepted, "it is called, and not awaited")
 
 
+def check_flags(**values: object) -> None:
+    """Raises TypeError for what is no bool: a text "false" is not false."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise wrong_type(name, value, "True or False")
+
+
 def check_optional_calls(**values: object) -> None:
     """As `check_call`, of arguments that may be None."""
     for name, value in values.items():

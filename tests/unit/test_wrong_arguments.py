@@ -162,6 +162,10 @@ def commit_offsets(tools: Tools) -> None:
         (lambda t: t.broker.on_append("t", see), "; it is called, and not awaited"),
         (lambda t: t.broker.on_append("t", Seer()), "; it is called, and not awaited"),
         (lambda t: t.broker.consumer(["t"], on_assigned=see), "; it is called, and not awaited"),
+        (
+            lambda t: t.broker.consumer(["t"], enable_auto_commit="false"),
+            "enable_auto_commit must be True or False, not 'false' (str)",
+        ),
         (lambda t: t.log.append_many([b""], timestamp_ms=1.9), "timestamp_ms must be ms since the"),
         (
             lambda t: t.broker.producer().send_many("t", pa.scalar(b"x")),

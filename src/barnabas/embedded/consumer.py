@@ -19,6 +19,7 @@ from barnabas._reader import NativeReader
 from barnabas.arguments import (
     INT32_MAX,
     check_choice,
+    check_flags,
     check_names,
     check_optional_calls,
     check_optional_names,
@@ -100,20 +101,19 @@ class Consumer(NativeReader, AsyncClosing):
         check_choice("isolation_level", isolation_level, ISOLATION_LEVELS)
         check_optional_names(group=group, group_instance_id=group_instance_id)
         check_optional_calls(on_assigned=on_assigned, on_revoked=on_revoked)
+        check_flags(enable_auto_commit=enable_auto_commit, check_crcs=check_crcs)
         self._poll_timeout = 0 if timeout is None else timeout
         self._timeout = check_timeout(timeout)
         check_range("fetch_bytes", fetch_bytes, 1, INT32_MAX, error=ConfigError)
+        is_committed_only = isolation_level == "read_committed"
         super().__init__(
             host.services.core,
             max_bytes=fetch_bytes,
-            read_committed=isolation_level == "read_committed",
+            read_committed=is_committed_only,
             check_crcs=check_crcs,
         )
         self._host = host
-        self._is_committed_only = isolation_level == "read_committed"
-        self._reads = Positions(
-            self, host, auto_offset_reset, is_committed_only=self._is_committed_only
-        )
+        self._reads = Positions(self, host, auto_offset_reset, is_committed_only=is_committed_only)
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
         self._topics_checked_at = float("-inf")
@@ -143,7 +143,7 @@ class Consumer(NativeReader, AsyncClosing):
                 max_poll_interval_ms=max_poll_interval_ms,
             )
             self._membership = Membership(host.services, config, self.notify)
-            self._offsets = GroupOffsets(host, group, self._membership, self._is_committed_only)
+            self._offsets = GroupOffsets(host, group, self._membership, is_committed_only)
         self._next_commit_at = self._commit_time()
 
     # -- reading

@@ -220,7 +220,8 @@ class DiskFaults:
 
     def _below(self, pattern: str) -> list[str]:
         check_text("pattern", pattern)
-        return [prefix + pattern for prefix in self._prefixes]
+        below = pattern.removeprefix("*/")  # as of files anywhere
+        return [prefix + below for prefix in self._prefixes]
 
 
 def _check_api(api: str) -> None:

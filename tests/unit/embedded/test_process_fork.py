@@ -73,7 +73,7 @@ def test_a_producer_writes_nothing_in_a_child() -> None:
 def test_what_was_not_durable_at_the_fork_is_not_waited_for_in_a_child() -> None:
     with barnabas.Broker() as broker:
         broker.create_topic("t", config={"flush.messages": 1})
-        with broker.faults.disk.hold("sync", "t-0/*.log") as held:
+        with broker.faults.disk.hold("sync", "*/t-0/*.log") as held:
             bulk = broker.producer().send_many("t", [b"v"])
             assert not bulk.done()
 
