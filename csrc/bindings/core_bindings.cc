@@ -184,6 +184,15 @@ void bind_directories(PyCore& core) {
             without_gil([&] { return engine.open_directories(paths, cluster_id, node_id); }));
       },
       py::arg("paths"), py::arg("cluster_id"), py::arg("node_id"));
+  core.def(
+      "make_directories",
+      [](Engine& engine, const std::vector<std::pair<std::string, std::string>>& missing) {
+        std::vector<dataplane::MissingDirectory> directories;
+        directories.reserve(missing.size());
+        for (const auto& [path, error] : missing) directories.push_back({path, error});
+        return check(without_gil([&] { return engine.make_directories(directories); }));
+      },
+      py::arg("missing"));
   // Requires GIL: takes no lock.
   core.def("directory_states", [](Engine& engine) {
     std::vector<std::pair<std::string, bool>> states;
@@ -193,18 +202,25 @@ void bind_directories(PyCore& core) {
     return states;
   });
   core.def("list_partition_directories", [](Engine& engine) {
-    std::vector<std::pair<std::string, int32_t>> names;
-    for (auto& name : check(without_gil([&] { return engine.list_partition_directories(); }))) {
-      names.emplace_back(std::move(name.topic), name.partition);
+    py::list places;
+    for (const auto& place :
+         check(without_gil([&] { return engine.list_partition_directories(); }))) {
+      py::object topic_id = py::none();
+      if (place.topic_id) topic_id = to_bytes(place.topic_id->bytes);
+      places.append(py::make_tuple(place.name.topic, place.name.partition, place.log_directory,
+                                   std::move(topic_id)));
     }
-    return names;
+    return places;
   });
   core.def(
       "set_aside_directory",
-      [](Engine& engine, const std::string& topic, int32_t partition) {
-        return check(without_gil([&] { return engine.set_aside_directory({topic, partition}); }));
+      [](Engine& engine, const std::string& log_directory, const std::string& topic,
+         int32_t partition) {
+        return check(without_gil([&] {
+          return engine.set_aside_directory(log_directory, {topic, partition});
+        }));
       },
-      py::arg("topic"), py::arg("partition"));
+      py::arg("log_directory"), py::arg("topic"), py::arg("partition"));
   core.def("finish_deletions", &finish_deletions, py::arg("topics"));
   core.def(
       "fork",

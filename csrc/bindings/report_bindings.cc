@@ -52,7 +52,8 @@ void bind_reports(py::module_& module) {
       .def_readonly("node_id", &DirectoryIdentity::node_id)
       .def_readonly("directory_id", &DirectoryIdentity::directory_id)
       .def_readonly("was_clean", &DirectoryIdentity::was_clean)
-      .def_readonly("error", &DirectoryIdentity::error);
+      .def_readonly("error", &DirectoryIdentity::error)
+      .def_readonly("is_new", &DirectoryIdentity::is_new);
 
   py::class_<PartitionInfo>(module, "PartitionInfo")
       .def_readonly("topic", &PartitionInfo::topic)

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/uuid.h"
+#include "storage/topic_partition.h"
 
 namespace barnabas::dataplane {
 
@@ -15,7 +17,22 @@ struct DirectoryIdentity {
   int32_t node_id = 0;
   std::string directory_id;
   bool was_clean = false;
-  std::string error;  // not empty: could not be opened, all in it is offline
+  std::string error;    // not empty: could not be opened, all in it is offline
+  bool is_new = false;  // nothing of a log directory is there yet
+};
+
+/// A log directory that the broker has had, and that is not there.
+struct MissingDirectory {
+  std::string path;
+  std::string error;
+};
+
+/// Where there is a directory of a partition.
+struct PartitionPlace {
+  storage::TopicPartition name;
+  std::string log_directory;
+  /// Whose it says it is; looked at only when the partition has directories in several places.
+  std::optional<Uuid> topic_id;
 };
 
 /// A log directory as it is now.

@@ -1,7 +1,8 @@
 // The data plane of one broker: what stands behind Python's `_core.Core`. Owns the data directory,
 // the partitions, the network server, the disk threads and the queue of control requests.
 //
-// Life: create, open_directories, load_partitions, listen, start, stop. stop() is final.
+// Life: create, open_directories, make_directories where there may be several, load_partitions,
+// listen, start, stop. stop() is final.
 //
 // Thread-safety: create, open_directories, start and stop are called one after the other, each once
 // the one before has returned, and nothing else runs while open_directories or start do. Every
@@ -60,14 +61,20 @@ class Engine {
   virtual ~Engine() = default;  // stops with no grace when stop() was not called
 
   // -- log directories --------------------------------------------------------------------------
-  /// One that cannot be opened is offline, except the first: that is an error.
+  /// Opens those that are there, and the first one in any case. One that cannot be opened is
+  /// offline, except the first: that is an error.
   virtual Result<std::vector<DirectoryIdentity>> open_directories(
       const std::vector<std::string>& paths, const std::string& cluster_id, int32_t node_id) = 0;
+  /// Makes the new ones, but not at the path of one that is missing: what was in that is offline.
+  /// One at none of the paths counts among the directories from here on.
+  virtual Result<std::vector<DirectoryIdentity>> make_directories(
+      const std::vector<MissingDirectory>& missing) = 0;
   virtual std::vector<DirectoryState> directory_states() = 0;
-  /// Those in the directories that are online; an error when one is in two.
-  virtual Result<std::vector<storage::TopicPartition>> list_partition_directories() = 0;
-  /// Renames an unknown partition directory to `…-stray`; returns the new path.
-  virtual Result<std::string> set_aside_directory(const storage::TopicPartition& name) = 0;
+  /// Those in the log directories that are online, by partition.
+  virtual Result<std::vector<PartitionPlace>> list_partition_directories() = 0;
+  /// Renames a partition directory that is not to be served to `…-stray`; returns the new path.
+  virtual Result<std::string> set_aside_directory(const std::string& log_directory,
+                                                  const storage::TopicPartition& name) = 0;
   /// Removes what the directories that are online have of topics that are not loaded, copies too,
   /// by the ids that are in it; what does not say whose it is, by name, unless there is a namesake.
   virtual Result<std::vector<DeletionFailure>> finish_deletions(

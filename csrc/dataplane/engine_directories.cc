@@ -15,15 +15,33 @@ Result<std::vector<DirectoryIdentity>> EngineImpl::open_directories(
   }
   BARNABAS_ASSIGN(auto directories, LogDirectories::open(paths, cluster_id, node_id, clock_));
   directories_ = std::move(directories);
-  {
-    MutexLock lock(config_mutex_);
-    mover_ = std::make_unique<PartitionMover>(table_, *directories_, clock_, config_);
-  }
+  make_mover();
+  std::vector<DirectoryIdentity> identities = directory_identities();
+  fetch_.set_node_id(identities.front().node_id);
+  return identities;
+}
+
+Result<std::vector<DirectoryIdentity>> EngineImpl::make_directories(
+    const std::vector<MissingDirectory>& missing) {
+  BARNABAS_TRY(check_open());
+  if (begun_) return Error{ErrorCode::kInvalidRequest, "partitions are being served"};
+  directories_->make_new(missing);
+  make_mover();  // for as many as there are now
+  return directory_identities();
+}
+
+void EngineImpl::make_mover() {
+  MutexLock lock(config_mutex_);
+  mover_ = std::make_unique<PartitionMover>(table_, *directories_, clock_, config_);
+}
+
+std::vector<DirectoryIdentity> EngineImpl::directory_identities() const {
   std::vector<DirectoryIdentity> identities;
   for (size_t number = 0; number < directories_->count(); ++number) {
     DirectoryIdentity identity;
     identity.path = directories_->path(number);
     identity.error = directories_->error(number);
+    identity.is_new = directories_->is_new(number);
     if (const PartitionStore* store = directories_->store_or_null(number)) {
       const storage::LogDir& directory = store->directory();
       identity.cluster_id = directory.identity().cluster_id;
@@ -33,7 +51,6 @@ Result<std::vector<DirectoryIdentity>> EngineImpl::open_directories(
     }
     identities.push_back(std::move(identity));
   }
-  fetch_.set_node_id(identities.front().node_id);
   return identities;
 }
 

@@ -73,13 +73,13 @@ std::vector<storage::LogDirOffsets> offsets_of(const std::vector<ForkedPartition
 
 Status EngineImpl::check_forkable(const std::vector<std::string>& paths) const {
   BARNABAS_TRY(check_open());
-  if (paths.size() != directories_->count()) {
-    return cannot_fork("it has " + std::to_string(directories_->count()) +
-                       " log directories, the fork would have " + std::to_string(paths.size()));
-  }
   for (size_t number = 0; number < directories_->count(); ++number) {
     if (directories_->online(number)) continue;
     return cannot_fork("its log directory " + directories_->path(number) + " is offline");
+  }
+  if (paths.size() != directories_->count()) {
+    return cannot_fork("it has " + std::to_string(directories_->count()) +
+                       " log directories, the fork would have " + std::to_string(paths.size()));
   }
   for (const auto& partition : table_.partitions()) {
     if (partition->offline()) return cannot_fork(partition->to_string() + " is offline");

@@ -46,14 +46,17 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   Result<std::vector<DirectoryIdentity>> open_directories(const std::vector<std::string>& paths,
                                                           const std::string& cluster_id,
                                                           int32_t node_id) override;
+  Result<std::vector<DirectoryIdentity>> make_directories(
+      const std::vector<MissingDirectory>& missing) override;
   std::vector<DirectoryState> directory_states() override;
-  Result<std::vector<storage::TopicPartition>> list_partition_directories() override {
+  Result<std::vector<PartitionPlace>> list_partition_directories() override {
     BARNABAS_TRY(check_open());
     return directories_->list_partitions();
   }
-  Result<std::string> set_aside_directory(const storage::TopicPartition& name) override {
+  Result<std::string> set_aside_directory(const std::string& log_directory,
+                                          const storage::TopicPartition& name) override {
     BARNABAS_TRY(check_open());
-    return directories_->set_aside(name);
+    return directories_->set_aside(log_directory, name);
   }
   Result<std::vector<DeletionFailure>> finish_deletions(
       std::span<const DeletedTopic> topics) override;
@@ -176,6 +179,9 @@ class EngineImpl final : public Engine, private net::RequestHandler {
   /// Puts partitions that are new here into the table.
   void serve_new(const std::shared_ptr<Topic>& topic,
                  std::vector<std::shared_ptr<Partition>> partitions) EXCLUDES(topics_mutex_);
+  /// For as many directories as there are.
+  void make_mover();
+  [[nodiscard]] std::vector<DirectoryIdentity> directory_identities() const;
   Status alter_directory(const DirectoryAssignment& asked) REQUIRES(moves_mutex_);
   /// What became of moves that were under way at the last stop.
   void resume_moves() REQUIRES(topics_mutex_);

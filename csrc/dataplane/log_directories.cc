@@ -96,17 +96,17 @@ Result<std::unique_ptr<LogDirectories>> LogDirectories::open(const std::vector<s
 }
 
 Status LogDirectories::open_slots(const std::string& cluster_id, int32_t node_id) {
-  storage::LogDirIdentity identity{cluster_id, node_id, ""};
+  identity_ = {cluster_id, node_id, ""};
   std::map<std::string, std::string> paths_by_id;
   bool known = false;
   for (const Slot& slot : slots_) {
     const auto found = storage::LogDir::identity_of(slot.path);
     if (!found) continue;
-    if (!known) identity.cluster_id = found->cluster_id;
+    if (!known) identity_.cluster_id = found->cluster_id;
     known = true;
-    if (found->cluster_id != identity.cluster_id) {
+    if (found->cluster_id != identity_.cluster_id) {
       return storage_error("data directory " + slot.path + " is of cluster " + found->cluster_id +
-                           ", the others are of " + identity.cluster_id);
+                           ", the others are of " + identity_.cluster_id);
     }
     if (found->node_id != node_id) {
       return storage_error("data directory " + slot.path + ": belongs to node " +
@@ -120,18 +120,40 @@ Status LogDirectories::open_slots(const std::string& cluster_id, int32_t node_id
                            ": one is a copy of the other");
     }
   }
-  for (size_t number = 0; number < slots_.size(); ++number) {
-    Slot& slot = slots_[number];
-    auto store = PartitionStore::open(slot.path, number, identity, fds_, clock_);
-    if (store.ok()) {
-      slot.store = std::move(store).value();
-    } else if (number == 0) {
-      return std::move(store).error();
-    } else {
-      slot.error = store.error().message;
-    }
+  BARNABAS_TRY(open_slot(0));
+  for (size_t number = 1; number < slots_.size(); ++number) {
+    if (!storage::LogDir::is_new(slots_[number].path)) (void)open_slot(number).ok();
   }
   return {};
+}
+
+Status LogDirectories::open_slot(size_t number) {
+  Slot& slot = slots_[number];
+  auto store = PartitionStore::open(slot.path, number, identity_, fds_, clock_);
+  if (!store.ok()) {
+    slot.error = store.error().message;
+    return std::move(store).error();
+  }
+  slot.store = std::move(store).value();
+  return {};
+}
+
+void LogDirectories::make_new(const std::vector<MissingDirectory>& missing) {
+  for (const MissingDirectory& directory : missing) {
+    const auto number = find(directory.path);
+    if (!number) {
+      slots_.push_back({directory.path, directory.error, nullptr});
+    } else if (is_new(*number)) {
+      slots_[*number].error = directory.error;
+    }
+  }
+  for (size_t number = 0; number < slots_.size(); ++number) {
+    if (is_new(number)) (void)open_slot(number).ok();
+  }
+  settled_.resize(slots_.size());
+  MutexLock lock(mutex_);
+  coming_.resize(slots_.size());
+  work_.resize(slots_.size());
 }
 
 std::optional<size_t> LogDirectories::find(const std::string& path) const {
@@ -159,31 +181,29 @@ Status LogDirectories::each(const Work& work) const {
   return first;
 }
 
-Result<std::vector<storage::TopicPartition>> LogDirectories::list_partitions() const {
-  std::map<storage::TopicPartition, size_t> homes;
+Result<std::vector<PartitionPlace>> LogDirectories::list_partitions() const {
+  std::vector<PartitionPlace> places;
   BARNABAS_TRY(each([&](const PartitionStore& store) -> Status {
     auto listed = store.directory().list_partitions();
     if (!listed.ok()) {
       // As if it could not have been opened: begin() takes it offline.
       return slots_.size() == 1 ? Status(listed.error()) : Status();
     }
-    for (auto& name : *listed) {
-      const auto [found, is_new] = homes.emplace(name, store.number());
-      if (!is_new) {
-        const std::string text = name.to_string();
-        return storage_error("Duplicate log directories for " + text + " are found in both " +
-                             path(found->second) + "/" + text + " and " + store.path() + "/" +
-                             text +
-                             ". Delete one of the two: that of the directory which is known "
-                             "to have failed recently");
-      }
-    }
+    for (auto& name : *listed) places.push_back({std::move(name), store.path(), std::nullopt});
     return {};
   }));
-  std::vector<storage::TopicPartition> names;
-  names.reserve(homes.size());
-  for (const auto& [name, directory] : homes) names.push_back(name);
-  return names;
+  std::stable_sort(places.begin(), places.end(),
+                   [](const auto& a, const auto& b) { return a.name < b.name; });
+  const auto read_id = [](PartitionPlace& place) {
+    place.topic_id =
+        storage::read_partition_metadata(place.log_directory + "/" + place.name.to_string());
+  };
+  for (size_t i = 0; i < places.size(); ++i) {
+    const bool follows = i > 0 && places[i - 1].name == places[i].name;
+    const bool leads = i + 1 < places.size() && places[i + 1].name == places[i].name;
+    if (follows || leads) read_id(places[i]);
+  }
+  return places;
 }
 
 Status LogDirectories::offline_unless(PartitionStore& store, Status looked) {
@@ -223,7 +243,7 @@ Status LogDirectories::begin() {
       BARNABAS_ASSIGN(auto names, store.directory().list_partitions());
       BARNABAS_ASSIGN(auto futures, store.directory().list_futures());
       settled_[store.number()] = names.size() + futures.size();
-      for (auto& name : names) homes_.emplace(std::move(name), store.number());
+      for (auto& name : names) homes_[std::move(name)].push_back(store.number());
       for (auto& [name, path] : futures) {
         futures_[std::move(name)].push_back({store.number(), std::move(path)});
       }
@@ -234,7 +254,9 @@ Status LogDirectories::begin() {
 }
 
 Result<size_t> LogDirectories::settle(const storage::TopicPartition& name, const Uuid& topic_id) {
-  if (const auto home = homes_.find(name); home != homes_.end()) return home->second;
+  if (const auto found = homes_.find(name); found != homes_.end()) {
+    return home_of(name, topic_id, found->second);
+  }
   if (!all_online()) {
     return storage_error(name.to_string() + " is in none of the log directories that are online");
   }
@@ -244,8 +266,21 @@ Result<size_t> LogDirectories::settle(const storage::TopicPartition& name, const
     directory = by_count(settled_).front();
     ++settled_[directory];
   }
-  homes_[name] = directory;
+  homes_[name] = {directory};
   return directory;
+}
+
+size_t LogDirectories::home_of(const storage::TopicPartition& name, const Uuid& topic_id,
+                               const std::vector<size_t>& places) const {
+  if (places.size() == 1) return places.front();
+  size_t home = places.front();
+  bool may_be = false;
+  for (const size_t place : places) {
+    const auto is_its = is_of(topic_id, store(place).path_of(name));
+    if (is_its.value_or(false)) return place;
+    if (!is_its && !std::exchange(may_be, true)) home = place;
+  }
+  return home;
 }
 
 Result<size_t> LogDirectories::promote(const storage::TopicPartition& name, const Uuid& topic_id) {
@@ -356,15 +391,11 @@ void LogDirectories::prefer(const storage::TopicPartition& name, size_t director
   preferred_[name] = directory;
 }
 
-Result<std::string> LogDirectories::set_aside(const storage::TopicPartition& name) {
-  Error error = storage_error(name.to_string() + " is in none of the log directories");
-  for (size_t number = 0; number < slots_.size(); ++number) {
-    if (!online(number) || !store(number).has(name)) continue;
-    auto kept_as = store(number).set_aside(name);
-    if (kept_as.ok()) return kept_as;
-    error = std::move(kept_as).error();
-  }
-  return error;
+Result<std::string> LogDirectories::set_aside(const std::string& path,
+                                              const storage::TopicPartition& name) {
+  const auto number = find(path);
+  if (!number || !online(*number)) return storage_error(path + " is no log directory, or offline");
+  return store(*number).set_aside(name);
 }
 
 Status LogDirectories::remove(const storage::TopicPartition& name, const Uuid& topic_id) {

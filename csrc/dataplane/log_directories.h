@@ -4,8 +4,8 @@
 // Ownership: owns a store for each directory, and the descriptors that all logs share; outlives the
 // logs.
 //
-// Thread-safety: open(), begin() and settle() one after the other, before anything else; then safe
-// from every thread. What is not said to be quick may wait for a disk.
+// Thread-safety: open(), make_new(), begin() and settle() one after the other, before anything
+// else; then safe from every thread. What is not said to be quick may wait for a disk.
 #pragma once
 
 #include <cstdint>
@@ -58,8 +58,9 @@ class LogDirectories {
     std::string path;
   };
 
-  /// Opens the directories at `paths`. One that cannot be opened is offline, unless it is the first
-  /// (the metadata is in it). An error, too: one of another node or cluster, or a copy of another.
+  /// Opens the directories at `paths` that are there. One that cannot be opened is offline, unless
+  /// it is the first (the metadata is in it), which is made, too. An error, too: one of another
+  /// node or cluster, or a copy of another.
   static Result<std::unique_ptr<LogDirectories>> open(const std::vector<std::string>& paths,
                                                       const std::string& cluster_id,
                                                       int32_t node_id, Clock& clock);
@@ -80,18 +81,25 @@ class LogDirectories {
   }
   /// Why it could not be opened; empty when it could.
   [[nodiscard]] const std::string& error(size_t number) const { return slots_[number].error; }
+  /// Whether it is still to be made.
+  [[nodiscard]] bool is_new(size_t number) const {
+    return slots_[number].store == nullptr && slots_[number].error.empty();
+  }
 
   // -- starting -----------------------------------------------------------------------------------
-  /// The partitions in all directories that are online. An error names both directories when one
-  /// is in two.
-  [[nodiscard]] Result<std::vector<storage::TopicPartition>> list_partitions() const;
+  /// Makes the directories that are new, but not at the path of one that is missing. That is
+  /// offline; one at none of the paths counts from here on.
+  void make_new(const std::vector<MissingDirectory>& missing);
+  /// Where there are partitions in the directories that are online, by name.
+  [[nodiscard]] Result<std::vector<PartitionPlace>> list_partitions() const;
   /// Removes what the directories that are online have of these topics, by the ids that are in it.
   /// Once all are online, and nothing has failed, nothing is left of them.
   Result<std::vector<DeletionFailure>> finish_deletions(std::span<const DeletedTopic> topics);
   /// PartitionStore::begin() of each, and a look at what is where.
   Status begin();
   /// Finds, or decides, in which directory a partition lies. One of which there is nothing but a
-  /// whole copy gets that. kKafkaStorageError: it may be in a directory that is offline.
+  /// whole copy gets that; of several that of this topic counts. kKafkaStorageError: it may be in
+  /// a directory that is offline.
   /// REQUIRES: begin().
   Result<size_t> settle(const storage::TopicPartition& name, const Uuid& topic_id);
   /// The copies of a partition that is settled; each is given once.
@@ -110,8 +118,8 @@ class LogDirectories {
   /// They are there.
   void end_preferring(const std::string& topic, const std::vector<int32_t>& partitions)
       EXCLUDES(mutex_);
-  /// Renames a partition directory to `…-stray`.
-  Result<std::string> set_aside(const storage::TopicPartition& name);
+  /// Renames the directory of a partition in the log directory at `path` to `…-stray`.
+  Result<std::string> set_aside(const std::string& path, const storage::TopicPartition& name);
   /// Removes the directories of a partition that is not open. What says that it is of another topic
   /// stays.
   Status remove(const storage::TopicPartition& name, const Uuid& topic_id);
@@ -133,6 +141,9 @@ class LogDirectories {
   LogDirectories(std::vector<Slot> slots, size_t max_open_files, Clock& clock);
 
   Status open_slots(const std::string& cluster_id, int32_t node_id);
+  Status open_slot(size_t number);
+  [[nodiscard]] size_t home_of(const storage::TopicPartition& name, const Uuid& topic_id,
+                               const std::vector<size_t>& places) const;
   /// A directory that cannot be looked at at the start is as one that could not be opened: only the
   /// first one's error is one.
   static Status offline_unless(PartitionStore& store, Status looked);
@@ -146,9 +157,10 @@ class LogDirectories {
   Result<size_t> promote(const storage::TopicPartition& name, const Uuid& topic_id);
 
   storage::FdCache fds_;
-  std::vector<Slot> slots_;  // constant after open()
+  storage::LogDirIdentity identity_;  // of those that are new
+  std::vector<Slot> slots_;           // constant after make_new()
   // What begin() found, and settle() added.
-  std::map<storage::TopicPartition, size_t> homes_;
+  std::map<storage::TopicPartition, std::vector<size_t>> homes_;
   std::map<storage::TopicPartition, std::vector<Future>> futures_;
   Counts settled_;
 

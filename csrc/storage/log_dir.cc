@@ -325,7 +325,7 @@ Result<std::unique_ptr<LogDir>> LogDir::open(const std::string& path,
   auto state = std::make_unique<State>();
   state->path = path;
   const std::string meta_path = state->file(kMetaPropertiesName);
-  const bool is_new = ::access(meta_path.c_str(), F_OK) != 0 && errno == ENOENT;
+  const bool is_new = LogDir::is_new(path);
   // Before the lock: a directory that is not ours is not to get a lock file from us.
   if (is_new) BARNABAS_TRY(check_may_become_ours(path));
   BARNABAS_ASSIGN(state->lock, lock_directory(path));
@@ -343,6 +343,11 @@ Result<std::unique_ptr<LogDir>> LogDir::open(const std::string& path,
   }
   state->was_clean = ::access(state->file(kCleanShutdownName).c_str(), F_OK) == 0;
   return std::unique_ptr<LogDir>(new LogDir(std::move(state)));
+}
+
+bool LogDir::is_new(const std::string& path) {
+  const std::string meta_path = path + "/" + std::string(kMetaPropertiesName);
+  return ::access(meta_path.c_str(), F_OK) != 0 && errno == ENOENT;
 }
 
 std::optional<LogDirIdentity> LogDir::identity_of(const std::string& path) {

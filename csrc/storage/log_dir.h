@@ -67,6 +67,8 @@ class LogDir {
   /// directory that is not empty and not ours.
   static Result<std::unique_ptr<LogDir>> open(const std::string& path,
                                               const LogDirIdentity& identity_if_new);
+  /// Whether there is no meta.properties at `path`: opening it makes a directory of ours there.
+  static bool is_new(const std::string& path);
   /// What the meta.properties of `path` say; nullopt when there are none, or they cannot be read.
   static std::optional<LogDirIdentity> identity_of(const std::string& path);
   /// Makes `path`, in which the logs are already, a directory that was stopped cleanly. With kNow

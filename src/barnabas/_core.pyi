@@ -87,6 +87,7 @@ class DirectoryIdentity:
     directory_id: str  # URL-safe base64 UUID
     was_clean: bool
     error: str  # not empty: could not be opened, all in it is offline
+    is_new: bool  # nothing of a log directory is there yet
 
 class VirtualClock:
     """A calendar that moves by `advance` alone; timeouts pass in real time, too."""
@@ -132,12 +133,19 @@ class Core:
     def open_directories(
         self, paths: Sequence[str], cluster_id: str, node_id: int
     ) -> list[DirectoryIdentity]:
-        """Locks the directories; cluster_id and node_id are used for those that are new. One that
-        cannot be opened says why, and is offline; the first one has to be."""
+        """Locks the directories that are there, and the first one, which is made if it is new;
+        cluster_id and node_id are used for new ones. One that cannot be opened says why, and is
+        offline; the first one has to be."""
+    def make_directories(self, missing: Sequence[tuple[str, str]]) -> list[DirectoryIdentity]:
+        """Makes the new ones, but not at the path of one that is missing: that is offline, and
+        counts among the directories wherever it was. missing: (path, why it is offline). Before
+        load_partitions; returns all."""
     def directory_states(self) -> list[tuple[str, bool]]:
         """(path, whether it is online) of each, in the order in which they were opened."""
-    def list_partition_directories(self) -> list[tuple[str, int]]:
-        """Of those directories that are online. Raises CoreError when a partition is in two."""
+    def list_partition_directories(self) -> list[tuple[str, int, str, bytes | None]]:
+        """(topic, partition, path of the log directory, topic id) of what is in those directories
+        that are online, by name; the id only where the partition is in several, if it is known
+        there."""
     def alter_replica_log_dirs(self, assignments: Sequence[tuple[str, int, str]]) -> list[int]:
         """assignments: (topic, partition, path of the directory that it is to move to). Answers
         Kafka's error codes, in the same order; a move goes on after that. May wait for a disk."""
@@ -145,8 +153,9 @@ class Core:
         """Puts what the log directories hold at one moment into the directories at `paths`, one for
         each, in their order; they look like cleanly stopped ones. Waits for a disk; appends wait
         for no file of it. Raises CoreError, and leaves there what there is."""
-    def set_aside_directory(self, topic: str, partition: int) -> str:
-        """Renames an unknown partition directory to `…-stray`; returns the new path."""
+    def set_aside_directory(self, log_directory: str, topic: str, partition: int) -> str:
+        """Renames a partition directory that is not to be served to `…-stray`; returns the new
+        path."""
     def finish_deletions(
         self, topics: Sequence[tuple[str, bytes, int, bool]]
     ) -> list[tuple[bytes, str]]:

@@ -1,7 +1,8 @@
 """One broker: puts the parts together, starts them in order, stops them in order.
 
 Start: lock and identify the directories, open the store, take the directory over from Kafka where
-that is asked for, finish deletions, make directories and store agree, load the logs, listen (nobody
+that is asked for, make the directories that are new and tell which are missing, finish deletions,
+make directories and store agree, load the logs, listen (nobody
 is accepted yet), load groups and transactions, serve. Clients are served only when all topics are
 there: a broker that calls a topic unknown because it has not looked yet loses data. Stop: the loop
 first, then the core, which closes the logs, then the store.
@@ -39,20 +40,20 @@ from barnabas.handlers.services import Services
 from barnabas.metadata.catalog import BrokerIdentity, Catalog
 from barnabas.metadata.config_service import ConfigService
 from barnabas.metadata.internal_topic import AnyTopic, InternalTopic
+from barnabas.metadata.known_directories import KnownDirectories
 from barnabas.metadata.producer_ids import ProducerIds
+from barnabas.metadata.reconciliation import reconcile
 from barnabas.metadata.records import (
     BROKER_CONFIGS_PREFIX,
     CLUSTER_DEFAULT,
     CLUSTER_PATH,
-    DELETED_TOPICS_PREFIX,
     TOPICS_PREFIX,
     AdoptedRecord,
-    Tombstone,
     TopicRecord,
     decode_config,
 )
 from barnabas.metadata.sqlite import FILE_NAME, SqliteStore
-from barnabas.metadata.store import Delete, MetadataStore, Put, StoreError
+from barnabas.metadata.store import MetadataStore, Put, StoreError
 from barnabas.metadata.topic_service import TopicService
 from barnabas.state.internal_topics import CONSUMER_OFFSETS, TRANSACTION_STATE
 from barnabas.wording import counted, reason
@@ -130,8 +131,9 @@ class Node:
         self._open_directories()
         store = self._open_store(data_dir / FILE_NAME)
         self._check_cluster_id(store)
+        self._make_directories(store)
         self._read_store(store)
-        self._reconcile(store)
+        reconcile(self._core, store, self.catalog, is_adopted=self._adopted is not None)
         self._report(self._load_partitions())
         self.watch.start()
         host, port = self._start_config.listen
@@ -213,17 +215,27 @@ class Node:
                 why = f"{next(place for place in places if place.exists())} is a file"
             raise StartError(f"cannot make the data directory {data_dir}: {why}") from error
         self._check_room(data_dir)
-        for other in self._start_config.data_dirs[1:]:
-            with suppress(OSError):  # the core tells what is offline then
-                self._made = make_directory(other) + self._made
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         node_id = self._config.integer("node.id")
         # Absolute, as Kafka's tools name them.
         paths = [os.path.abspath(path) for path in self._start_config.data_dirs]
         self.directories = self._core.open_directories(paths, cluster_id, node_id)
+
+    def _make_directories(self, store: MetadataStore) -> None:
+        """Makes those that are new, but nothing in the place of one that is missing."""
+        known = KnownDirectories(store, self.directories)
+        known.forget(self._start_config.forgotten_dirs)
+        missing = known.missing()
+        taken = {path for path, _ in missing}
+        for directory in self.directories:
+            if directory.is_new and directory.path not in taken:
+                with suppress(OSError):  # the core tells what is offline then
+                    self._made = make_directory(Path(directory.path)) + self._made
+        self.directories = self._core.make_directories(missing)
         for directory in self.directories:
             if directory.error:
                 logger.error("%s: what is in it is offline", directory.error)
+        known.learn(self.directories)
 
     def _open_store(self, path: Path) -> MetadataStore:
         """The store of the directory, which is adopted first if that was asked for.
@@ -241,7 +253,10 @@ class Node:
             config=self._config,
             metadata_dir=self._start_config.kafka_metadata_dir,
         )
-        list_partitions = self._core.list_partition_directories
+
+        def list_partitions() -> list[tuple[str, int]]:
+            return [place[:2] for place in self._core.list_partition_directories()]
+
         changes = adopt(self._store, owner, self._start_config.adopt, list_partitions)
         if self._store is None:
             self._store = SqliteStore(path)
@@ -292,54 +307,6 @@ class Node:
                 raise StartError(f"stored configuration of broker {name}: {error}") from error
         self._core.set_broker_config(self._config.core_settings())
 
-    def _reconcile(self, store: MetadataStore) -> None:
-        """Makes the directories agree with the store, which counts.
-
-        A deletion that a crash has cut short is finished; a directory that the store knows nothing
-        of is set aside, for it may hold somebody's data; in an adopted directory it is left to
-        Kafka. What fails is tried again at the next start.
-        """
-        unfinished = self._finish_deletions(store)
-        known = {(t.name, p.partition) for t in self.catalog for p in t.partitions if p.replicas}
-        for topic, partition in self._core.list_partition_directories():
-            if (topic, partition) in known or topic in unfinished or self._adopted is not None:
-                continue
-            try:
-                kept_as = self._core.set_aside_directory(topic, partition)
-            except CoreError as error:
-                # Somebody has to look at it, but nobody else shall be kept from being served.
-                places = [Path(d.path) / f"{topic}-{partition}" for d in self.directories]
-                path = next((place for place in places if place.exists()), places[0])
-                logger.error("%s cannot be set aside: %s", path, error)
-            else:
-                logger.warning(
-                    "%s-%d is no partition of this broker: kept as %s", topic, partition, kept_as
-                )
-
-    def _finish_deletions(self, store: MetadataStore) -> set[str]:
-        """Removes what there still is of deleted topics; returns the names of those of which
-        something is in the way.
-
-        A directory that is offline may have some and come back with a later start, as that of a
-        topic which is made anew under the name meanwhile: until all are online tombstones stay.
-        """
-        tombstones = [
-            Tombstone.decode(path, entry.value)
-            for path, entry in store.list(DELETED_TOPICS_PREFIX).items()
-        ]
-        names = {topic.name for topic in self.catalog}
-        failures = self._core.finish_deletions(
-            [(t.name, t.topic_id, t.partition_count, t.name in names) for t in tombstones]
-        )
-        for _, why in failures:
-            logger.error("what is left of a deleted topic cannot be removed: %s", why)
-        failed = {topic_id for topic_id, _ in failures}
-        if all(is_online for _, is_online in self._core.directory_states()):
-            gone = [tombstone for tombstone in tombstones if tombstone.topic_id not in failed]
-            if gone:
-                store.commit([Delete(tombstone.path) for tombstone in gone])
-        return {tombstone.name for tombstone in tombstones if tombstone.topic_id in failed}
-
     def _load_partitions(self) -> list[RecoveryReport]:
         partitions = [
             (topic.name, topic.topic_id, p.partition, p.leader_epoch)
@@ -375,7 +342,7 @@ class Node:
                     report.log_end_offset,
                     report.bytes_cut,
                 )
-        if not all(directory.was_clean for directory in self.directories) and reports:
+        if not all(each.was_clean or each.error for each in self.directories) and reports:
             logger.info(
                 "the last stop was not clean: %s checked, %s",
                 counted(sum(report.checked for report in reports), "log"),

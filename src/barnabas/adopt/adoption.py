@@ -30,6 +30,7 @@ from barnabas.metadata.records import (
     BROKER_CONFIGS_PREFIX,
     CLUSTER_PATH,
     DELETED_TOPICS_PREFIX,
+    LOG_DIRECTORIES_PREFIX,
     PRODUCER_IDS_PATH,
     TOPICS_PREFIX,
     AdoptedRecord,
@@ -237,7 +238,8 @@ def _clearing(store: MetadataStore, plan: AdoptionPlan) -> list[Put | Delete]:
     """Takes out what the store has of topics and settings: Kafka's word replaces it."""
     known = {topic.name for topic in plan.topics}
     changes: list[Put | Delete] = []
-    for prefix in (TOPICS_PREFIX, DELETED_TOPICS_PREFIX, BROKER_CONFIGS_PREFIX):
+    replaced = (TOPICS_PREFIX, DELETED_TOPICS_PREFIX, BROKER_CONFIGS_PREFIX)
+    for prefix in (*replaced, LOG_DIRECTORIES_PREFIX):  # it is served alone
         for path in store.list(prefix):
             name = path.removeprefix(prefix)
             if prefix == TOPICS_PREFIX and name not in known:

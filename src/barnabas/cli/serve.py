@@ -73,6 +73,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         action="store_true",
         help="the same, and topics can be made, changed and deleted: Kafka would not know of it",
     )
+    parser.add_argument(
+        "--forget-log-dir",
+        type=path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="give up a log directory that is missing and lost for good: partitions that were only "
+        "in it begin anew, empty (for one start)",
+    )
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info")
     parser.add_argument("--log-format", choices=LOG_FORMATS, default="text")
     for other in ("--port", "--host", "--bind", "--address", "--bootstrap-server"):
@@ -139,7 +148,10 @@ def _start_config(args: argparse.Namespace) -> "StartConfig":
     if args.adopt or args.adopt_for_good:
         adopt = Adopt.TO_RETURN if args.adopt else Adopt.FOR_GOOD
     start = make_start_config(
-        layers, data_dirs=None if args.data_dir is None else [args.data_dir], adopt=adopt
+        layers,
+        data_dirs=None if args.data_dir is None else [args.data_dir],
+        adopt=adopt,
+        forgotten_dirs=args.forget_log_dir,
     )
     if args.config and args.data_dir:
         _tell_other_directories(args, layers[0][1])

@@ -53,6 +53,7 @@ class StartConfig:
     unused_keys: tuple[str, ...]  # Kafka's, given and of no effect
     adopt: Adopt = Adopt.NO
     kafka_metadata_dir: Path | None = None  # where Kafka's metadata log is, if it is said
+    forgotten_dirs: tuple[Path, ...] = ()  # log directories that are lost for good
 
     @property
     def data_dir(self) -> Path:
@@ -78,6 +79,7 @@ def make_start_config(
     data_dirs: Sequence[Path] | None = None,
     defaults: Mapping[str, Value] | None = None,
     adopt: Adopt = Adopt.NO,
+    forgotten_dirs: Sequence[Path] = (),
 ) -> StartConfig:
     """Settings from several origins, the later ones stronger. Raises ConfigError."""
     static: dict[str, str] = {}
@@ -122,6 +124,7 @@ def make_start_config(
         unused_keys=tuple(sorted(set(unused))),
         adopt=adopt,
         kafka_metadata_dir=metadata_dir,
+        forgotten_dirs=tuple(forgotten_dirs),
     )
 
 

@@ -4,6 +4,7 @@
 /topics/NAME            TopicRecord
 /deleted-topics/ID      Tombstone: its directories are to be removed
 /configs/brokers/ID     dynamic configuration of a broker ("default": of all brokers)
+/log-directories/ID     LogDirectoryRecord: a log directory that the broker has, or has had
 /producer-ids           the first producer id not yet handed out in a block
 /adopted                AdoptedRecord, in a directory that Apache Kafka has made
 """
@@ -17,6 +18,7 @@ CLUSTER_PATH: Final = "/cluster"
 TOPICS_PREFIX: Final = "/topics/"
 DELETED_TOPICS_PREFIX: Final = "/deleted-topics/"
 BROKER_CONFIGS_PREFIX: Final = "/configs/brokers/"
+LOG_DIRECTORIES_PREFIX: Final = "/log-directories/"
 PRODUCER_IDS_PATH: Final = "/producer-ids"
 ADOPTED_PATH: Final = "/adopted"
 CLUSTER_DEFAULT: Final = "default"
@@ -99,6 +101,31 @@ class Tombstone(NamedTuple):
         topic_id = bytes.fromhex(path.removeprefix(DELETED_TOPICS_PREFIX))
         try:
             return cls(fields["name"], topic_id, fields["partition_count"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path}: {error!r}") from error
+
+
+class LogDirectoryRecord(NamedTuple):
+    """A log directory, by what its meta.properties call it, and where it was last."""
+
+    directory_id: str
+    path: str
+
+    @property
+    def path_in_store(self) -> str:
+        """Where it is stored."""
+        return LOG_DIRECTORIES_PREFIX + self.directory_id
+
+    def encode(self) -> bytes:
+        """As a document."""
+        return _dump({"path": self.path})
+
+    @classmethod
+    def decode(cls, path: str, document: bytes) -> "LogDirectoryRecord":
+        """From a document. Raises ValueError."""
+        try:
+            fields = json.loads(document)
+            return cls(path.removeprefix(LOG_DIRECTORIES_PREFIX), fields["path"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path}: {error!r}") from error
 

@@ -391,6 +391,7 @@ class BrokerTest : public ::testing::Test {
     const auto identity = engine_->open_directories(paths, "cluster", 1);
     ASSERT_TRUE(identity.ok()) << identity.error().message;
     was_clean_ = identity->front().was_clean;
+    ASSERT_TRUE(engine_->make_directories({}).ok());
     const auto port = engine_->listen("127.0.0.1", 0);
     ASSERT_TRUE(port.ok()) << port.error().message;
     port_ = *port;

@@ -201,7 +201,7 @@ TEST_F(EngineTest, directories_nobody_serves_are_listed_set_aside_or_deleted) {
   const auto failures = engine_->finish_deletions(deleted);
   ASSERT_TRUE(failures.ok());
   EXPECT_TRUE(failures->empty());
-  const auto stray = engine_->set_aside_directory({"made_again", 0});
+  const auto stray = engine_->set_aside_directory(directory_.path() + "/data", {"made_again", 0});
   ASSERT_TRUE(stray.ok());
   EXPECT_TRUE(std::filesystem::exists(*stray));
   EXPECT_TRUE(engine_->list_partition_directories()->empty());

@@ -35,6 +35,7 @@ class EngineForkTest : public ::testing::Test {
     auto engine = std::move(created).value();
     const auto opened = engine->open_directories(paths, "cluster", 1);
     EXPECT_TRUE(opened.ok()) << opened.error().message;
+    EXPECT_TRUE(engine->make_directories({}).ok());
     const auto loaded = engine->load_partitions(partitions, {{"t", config_}});
     EXPECT_TRUE(loaded.ok()) << loaded.error().message;
     for (const LoadReport& report : *loaded) {

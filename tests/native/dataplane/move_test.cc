@@ -20,6 +20,7 @@ class DirectoryMoveTest : public ::testing::Test {
     engine_ = std::move(engine).value();
     const auto opened = engine_->open_directories(paths_, "cluster", 1);
     ASSERT_TRUE(opened.ok()) << opened.error().message;
+    ASSERT_TRUE(engine_->make_directories({}).ok());
     ASSERT_TRUE(engine_->load_partitions({}, {}).ok());
     ASSERT_TRUE(engine_->start().ok());
     const std::pair<int32_t, int32_t> partition{0, 0};
