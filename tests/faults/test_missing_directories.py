@@ -82,7 +82,7 @@ def test_what_is_in_a_missing_directory_is_offline_until_it_is_back(
     with away(dirs) as left:
         with start(left) as broker:
             expect_only_first_serves(broker, dirs)
-            with pytest.raises(StartError, match="is offline|No such file"):
+            with pytest.raises(StartError, match=r"is offline|No such file"):
                 broker.fork()
         (told,) = (
             each.message

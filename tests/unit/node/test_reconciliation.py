@@ -43,7 +43,9 @@ def test_an_unknown_directory_is_set_aside_with_all_that_is_in_it(
         assert stray.endswith("-stray")
         kept = {path.name: path.read_bytes() for path in (data_dir / stray).iterdir()}
         assert kept == contents
-    (warning,) = [r.getMessage() for r in caplog.records if r.name == "barnabas.node"]
+    (warning,) = [
+        r.getMessage() for r in caplog.records if r.name == "barnabas.metadata.reconciliation"
+    ]
     assert "somebody-3" in warning
     assert stray in warning
     with barnabas.Broker(data_dir) as broker:  # it is not looked at any more, nor in the way
