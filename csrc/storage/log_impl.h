@@ -310,6 +310,9 @@ class LogImpl final : public Log {
   [[nodiscard]] Cleanable find_cleanable(int64_t stable_offset) const REQUIRES(mutex_);
   [[nodiscard]] CleanTask plan_clean(const Cleanable& found) const REQUIRES(mutex_);
   Result<UniqueFd> open_own_directory() EXCLUDES(mutex_);
+  /// kRequestTimedOut when retention took all that there was to compact.
+  Result<CleanStats> clean_groups(Cleaner& cleaner, int directory, const CleanSettings& settings)
+      REQUIRES(clean_mutex_) EXCLUDES(mutex_);
   /// kRequestTimedOut when the segments are not in the log any more, as they were.
   Status swap_in(std::span<const CleanerSegment> sources, const CleanedSegment& cleaned,
                  const std::function<void(CleanStep)>& on_step) EXCLUDES(mutex_);
