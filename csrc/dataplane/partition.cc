@@ -19,6 +19,16 @@ void raise_to(std::atomic<T>& value, T target) {
   }
 }
 
+void take(storage::CommittedSlice slice, PartitionRead& read) {
+  std::vector<storage::AbortedTransaction>& aborted = slice.aborted;
+  if (strikes<Bug::kAbortedOneShort>() && !aborted.empty()) aborted.pop_back();
+  if (!aborted.empty()) {
+    read.aborted =
+        std::make_unique<const std::vector<storage::AbortedTransaction>>(std::move(aborted));
+  }
+  read.slice = std::move(static_cast<storage::ReadSlice&>(slice));
+}
+
 }  // namespace
 
 Partition::Partition(std::shared_ptr<const TopicIdentity> topic, int32_t index,
@@ -144,12 +154,14 @@ PartitionRead Partition::read(const FetchParams& params, uint64_t max_bytes, boo
       isolation == IsolationLevel::kReadCommitted ? last_stable_offset : high_watermark;
   if (result.diverging.leader_epoch < 0 && params.fetch_offset < end_offset &&
       (max_bytes > 0 || at_least_one)) {
-    auto slice = log_->read(params.fetch_offset, max_bytes, end_offset, at_least_one);
-    if (!slice.ok()) return fail(note_read_failure(slice.error()));
-    result.slice = std::move(slice).value();
-    if (isolation == IsolationLevel::kReadCommitted && result.slice.file.length > 0) {
-      find_aborted(params.fetch_offset, end_offset, result);
-      if (result.error != ErrorCode::kNone) return result;
+    if (isolation == IsolationLevel::kReadCommitted) {
+      auto slice = log_->read_committed(params.fetch_offset, max_bytes, end_offset, at_least_one);
+      if (!slice.ok()) return fail(note_read_failure(slice.error()));
+      take(std::move(slice).value(), result);
+    } else {
+      auto slice = log_->read(params.fetch_offset, max_bytes, end_offset, at_least_one);
+      if (!slice.ok()) return fail(note_read_failure(slice.error()));
+      result.slice = std::move(slice).value();
     }
   }
   result.high_watermark = high_watermark;
@@ -169,18 +181,6 @@ ErrorCode Partition::note_read_failure(const Error& error) const {
 std::string Partition::take_read_failure() const {
   MutexLock lock(failure_mutex_);
   return std::exchange(read_failure_, {});
-}
-
-void Partition::find_aborted(int64_t offset, int64_t end_offset, PartitionRead& read) const {
-  auto aborted = log_->aborted_transactions(offset, end_offset, read.slice);
-  if (strikes<Bug::kAbortedOneShort>() && aborted.ok() && !aborted->empty()) aborted->pop_back();
-  if (!aborted.ok()) {
-    read.slice = {};
-    read.error = note_read_failure(aborted.error());
-  } else if (!aborted->empty()) {
-    read.aborted = std::make_unique<const std::vector<storage::AbortedTransaction>>(
-        std::move(aborted).value());
-  }
 }
 
 void Partition::age_recent_tail() {

@@ -150,7 +150,6 @@ class Partition : public std::enable_shared_from_this<Partition> {
                                       : std::max(unstable, log_->log_start_offset());
   }
   ErrorCode note_read_failure(const Error& error) const EXCLUDES(failure_mutex_);
-  void find_aborted(int64_t offset, int64_t end_offset, PartitionRead& read) const;
 
   const std::shared_ptr<const TopicIdentity> topic_;
   const int32_t index_;

@@ -19,6 +19,18 @@ void CleanedTransactions::begin_up_to(int64_t offset) {
   }
 }
 
+void CleanedTransactions::skip_to(int64_t offset) {
+  const auto has_ended = [offset](const AbortedTransaction& each) {
+    return each.last_offset < offset;
+  };
+  std::erase_if(aborted_, has_ended);
+  std::erase_if(ongoing_aborted_,
+                [&](const auto& each) { return has_ended(each.second.transaction); });
+  for (auto& [producer_id, ongoing] : ongoing_aborted_) ongoing.has_batches = false;
+  ongoing_committed_.clear();
+  kept_.clear();
+}
+
 bool CleanedTransactions::is_dispensable(const record::BatchView& batch) {
   begin_up_to(batch.last_offset());
   if (batch.is_control()) return is_dispensable_marker(batch);

@@ -25,6 +25,10 @@ class CleanedTransactions {
   /// aborted transaction, or a marker whose transaction has no records left. A marker's own records
   /// may have to stay all the same, until consumers have had time to see them.
   [[nodiscard]] bool is_dispensable(const record::BatchView& batch);
+  /// The next batch is the first at or above `offset`, and there is none below any more. What ended
+  /// there must not pass for going on: its producer's next records are those of another
+  /// transaction.
+  void skip_to(int64_t offset);
   /// The aborted transactions whose markers stay, since the last call: they go to the index of the
   /// segment that is being written.
   std::vector<AbortedTransaction> take_index_entries() { return std::exchange(kept_, {}); }

@@ -102,6 +102,8 @@ class Cleaner {
   /// The segments below map_end_offset(), in groups that fit one segment.
   [[nodiscard]] std::vector<std::span<const CleanerSegment>> groups() const;
   Result<CleanedSegment> clean(std::span<const CleanerSegment> group);
+  /// Nothing below is in the log any more, be it cleaned or not: the next group begins there.
+  void skip_to(int64_t offset) { transactions_.skip_to(offset); }
   /// Whether clean() failed because an fsync did: there must be no other try on this disk.
   [[nodiscard]] bool sync_failed() const { return sync_failed_; }
   [[nodiscard]] CleanStats& stats() { return stats_; }

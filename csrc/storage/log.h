@@ -71,6 +71,11 @@ struct ReadSlice {
   std::string path;  // for error messages
 };
 
+/// The aborted transactions that may have records in the slice, in the order of their markers.
+struct CommittedSlice : ReadSlice {
+  std::vector<AbortedTransaction> aborted;
+};
+
 /// What a copy of a log gets next: it ends with its segment's file.
 struct CopySlice : ReadSlice {
   OffsetBounds bounds;  // of the segment
@@ -219,13 +224,11 @@ class Log {
   /// The high watermark has moved: transactions that ended below it are decided.
   virtual void advance_high_watermark(int64_t high_watermark) = 0;
   [[nodiscard]] virtual std::vector<ProducerInfo> producers() const = 0;
-  /// The aborted transactions that may have records in a slice that read() found at `offset`, in
-  /// the order of their markers; `end_offset` as it was given to read(). May wait for a disk when
-  /// the slice may.
-  virtual Result<std::vector<AbortedTransaction>> aborted_transactions(int64_t offset,
-                                                                       int64_t end_offset,
-                                                                       const ReadSlice& slice) = 0;
-
+  /// As read(), for one who is to be told which records were aborted. Slice and transactions are
+  /// found together, as compaction and deletion between the two would leave a slice of which
+  /// nobody knows them. kKafkaStorageError when the log never stops changing.
+  virtual Result<CommittedSlice> read_committed(int64_t offset, uint64_t max_bytes,
+                                                int64_t end_offset, bool at_least_one) = 0;
   /// Of each segment that has a transaction index, the offset of the last marker in it; ascending.
   /// The next start tells by it that such a file has gone, which nothing else would.
   [[nodiscard]] virtual std::vector<int64_t> last_aborts() const = 0;

@@ -187,7 +187,14 @@ Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& se
   // What is clean already needs no other pass for nothing.
   if (cleaner.map_end_offset() <= task.first_dirty_offset) return cleaner.stats();
   if (settings.before_swaps) BARNABAS_TRY(settings.before_swaps());
+  return clean_groups(cleaner, directory.get(), settings);
+}
+
+Result<CleanStats> LogImpl::clean_groups(Cleaner& cleaner, int directory,
+                                         const CleanSettings& settings) {
+  Status gone;
   for (const auto group : cleaner.groups()) {
+    const CleanStats before = cleaner.stats();
     auto cleaned = cleaner.clean(group);
     if (cleaner.sync_failed()) return offline_unless(std::move(cleaned).error()).error();
     if (cleaned.ok() && settings.on_step) settings.on_step(CleanStep::kCleaned);
@@ -195,14 +202,19 @@ Result<CleanStats> LogImpl::clean(int64_t stable_offset, const CleanSettings& se
                                   : Status(changed_or(std::move(cleaned).error()));
     if (swapped.ok()) continue;
     // The next start sorts out what is offline: by then the new files may be all there is.
-    if (!offline()) drop_files(directory.get(), group.front().base_offset);
+    if (!offline()) drop_files(directory, group.front().base_offset);
     // Later segments must not be cleaned before earlier ones: they may hold the tombstones of what
     // would stay there. What retention has taken is no loss.
-    const bool gone = log_start_offset() >= group.back().next_offset;
-    if (!gone || swapped.error().code != ErrorCode::kRequestTimedOut) {
+    const bool taken = log_start_offset() >= group.back().next_offset;
+    if (!taken || swapped.error().code != ErrorCode::kRequestTimedOut) {
       return std::move(swapped).error();
     }
+    cleaner.stats() = before;
+    cleaner.skip_to(group.back().next_offset);
+    gone = std::move(swapped);
   }
+  // A pass of which nothing has come says nothing of the log.
+  if (cleaner.stats().segments_before == 0) BARNABAS_TRY(std::move(gone));
   return cleaner.stats();
 }
 

@@ -77,8 +77,8 @@ class LogImpl final : public Log {
   }
   void advance_high_watermark(int64_t high_watermark) override;
   [[nodiscard]] std::vector<ProducerInfo> producers() const override;
-  Result<std::vector<AbortedTransaction>> aborted_transactions(int64_t offset, int64_t end_offset,
-                                                               const ReadSlice& slice) override;
+  Result<CommittedSlice> read_committed(int64_t offset, uint64_t max_bytes, int64_t end_offset,
+                                        bool at_least_one) override;
   [[nodiscard]] std::vector<int64_t> last_aborts() const override;
 
   [[nodiscard]] int64_t log_start_offset() const override { return log_start_offset_.load(); }
@@ -232,8 +232,11 @@ class LogImpl final : public Log {
   Status truncate_transactions(const SegmentPtr& segment, int64_t end_offset)
       REQUIRES(write_mutex_);
   Status rebuild_transactions(const SegmentPtr& segment) EXCLUDES(flush_mutex_, write_mutex_);
-  Result<std::vector<AbortedTransaction>> try_aborted(int64_t offset, int64_t end_offset,
-                                                      const ReadSlice& slice) EXCLUDES(mutex_);
+  Result<CommittedSlice> try_read_committed(int64_t offset, uint64_t max_bytes, int64_t end_offset,
+                                            bool at_least_one) EXCLUDES(mutex_);
+  /// Of the log as it is now: means nothing for a slice of what it was.
+  Result<std::vector<AbortedTransaction>> find_aborted_in(const ReadSlice& slice, int64_t offset,
+                                                          int64_t end_offset) EXCLUDES(mutex_);
   /// Those in one segment, and whether later ones matter no more.
   Result<bool> add_aborted(const SegmentPtr& segment, int64_t offset, int64_t upper_bound,
                            std::vector<AbortedTransaction>& found) EXCLUDES(mutex_);
@@ -307,6 +310,9 @@ class LogImpl final : public Log {
   [[nodiscard]] Cleanable find_cleanable(int64_t stable_offset) const REQUIRES(mutex_);
   [[nodiscard]] CleanTask plan_clean(const Cleanable& found) const REQUIRES(mutex_);
   Result<UniqueFd> open_own_directory() EXCLUDES(mutex_);
+  /// kRequestTimedOut when retention took all that there was to compact.
+  Result<CleanStats> clean_groups(Cleaner& cleaner, int directory, const CleanSettings& settings)
+      REQUIRES(clean_mutex_) EXCLUDES(mutex_);
   /// kRequestTimedOut when the segments are not in the log any more, as they were.
   Status swap_in(std::span<const CleanerSegment> sources, const CleanedSegment& cleaned,
                  const std::function<void(CleanStep)>& on_step) EXCLUDES(mutex_);

@@ -167,15 +167,28 @@ Status LogImpl::rebuild_transactions(const SegmentPtr& segment) {
   return {};
 }
 
-Result<std::vector<AbortedTransaction>> LogImpl::aborted_transactions(int64_t offset,
-                                                                      int64_t end_offset,
-                                                                      const ReadSlice& slice) {
-  if (offset > last_abort_offset_.load()) return std::vector<AbortedTransaction>();
-  return retried([&] { return try_aborted(offset, end_offset, slice); });
+Result<CommittedSlice> LogImpl::read_committed(int64_t offset, uint64_t max_bytes,
+                                               int64_t end_offset, bool at_least_one) {
+  return retried([&] { return try_read_committed(offset, max_bytes, end_offset, at_least_one); });
 }
 
-Result<std::vector<AbortedTransaction>> LogImpl::try_aborted(int64_t offset, int64_t end_offset,
-                                                             const ReadSlice& slice) {
+Result<CommittedSlice> LogImpl::try_read_committed(int64_t offset, uint64_t max_bytes,
+                                                   int64_t end_offset, bool at_least_one) {
+  const uint64_t version = shape_version_;
+  CommittedSlice found;
+  BARNABAS_ASSIGN(static_cast<ReadSlice&>(found),
+                  try_read(offset, max_bytes, end_offset, at_least_one));
+  if (found.file.length == 0 || offset > last_abort_offset_.load()) return found;
+  BARNABAS_ASSIGN(found.aborted, find_aborted_in(found, offset, end_offset));
+  // Also at the last try: rather nothing than aborted records that pass for good ones.
+  if (shape_version_ == version) return found;
+  return Error{ErrorCode::kKafkaStorageError,
+               name_.to_string() + ": changed again and again while it was read", 0};
+}
+
+Result<std::vector<AbortedTransaction>> LogImpl::find_aborted_in(const ReadSlice& slice,
+                                                                 int64_t offset,
+                                                                 int64_t end_offset) {
   std::vector<AbortedTransaction> found;
   SegmentPtr segment;
   {

@@ -84,8 +84,7 @@ class GatedLog final : public storage::Log {
   [[nodiscard]] int64_t first_unstable_offset() const override { return INT64_MAX; }
   void advance_high_watermark(int64_t) override {}
   [[nodiscard]] std::vector<storage::ProducerInfo> producers() const override { return {}; }
-  Result<std::vector<storage::AbortedTransaction>> aborted_transactions(
-      int64_t, int64_t, const storage::ReadSlice&) override {
+  Result<storage::CommittedSlice> read_committed(int64_t, uint64_t, int64_t, bool) override {
     return Error{};
   }
   [[nodiscard]] int64_t log_start_offset() const override { return 0; }

@@ -130,12 +130,10 @@ TEST_F(MoveTest, AMovedLogIsTheSameLog) {
     EXPECT_EQ(log->latest_epoch(), 3);
     EXPECT_EQ(log->epoch_for_offset(0), 0);
     EXPECT_EQ(log->end_offset_for_epoch(0).end_offset, before[before.size() - 30].first);
-    const auto slice = log->read(60, 100, INT64_MAX, true);
+    const auto slice = log->read_committed(60, 100, INT64_MAX, true);
     ASSERT_TRUE(slice.ok());
-    const auto aborted = log->aborted_transactions(60, INT64_MAX, *slice);
-    ASSERT_TRUE(aborted.ok());
-    ASSERT_EQ(aborted->size(), 1u);
-    EXPECT_EQ(aborted->front().producer_id, kAborter);
+    ASSERT_EQ(slice->aborted.size(), 1u);
+    EXPECT_EQ(slice->aborted.front().producer_id, kAborter);
     // A retry of the last batch is still known for one.
     const auto again = append({.records = 2,
                                .value_bytes = 50,

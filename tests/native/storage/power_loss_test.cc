@@ -77,18 +77,16 @@ class Survivor {
   void read() {
     int64_t offset = log_.log_start_offset();
     while (offset < log_.log_end_offset()) {
-      const auto slice = log_.read(offset, 1 << 20, INT64_MAX, true);
+      const auto slice = log_.read_committed(offset, 1 << 20, log_.log_end_offset(), true);
       ASSERT_TRUE(slice.ok()) << slice.error().message;
       if (slice->first_batch_bytes == 0) return;  // compaction has left nothing up to the end
       std::vector<uint8_t> bytes(slice->file.length);
       ASSERT_TRUE(read_at(slice->file.file->get(), bytes, slice->file.position, "").ok());
-      const auto aborted = log_.aborted_transactions(offset, log_.log_end_offset(), *slice);
-      ASSERT_TRUE(aborted.ok()) << aborted.error().message;
       ByteView rest(bytes);
       while (const auto batch = record::peek_batch(rest)) {
         ASSERT_EQ(batch->crc(), crc32c(batch->crc_payload())) << "at " << batch->base_offset();
         found_.emplace_back(batch->bytes().begin(), batch->bytes().end());
-        aborted_.push_back(*aborted);
+        aborted_.push_back(slice->aborted);
         offset = batch->next_offset();
         rest = rest.subspan(batch->size_bytes());
       }

@@ -59,6 +59,62 @@ TEST_F(SwapTest, WhatRetentionTookMeanwhileStaysGone) {
   EXPECT_EQ(log->log_start_offset(), 100);
 }
 
+TEST_F(SwapTest, APassOfWhichRetentionTookEverythingSaysSo) {
+  config.delete_old = true;
+  open();
+  fill(60);
+  CleanSettings settings;
+  settings.on_step = [&](CleanStep step) {
+    if (step == CleanStep::kCleaned) {
+      EXPECT_TRUE(log->advance_log_start_offset(log->log_end_offset()).ok());
+    }
+  };
+  const auto none = log->clean(log->log_end_offset(), settings);
+  ASSERT_FALSE(none.ok());  // else it would look like a map that is too small
+  EXPECT_EQ(none.error().code, ErrorCode::kRequestTimedOut);
+  EXPECT_TRUE(names_with(".cleaned").empty());
+  fill(60);
+  EXPECT_GT(clean().segments_before, 1u);
+}
+
+TEST_F(SwapTest, WhatRetentionTookMeanwhileDecidesNoLaterTransaction) {
+  config.delete_old = true;
+  config.segment_bytes = 1 << 20;
+  open();
+  const auto next_segment = [this] { ASSERT_TRUE(log->roll().ok()); };
+  put({{"x", "1"}});
+  next_segment();
+  // Begun before, aborted in what is taken; begun there, aborted after it.
+  put_in_transaction(1, 0, {{"a", "aborted"}});
+  put_in_transaction(2, 0, {{"b", "aborted"}});
+  put_marker(1, false);
+  put_in_transaction(3, 0, {{"c", "committed"}});
+  next_segment();
+  const int64_t start = log->log_end_offset();
+  put_in_transaction(2, 1, {{"b", "aborted"}});
+  put_marker(2, false);
+  put_marker(3, true);
+  put_in_transaction(1, 1, {{"a", "committed"}});
+  put_marker(1, true);
+  next_segment();
+  put({{"x", "2"}});
+  config.segment_bytes = 1;  // nothing is joined
+  log->set_config(config);
+  CleanSettings settings;
+  bool first = true;
+  settings.on_step = [&](CleanStep step) {
+    if (step != CleanStep::kCleaned || !std::exchange(first, false)) return;
+    EXPECT_TRUE(log->advance_log_start_offset(start).ok());
+  };
+  const CleanStats stats = clean(settings);
+  EXPECT_EQ(stats.segments_before, 1u);
+  EXPECT_EQ(stats.records_kept, stats.records_read - 1);  // b alone goes
+  const auto left = records();
+  ASSERT_EQ(left.size(), 2u);
+  EXPECT_EQ(left[0].value, "committed");
+  EXPECT_EQ(left[1].value, "2");
+}
+
 TEST_F(SwapTest, TheScrubberFindsWhatChangedAndCutsNothing) {
   open();
   fill(60);

@@ -81,11 +81,9 @@ class TransactionTest : public LogTest {
   std::vector<AbortedTransaction> aborted(int64_t offset, uint64_t max_bytes = 1 << 30,
                                           int64_t end_offset = INT64_MAX) {
     end_offset = std::min(end_offset, log->log_end_offset());
-    const auto slice = log->read(offset, max_bytes, end_offset, true);
-    EXPECT_TRUE(slice.ok());
-    auto found = log->aborted_transactions(offset, end_offset, *slice);
+    const auto found = log->read_committed(offset, max_bytes, end_offset, true);
     EXPECT_TRUE(found.ok()) << found.error().message;
-    return found.ok() ? *found : std::vector<AbortedTransaction>();
+    return found.ok() ? found->aborted : std::vector<AbortedTransaction>();
   }
   /// The entries of all `.txnindex` files, in order.
   std::vector<AbortedTransaction> in_files() const {
@@ -276,8 +274,7 @@ TEST_F(TransactionTest, AnIndexDamagedWhileItIsInUseFailsReadsUntilItIsRebuilt) 
   run_transactions(400);
   const auto before = aborted(0);
   overwrite(names_with(".txnindex")[0], 34, 7);
-  const auto slice = log->read(0, 1 << 20, INT64_MAX, true);
-  const auto found = log->aborted_transactions(0, log->log_end_offset(), *slice);
+  const auto found = log->read_committed(0, 1 << 20, log->log_end_offset(), true);
   ASSERT_FALSE(found.ok());
   EXPECT_EQ(found.error().code, ErrorCode::kKafkaStorageError);
   log->maintain(log->log_end_offset());

@@ -115,18 +115,16 @@ class WrongBitTest : public LogTest, public ::testing::WithParamInterface<bool> 
   }
   std::set<std::tuple<int64_t, int64_t, int64_t>> aborted_from(int64_t offset) {
     std::set<std::tuple<int64_t, int64_t, int64_t>> found;
-    const auto slice = log->read(offset, 700, INT64_MAX, true);
-    EXPECT_TRUE(slice.ok());
+    const auto slice = log->read_committed(offset, 700, log->log_end_offset(), true);
+    EXPECT_TRUE(slice.ok()) << slice.error().message;
     int64_t last = -1;
     const std::vector<uint8_t> bytes = bytes_of(*slice);
     for (ByteView rest(bytes); const auto batch = record::peek_batch(rest);) {
       last = batch->last_offset();
       rest = rest.subspan(batch->size_bytes());
     }
-    const auto aborted = log->aborted_transactions(offset, log->log_end_offset(), *slice);
-    EXPECT_TRUE(aborted.ok()) << aborted.error().message;
     // What begins behind the range may be told, too.
-    for (const AbortedTransaction& one : *aborted) {
+    for (const AbortedTransaction& one : slice->aborted) {
       if (one.first_offset <= last && one.last_offset >= offset) {
         found.emplace(one.producer_id, one.first_offset, one.last_offset);
       }
