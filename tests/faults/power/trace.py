@@ -34,6 +34,7 @@ _CALLS = (
 )  # fmt: skip
 _LINE = re.compile(r"(\d+) +(\d+)\.(\d{9}) (.*)")
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)")
+_KILLED = "<... ??? resumed>"  # a thread that ended with the process before strace saw its call
 _CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+|0x[0-9a-f]+|\?)[^)]*(?:\(.*\))?")
 _CLOSE = re.compile(r"close\((\d+)")
 _ARGUMENT = re.compile(r"""\s*(?:"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?|[^,]+)""")
@@ -325,7 +326,7 @@ def _lines(path: Path) -> Iterator[_Line]:
             if parsed is None:
                 raise TraceError(f"not understood: {text[:300]}")
             pid, time_ns, call = parsed[1], int(parsed[2] + parsed[3]), parsed[4]
-            if call.startswith(("+++", "---")):
+            if call.startswith(("+++", "---", _KILLED)):
                 continue
             if resumed := _RESUMED.fullmatch(call):
                 yield _Line(pid, time_ns, None, resumed[2])

@@ -7,7 +7,7 @@
 namespace barnabas::storage {
 namespace {
 
-constexpr int64_t kAborter = 7;
+constexpr int64_t kAbortingProducer = 7;
 
 class CommittedReadTest : public CleanTest {
  protected:
@@ -32,9 +32,10 @@ class CommittedReadTest : public CleanTest {
       if (segment == 1) {
         offset_ = log->log_end_offset();
         for (int i = 0; i < 8; ++i) {
-          put_in_transaction(kAborter, i, {{"a" + std::to_string(i), std::string(100, 'a')}});
+          put_in_transaction(kAbortingProducer, i,
+                             {{"a" + std::to_string(i), std::string(100, 'a')}});
         }
-        put_marker(kAborter, false);
+        put_marker(kAbortingProducer, false);
         put_some();
       }
       ASSERT_TRUE(log->roll().ok());
@@ -79,7 +80,7 @@ class CommittedReadTest : public CleanTest {
     const std::vector<uint8_t> bytes = bytes_of(slice);
     for (ByteView rest(bytes); const auto batch = record::peek_batch(rest);) {
       rest = rest.subspan(batch->size_bytes());
-      if (batch->producer_id() != kAborter || batch->is_control()) continue;
+      if (batch->producer_id() != kAbortingProducer || batch->is_control()) continue;
       found.first += batch->record_count();
       if (!is_told(*batch, slice.aborted)) found.second += batch->record_count();
     }
@@ -152,8 +153,8 @@ TEST_F(CommittedReadTest, ALogThatNeverStopsChangingIsNotReadWrongly) {
     ASSERT_TRUE(log->roll().ok());
   }
   offset_ = log->log_end_offset();
-  put_in_transaction(kAborter, 8, {{"a", "aborted"}});
-  put_marker(kAborter, false);
+  put_in_transaction(kAbortingProducer, 8, {{"a", "aborted"}});
+  put_marker(kAbortingProducer, false);
   ASSERT_TRUE(log->roll().ok());
   const uint64_t calls = count_calls();
   uint64_t held = hold(calls);
