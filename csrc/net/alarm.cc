@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 
 namespace barnabas::net {
 namespace {
@@ -17,6 +18,12 @@ Result<Alarm> Alarm::create() {
   alarm.timer_ = UniqueFd(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
   if (!alarm.timer_.valid()) return system_error("timerfd_create", ErrorCode::kNetworkException);
   return alarm;
+}
+
+int64_t Alarm::coarse_now_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return now.tv_sec * kNsPerSecond + now.tv_nsec;
 }
 
 void Alarm::ring_at(int64_t ns) const {

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 
-#include <ctime>
 #include <exception>
 #include <string>
 #include <utility>
@@ -10,11 +9,6 @@
 #include "base/logger.h"
 
 namespace barnabas::net {
-namespace {
-
-constexpr int64_t kNsPerSecond = 1'000'000'000;
-
-}  // namespace
 
 void Relay::reclaim() {
   claims_.fetch_add(1);
@@ -61,9 +55,7 @@ void Relay::join() {
 }
 
 void Relay::put_off_look() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // a tick late at most, and four times as quick
-  const int64_t now_ns = now.tv_sec * kNsPerSecond + now.tv_nsec;
+  const int64_t now_ns = Alarm::coarse_now_ns();
   if (look_ns_.load(std::memory_order_relaxed) - now_ns >= kPatienceNs) return;
   look_ns_.store(now_ns + kLookNs, std::memory_order_relaxed);
   alarm_.ring_at(now_ns + kLookNs);

@@ -26,7 +26,8 @@ TEXT_BYTES_MAX: Final = 2**15 - 1
 """Of a text in Kafka's protocol, and in the records of groups and transactions."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
-_FINER_THAN_MS: Final = frozenset({"us", "ns", "ps", "fs", "as"})
+FINER_THAN_MS: Final = frozenset({"us", "ns", "ps", "fs", "as"})
+"""Units of numpy's datetime64."""
 _TIMES: Final = "ms since the epoch, a datetime with a time zone or a datetime64"
 FOREVER_S: Final = 1e9
 """A timeout above this is none."""
@@ -163,7 +164,7 @@ def time_in_ms(name: str, value: Any, *, rounds_up: bool = False) -> int:
 
         try:
             ms = value.astype("datetime64[ms]")  # rounded down
-            is_finer = numpy.datetime_data(value.dtype)[0] in _FINER_THAN_MS
+            is_finer = numpy.datetime_data(value.dtype)[0] in FINER_THAN_MS
             is_one = not numpy.isnat(value) and (is_finer or ms.astype(value.dtype) == value)
         except OverflowError:
             is_one = False

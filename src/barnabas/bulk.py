@@ -29,7 +29,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from barnabas._column_input import ColumnInput, HeadersInput, RecordsInput
-from barnabas.arguments import time_in_ms
+from barnabas.arguments import FINER_THAN_MS, time_in_ms
 
 _WIDE: Final = {"i4": False, "i8": True}
 _OFFSET_TYPES: Final = {
@@ -42,7 +42,6 @@ _TIMESTAMPS: Final = (
     "integers (ms since the epoch), datetimes with a time zone or datetime64, in a row"
 )
 _TOO_FAR: Final = "a timestamp is beyond what a record can have, an int64 of ms since the epoch"
-_FINER_THAN_MS: Final = frozenset({"us", "ns", "ps", "fs", "as"})
 _WRITTEN: Final = ("value", "key", "headers", "timestamp")
 _READ: Final = ("topic", "partition", "offset")  # of `to_arrow()` and `scan`; not written
 _VIEW_TYPES: Final = frozenset({"binary_view", "string_view"})
@@ -151,7 +150,7 @@ def _ms_of_numpy(times: Any) -> Any:
         ms = times.astype("datetime64[ms]")
     except OverflowError as error:
         raise ValueError(f"{_TOO_FAR}: {error}") from error
-    is_coarser = numpy.datetime_data(times.dtype)[0] not in _FINER_THAN_MS
+    is_coarser = numpy.datetime_data(times.dtype)[0] not in FINER_THAN_MS
     # numpy before 2.5 wraps around without a word.
     if is_coarser and (ms.astype(times.dtype).view("i8") != times.view("i8")).any():
         raise ValueError(_TOO_FAR)

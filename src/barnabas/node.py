@@ -2,10 +2,10 @@
 
 Start: lock and identify the directories, open the store, take the directory over from Kafka where
 that is asked for, make the directories that are new and tell which are missing, finish deletions,
-make directories and store agree, load the logs, listen (nobody
-is accepted yet), load groups and transactions, serve. Clients are served only when all topics are
-there: a broker that calls a topic unknown because it has not looked yet loses data. Stop: the loop
-first, then the core, which closes the logs, then the store.
+make directories and store agree, load the logs, listen (nobody is accepted yet), load groups and
+transactions, serve. Clients are served only when all topics are there: a broker that calls a topic
+unknown because it has not looked yet loses data. Stop: the loop first, then the core, which closes
+the logs, then the store.
 """
 
 import asyncio

@@ -46,9 +46,9 @@ def scan(
 
     Raises FileNotFoundError when there is no such directory or topic, or not all the partitions
     that are asked for, NotADirectoryError, TypeError, ValueError for a bound that is none or an
-    address that cannot be, ConnectionError when connections are refused for 5 s; reading raises
-    CoreError and CorruptBatch, with file or offset, and ConnectionError when the cluster is gone,
-    or silent for 30 s.
+    address that cannot be, ConnectionError when connections are refused for 5 s or nobody
+    answers for 30 s; reading raises CoreError and CorruptBatch, with file or offset, and
+    ConnectionError when the cluster is gone, or silent for 30 s.
     """
     from barnabas.arrow import schema  # which says what to install, if there is no pyarrow
 
