@@ -9,8 +9,8 @@
 // other method may be called from any thread between open_directories and stop (listen and the
 // control requests from create on). The methods that wait for a disk or a thread (open_directories,
 // make_directories, load_partitions, finish_deletions, steps of a change, set_broker_config,
-// alter_replica_log_dirs, fork, stop, the offset look-ups, fetch) must not be called from a reactor. What begins a change
-// waits for a fork alone.
+// alter_replica_log_dirs, fork, stop, the offset look-ups, fetch) must not be called from a
+// reactor. What begins a change waits for a fork alone.
 //
 // Ownership: callbacks given to the engine are kept until they ran or stop() returned.
 #pragma once
