@@ -28,7 +28,10 @@ from faults.soak.checks import Finding, Kind
 from faults.soak.history import ID_HEADER, Commits, History, Outcome, Partition, Sent, Transaction
 
 IN_FLIGHT = 100  # records of one producer
-KEYS = 15
+KEYS = 60  # of a compacted partition, gone through by a window of them again and again:
+KEYS_AT_A_TIME = 15  # the others rest, and the last records of some have been compacted
+RECORDS_OF_A_KEY = 8  # before the window has left the next one behind
+TOMBSTONES = 0.2  # of the records of a compacted partition
 TIMEOUT_S = 10.0
 INIT_TIMEOUT_S = 60.0
 PAUSE_S = 0.002
@@ -123,8 +126,8 @@ class Sender(Actor):
 
     def send(self, transaction: Transaction | None = None) -> None:
         partition = self.rng.choice(self.partitions)
-        tombstone = partition.compacted and self.rng.random() < 0.1
-        key = f"key-{self.rng.randrange(KEYS)}" if partition.compacted else None
+        tombstone = partition.compacted and self.rng.random() < TOMBSTONES
+        key = self._some_key(partition) if partition.compacted else None
         sent = self.history.send(
             self.name,
             partition,
@@ -142,6 +145,10 @@ class Sender(Actor):
             headers={ID_HEADER: sent.identity.encode()},
             on_delivery=lambda error, message: self._delivered(sent, error, message),
         )
+
+    def _some_key(self, partition: Partition) -> str:
+        window = len(partition.sent) // RECORDS_OF_A_KEY
+        return f"key-{(window + self.rng.randrange(KEYS_AT_A_TIME)) % KEYS}"
 
     def _delivered(self, sent: Sent, error: KafkaError | None, message: Message) -> None:
         if error is None:
