@@ -23,8 +23,7 @@ from confluent_kafka.admin import (
 )
 
 from faults.load import RECONNECT, LoadThread
-from faults.soak.audit import found_in, new_consumer
-from faults.soak.checks import Finding, Kind
+from faults.soak.audit import new_consumer
 from faults.soak.history import ID_HEADER, Commits, History, Outcome, Partition, Sent, Transaction
 
 IN_FLIGHT = 100  # records of one producer
@@ -34,6 +33,7 @@ RECORDS_OF_A_KEY = 8  # before the window has left the next one behind
 TOMBSTONES = 0.2  # of the records of a compacted partition
 TIMEOUT_S = 10.0
 INIT_TIMEOUT_S = 60.0
+TRANSACTION_TIMEOUT_MS = 3 * 3_600_000  # a clock set forth is not to end them
 PAUSE_S = 0.002
 REST_S = 0.05
 
@@ -224,7 +224,7 @@ class TransactionalSender(Sender):
             "transactional.id": self.name,
             "retry.backoff.ms": 20,
             "metadata.recovery.strategy": "none",
-            "transaction.timeout.ms": 20_000,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         }
 
     def begin(self) -> None:
@@ -309,53 +309,6 @@ class Committer(Actor):
         if done.error is None:
             self.commits.acknowledge(offset)
         time.sleep(0.005)
-
-    def end(self) -> None:
-        self.consumer.close()
-
-
-class Follower(Actor):
-    """Reads committed records as they come: none of a transaction that is not over."""
-
-    def __init__(
-        self,
-        name: str,
-        bootstrap: str,
-        history: History,
-        seed: float,
-        partitions: Sequence[Partition],
-    ) -> None:
-        super().__init__(name, bootstrap, history, seed)
-        self.partitions = {(p.topic, p.index): p for p in partitions}
-        self.findings: list[Finding] = []
-        self.positions: dict[tuple[str, int], int] = {}
-        self.consumer = new_consumer(bootstrap, committed=True)
-        self.consumer.assign([TopicPartition(p.topic, p.index, 0) for p in partitions])
-
-    def step(self) -> None:
-        for message in self.consumer.consume(500, 0.05):
-            if message.error() is None:
-                self._check(message)
-
-    def _check(self, message: Message) -> None:
-        found = found_in(message)
-        topic, index = message.topic(), message.partition()
-        assert topic is not None
-        assert index is not None
-        partition = self.partitions[topic, index]
-        if found.offset < self.positions.get((topic, index), 0):
-            what = f"{found.offset} comes after {self.positions[topic, index] - 1}"
-            self.findings.append(Finding(Kind.REORDERED, str(partition), what))
-        self.positions[topic, index] = found.offset + 1
-        sent = partition.sent.get(found.identity)
-        if sent is None:
-            return  # the audit tells
-        outcome = sent.transaction.outcome if sent.transaction is not None else None
-        what = f"{found.identity!r} at {found.offset}"
-        if outcome is Outcome.OPEN:
-            self.findings.append(Finding(Kind.UNDECIDED_SEEN, str(partition), what))
-        elif outcome in (Outcome.ABORTING, Outcome.ABORTED):
-            self.findings.append(Finding(Kind.ABORTED_SEEN, str(partition), what))
 
     def end(self) -> None:
         self.consumer.close()

@@ -1,4 +1,4 @@
-"""`barnabas serve` as a child process that takes file faults, or that has a bug."""
+"""`barnabas serve` as a child process that takes file faults, has its own clock, or has a bug."""
 
 import json
 import socket
@@ -31,6 +31,7 @@ class SoakServer(BarnabasServer):
     ) -> None:
         super().__init__(directory, config)
         self.bug = bug
+        self.clock_ms = 0  # how far its clock is ahead of the system's
         self.directory.mkdir(parents=True, exist_ok=True)
         # Short: the name of a socket has little room.
         self.socket = self.directory / "f"
@@ -59,6 +60,7 @@ class SoakServer(BarnabasServer):
     def _command(self) -> list[str]:
         command = super()._command()
         own = [sys.executable, str(PROGRAM), f"--faults={self.socket}"]
+        own.append(f"--clock-ms={self.clock_ms}")
         if self.bug is not None:
             assert any(PLANTED_CORE.glob("_core*.so")), "`make planted` builds it"
             own += [f"--core={PLANTED_CORE}", f"--bug={self.bug}"]
@@ -71,6 +73,11 @@ class SoakServer(BarnabasServer):
     def heal(self) -> None:
         """All is well again."""
         self._tell("heal")
+
+    def set_clock(self, ahead_ms: int) -> None:
+        """The calendar of the broker that runs now, and of those that are started after it."""
+        self._tell("step", ahead_ms - self.clock_ms)
+        self.clock_ms = ahead_ms
 
     def struck(self) -> int:
         """How many calls of the broker that runs now went wrong."""

@@ -1,7 +1,7 @@
 """What a partition holds, held against what clients know: findings, each of one kind."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -87,7 +87,8 @@ def _check(partition: Partition, content: Content) -> Iterator[tuple[Kind, str]]
     yield from _check_ends(partition, content)
     yield from _check_committed(partition, content)
     if partition.compacted:
-        yield from _check_last_values(partition, content)
+        last = {found.key: found.offset for found in content.committed}
+        yield from check_last_values(partition.last_of_keys(), last, content.high)
     elif not content.torn:
         yield from _check_presence(partition, content)
 
@@ -173,18 +174,17 @@ def _check_committed(partition: Partition, content: Content) -> Iterator[tuple[K
             yield Kind.ABORTED_SEEN, f"{found.identity!r} at {found.offset}"
 
 
-def _check_last_values(partition: Partition, content: Content) -> Iterator[tuple[Kind, str]]:
-    needed: dict[str | None, Sent] = {}
-    for sent in sorted(partition.acknowledged(), key=lambda one: one.offset or 0):
-        if sent.counts:
-            needed[sent.key] = sent
-    last = {found.key: found.offset for found in content.committed}
+def check_last_values(
+    needed: Mapping[str | None, Sent], last: Mapping[str | None, int], end: int
+) -> Iterator[tuple[Kind, str]]:
+    """`last` is the offset of the last committed record of each key below `end`; what is `needed`
+    there may have been followed by others.
+    """
     for key, sent in needed.items():
         assert sent.offset is not None
-        if last.get(key, -1) >= sent.offset:
-            continue
-        kind = Kind.VALUE_LOST if sent.value is not None else Kind.TOMBSTONE_LOST
-        yield kind, f"{key!r}: {sent.identity!r} at {sent.offset}, found {last.get(key)}"
+        if sent.offset < end and last.get(key, -1) < sent.offset:
+            kind = Kind.VALUE_LOST if sent.value is not None else Kind.TOMBSTONE_LOST
+            yield kind, f"{key!r}: {sent.identity!r} at {sent.offset}, found {last.get(key)}"
 
 
 def check_transactions(

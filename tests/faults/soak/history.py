@@ -65,6 +65,16 @@ class Partition:
     def acknowledged(self) -> list[Sent]:
         return [one for one in list(self.sent.values()) if one.offset is not None]
 
+    def last_of_keys(self) -> dict[str | None, Sent]:
+        """Of what is acknowledged and a reader of committed records must see."""
+        last: dict[str | None, Sent] = {}
+        for one in list(self.sent.values()):
+            before = last.get(one.key)
+            if one.offset is not None and one.counts:
+                if before is None or before.offset is None or before.offset < one.offset:
+                    last[one.key] = one
+        return last
+
 
 @dataclass(eq=False)
 class Commits:

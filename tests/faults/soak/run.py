@@ -9,6 +9,7 @@ import argparse
 import errno
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -22,10 +23,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from faults.load import RECONNECT
 from faults.soak.actors import (
+    TRANSACTION_TIMEOUT_MS,
     Actor,
     Admin,
     Committer,
-    Follower,
     IdempotentSender,
     PlainSender,
     TransactionalSender,
@@ -37,9 +38,11 @@ from faults.soak.history import History, Partition
 from faults.soak.indexes import check_indexes
 from faults.soak.members import Member
 from faults.soak.mover import Mover
+from faults.soak.readers import Follower, Reader, Rereader
 from faults.soak.small_disk import SmallDisk
 from unit.wire import WireClient
 
+HOUR_MS = 3_600_000
 BROKER = {
     "offsets.topic.num.partitions": "2",
     "transaction.state.log.num.partitions": "2",
@@ -50,6 +53,9 @@ BROKER = {
     "log.cleaner.backoff.ms": "50",
     "log.cleaner.dedupe.buffer.size": "2000000",
     "log.scrub.interval.ms": "500",
+    # Clients go by the real time, whatever becomes of the broker's.
+    "log.message.timestamp.after.max.ms": str(3 * HOUR_MS),
+    "transaction.max.timeout.ms": str(TRANSACTION_TIMEOUT_MS),
 }
 SMALL = {
     "internal.segment.bytes": "20000",
@@ -94,6 +100,7 @@ DISK_FAULTS = (  # (call, effect, value)
 )
 FAILED_SYNC = ("sync", "fail", errno.EIO)  # of the small disk alone: it takes its directory offline
 STALL_MS = 5000
+CLOCKS_MS = (-HOUR_MS, 0, HOUR_MS)  # of the broker, beside everybody else's
 
 
 @dataclass
@@ -183,7 +190,8 @@ class Soak:
             TransactionalSender("txn-2", at, history, seed(), of("txn")),
             Committer(f"group-{g}", at, history, seed(), of("plain")[0]),
             Committer(f"other-group-{g}", at, history, seed(), of("txn")[0]),
-            Follower(f"follower-{g}", at, history, seed(), [*of("txn"), *of("once")]),
+            Follower(f"follower-{g}", at, history, seed(), [*of("txn"), *of("once"), *of("kept")]),
+            Rereader(f"rereader-{g}", at, history, seed(), of("state")),
             Admin(f"admin-{g}", at, history, seed(), trimmed=of("plain")[0], configured="once"),
             *self._movers(),
             *(
@@ -233,7 +241,7 @@ class Soak:
             actor.stopping.set()
         for actor in self.actors:
             actor.finish()
-            if isinstance(actor, Follower | Member):
+            if isinstance(actor, Reader | Member):
                 self.report.findings += actor.findings
             if isinstance(actor, Member):
                 self.report.joins += actor.joins
@@ -315,13 +323,44 @@ class Soak:
             self.server.start()
         self.report.blows["kills on a full disk" if is_killed else "full disks"] += 1
 
+    def set_the_clock(self) -> None:
+        """Of the broker that runs, and of those after it."""
+        self.server.set_clock(self.rng.choice(CLOCKS_MS))
+        self.report.blows["clocks set"] += 1
+
+    def take_the_directory_away(self) -> None:
+        """The small one: a start, some life and an end without it."""
+        self._end()
+        place = self.server.log_dirs[-1]
+        away = place.with_name("away")
+        place.rename(away)
+        self.server.start()
+        self._play(self.rng.uniform(0.5, 2))
+        self._end()
+        # The broker may have put a directory there, which is empty.
+        shutil.rmtree(place, ignore_errors=True)
+        away.rename(place)
+        self.server.start()
+        self.report.blows["starts without a directory"] += 1
+
+    def _end(self) -> None:
+        """One way or the other."""
+        self._note_struck()
+        if self.is_hurt or self.rng.random() < 0.5:
+            self.server.kill()
+        else:
+            self.server.heal()
+            self.server.stop()
+        self.is_hurt = False
+
     def soak(self, seconds: float) -> Report:
         """All of it, until the time is over or something is found."""
         deadline = time.monotonic() + seconds
         self.make_topics()
         blows = [self.kill, self.kill, self.restart, self.let_the_disk_down, self.stall_the_disk]
+        blows.append(self.set_the_clock)
         if self.server.small_disk is not None:
-            blows.append(self.fill_the_disk)
+            blows += [self.fill_the_disk, self.take_the_directory_away]
         while time.monotonic() < deadline and not self.report.findings:
             self.start_load()
             for _ in range(self.rng.randrange(1, 5)):

@@ -1,8 +1,9 @@
-"""`barnabas serve` that takes file faults by a socket, and may be made of the core with bugs.
+"""`barnabas serve` with a clock of its own that takes file faults by a socket, and may be made of
+the core with bugs.
 
-`served.py [--faults SOCKET] [--core DIRECTORY] [--bug NAME] serve …`. A line to the socket is JSON:
-["fault", call, pattern, effect, value, times], ["heal"] or ["struck"]. The answer is how many calls
-were struck so far.
+`served.py --faults SOCKET [--clock-ms AHEAD] [--core DIRECTORY] [--bug NAME] serve …`. A line to
+the socket is JSON: ["fault", call, pattern, effect, value, times], ["heal"], ["step", clock by ms]
+or ["struck"]. The answer is how many calls were struck so far.
 """
 
 import argparse
@@ -11,11 +12,19 @@ import os
 import socket
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import barnabas
+
+NS_PER_MS = 1_000_000
 
 
-def serve_faults(path: str) -> None:
-    """A thread that puts faults into force as it is told."""
+def serve_faults(path: str, clock: "barnabas.VirtualClock") -> None:
+    """A thread that puts faults into force, and sets the clock, as it is told."""
     from barnabas.testing import faults
 
     Path(path).unlink(missing_ok=True)
@@ -45,6 +54,8 @@ def serve_faults(path: str) -> None:
                 elif what == "heal":
                     for fault in in_force:
                         fault.remove()
+                elif what == "step":
+                    clock.native.step(arguments[0] * NS_PER_MS)
                 control.sendall(str(sum(fault.struck for fault in in_force)).encode())
 
     threading.Thread(target=work, daemon=True).start()
@@ -52,7 +63,8 @@ def serve_faults(path: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--faults")
+    parser.add_argument("--faults", required=True)
+    parser.add_argument("--clock-ms", type=int, default=0)
     parser.add_argument("--core")
     parser.add_argument("--bug")
     own, rest = parser.parse_known_args()
@@ -62,10 +74,13 @@ def main() -> int:
         barnabas.__path__.insert(0, own.core)
     if own.bug is not None:
         os.environ["BARNABAS_BUG"] = own.bug
-    if own.faults is not None:
-        serve_faults(own.faults)
+    from barnabas import node
     from barnabas.cli.main import main as run
 
+    now = datetime.now(UTC)
+    clock = barnabas.VirtualClock(now + timedelta(milliseconds=own.clock_ms))
+    serve_faults(own.faults, clock)
+    node.Node = partial(node.Node, clock=clock)  # type: ignore[assignment, misc]
     return run(rest)
 
 

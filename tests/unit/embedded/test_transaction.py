@@ -21,11 +21,19 @@ def broker() -> Iterator[barnabas.Broker]:
         yield broker
 
 
-def read(broker: barnabas.Broker, isolation_level: str, topic: str = "out") -> list[bytes | None]:
+def read(broker: barnabas.Broker, isolation_level: str, count: int = 0) -> list[bytes | None]:
+    """What there is, once there are `count`: markers follow the answer to a commit."""
     consumer = broker.consumer(
-        [topic], isolation_level=isolation_level, auto_offset_reset="earliest", timeout=0.2
+        ["out"], isolation_level=isolation_level, auto_offset_reset="earliest"
     )
-    return [value for batch in consumer for value in batch.values]
+    values: list[bytes | None] = []
+    while len(values) < count:
+        batch = consumer.poll(30)
+        assert batch is not None
+        values += batch.values
+    while (batch := consumer.poll(0.2)) is not None:
+        values += batch.values
+    return values
 
 
 def network_read(broker: barnabas.Broker, count: int) -> list[bytes | None]:
@@ -59,7 +67,7 @@ def test_a_transaction_with_a_record_that_was_refused_is_not_committed(
     assert read(broker, "read_committed") == []
     with producer.transaction():
         producer.send("out", b"after")
-    assert read(broker, "read_committed") == [b"after"]
+    assert read(broker, "read_committed", 1) == [b"after"]
 
 
 def test_committed_and_aborted(broker: barnabas.Broker) -> None:
@@ -71,7 +79,7 @@ def test_committed_and_aborted(broker: barnabas.Broker) -> None:
         _ = producer.send_many("out", [b"aborted"] * 10), 1 // 0
     with producer.transaction():
         producer.send("out", b"two")
-    assert sorted(v or b"" for v in read(broker, "read_committed")) == [b"one"] * 3 + [b"two"]
+    assert sorted(v or b"" for v in read(broker, "read_committed", 4)) == [b"one"] * 3 + [b"two"]
     assert read(broker, "read_uncommitted").count(b"aborted") == 10
     assert sorted(v or b"" for v in network_read(broker, 4)) == [b"one"] * 3 + [b"two"]
 
@@ -83,7 +91,7 @@ def test_an_open_transaction_is_not_seen(broker: barnabas.Broker) -> None:
     assert read(broker, "read_committed") == []
     assert read(broker, "read_uncommitted") == [b"open"]
     transaction.commit()
-    assert read(broker, "read_committed") == [b"open"]
+    assert read(broker, "read_committed", 1) == [b"open"]
 
 
 def test_offsets_are_committed_with_the_records(broker: barnabas.Broker) -> None:
@@ -109,7 +117,7 @@ def test_offsets_are_committed_with_the_records(broker: barnabas.Broker) -> None
             with pytest.raises(TimeoutError, match="group g is open after 0 s"):
                 consumer.committed(timeout=0)
         assert consumer.committed() == {("in", 0): 10}
-    assert read(broker, "read_committed") == [b"%d" % number for number in range(10)]
+    assert read(broker, "read_committed", 10) == [b"%d" % number for number in range(10)]
 
 
 def test_a_second_producer_fences_the_first(broker: barnabas.Broker) -> None:
@@ -121,7 +129,7 @@ def test_a_second_producer_fences_the_first(broker: barnabas.Broker) -> None:
     with pytest.raises(KafkaError) as fenced:
         transaction.commit()
     assert fenced.value.code in (ErrorCode.producer_fenced, ErrorCode.invalid_producer_epoch)
-    assert read(broker, "read_committed") == [b"new"]
+    assert read(broker, "read_committed", 1) == [b"new"]
 
 
 @pytest.mark.parametrize("writes", [False, True])
@@ -162,7 +170,7 @@ def test_a_record_that_is_refused_aborts(broker: barnabas.Broker) -> None:
     assert read(broker, "read_committed") == []
     with producer.transaction():
         producer.send("out", b"next", partition=0)
-    assert read(broker, "read_committed") == [b"next"]
+    assert read(broker, "read_committed", 1) == [b"next"]
 
 
 def test_a_transaction_takes_too_long(broker: barnabas.Broker) -> None:
@@ -209,7 +217,7 @@ def test_a_restart_aborts_what_was_open(broker: barnabas.Broker) -> None:
     again = broker.producer(transactional_id="x")
     with again.transaction():
         again.send("out", b"committed")
-    assert read(broker, "read_committed") == [b"committed"]
+    assert read(broker, "read_committed", 1) == [b"committed"]
 
 
 def test_closing_gives_up_what_cannot_be_ended(tmp_path: Path) -> None:
