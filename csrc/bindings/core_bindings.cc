@@ -409,8 +409,12 @@ void bind_partitions(PyCore& core) {
       "read_batches",
       [](Engine& engine, const std::string& topic, int32_t partition, int64_t offset,
          size_t max_bytes) {
-        const dataplane::Fetched fetched = check(
-            without_gil([&] { return engine.fetch(topic, partition, offset, max_bytes, false); }));
+        const auto read = [&]() -> Result<dataplane::Fetched> {
+          BARNABAS_ASSIGN(auto fetched, engine.fetch(topic, partition, offset, max_bytes, false));
+          BARNABAS_TRY(dataplane::check_crcs(fetched));
+          return fetched;
+        };
+        const dataplane::Fetched fetched = check(without_gil(read));
         return to_bytes({fetched.bytes.data(), fetched.bytes.size()});
       },
       py::arg("topic"), py::arg("partition"), py::arg("offset"), py::arg("max_bytes"));

@@ -1,7 +1,9 @@
 #include "dataplane/in_process.h"
 
 #include <string>
+#include <utility>
 
+#include "base/crc32c.h"
 #include "base/fd.h"
 #include "base/planted.h"
 #include "record/batch.h"
@@ -78,12 +80,31 @@ Result<Fetched> fetch_batches(const Partition& partition, int64_t offset, size_t
                   read_at(file.file->get(), bytes, file.position, read.slice.path));
   const size_t whole = size_in_place(bytes.first(got), read.slice.first_batch_offset);
   fetched.bytes.resize(whole);
+  fetched.path = std::move(read.slice.path);
+  fetched.position = file.position;
   if (whole == 0) {
-    return Error{ErrorCode::kCorruptMessage, read.slice.path + ": no batch of offset " +
+    return Error{ErrorCode::kCorruptMessage, fetched.path + ": no batch of offset " +
                                                  std::to_string(read.slice.first_batch_offset) +
                                                  " at position " + std::to_string(file.position)};
   }
   return fetched;
+}
+
+Status check_crc(const Fetched& fetched, size_t at, const record::BatchView& batch) {
+  if (crc32c(batch.crc_payload()) == batch.crc()) return {};
+  return Error{ErrorCode::kCorruptMessage, fetched.path + ": the CRC of the batch of offset " +
+                                               std::to_string(batch.base_offset()) +
+                                               " at position " +
+                                               std::to_string(fetched.position + at) + " is wrong"};
+}
+
+Status check_crcs(const Fetched& fetched) {
+  const ByteView bytes(fetched.bytes.data(), fetched.bytes.size());
+  for (size_t at = 0; const auto batch = record::peek_batch(bytes.subspan(at));) {
+    BARNABAS_TRY(check_crc(fetched, at, *batch));
+    at += batch->size_bytes();
+  }
+  return {};
 }
 
 PartitionInfo info_of(const Partition& partition) {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/raw_array.h"
+#include "base/result.h"
 #include "base/uuid.h"
 #include "record/batch.h"
 #include "storage/log.h"
@@ -31,6 +33,13 @@ struct Fetched {
   int64_t last_stable_offset = -1;
   int64_t log_start_offset = -1;
   std::vector<storage::AbortedTransaction> aborted;  // with read_committed: in these batches
+  std::string path;                                  // of the file they lie in
+  uint64_t position = 0;                             // in the file
 };
+
+/// kCorruptMessage, with file and position, unless it is what its CRC says. `at`: in its bytes.
+Status check_crc(const Fetched& fetched, size_t at, const record::BatchView& batch);
+/// Of all its batches.
+Status check_crcs(const Fetched& fetched);
 
 }  // namespace barnabas::dataplane

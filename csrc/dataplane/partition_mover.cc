@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/logger.h"
+#include "storage/set_aside.h"
 
 namespace barnabas::dataplane {
 namespace {
@@ -240,13 +241,10 @@ Result<std::unique_ptr<storage::Log>> PartitionMover::open_copy(const Move& move
   if (!move.future_path.empty()) {
     auto copy =
         store.open_copy(name, move.future_path, topic_id, log.cleaned_offset(), move.config);
-    if (copy.ok() && (*copy)->log_end_offset() > log.log_end_offset()) {
-      BARNABAS_TRY((*copy)->truncate_to(log.log_end_offset()));
+    if (copy.ok() && !move.config.compact) {
+      const auto fits = storage::may_go_on(log, **copy);
+      if (fits.ok() && *fits) return copy;
     }
-    const bool fits = copy.ok() && !move.config.compact &&
-                      (*copy)->log_start_offset() <= log.log_start_offset() &&
-                      (*copy)->log_end_offset() >= log.log_start_offset();
-    if (fits) return copy;
     copy = Error{};
     BARNABAS_TRY(store.remove_directory(name, move.future_path));
   }
@@ -283,6 +281,7 @@ Result<bool> PartitionMover::finish(Move& move) {
   if (!close) return false;
   PartitionStore& target = directories_.store(move.directory);
   const size_t source = partition->directory();
+  BARNABAS_TRY(storage::copy_what_is_aside(log.directory(), move.copy->directory()));
   auto moved = log.move_to(*move.copy, [&] { return target.expect(*partition, table_); });
   if (moved.ok()) partition->set_directory(move.directory);
   target.end_expecting(*partition);

@@ -82,14 +82,19 @@ Result<std::unique_ptr<storage::Log>> PartitionStore::open_log(const storage::To
   options.health = health_;
   const std::string path = path_of(name);
   if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
-    // A crash may have come before it was made.
+    // A crash may have come before it was made. What the checkpoints, which know names alone, say
+    // may be of a topic that was deleted, so it begins at 0.
     const bool had_records = options.recovery_point > 0;
     barnabas::log(had_records ? LogLevel::kError : LogLevel::kWarning, "store",
                   path + ": its directory is gone" +
                       (had_records ? ", and the records in it up to offset " +
-                                         std::to_string(options.recovery_point) + " at least"
+                                         std::to_string(options.recovery_point) +
+                                         " at least, unless they were of a deleted topic"
                                    : std::string(", or was never made")) +
                       "; starting empty");
+    options = {};
+    options.topic_id = topic_id;
+    options.health = health_;
   }
   BARNABAS_ASSIGN(auto log, storage::Log::open(path, name, config, options, fds_, clock_));
   const bool flushes = config.flush_messages != INT64_MAX || config.flush_ms != INT64_MAX;

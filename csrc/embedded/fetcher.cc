@@ -5,8 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/crc32c.h"
-
 namespace barnabas::embedded {
 namespace {
 
@@ -46,13 +44,9 @@ Status decode(const FetchOptions& options, int64_t offset, FetchedColumns& out) 
   for (size_t at = 0; at < bytes.size();) {
     const auto batch = record::peek_batch(bytes.subspan(at));
     if (!batch) break;
+    if (options.check_crcs) BARNABAS_TRY(dataplane::check_crc(out.fetched, at, *batch));
     at += batch->size_bytes();
     out.next_offset = batch->next_offset();
-    if (options.check_crcs && crc32c(batch->crc_payload()) != batch->crc()) {
-      return Error{
-          ErrorCode::kCorruptMessage,
-          "the CRC of the batch at offset " + std::to_string(batch->base_offset()) + " is wrong"};
-    }
     if (filter.drops(*batch)) continue;
     BARNABAS_TRY(append_columns(out.columns, *batch, 0, decode_options));
   }

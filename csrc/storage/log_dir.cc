@@ -369,7 +369,7 @@ Status LogDir::complete(const std::string& path, const LogDirIdentity& identity,
       {kCleanedCheckpointName, &offsets.cleaned_offsets}};
   for (const auto& [name, checkpoint] : checkpoints) {
     BARNABAS_TRY(write_offset_checkpoint(file(name), *checkpoint, Durability::kLater));
-    if (name != kRecoveryPointName && name != kLogStartCheckpointName) continue;
+    if (name == kHighWatermarkName) continue;
     const Checksum sum = checksum_of(as_bytes(offset_checkpoint_text(*checkpoint)));
     BARNABAS_TRY(write_checksums(file(name), {sum}, Durability::kLater));
   }
@@ -395,7 +395,7 @@ Result<OffsetCheckpoint> LogDir::high_watermarks() const {
   return read_offset_checkpoint(state_->file(kHighWatermarkName));
 }
 Result<OffsetCheckpoint> LogDir::cleaned_offsets() const {
-  return read_offset_checkpoint(state_->file(kCleanedCheckpointName));
+  return state_->read_vouched(kCleanedCheckpointName, "");
 }
 Result<OffsetLists> LogDir::last_aborts() const {
   OffsetLists offsets;
@@ -416,7 +416,7 @@ Status LogDir::write_high_watermarks(const OffsetCheckpoint& offsets) {
   return state_->write(kHighWatermarkName, offsets);
 }
 Status LogDir::write_cleaned_offsets(const OffsetCheckpoint& offsets) {
-  return state_->write(kCleanedCheckpointName, offsets);
+  return state_->write_vouched(kCleanedCheckpointName, offsets);
 }
 
 Status LogDir::write_last_aborts(const OffsetLists& offsets) {

@@ -14,6 +14,7 @@
 #include "storage/batch_reader.h"
 #include "storage/checksum_file.h"
 #include "storage/log_file_name.h"
+#include "storage/set_aside.h"
 
 namespace barnabas::storage {
 namespace fs = std::filesystem;
@@ -119,8 +120,8 @@ Result<SwappedRange> check_swaps(const std::string& directory, const std::vector
 Status finish_swaps(const std::string& directory, const std::vector<NamedFile>& files,
                     const SwappedRange& range) {
   for (const NamedFile& file : files) {
-    if (!file.suffix.ends_with(suffix::kSwap) && file.offset >= range.first &&
-        file.offset < range.end) {
+    if (!file.suffix.ends_with(suffix::kSwap) && !is_set_aside(file.name) &&
+        file.offset >= range.first && file.offset < range.end) {
       BARNABAS_TRY(remove_named(directory, file.name, "compacted into a segment swapped in"));
     }
   }

@@ -52,13 +52,11 @@ Status LogLoader::drop_checked_segments(size_t first) {
       continue;
     }
     // What holds good batches is kept aside.
-    BARNABAS_ASSIGN(const uint64_t kept, set_aside_if_good(path, log_.segments[n]->base_offset));
-    log_.report.bytes_set_aside += kept;
-    if (kept > 0 && log_.report.set_aside_path.empty()) {
-      log_.report.set_aside_path = set_aside_path(path, 0);
-    }
-    warn(path + (kept > 0 ? ": set aside, as " : ": removed, as ") + log_.report.reason +
-         " before it");
+    BARNABAS_ASSIGN(const SetAside aside, set_aside_if_good(path, log_.segments[n]->base_offset));
+    log_.report.bytes_set_aside += aside.bytes;
+    if (log_.report.set_aside_path.empty()) log_.report.set_aside_path = aside.path;
+    warn(path + (aside.path.empty() ? ": removed, as " : ": set aside as " + aside.path + ", as ") +
+         log_.report.reason + " before it");
   }
   BARNABAS_TRY(drop_segments_from(first));
   return options_.read_only ? Status() : sync_directory(directory_);
@@ -163,8 +161,7 @@ Status LogLoader::cut(Segment& segment, const std::string& path, int fd, uint64_
     return {};
   }
   if (keep) {
-    const std::string aside = set_aside_path(path, position);
-    BARNABAS_TRY(copy_aside(fd, path, position, bytes, aside));
+    BARNABAS_ASSIGN(const std::string aside, copy_aside(fd, path, position, bytes));
     log_.report.bytes_set_aside += bytes;
     log_.report.set_aside_path = aside;
     log(LogLevel::kError, "storage",

@@ -14,7 +14,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/fd.h"
 #include "base/logger.h"
+#include "record/batch.h"
 #include "storage/batch_reader.h"
 #include "storage/checkpoint_file.h"
 #include "storage/fd_cache.h"
@@ -28,7 +30,28 @@ namespace {
 
 constexpr uint64_t kLastChunkBytes = 1 << 20;
 
+/// Of the batch that holds `offset`; empty when there is none.
+Result<std::vector<uint8_t>> header_at(Log& log, int64_t offset) {
+  BARNABAS_ASSIGN(const CopySlice slice, log.read_to_copy(offset));
+  std::vector<uint8_t> header(slice.file.length == 0 ? 0 : record::kBatchHeaderSize);
+  if (header.empty()) return header;
+  BARNABAS_ASSIGN(const size_t got,
+                  read_at(slice.file.file->get(), header, slice.file.position, slice.path));
+  header.resize(got);
+  return header;
+}
+
 }  // namespace
+
+Result<bool> may_go_on(Log& log, Log& copy) {
+  const int64_t end = copy.log_end_offset();
+  if (end > log.log_end_offset()) return false;
+  if (copy.log_start_offset() > log.log_start_offset() || end < log.log_start_offset()) return false;
+  BARNABAS_ASSIGN(const auto own, header_at(copy, end - 1));
+  if (own.empty()) return true;
+  BARNABAS_ASSIGN(const auto of_log, header_at(log, end - 1));
+  return own == of_log;
+}
 
 Result<uint64_t> copy_batches(Log& log, Log& copy, uint64_t max_bytes) {
   const int64_t offset = copy.log_end_offset();

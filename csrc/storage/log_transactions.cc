@@ -109,6 +109,7 @@ Status LogImpl::truncate_transactions(const SegmentPtr& segment, int64_t end_off
   std::string path;
   uint32_t in_file = 0;
   TransactionIndex kept;
+  std::optional<WrittenTransactions> written;
   std::vector<AbortedTransaction> entries;
   {
     MutexLock lock(mutex_);
@@ -116,10 +117,11 @@ Status LogImpl::truncate_transactions(const SegmentPtr& segment, int64_t end_off
     path = path_of(*segment, suffix::kTransactionIndex);
     in_file = segment->transaction_index.file_entries_for(0);
     entries = segment->transaction_index.tail_from(0);
+    written.emplace(segment->transaction_index);
   }
   if (in_file > 0) {
     BARNABAS_ASSIGN(const SharedFd file, fds_.open(path));
-    const auto older = find_aborted(file->get(), path, in_file, 0, INT64_MAX);
+    const auto older = find_aborted(file->get(), path, *written, in_file, 0, INT64_MAX);
     if (!older.ok()) {
       MutexLock lock(mutex_);
       segment->transactions_damaged = true;  // what is rebuilt knows nothing of what was cut
@@ -212,6 +214,7 @@ Result<bool> LogImpl::add_aborted(const SegmentPtr& segment, int64_t offset, int
                                   std::vector<AbortedTransaction>& found) {
   std::string path;
   uint32_t in_file = 0;
+  std::optional<WrittenTransactions> written;
   std::vector<AbortedTransaction> entries;
   {
     MutexLock lock(mutex_);
@@ -219,6 +222,7 @@ Result<bool> LogImpl::add_aborted(const SegmentPtr& segment, int64_t offset, int
     if (index.entries.count() == 0 && !segment->transactions_damaged) return false;
     path = path_of(*segment, suffix::kTransactionIndex);
     in_file = index.file_entries_for(offset);
+    if (in_file > 0) written.emplace(index);
     entries = index.tail_from(offset);
     if (segment->transactions_damaged) {
       return Error{ErrorCode::kKafkaStorageError, path + ": damaged, and not rebuilt yet", 0};
@@ -226,11 +230,14 @@ Result<bool> LogImpl::add_aborted(const SegmentPtr& segment, int64_t offset, int
   }
   if (in_file > 0) {
     BARNABAS_ASSIGN(const SharedFd file, fds_.open(path));
-    auto older = find_aborted(file->get(), path, in_file, offset, upper_bound);
+    auto older = find_aborted(file->get(), path, *written, in_file, offset, upper_bound);
     if (!older.ok()) {
-      log(LogLevel::kError, "storage", older.error().message);
       MutexLock lock(mutex_);
-      segment->transactions_damaged = true;
+      // Or it has been made anew since.
+      if (segment->transaction_index.checksum == written->checksum) {
+        segment->transactions_damaged = true;
+        log(LogLevel::kError, "storage", older.error().message);
+      }
       return older.error();
     }
     entries.insert(entries.begin(), older->begin(), older->end());

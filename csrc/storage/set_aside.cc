@@ -4,7 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <algorithm>
+#include <filesystem>
 #include <vector>
 
 #include "base/fd.h"
@@ -12,19 +13,30 @@
 #include "storage/segment_scanner.h"
 
 namespace barnabas::storage {
+namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kCopyBytes = 1 << 20;
 
-}  // namespace
-
-std::string set_aside_path(const std::string& log_path, uint64_t position) {
-  return log_path + std::string(suffix::kCorrupt) + std::to_string(position);
+Result<uint64_t> size_of(int fd, const std::string& path) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return system_error(path);
+  return static_cast<uint64_t>(info.st_size);
 }
 
-Status copy_aside(int fd, const std::string& path, uint64_t position, uint64_t bytes,
-                  const std::string& aside) {
-  BARNABAS_ASSIGN(const UniqueFd out, open_file(aside, O_WRONLY | O_CREAT | O_TRUNC));
+/// Where nothing lies yet: what an earlier start has kept of the same place stays.
+std::string free_aside_path(const std::string& log_path, uint64_t position) {
+  const std::string first = log_path + std::string(suffix::kCorrupt) + std::to_string(position);
+  std::string path = first;
+  for (int n = 2; ::access(path.c_str(), F_OK) == 0; ++n) path = first + "-" + std::to_string(n);
+  return path;
+}
+
+/// Under another name until it is whole: a start that is killed meanwhile leaves no half of one.
+Status copy_bytes(int fd, const std::string& path, uint64_t position, uint64_t bytes,
+                  const std::string& to) {
+  const std::string unfinished = to + std::string(suffix::kTemporary);
+  BARNABAS_ASSIGN(const UniqueFd out, open_file(unfinished, O_WRONLY | O_CREAT | O_TRUNC));
   std::vector<uint8_t> buffer(std::min<uint64_t>(kCopyBytes, bytes));
   uint64_t done = 0;
   while (done < bytes) {
@@ -32,26 +44,56 @@ Status copy_aside(int fd, const std::string& path, uint64_t position, uint64_t b
     BARNABAS_ASSIGN(const size_t got,
                     read_at(fd, MutableBytes(buffer).first(wanted), position + done, path));
     if (got == 0) break;
-    BARNABAS_TRY(write_all_at(out.get(), ByteView(buffer).first(got), done, aside));
+    BARNABAS_TRY(write_all_at(out.get(), ByteView(buffer).first(got), done, unfinished));
     done += got;
   }
-  return sync_data(out.get(), aside);
+  BARNABAS_TRY(sync_data(out.get(), unfinished));
+  return rename_file(unfinished, to);
 }
 
-Result<uint64_t> set_aside_if_good(const std::string& log_path, int64_t base_offset) {
+}  // namespace
+
+bool is_set_aside(std::string_view file_name) {
+  return file_name.find(suffix::kCorrupt) != std::string_view::npos &&
+         !file_name.ends_with(suffix::kTemporary);
+}
+
+Result<std::string> copy_aside(int fd, const std::string& path, uint64_t position, uint64_t bytes) {
+  const std::string aside = free_aside_path(path, position);
+  BARNABAS_TRY(copy_bytes(fd, path, position, bytes, aside));
+  return aside;
+}
+
+Result<SetAside> set_aside_if_good(const std::string& log_path, int64_t base_offset) {
   uint64_t bytes = 0;
   {
     BARNABAS_ASSIGN(const UniqueFd fd, open_file(log_path, O_RDONLY));
-    struct stat info {};
-    if (::fstat(fd.get(), &info) != 0) return system_error(log_path);
-    bytes = static_cast<uint64_t>(info.st_size);
+    BARNABAS_ASSIGN(bytes, size_of(fd.get(), log_path));
     SegmentScanner scanner(fd.get(), log_path, bytes);
     BARNABAS_ASSIGN(const bool good, scanner.good_batch_after(0, base_offset));
-    if (!good) return uint64_t{0};
+    if (!good) return SetAside{};
   }
-  const std::string aside = set_aside_path(log_path, 0);
-  BARNABAS_TRY(rename_file(log_path, aside));
-  return bytes;
+  SetAside aside{free_aside_path(log_path, 0), bytes};
+  BARNABAS_TRY(rename_file(log_path, aside.path));
+  return aside;
+}
+
+Status copy_what_is_aside(const std::string& from, const std::string& to) {
+  bool copied = false;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(from, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!is_set_aside(name)) continue;
+    const std::string path = from + "/" + name;
+    BARNABAS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
+    BARNABAS_ASSIGN(const uint64_t bytes, size_of(fd.get(), path));
+    BARNABAS_TRY(copy_bytes(fd.get(), path, 0, bytes, to + "/" + name));
+    copied = true;
+  }
+  if (error) {
+    return Error{ErrorCode::kKafkaStorageError, from + ": " + error.message(), error.value()};
+  }
+  return copied ? sync_directory(to) : Status();
 }
 
 }  // namespace barnabas::storage

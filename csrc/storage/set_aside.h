@@ -4,21 +4,28 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
 namespace barnabas::storage {
 
-/// `<log path>.corrupt-<position>`
-std::string set_aside_path(const std::string& log_path, uint64_t position);
+/// Whether it is the name of what has been set aside: `<log>.corrupt-<position>`, and `-2` and so
+/// on behind it when more than one thing had to be kept of one place. No broker removes one.
+bool is_set_aside(std::string_view file_name);
 
-/// Copies [position, position + bytes) of `fd` to `aside` and fsyncs it, so that the original may
-/// be cut.
-Status copy_aside(int fd, const std::string& path, uint64_t position, uint64_t bytes,
-                  const std::string& aside);
+/// Copies [position, position + bytes) of `fd`, which is `path`, and fsyncs the copy, so that the
+/// original may be cut. Returns the copy's path.
+Result<std::string> copy_aside(int fd, const std::string& path, uint64_t position, uint64_t bytes);
 
-/// Renames a segment's log out of the way when a good batch is in it. Returns its size, 0 when it
-/// was left where it is.
-Result<uint64_t> set_aside_if_good(const std::string& log_path, int64_t base_offset);
+struct SetAside {
+  std::string path;  // "": it was left where it is
+  uint64_t bytes = 0;
+};
+/// Renames a segment's log out of the way when a good batch is in it.
+Result<SetAside> set_aside_if_good(const std::string& log_path, int64_t base_offset);
+
+/// Copies what has been set aside in a partition's directory to another of its, durably.
+Status copy_what_is_aside(const std::string& from, const std::string& to);
 
 }  // namespace barnabas::storage

@@ -1,13 +1,9 @@
 #include "storage/transaction_index.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <array>
 
 #include "base/fd.h"
 #include "storage/checkpoint_file.h"
-#include "storage/index_file_search.h"
 
 namespace barnabas::storage {
 namespace {
@@ -94,32 +90,27 @@ Result<std::optional<StoredTransactions>> read_transaction_index(const std::stri
   return stored;
 }
 
+WrittenTransactions::WrittenTransactions(const TransactionIndex& index)
+    : count(index.entries.persisted()),
+      pending(index.entries.pending().begin(), index.entries.pending().end()),
+      checksum(index.checksum) {}
+
 Result<std::vector<AbortedTransaction>> find_aborted(int fd, const std::string& path,
+                                                     const WrittenTransactions& written,
                                                      uint32_t count, int64_t offset,
                                                      int64_t upper_bound) {
-  BARNABAS_ASSIGN(uint32_t next, first_entry_where<kAbortedEntryBytes>(
-                                     fd, path, count, [offset](const uint8_t* entry) {
-                                       const auto aborted = TransactionIndex::decode(entry);
-                                       return !aborted || aborted->last_offset >= offset;
-                                     }));
+  std::vector<uint8_t> bytes(size_t{written.count} * kAbortedEntryBytes);
+  BARNABAS_ASSIGN(const size_t got, read_at(fd, bytes, 0, path));
+  bytes.resize(got);
+  if (extended(checksum_of(bytes), written.pending) != written.checksum) {
+    return Error{ErrorCode::kKafkaStorageError, path + ": damaged, it is not what was written", 0};
+  }
   std::vector<AbortedTransaction> found;
-  constexpr uint32_t kBlockEntries = 128;
-  std::array<uint8_t, kBlockEntries * kAbortedEntryBytes> block;
-  while (next < count) {
-    const uint32_t entries = std::min(kBlockEntries, count - next);
-    const MutableBytes out(block.data(), entries * kAbortedEntryBytes);
-    BARNABAS_ASSIGN(const size_t got, read_at(fd, out, uint64_t{next} * kAbortedEntryBytes, path));
-    for (uint32_t n = 0; n < entries; ++n) {
-      const uint8_t* const entry = block.data() + n * kAbortedEntryBytes;
-      const auto aborted = got == out.size() ? TransactionIndex::decode(entry) : std::nullopt;
-      if (!aborted) {
-        return Error{ErrorCode::kKafkaStorageError,
-                     path + ": damaged at entry " + std::to_string(next + n), 0};
-      }
-      found.push_back(*aborted);
-      if (aborted->last_stable_offset >= upper_bound) return found;
-    }
-    next += entries;
+  for (uint32_t n = 0; n < count; ++n) {
+    const AbortedTransaction aborted = parse_entry(bytes.data() + size_t{n} * kAbortedEntryBytes);
+    if (aborted.last_offset < offset) continue;
+    found.push_back(aborted);
+    if (aborted.last_stable_offset >= upper_bound) break;
   }
   return found;
 }

@@ -68,10 +68,20 @@ Result<std::optional<StoredTransactions>> read_transaction_index(const std::stri
                                                                  int64_t base_offset,
                                                                  int64_t next_offset);
 
+/// What a file must have, as it is known in memory.
+struct WrittenTransactions {
+  uint32_t count = 0;            // entries
+  std::vector<uint8_t> pending;  // those that are not in it yet
+  Checksum checksum;             // of both
+
+  explicit WrittenTransactions(const TransactionIndex& index);
+};
 /// Of the file's first `count` entries, those from the first on that ends at or above `offset`, up
-/// to the first whose last stable offset is at or above `upper_bound`. kKafkaStorageError when one
-/// is damaged.
+/// to the first whose last stable offset is at or above `upper_bound`. kKafkaStorageError when the
+/// file has not what was written: all of it is read, as one wrong bit makes records of an aborted
+/// transaction look committed.
 Result<std::vector<AbortedTransaction>> find_aborted(int fd, const std::string& path,
+                                                     const WrittenTransactions& written,
                                                      uint32_t count, int64_t offset,
                                                      int64_t upper_bound);
 

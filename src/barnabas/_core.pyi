@@ -247,7 +247,8 @@ class Core:
         """The producers that the partition remembers, in no order."""
     def read_batches(self, topic: str, partition: int, offset: int, max_bytes: int) -> bytes:
         """Whole batches from the one holding `offset` on, up to the high watermark; b"" at the end.
-        At least one batch when there is one."""
+        At least one batch when there is one. CoreError, with file and position, when one is not
+        what its CRC says."""
     def delete_records(self, deletions: Sequence[tuple[str, int, int]]) -> list[tuple[int, int]]:
         """deletions: (topic, partition, offset before which records go; -1: the high watermark).
         Answers, in the same order: (Kafka's error code, the new log start offset or -1). The new

@@ -382,7 +382,7 @@ class Node:
             core=self._core,
             hand_over=hand_over,
             config=transaction_config(self._config.core_settings()),
-            topic=InternalTopic(TRANSACTION_STATE, self.topics, self.catalog),
+            topic=InternalTopic(TRANSACTION_STATE, self.topics, self.catalog, self._elsewhere()),
             producer_ids=producer_ids,
             groups=self._groups,
         )
@@ -407,7 +407,9 @@ class Node:
         self._loop = BrokerLoop(self._core, self.services)
 
     def _elsewhere(self) -> Container[str]:
-        """Topics that exist, though not here: what groups have committed for them is kept."""
+        """Topics that exist, though not here: what groups have committed for them is kept, and
+        transactions with records in them are not at their end.
+        """
         if self._adopted is None:
             return ()
         if self._adopted.metadata_dir is None:

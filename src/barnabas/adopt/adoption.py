@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 KAFKA_NAMES: Final = (METADATA_LOG, "bootstrap.checkpoint")
 """What Apache Kafka leaves in a directory of its own, and Barnabas never does."""
 CHECKPOINTS_WITH_CHECKSUMS: Final = (
+    "cleaner-offset-checkpoint",
     "log-start-offset-checkpoint",
     "recovery-point-offset-checkpoint",
 )

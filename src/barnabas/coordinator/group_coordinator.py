@@ -19,6 +19,7 @@ from kio.schema.errors import ErrorCode
 from barnabas.coordinator.partitions import CoordinatorPartitions, CoordinatorTopic
 from barnabas.coordinator.routing import partition_for
 from barnabas.state.group.config import GroupConfig
+from barnabas.state.group.records import NO_TOPIC_ID
 from barnabas.state.group.responses import (
     CommitResponse,
     DeleteOffsetsResponse,
@@ -49,6 +50,9 @@ class OffsetsTopic(CoordinatorTopic, Protocol):
 
     def has_topic(self, topic: str) -> bool:
         """Whether a topic exists."""
+
+    def topic_id(self, topic: str) -> bytes | None:
+        """None when there is no such topic here."""
 
     def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
         """Why nothing can be committed for a partition: UNKNOWN_TOPIC_OR_PARTITION, or
@@ -155,15 +159,19 @@ class GroupCoordinator:
         are refused, each for itself; `error`: why the others are, too.
         """
         refused = self._refused(request.offsets)
-        kept = [o for o in request.offsets if (o.topic, o.partition) not in refused]
+        kept = [
+            self._with_topic_id(offset)
+            for offset in request.offsets
+            if (offset.topic, offset.partition) not in refused
+        ]
         partition = None
         if error is ErrorCode.none and kept:
             partition, error = self._partitions.find(request.group_id)
         if partition is None:
             reply(CommitResponse(error, refused or None))
             return
+        request = replace(request, offsets=kept)
         if refused:
-            request = replace(request, offsets=kept)
             reply = partial(_reply_with, refused, reply)
         partition.perform(partition.machine.commit(request, reply, partition.now()))
 
@@ -182,9 +190,33 @@ class GroupCoordinator:
         }
 
     def committed(self, group_id: str) -> tuple[Offsets, ErrorCode]:
-        """OffsetFetch: all committed offsets of a group, by topic and partition."""
+        """OffsetFetch: all committed offsets of a group, by topic and partition. Those of an earlier
+        topic of the same name, which its deletion could not reach, do not count.
+        """
         partition, error = self._partitions.find(group_id)
-        return ({} if partition is None else partition.machine.committed(group_id)), error
+        if partition is None:
+            return {}, error
+        return self._in_force(partition.machine.committed(group_id)), error
+
+    def _in_force(self, offsets: Offsets) -> Offsets:
+        stale = {
+            topic
+            for topic, by_partition in offsets.items()
+            if (topic_id := self._offsets_topic.topic_id(topic)) is not None
+            and not all(value.belongs_to(topic_id) for value in by_partition.values())
+        }
+        if not stale:
+            return offsets
+        kept = {topic: values for topic, values in offsets.items() if topic not in stale}
+        for topic in stale:
+            topic_id = self._offsets_topic.topic_id(topic)
+            assert topic_id is not None
+            kept[topic] = {p: v for p, v in offsets[topic].items() if v.belongs_to(topic_id)}
+        return kept
+
+    def _with_topic_id(self, offset: OffsetToCommit) -> OffsetToCommit:
+        """A client may name a topic by name alone; the record says which one it was."""
+        return offset._replace(topic_id=self._offsets_topic.topic_id(offset.topic) or NO_TOPIC_ID)
 
     def is_unstable(self, group_id: str, topic: str, partition: int) -> bool:
         """Whether a commit for the partition is on its way to the log."""
@@ -242,13 +274,16 @@ class GroupCoordinator:
     def listed(
         self, states: Iterable[str] = (), types: Iterable[str] = ()
     ) -> tuple[list[ListedGroup], ErrorCode]:
-        """ListGroups: all groups of this broker, or an error while some are not known."""
+        """ListGroups: all groups of this broker, or an error while some are being loaded. Those in
+        a log directory that is offline are not among them.
+        """
         states, types = list(states), list(types)
         groups: list[ListedGroup] = []
         for partition in self._partitions:
-            if partition.error is not ErrorCode.none:
+            if partition.is_active:
+                groups.extend(partition.machine.listed(states, types))
+            elif partition.error is ErrorCode.coordinator_load_in_progress:
                 return [], partition.error
-            groups.extend(partition.machine.listed(states, types))
         return groups, ErrorCode.none
 
     def delete_group(self, group_id: str, reply: Callable[[ErrorCode], None]) -> None:

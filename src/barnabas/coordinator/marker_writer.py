@@ -1,7 +1,9 @@
 """Writes the markers of transactions that end, in all their partitions, as often as it takes.
 
 A partition that is no more needs no marker, and one that has seen a later epoch of the producer has
-nothing of this transaction left to end. Whatever else goes wrong is tried again.
+nothing of this transaction left to end. Whatever else goes wrong is tried again, as is a partition
+in a log directory of an adopted broker that is not here: the transaction is not at its end until
+that one has its marker, from here or from Kafka.
 """
 
 import asyncio
@@ -40,9 +42,15 @@ class OffsetsOwner(Protocol):
 class MarkerWriter:
     """Writes markers. To be used on the loop's thread only."""
 
-    def __init__(self, hand_over: HandOver, groups: OffsetsOwner) -> None:
+    def __init__(
+        self,
+        hand_over: HandOver,
+        groups: OffsetsOwner,
+        is_elsewhere: Callable[[TopicPartition], bool],
+    ) -> None:
         self._hand_over = hand_over
         self._groups = groups
+        self._is_elsewhere = is_elsewhere
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -88,6 +96,8 @@ class MarkerWriter:
         failures: int,
         error: ErrorCode,
     ) -> None:
+        if error is ErrorCode.unknown_topic_or_partition and self._is_elsewhere(partition):
+            error = ErrorCode.kafka_storage_error
         if error is ErrorCode.none or error is ErrorCode.unknown_topic_or_partition:
             finish(partition)
         elif error in _SUPERSEDED:

@@ -80,6 +80,9 @@ class StateTopic(CoordinatorTopic, Protocol):
     def leader_epoch(self, partition: int) -> int:
         """The leader epoch of a partition: the epoch of its coordinator."""
 
+    def is_elsewhere(self, partition: TopicPartition) -> bool:
+        """Whether any partition exists, though not here."""
+
 
 class ProducerIdSource(Protocol):
     """The part of `metadata.producer_ids.ProducerIds` that is needed here."""
@@ -116,7 +119,7 @@ class TransactionCoordinator:
         )
         self._ticks: set[asyncio.TimerHandle] = set()
         self._waiting: set[asyncio.Task[None]] = set()  # for producer ids
-        self.writer = MarkerWriter(hand_over, groups)
+        self.writer = MarkerWriter(hand_over, groups, topic.is_elsewhere)
 
     # -- life
 

@@ -6,6 +6,7 @@ from kio.schema.errors import ErrorCode
 
 from barnabas.metadata.catalog import Catalog
 from barnabas.metadata.topic_service import TopicService
+from barnabas.state.topic_partition import TopicPartition
 
 
 class AnyTopic:
@@ -53,6 +54,19 @@ class InternalTopic:
     def has_topic(self, topic: str) -> bool:
         """Whether any topic exists."""
         return self._catalog.topic(topic) is not None or topic in self._elsewhere
+
+    def is_elsewhere(self, partition: TopicPartition) -> bool:
+        """Whether any partition exists, though in no log directory of this broker."""
+        record = self._catalog.topic(partition.topic)
+        if record is None:
+            return partition.topic in self._elsewhere
+        known = 0 <= partition.partition < len(record.partitions)
+        return known and not record.partitions[partition.partition].replicas
+
+    def topic_id(self, topic: str) -> bytes | None:
+        """Of any topic of this broker."""
+        record = self._catalog.topic(topic)
+        return None if record is None else record.topic_id
 
     def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
         """Why nothing can be committed for a partition of a topic, whose id may be given."""

@@ -68,11 +68,9 @@ class Partition:
     def last_of_keys(self) -> dict[str | None, Sent]:
         """Of what is acknowledged and a reader of committed records must see."""
         last: dict[str | None, Sent] = {}
-        for one in list(self.sent.values()):
-            before = last.get(one.key)
-            if one.offset is not None and one.counts:
-                if before is None or before.offset is None or before.offset < one.offset:
-                    last[one.key] = one
+        for one in sorted(self.acknowledged(), key=lambda one: one.offset or 0):
+            if one.counts:
+                last[one.key] = one
         return last
 
 

@@ -121,10 +121,15 @@ TEST_F(LogDirTest, AWrongBitInAnOffsetOrInItsChecksumIsRefused) {
     for (const int64_t offset : {22, 23}) {
       ASSERT_TRUE((*dir)->write_log_start_offsets({{{"s", 0}, offset}}).ok());
       ASSERT_TRUE((*dir)->write_recovery_points({{{"s", 0}, offset}}).ok());
+      ASSERT_TRUE((*dir)->write_cleaned_offsets({{{"s", 0}, offset}}).ok());
     }
   }
-  for (const std::string name :
-       {"log-start-offset-checkpoint", "recovery-point-offset-checkpoint"}) {
+  using Read = Result<OffsetCheckpoint> (LogDir::*)() const;
+  const std::pair<std::string, Read> checkpoints[] = {
+      {"log-start-offset-checkpoint", &LogDir::log_start_offsets},
+      {"recovery-point-offset-checkpoint", &LogDir::recovery_points},
+      {"cleaner-offset-checkpoint", &LogDir::cleaned_offsets}};
+  for (const auto& [name, read_offsets] : checkpoints) {
     for (const std::string& damaged : {name, name + ".crc"}) {
       const std::string right = read(damaged);
       for (size_t bit = 0; bit < 8 * right.size(); ++bit) {
@@ -133,8 +138,7 @@ TEST_F(LogDirTest, AWrongBitInAnOffsetOrInItsChecksumIsRefused) {
         write(damaged, wrong);
         auto dir = open();
         ASSERT_TRUE(dir.ok());
-        const auto offsets =
-            name.starts_with("log-start") ? (*dir)->log_start_offsets() : (*dir)->recovery_points();
+        const auto offsets = (**dir.*read_offsets)();
         ASSERT_FALSE(offsets.ok()) << damaged << ", bit " << bit;
         EXPECT_EQ(offsets.error().code, ErrorCode::kCorruptMessage);
         EXPECT_NE(offsets.error().message.find(name), std::string::npos);

@@ -110,6 +110,9 @@ class FakeOffsetsTopic:
     def has_topic(self, topic: str) -> bool:
         return topic in self.topics
 
+    def topic_id(self, topic: str) -> bytes | None:
+        return None
+
     def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
         exists = self.has_topic(topic)
         return ErrorCode.none if exists else ErrorCode.unknown_topic_or_partition

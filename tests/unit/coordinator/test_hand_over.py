@@ -129,7 +129,7 @@ def test_markers_go_with_the_rest_and_are_told_what_came_of_each() -> None:
         log = RecordingLog([0, FENCED, 0, UNHEARD_OF])
         hand_over = HandOver(log, asyncio.get_running_loop())
         groups: Any = None  # of no partition of __consumer_offsets
-        writer = MarkerWriter(hand_over, groups)
+        writer = MarkerWriter(hand_over, groups, lambda partition: False)
         told: dict[str, int] = {}
         producer = Producer(7, 3)
         for topic in "ab":

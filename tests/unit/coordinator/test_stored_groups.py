@@ -50,6 +50,9 @@ class OffsetsTopic:
     def has_topic(self, topic: str) -> bool:
         return topic == "t"
 
+    def topic_id(self, topic: str) -> bytes | None:
+        return None
+
     def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
         exists = self.has_topic(topic)
         return ErrorCode.none if exists else ErrorCode.unknown_topic_or_partition

@@ -12,6 +12,7 @@ from barnabas.coordinator.hand_over import HandOver
 from barnabas.coordinator.txn_coordinator import TransactionCoordinator
 from barnabas.metadata.store import StoreError
 from barnabas.state.internal_topics import TRANSACTION_STATE
+from barnabas.state.topic_partition import TopicPartition
 from barnabas.state.txn.config import TransactionConfig
 from barnabas.state.txn.requests import InitRequest, ProducerResponse
 from unit.coordinator.fake_log import FakeLog, FakeOffsetsTopic
@@ -35,6 +36,9 @@ class StateLog(FakeLog):
 class StateTopic(FakeOffsetsTopic):
     def leader_epoch(self, partition: int) -> int:
         return 0
+
+    def is_elsewhere(self, partition: TopicPartition) -> bool:
+        return False
 
 
 class SlowIds:

@@ -41,6 +41,9 @@ class OffsetsTopic(FakeOffsetsTopic):
         service: Any = None  # makes topics
         self.topic = InternalTopic("__consumer_offsets", service, catalog)
 
+    def topic_id(self, topic: str) -> bytes | None:
+        return None
+
     def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
         return self.topic.partition_error(topic, partition, topic_id)
 

@@ -19,7 +19,7 @@ class CommittedOffset(NamedTuple):
     metadata: str
     commit_timestamp_ms: int
     expire_timestamp_ms: int = NO_TIMESTAMP  # set when the client asked for its own retention
-    topic_id: bytes = NO_TOPIC_ID  # set when the client named the topic by id
+    topic_id: bytes = NO_TOPIC_ID  # as Kafka's may be, which sets it for clients that name it so
 
     def belongs_to(self, topic_id: bytes) -> bool:
         """Whether it was committed for this topic, not for an earlier one of the same name."""
