@@ -46,7 +46,8 @@ Result<std::vector<uint8_t>> header_at(Log& log, int64_t offset) {
 Result<bool> may_go_on(Log& log, Log& copy) {
   const int64_t end = copy.log_end_offset();
   if (end > log.log_end_offset()) return false;
-  if (copy.log_start_offset() > log.log_start_offset() || end < log.log_start_offset()) return false;
+  if (copy.log_start_offset() > log.log_start_offset() || end < log.log_start_offset())
+    return false;
   BARNABAS_ASSIGN(const auto own, header_at(copy, end - 1));
   if (own.empty()) return true;
   BARNABAS_ASSIGN(const auto of_log, header_at(log, end - 1));

@@ -190,8 +190,8 @@ class GroupCoordinator:
         }
 
     def committed(self, group_id: str) -> tuple[Offsets, ErrorCode]:
-        """OffsetFetch: all committed offsets of a group, by topic and partition. Those of an earlier
-        topic of the same name, which its deletion could not reach, do not count.
+        """OffsetFetch: all committed offsets of a group, by topic and partition. Those of an
+        earlier topic of the same name, which its deletion could not reach, do not count.
         """
         partition, error = self._partitions.find(group_id)
         if partition is None:
