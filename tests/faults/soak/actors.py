@@ -225,6 +225,8 @@ class TransactionalSender(Sender):
             "retry.backoff.ms": 20,
             "metadata.recovery.strategy": "none",
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            # Else librdkafka makes it 100 ms less than that, which its microseconds have no room for.
+            "socket.timeout.ms": 60_000,
         }
 
     def begin(self) -> None:
