@@ -163,7 +163,7 @@ class Node:
     def _fork(self, directories: ForkDirectories) -> None:
         store = self._store
         assert isinstance(store, SqliteStore)
-        if self._adopted is not None and not self._adopted.for_good:
+        if self._is_kept_for_kafka:
             raise StartError(f"{self._start_config.data_dir} is Apache Kafka's: it is not forked")
         paths = [os.path.abspath(path) for path in directories.paths]
         is_durable = not directories.are_temporary
@@ -366,7 +366,7 @@ class Node:
             catalog=self.catalog,
             config=self._config,
             on_deleted=self._on_topics_deleted,
-            is_kept_for_kafka=self._adopted is not None and not self._adopted.for_good,
+            is_kept_for_kafka=self._is_kept_for_kafka,
         )
         hand_over = HandOver(self._core, asyncio.get_running_loop())
         self._groups = GroupCoordinator(
@@ -382,7 +382,13 @@ class Node:
             core=self._core,
             hand_over=hand_over,
             config=transaction_config(self._config.core_settings()),
-            topic=InternalTopic(TRANSACTION_STATE, self.topics, self.catalog, self._elsewhere()),
+            topic=InternalTopic(
+                TRANSACTION_STATE,
+                self.topics,
+                self.catalog,
+                self._elsewhere(),
+                is_kept_for_kafka=self._is_kept_for_kafka,
+            ),
             producer_ids=producer_ids,
             groups=self._groups,
         )
@@ -405,6 +411,10 @@ class Node:
             transactions=self._transactions,
         )
         self._loop = BrokerLoop(self._core, self.services)
+
+    @property
+    def _is_kept_for_kafka(self) -> bool:
+        return self._adopted is not None and not self._adopted.for_good
 
     def _elsewhere(self) -> Container[str]:
         """Topics that exist, though not here: what groups have committed for them is kept, and

@@ -324,8 +324,18 @@ class TransactionCoordinator:
         for partition in self._partitions:
             if partition.is_active:
                 for transactional_id in partition.machine.timed_out(self._core.steady_ms()):
+                    if self._is_left_to_kafka(partition, transactional_id):
+                        continue
                     logger.info("transaction %s takes too long: aborted", transactional_id)
                     self._abort(transactional_id)
+
+    def _is_left_to_kafka(self, partition: TransactionPartition, transactional_id: str) -> bool:
+        """Of a transaction with records in a log directory that is not here: Kafka aborts it when
+        it has all of them again. One that it found decided would get no markers there, as at its
+        start it takes partitions without a leader yet for deleted.
+        """
+        transaction = partition.machine.transactions[transactional_id]
+        return any(map(self._topic.is_elsewhere, transaction.value.partitions))
 
     def _abort(self, transactional_id: str) -> None:
         def act(partition: TransactionPartition, new_id: int) -> None:

@@ -18,16 +18,23 @@ class AnyTopic:
 
 class InternalTopic:
     """What a coordinator asks about its topic, and others. `elsewhere`: those that exist, but not
-    here.
+    here; `is_kept_for_kafka`: which will have all of them again.
     """
 
     def __init__(
-        self, name: str, service: TopicService, catalog: Catalog, elsewhere: Container[str] = ()
+        self,
+        name: str,
+        service: TopicService,
+        catalog: Catalog,
+        elsewhere: Container[str] = (),
+        *,
+        is_kept_for_kafka: bool = False,
     ) -> None:
         self._name = name
         self._service = service
         self._catalog = catalog
         self._elsewhere = elsewhere
+        self._is_kept_for_kafka = is_kept_for_kafka
 
     def partition_count(self) -> int | None:
         """Its partitions, None when it does not exist."""
@@ -56,7 +63,11 @@ class InternalTopic:
         return self._catalog.topic(topic) is not None or topic in self._elsewhere
 
     def is_elsewhere(self, partition: TopicPartition) -> bool:
-        """Whether any partition exists, though in no log directory of this broker."""
+        """Whether any partition is in a log directory that only Kafka, to which this broker's will
+        be given back, has.
+        """
+        if not self._is_kept_for_kafka:
+            return False
         record = self._catalog.topic(partition.topic)
         if record is None:
             return partition.topic in self._elsewhere
