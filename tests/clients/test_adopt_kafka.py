@@ -1,11 +1,13 @@
 """Directories of Apache Kafka that are not the simple case."""
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from barnabas import Log
@@ -18,10 +20,13 @@ from clients.kafka_data import (
     produce_keyed,
     read_all,
 )
-from peers.processes import ProcessFailedError
+from peers.processes import ProcessFailedError, wait_until
 from peers.servers import BarnabasServer, KafkaServer
 
 pytestmark = pytest.mark.java
+
+TIMEOUT_S = 30
+SPREAD = 6  # partitions, of which each directory gets some
 
 
 def create(bootstrap: str, name: str, partitions: int) -> None:
@@ -69,6 +74,57 @@ def test_each_of_two_directories_is_served_and_kafka_has_both_back(tmp_path: Pat
     with kafka:
         assert describe(kafka.bootstrap)["spread"] == topics["spread"]
         assert read_all(kafka.bootstrap) == contents
+
+
+def ends(bootstrap: str, topic: str) -> list[tuple[int, int]]:
+    """(high watermark, last stable offset) of each partition that is served."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in range(SPREAD)}
+    found = []
+    for isolation in (IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED):
+        futures = admin.list_offsets(asked, isolation_level=isolation, request_timeout=TIMEOUT_S)
+        served = [future for future in futures.values() if future.exception(TIMEOUT_S) is None]
+        found.append([future.result().offset for future in served])
+    return list(zip(*found, strict=True))
+
+
+def test_a_transaction_with_records_in_the_other_directory_is_kafkas_to_end(
+    tmp_path: Path,
+) -> None:
+    """It would take a partition that was nobody's for one that needs no marker."""
+    directories = [tmp_path / "kafka" / "data", tmp_path / "kafka" / "more"]
+    config = {
+        **KAFKA_CONFIG,
+        "log.dirs": ",".join(map(str, directories)),
+        "transaction.state.log.num.partitions": "1",
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
+    }
+    with KafkaServer(tmp_path / "kafka", config) as kafka:
+        create(kafka.bootstrap, "spread", SPREAD)
+        settings: dict[str, str | int] = {
+            "bootstrap.servers": kafka.bootstrap,
+            "transactional.id": "x",
+            "transaction.timeout.ms": 2_000,
+        }
+        producer = Producer(settings)
+        producer.init_transactions(TIMEOUT_S)
+        producer.begin_transaction()
+        for number in range(SPREAD):
+            producer.produce("spread", b"open", partition=number)
+        assert producer.flush(TIMEOUT_S) == 0
+        kafka.kill()
+        (home,) = (path for path in directories if (path / "__transaction_state-0").exists())
+        options = ("--adopt", f"--config={kafka.properties}")
+        with BarnabasServer(tmp_path / "b", data_dir=home, options=options) as barnabas:
+            time.sleep(3)  # until it has been open for too long
+            assert set(ends(barnabas.bootstrap, "spread")) == {(1, 0)}
+            barnabas.stop()
+        kafka.start()
+        wait_until(
+            lambda: ends(kafka.bootstrap, "spread") == [(2, 2)] * SPREAD,
+            TIMEOUT_S,
+            "an end of the transaction",
+        )
 
 
 def test_two_directories_at_once_are_refused_and_left_as_they_were(

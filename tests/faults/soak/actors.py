@@ -225,7 +225,7 @@ class TransactionalSender(Sender):
             "retry.backoff.ms": 20,
             "metadata.recovery.strategy": "none",
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
-            # Else librdkafka makes it 100 ms less than that, which its microseconds have no room for.
+            # Else librdkafka makes it almost as long, for which its microseconds have no room.
             "socket.timeout.ms": 60_000,
         }
 
