@@ -216,7 +216,10 @@ class GroupCoordinator:
 
     def _with_topic_id(self, offset: OffsetToCommit) -> OffsetToCommit:
         """A client may name a topic by name alone; the record says which one it was."""
-        return offset._replace(topic_id=self._offsets_topic.topic_id(offset.topic) or NO_TOPIC_ID)
+        topic_id = self._offsets_topic.topic_id(offset.topic)
+        if offset.topic_id != NO_TOPIC_ID or topic_id is None:
+            return offset
+        return offset._replace(topic_id=topic_id)
 
     def is_unstable(self, group_id: str, topic: str, partition: int) -> bool:
         """Whether a commit for the partition is on its way to the log."""

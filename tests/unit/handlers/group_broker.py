@@ -42,7 +42,7 @@ class OffsetsTopic(FakeOffsetsTopic):
         self.topic = InternalTopic("__consumer_offsets", service, catalog)
 
     def topic_id(self, topic: str) -> bytes | None:
-        return None
+        return self.topic.topic_id(topic)
 
     def partition_error(self, topic: str, partition: int, topic_id: bytes) -> ErrorCode:
         return self.topic.partition_error(topic, partition, topic_id)
