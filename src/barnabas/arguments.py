@@ -10,6 +10,7 @@ import reprlib
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from numbers import Real
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,15 @@ def wrong_type(name: str, value: object, accepted: str, hint: str = "") -> TypeE
     kind = "" if value is None else f" ({type(value).__name__})"
     end = f"; {hint}" if hint else ""
     return TypeError(f"{name} must be {accepted}, not {_SHOWN.repr(value)}{kind}{end}")
+
+
+def imported(module: str, extra: str, what: str) -> Any:
+    """A module that an extra brings. Raises ModuleNotFoundError, which says how to get it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        hint = f"{module} is needed for {what}: pip install 'barnabas[{extra}]'"
+        raise ModuleNotFoundError(hint, name=error.name) from error
 
 
 def check_text(name: str, value: object, accepted: str = "a str") -> None:
