@@ -1,4 +1,5 @@
-"""Drives CMake for the extension modules; everything else is in pyproject.toml.
+"""Drives CMake for the extension modules, and makes of README.md what an index shows; everything
+else is in pyproject.toml.
 
 Environment: BARNABAS_SANITIZE=address|thread|coverage, BARNABAS_BUILD_TYPE=Release|Debug,
 BARNABAS_BUILD_DIR (default build/native, and build/wheel for pip), CMAKE_ARGS, and for an sdist
@@ -7,6 +8,7 @@ SOURCE_DATE_EPOCH.
 
 import gzip
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).parent.resolve()
+LINK_IN_REPOSITORY = re.compile(r"\[([^]]*)\]\((?!https?://|#)([^)]*)\)")
 FIRST_ZIP_DATE = 315_532_800  # 1980-01-01, the earliest time that a zip file can tell
 
 
@@ -92,7 +95,19 @@ class ReproducibleSdist(sdist):
         return str(path)
 
 
+def long_description() -> str:
+    """README.md for whoever has no checkout around it: what it links to there is named."""
+
+    def named(link: re.Match[str]) -> str:
+        text, path = link[1], link[2]
+        return text if text.rstrip("/") in path else f"{text} (`{path}`)"
+
+    return LINK_IN_REPOSITORY.sub(named, (ROOT / "README.md").read_text(encoding="utf-8"))
+
+
 setup(
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
     ext_modules=[
         Extension(f"barnabas.{module}", [])
         for module in ("_core", "_columns", "_records", "_column_input", "_sender", "_reader")

@@ -45,8 +45,8 @@ FILE_CALLS = re.compile(
 # The parts of src/barnabas, lowest first: a part imports only parts of lower tiers, or itself.
 PYTHON_TIERS = (
     ("quick_kio",),
-    ("closing", "directories", "errors", "wording"),
-    ("_core", "_columns", "arguments", "state"),
+    ("closing", "directories", "errors", "wording", "state"),
+    ("_core", "_columns", "arguments"),
     ("_records", "_column_input", "_reader"),
     ("_sender", "arrow", "bulk"),
     ("config", "protocol", "logs"),

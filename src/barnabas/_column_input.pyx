@@ -16,6 +16,11 @@ from libcpp.vector cimport vector
 from barnabas._columns cimport BinaryView, ByteView, Result, optional
 from barnabas._record cimport BatchOptions, Codec, HeaderView
 
+from barnabas.arguments import wrong_type
+
+_TEXT = "bytes, str or None"
+_PAIR = "a pair of a str and bytes, str or None"
+
 
 cdef int read_bytes(object data, optional[ByteView]& out, str what) except -1:
     """A view of bytes, of a str's UTF-8, or of nothing. The object keeps what is viewed."""
@@ -31,8 +36,15 @@ cdef int read_bytes(object data, optional[ByteView]& out, str what) except -1:
         text = PyUnicode_AsUTF8AndSize(data, &size)
         out = optional[ByteView](ByteView(<const uint8_t*>text, size))
     else:
-        raise TypeError(f"a {what} is bytes, str or None, not {type(data).__name__}")
+        raise wrong_type(what, data, _TEXT)
     return 0
+
+
+def _wrong_text(str name, item, error):
+    """To be raised: a str that has no UTF-8, or what is no text at all."""
+    if isinstance(error, UnicodeEncodeError):
+        return ValueError(f"{name} {ascii(item)} is no text: {error.reason}")
+    return wrong_type(name, item, _TEXT)
 
 
 cdef class ColumnInput:
@@ -68,7 +80,7 @@ cdef class ColumnInput:
 
     @staticmethod
     def of_objects(objects, str what):
-        """bytes, str or None."""
+        """bytes, str or None. An error names the one that is none."""
         cdef ColumnInput made = ColumnInput()
         cdef tuple held = tuple(objects)  # whatever becomes of a list meanwhile
         cdef vector[ByteView] parts
@@ -76,14 +88,19 @@ cdef class ColumnInput:
         made._kept.append(held)
         parts.resize(len(held))
         cdef ByteView* out = parts.data()
-        for item in held:
-            if PyBytes_CheckExact(item):
-                out[0] = ByteView(<const uint8_t*>PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item))
-            else:
-                read_bytes(item, part, what)
-                if part.has_value():
-                    out[0] = part.value()
-            out += 1
+        try:
+            for item in held:
+                if PyBytes_CheckExact(item):
+                    out[0] = ByteView(
+                        <const uint8_t*>PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item)
+                    )
+                else:
+                    read_bytes(item, part, what)
+                    if part.has_value():
+                        out[0] = part.value()
+                out += 1
+        except (TypeError, UnicodeEncodeError) as error:
+            raise _wrong_text(f"{what}s[{out - parts.data()}]", item, error) from None
         made._column = ByteColumn.of_parts(move(parts))
         return made
 
@@ -224,6 +241,11 @@ cdef class RecordsInput:
     def __len__(self):
         return len(self._values)
 
+    def check_one_time(self, str name, given):
+        """Raises TypeError for a time of all records where each has its own."""
+        if given is not None and self._timestamps is not None:
+            raise TypeError(f"{name} is one for all, and each record has its own: give one of them")
+
     cdef bint has_negative_timestamps(self) noexcept:
         """Of those that records have of their own."""
         cdef Py_ssize_t i
@@ -279,17 +301,20 @@ cdef list push_headers(headers, HeaderColumn& out):
     cdef HeaderView view
     cdef optional[ByteView] name
     pairs = headers.items() if hasattr(headers, "items") else headers
+    if not hasattr(pairs, "__iter__"):
+        raise wrong_type("headers", headers, "pairs of a str and bytes, str or None, or a mapping")
     kept = []
     for pair in pairs:
-        if isinstance(pair, str):  # of two letters, it would be one
-            raise TypeError(f"a header is a pair of a name and a value, not {pair!r}")
-        key, value = pair
-        if not isinstance(key, str):
-            raise TypeError(f"a header's name is a str, not {type(key).__name__}")
+        try:
+            key, value = pair
+        except (TypeError, ValueError):
+            key = value = None
+        if not isinstance(key, str) or isinstance(pair, str):  # one of two letters would be a pair
+            raise wrong_type("each of headers", pair, _PAIR)
         encoded = key.encode("utf-8", "surrogateescape")
         kept.append((encoded, value))
-        read_bytes(encoded, name, "header's name")
+        read_bytes(encoded, name, "a header's name")
         view.key = name.value()
-        read_bytes(value, view.value, "header's value")
+        read_bytes(value, view.value, "a header's value")
         out.push(view)
     return kept

@@ -39,7 +39,14 @@ from functools import partial
 import barnabas.quick_kio  # before kio
 from kio.schema.errors import ErrorCode as ErrorCodes
 
-from barnabas.arguments import INT64_MAX, check_timeout, deadline_after, time_in_ms
+from barnabas.arguments import (
+    INT64_MAX,
+    check_integer,
+    check_timeout,
+    deadline_after,
+    time_in_ms,
+    wrong_type,
+)
 from barnabas.errors import BrokerClosed, KafkaError
 
 
@@ -155,6 +162,8 @@ cdef class Delivery:
         """Calls `callback(delivery)` once it is done: at once, or later on a thread that the
         callbacks of the producer share. There all may be called that can be called elsewhere.
         """
+        if not callable(callback):
+            raise wrong_type("callback", callback, "something to be called with the delivery")
         if not self.done():
             self._producer._check_ours()
         self._outcome.get().when_done(python_call(lambda: callback(self)))
@@ -293,6 +302,7 @@ cdef class NativeProducer:
         """(spans, Unfinished, error or None): see Producer.send_many. A span is (partition, base
         offset, count).
         """
+        records.check_one_time("timestamp", timestamp)
         cdef _Topic handle = self._open(topic)
         cdef OutgoingColumns columns
         cdef int32_t chosen = -1
@@ -462,7 +472,8 @@ cdef class NativeProducer:
 
     cdef int32_t _check_partition(self, _Topic handle, partition) except -1:
         cdef int32_t count = handle.lanes.count()
-        partition = operator.index(partition)
+        if type(partition) is not int:
+            partition = check_integer("partition", partition, "an int or None")
         if not 0 <= partition < count:
             handle.lanes.refresh()
             count = handle.lanes.count()

@@ -1,5 +1,6 @@
 """Arguments of the public API: a TypeError or ValueError names the one that is wrong, says what was
-given, and what is taken; so does a ConfigError, of settings. Imports `errors` only.
+given, and what is taken; so does a ConfigError, of settings, and a KafkaError of a topic's name.
+Imports `errors` and `state`.
 
 For where a call begins. What every record goes through is looked at once it has failed.
 """
@@ -10,11 +11,16 @@ import reprlib
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from numbers import Real
 from pathlib import Path
 from typing import Any, Final
 
-from barnabas.errors import ConfigError
+from barnabas.errors import ConfigError, KafkaError
+from barnabas.state.topics import MAX_NAME_LENGTH, topic_name_error
+
+# isort: split
+from kio.schema.errors import ErrorCode  # errors makes it quick
 
 _SHOWN: Final = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 80
@@ -40,6 +46,15 @@ def wrong_type(name: str, value: object, accepted: str, hint: str = "") -> TypeE
     return TypeError(f"{name} must be {accepted}, not {_SHOWN.repr(value)}{kind}{end}")
 
 
+def imported(module: str, extra: str, what: str) -> Any:
+    """A module that an extra brings. Raises ModuleNotFoundError, which says how to get it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        hint = f"{module} is needed for {what}: pip install 'barnabas[{extra}]'"
+        raise ModuleNotFoundError(hint, name=error.name) from error
+
+
 def check_text(name: str, value: object, accepted: str = "a str") -> None:
     """Raises TypeError for what is no str."""
     if not isinstance(value, str):
@@ -55,6 +70,18 @@ def check_name(name: str, value: str) -> None:
     if size > TEXT_BYTES_MAX:
         shown = _SHOWN.repr(value)
         raise ConfigError(f"{name} {shown} has {size:,} bytes: {TEXT_BYTES_MAX:,} at most")
+
+
+def check_topic(name: str, value: object) -> None:
+    """Raises TypeError for what is no str, KafkaError for what can be no topic's name."""
+    if not isinstance(value, str):
+        raise wrong_type(name, value, "the name of a topic")
+    if topic_name_error(value) is not None:
+        raise KafkaError(
+            ErrorCode.invalid_topic_exception,
+            f"{name} must be 1 to {MAX_NAME_LENGTH} of a-z, A-Z, 0-9, '.', '_' and '-', and "
+            f"neither '.' nor '..', not {_SHOWN.repr(value)}",
+        )
 
 
 def check_optional_names(**values: Any) -> None:
@@ -131,13 +158,15 @@ def check_range(
     *,
     accepted: str = "an int",
     error: type[Exception] = ValueError,
+    says: str = "",
 ) -> int:
-    """As `check_integer`. Raises `error` for what is not within the two."""
+    """As `check_integer`. Raises `error` for what is not within the two; what `says` so."""
     number = check_integer(name, value, accepted)
     if lowest == 0 and number < 0:
         raise error(f"{name} {number} is below zero")
     if not lowest <= number <= highest:
-        raise error(f"{name} {number} is not within {lowest} and {highest}")
+        why = f" ({says})" if says else ""
+        raise error(f"{name} {number} is not within {lowest} and {highest}{why}")
     return number
 
 
@@ -219,20 +248,19 @@ def check_mapping(name: str, value: object, accepted: str) -> None:
         raise wrong_type(name, value, accepted)
 
 
-def check_names(name: str, values: Any, accepted: str) -> frozenset[str]:
-    """The names of a list. Raises TypeError for what is none, ConfigError as `check_name`,
+def check_topics(name: str, values: Any) -> frozenset[str]:
+    """The topics of a list. Raises TypeError for what is none, KafkaError as `check_topic`,
     ValueError when it is empty.
     """
+    accepted = "a list of names, such as ['orders']"
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise wrong_type(name, values, accepted)
-    texts = list(values)
-    for text in texts:
-        if not isinstance(text, str):
-            raise wrong_type(f"each of {name}", text, "a str")
-        check_name(f"each of {name}:", text)
-    if not texts:
+    topics = list(values)
+    for topic in topics:
+        check_topic(f"each of {name}", topic)
+    if not topics:
         raise ValueError(f"{name} must be {accepted}, and is empty")
-    return frozenset(texts)
+    return frozenset(topics)
 
 
 def check_integers(name: str, values: Any, accepted: str) -> frozenset[int]:

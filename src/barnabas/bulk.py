@@ -9,6 +9,8 @@ Nothing is copied that lies in one piece already, and no object is made a record
     pyarrow's Binary, String, their Large and View kinds, FixedSizeBinary, dictionaries of them,
         ChunkedArrays of them
     what has `to_arrow()` (polars), and pandas' Series
+    a table of columns value, key, headers and timestamp: pyarrow's, or what exports one to Arrow
+        (`__arrow_c_stream__`), as polars' and pandas' DataFrames do
 
 Headers are those of every record, or each record's own:
 
@@ -25,11 +27,12 @@ Timestamps are integers (ms since the epoch), or times, rounded down to the ms t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
 from barnabas._column_input import ColumnInput, HeadersInput, RecordsInput
-from barnabas.arguments import FINER_THAN_MS, time_in_ms
+from barnabas.arguments import FINER_THAN_MS, imported, time_in_ms, wrong_type
 
 _WIDE: Final = {"i4": False, "i8": True}
 _OFFSET_TYPES: Final = {
@@ -41,6 +44,8 @@ _OFFSET_TYPES: Final = {
 _TIMESTAMPS: Final = (
     "integers (ms since the epoch), datetimes with a time zone or datetime64, in a row"
 )
+_COLUMN: Final = "a sequence of bytes, str or None"
+_HEADERS: Final = "pairs of a str and bytes, str or None, a mapping, or a sequence of these"
 _TOO_FAR: Final = "a timestamp is beyond what a record can have, an int64 of ms since the epoch"
 _WRITTEN: Final = ("value", "key", "headers", "timestamp")
 _READ: Final = ("topic", "partition", "offset")  # of `to_arrow()` and `scan`; not written
@@ -50,19 +55,20 @@ _VIEW_TYPES: Final = frozenset({"binary_view", "string_view"})
 def records_input(
     values: Any, keys: Any = None, headers: Any = None, timestamps: Any = None
 ) -> RecordsInput:
-    """Records as the native core reads them. A pyarrow RecordBatch or Table as `values` has columns
-    of the names value, key, headers and timestamp, and no others but those that reading adds.
-    Raises TypeError and ValueError for what is none of the above, or not of one length.
+    """Records as the native core reads them. A table as `values` has columns of the names value,
+    key, headers and timestamp, and no others but those that reading adds. Raises TypeError and
+    ValueError for what is none of the above, or not of one length.
     """
     if hasattr(values, "column_names") or hasattr(values, "schema") or hasattr(values, "columns"):
-        if not (hasattr(values, "column") and hasattr(values, "schema")):
-            raise TypeError(
-                f"a {type(values).__name__} is no column, nor a pyarrow RecordBatch or Table: "
-                "read_all() makes one of a reader, to_arrow() or pyarrow.Table.from_pandas() of a "
-                "DataFrame"
-            )
         if any(column is not None for column in (keys, headers, timestamps)):
             raise TypeError("a RecordBatch has its keys, headers and timestamps itself")
+        if hasattr(values, "__arrow_c_stream__") and not callable(getattr(values, "column", None)):
+            values = imported("pyarrow", "arrow", "a table").table(values)
+        if not (hasattr(values, "column") and hasattr(values, "schema")):
+            raise TypeError(
+                f"a {type(values).__name__} is no column, nor a table that Arrow can read: "
+                "collect() makes one of a LazyFrame, pyarrow.table() perhaps of others"
+            )
         values, keys, headers, timestamps = _columns_of(values)
     return RecordsInput(
         column_input(values, "value"),
@@ -86,8 +92,8 @@ def column_input(data: Any, what: str) -> ColumnInput:
     if _is_offsets_and_data(data):
         offsets, bytes_ = data
         return _of_offsets_and_data(offsets, bytes_, what)
-    if isinstance(data, bytes | str | bytearray | memoryview):
-        raise TypeError(f"{what}s are a sequence, not one {type(data).__name__}")
+    if isinstance(data, bytes | str | bytearray | memoryview) or not isinstance(data, Iterable):
+        raise wrong_type(f"{what}s", data, _COLUMN)
     return ColumnInput.of_objects(data, what)
 
 
@@ -102,6 +108,8 @@ def headers_input(data: Any) -> HeadersInput:
         return _headers_of_pandas(data)
     if hasattr(data, "items"):
         return HeadersInput.of_all(data)
+    if not isinstance(data, Iterable):
+        raise wrong_type("headers", data, _HEADERS)
     listed = list(data)
     first = listed[0] if listed else ("",)  # none at all are none of every record
     if isinstance(first, tuple) and first and isinstance(first[0], str):
@@ -123,8 +131,7 @@ def timestamps_input(data: Any) -> Any:
             return _timestamps_of_arrow(_arrow_of_pandas(data) if module == "pandas" else data)
         except pyarrow.ArrowInvalid as error:
             raise ValueError(f"{_TOO_FAR}: {error}") from error
-    import numpy
-
+    numpy = imported("numpy", "numpy", "timestamps in a list")
     if numpy.ma.is_masked(data):
         raise TypeError(f"timestamps are {_TIMESTAMPS}: none is masked")
     array = numpy.asarray(data)
@@ -146,6 +153,8 @@ def timestamps_input(data: Any) -> Any:
 def _ms_of_numpy(times: Any) -> Any:
     import numpy
 
+    if (is_none := numpy.isnat(times)).any():
+        raise ValueError(f"a timestamp is NaT, no point in time: timestamps[{is_none.argmax()}]")
     try:
         ms = times.astype("datetime64[ms]")
     except OverflowError as error:
@@ -226,7 +235,7 @@ def _of_offsets_and_data(offsets: Any, data: Any, what: str) -> ColumnInput:
 
 def _of_arrow(array: Any, what: str) -> ColumnInput:
     if not hasattr(array, "type") or hasattr(array, "as_py"):
-        raise TypeError(f"{what}s are a sequence, not one pyarrow {type(array).__name__}")
+        raise wrong_type(f"{what}s", array, _COLUMN)
     if hasattr(array, "combine_chunks"):
         array = array.combine_chunks()
     if hasattr(array.type, "value_type") and hasattr(array.type, "index_type"):
@@ -276,7 +285,10 @@ def _headers_of_arrow(array: Any) -> HeadersInput:
         array = array.combine_chunks()
     kind = array.type
     is_wide = pyarrow.types.is_large_list(kind)
-    if not (is_wide or pyarrow.types.is_list(kind)) or not (
+    is_list = is_wide or pyarrow.types.is_list(kind)
+    if is_list and pyarrow.types.is_null(kind.value_type) and not array.flatten():
+        return HeadersInput.of_each([()] * len(array))  # what Arrow makes of nothing but empty ones
+    if not is_list or not (
         pyarrow.types.is_struct(kind.value_type) and kind.value_type.num_fields == 2
     ):
         raise TypeError(f"headers of Arrow's type {kind}: lists of structs of a name and a value")

@@ -119,6 +119,9 @@ class VirtualClock:
             self._ask(_run_due)
             self._ask(_settle)
 
+    def __repr__(self) -> str:
+        return f"<barnabas.VirtualClock at {self.now().isoformat(sep=' ')}>"
+
     def _pass(self, left_ns: int) -> None:
         shortest_ns = left_ns // _STEPS_MAX + 1
         while left_ns > 0:
@@ -260,11 +263,19 @@ def end_job(loop: asyncio.AbstractEventLoop) -> None:
 def _span_ns(by: timedelta | None, parts: dict[str, float]) -> int:
     if by is not None and not isinstance(by, timedelta):
         raise wrong_type("by", by, "a timedelta", "or say of what: seconds=5, for instance")
+    if by is None and not parts:
+        raise TypeError("say by how much: a timedelta, or seconds=5, for instance")
     for name, value in parts.items():
         if name not in _PARTS:
             raise TypeError(f"there is no {name!r} of a timedelta: {meant(name, _PARTS)}")
         check_number(name, value)
-    return _ns(timedelta(**parts) + (by or timedelta()))
+        if not abs(value) >= 0:
+            raise ValueError(f"{name} must be a number, not nan")
+    try:
+        return _ns(timedelta(**parts) + (by or timedelta()))
+    except OverflowError:
+        shown = ", ".join(f"{name}={value}" for name, value in parts.items())
+        raise ValueError(f"{shown} is more than a timedelta can be") from None
 
 
 def _ns(span: timedelta) -> int:

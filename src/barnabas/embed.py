@@ -263,7 +263,7 @@ class Broker(Closing):
     def consumer(self, topics: Iterable[str], **config: Any) -> "Consumer":
         """A consumer in this process: `barnabas.embedded.consumer.Consumer` has its configuration.
 
-        Raises ConfigError, TypeError and, without a topic, ValueError.
+        Raises ConfigError, TypeError, KafkaError for no topic's name and, without one, ValueError.
         """
         from barnabas.embedded.consumer import Consumer
 
@@ -279,7 +279,7 @@ class Broker(Closing):
         """Has `call` see what is appended to a topic from now on, batch by batch, on a thread of
         its own, until the hook is removed: see `barnabas.embedded.append_hook.AppendHook`.
 
-        Raises ConfigError, TypeError.
+        Raises ConfigError, TypeError, KafkaError for what can be no topic's name.
         """
         from barnabas.embedded.append_hook import AppendHook
 
@@ -488,6 +488,10 @@ class Broker(Closing):
         self._calls.add(task)
         try:
             return await call
+        except RuntimeError as error:
+            if threading.main_thread().is_alive():
+                raise
+            raise BrokerClosed("the program is at its end: this is not begun any more") from error
         finally:
             self._calls.discard(task)
 

@@ -125,14 +125,18 @@ def _parent_of_temporary(origin: Path) -> Path:
 
 
 def wanted_directories(
-    data_dir: str | Path | None, config: Mapping[str, Any]
+    data_dir: str | Path | None, config: Mapping[str, str]
 ) -> Sequence[Path] | None:
     """Where a fork is to be, by its arguments; None when nothing is said. Raises ConfigError."""
     if data_dir is not None:
         _check_is_only_place(data_dir, config)
         return [Path(data_dir)]
     if keys := sorted(DIRECTORY_KEYS & config.keys()):
-        return [Path(path.strip()) for path in str(config[keys[-1]]).split(",")]
+        from barnabas.config.broker_keys import BROKER_KEYS
+
+        paths = BROKER_KEYS[keys[-1]].parse(config[keys[-1]])
+        assert isinstance(paths, tuple)
+        return [Path(path) for path in paths]
     return None
 
 

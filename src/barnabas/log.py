@@ -137,18 +137,20 @@ class Log(Closing):
         """Appends columns of records in batches, and returns the offsets that they have.
 
         `values`, `keys`, `headers` and `timestamps` are what `Producer.send_many` takes: lists,
-        numpy and Arrow arrays, a RecordBatch. `timestamp_ms`, by default now, is for records
-        without one. A batch has `batch_size` bytes at most before compression, and no more than
-        `max.message.bytes`, unless one record alone is larger. Raises TypeError and ValueError
-        before anything is written; after a CoreError the batches before it are in the log.
+        numpy and Arrow arrays, a RecordBatch. `timestamp_ms`, by default now, is one for all, in
+        the place of `timestamps`. A batch has `batch_size` bytes at most before compression, and no
+        more than `max.message.bytes`, unless one record alone is larger. Raises TypeError and
+        ValueError before anything is written; after a CoreError the batches before it are in the
+        log.
         """
         # Imported where it is used: a log that is only read needs none of it.
         from barnabas.bulk import records_input
 
         check_range("batch_size", batch_size, 0)
+        records = records_input(values, keys, headers, timestamps)
+        records.check_one_time("timestamp_ms", timestamp_ms)
         timestamp_ms = _now_ms() if timestamp_ms is None else check_time(timestamp_ms)
         start = end = self._core.log_end_offset
-        records = records_input(values, keys, headers, timestamps)
         for batch in records.batches(
             timestamp_ms=timestamp_ms,
             codec=_codec_id(codec),
@@ -301,7 +303,11 @@ class Log(Closing):
         self._core.close()
 
     def __repr__(self) -> str:
-        return f"<barnabas.Log at {self._path}>"
+        try:
+            state = f"offsets {self.start_offset} up to {self.end_offset}"
+        except ValueError:
+            state = "closed"
+        return f"<barnabas.Log at {self._path}, {state}>"
 
 
 def _now_ms() -> int:
@@ -323,14 +329,21 @@ def _check_records(records: Iterable[Any]) -> None:
         if not isinstance(record, tuple | list) or not 2 <= len(record) <= 4:
             raise wrong_type(name, record, f"one of {_RECORDS.removeprefix('a list of ')}")
         for what, data in zip(("key", "value"), record, strict=False):
-            if data is not None and not isinstance(data, bytes):
+            if not _is_bytes(data):
                 raise wrong_type(f"the {what} of {name}", data, "bytes or None")
         if len(record) > 2:
             check_time(record[2], f"the timestamp of {name}")
-        for header in record[3] if len(record) > 3 else ():
+        headers = record[3] if len(record) > 3 else ()
+        if not isinstance(headers, Iterable):
+            raise wrong_type(f"the headers of {name}", headers, "a list of (str, bytes or None)")
+        for header in headers:
             is_pair = isinstance(header, tuple | list) and len(header) == 2
-            if not (is_pair and isinstance(header[0], str)):
+            if not (is_pair and isinstance(header[0], str) and _is_bytes(header[1])):
                 raise wrong_type(f"each header of {name}", header, "(str, bytes or None)")
+
+
+def _is_bytes(data: object) -> bool:
+    return data is None or isinstance(data, bytes)
 
 
 def _refuse_foreign_files(path: str | os.PathLike[str]) -> None:

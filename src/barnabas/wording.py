@@ -12,6 +12,12 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
+def listed(names: Iterable[str], noun: str, shown_max: int = 3) -> str:
+    """The names in order, or how many there are when they are many."""
+    known = sorted(names)
+    return ", ".join(known) if len(known) <= shown_max else counted(len(known), noun)
+
+
 def reason(error: BaseException) -> str:
     """What an error says; of one of the system's the path and the text, without its number."""
     if not isinstance(error, OSError) or error.strerror is None:

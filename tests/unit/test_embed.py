@@ -222,3 +222,32 @@ def test_a_program_that_turns_sigterm_into_an_exit_leaves_no_directory() -> None
     process.communicate(timeout=30)
     assert process.returncode == 143
     assert not data_dir.exists()
+
+
+AT_THE_END = """
+import atexit, barnabas
+broker = barnabas.Broker()
+producer = broker.producer()
+producer.send("t", b"before").result()
+
+def send():
+    print(producer.send("t", b"at the end").result().offset)
+    for call in (lambda: producer.send("new", b""), lambda: broker.create_topic("new"), read):
+        try:
+            call()
+        except barnabas.BrokerClosed as error:
+            print(error)
+
+def read():
+    broker.consumer(["t"], group="g").poll(20)
+
+atexit.register(send)
+"""
+
+
+def test_what_cannot_be_begun_at_the_end_of_a_program_says_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_END], capture_output=True, text=True, timeout=60, check=False
+    )
+    told = "the program is at its end: this is not begun any more"
+    assert done.stdout.splitlines() == ["1", told, told, told], done.stderr

@@ -337,6 +337,11 @@ def test_a_fork_is_where_it_is_asked_for(
 def test_log_dirs_of_a_fork_are_different_directories(tmp_path: Path) -> None:
     dirs = ",".join(str(tmp_path / name) for name in "ab")
     with barnabas.Broker(config={"log.dirs": dirs}) as parent:
+        for blank in ("", " "):
+            with pytest.raises(
+                barnabas.ConfigError, match=r"log\.dirs: There must be one at least"
+            ):
+                parent.fork(config={"log.dirs": blank})
         for second in ("new/../new/c", "new/c/d"):
             with pytest.raises(barnabas.ConfigError, match=r"log\.dirs"):
                 parent.fork(config={"log.dirs": f"{tmp_path}/new/c,{tmp_path}/{second}"})

@@ -76,8 +76,8 @@ def test_nothing_is_no_offsets(log: Log, empty: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
-        ({"values": [1]}, TypeError, "bytes, str or None, not int"),
-        ({"values": b"one"}, TypeError, "a sequence, not one bytes"),
+        ({"values": [1]}, TypeError, r"values\[0\] must be bytes, str or None, not 1 \(int\)"),
+        ({"values": b"one"}, TypeError, "values must be a sequence of bytes"),
         ({"values": ["a"], "keys": []}, ValueError, "1 values, and 0 keys"),
         ({"values": ["a"], "timestamps": np.array([1, 2])}, ValueError, "2 timestamps"),
         ({"values": ["a"], "headers": [None, None]}, ValueError, "headers of 2"),

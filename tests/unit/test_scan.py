@@ -67,6 +67,8 @@ def test_bounds(source: str) -> None:
     assert found == expected(60, 65)
     assert rows(barnabas.scan(source, "t", start=START + timedelta(days=30))) == []
     assert rows(barnabas.scan(source, "t", start=2000)) == []
+    both = {0: 998, 1: 998}
+    assert rows(barnabas.scan(source, "t", start=both, partitions=[0])) == expected(998, 1000, (0,))
 
 
 @pytest.mark.parametrize("before_ms", [1, 10**12])
@@ -185,13 +187,21 @@ def test_what_is_not_there_is_said(source: str, tmp_path: Path) -> None:
     for partitions in ([7], [0, 7]):
         with pytest.raises(FileNotFoundError, match=r"no partition 7 of topic t$"):
             barnabas.scan(source, "t", partitions=partitions)
+    nowhere: list[dict[str, Any]] = [
+        {"start": {9: 5}},
+        {"end": {0: 5, 9: 5}},
+        {"start": {9: 5}, "partitions": [0]},
+    ]
+    for bounds in nowhere:
+        with pytest.raises(FileNotFoundError, match=r"no partition 9 of topic t$"):
+            barnabas.scan(source, "t", **bounds)
     with pytest.raises(FileNotFoundError, match="none of the partitions"):
         barnabas.scan(source, "t", partitions=[])
     with pytest.raises(FileNotFoundError):
         barnabas.scan(tmp_path / "nowhere", "t")
     with pytest.raises(ValueError, match="a bound 2026-01-01 00:00:00 has no time zone"):
         barnabas.scan(source, "t", start=datetime(2026, 1, 1))
-    for bound in ("yesterday", {0: "yesterday"}, 1.5, True, {0: False}):
+    for bound in ("yesterday", {0: "yesterday"}, {"0": 5}, 1.5, True, {0: False}):
         with pytest.raises(ValueError, match="a bound is an offset"):
             barnabas.scan(source, "t", start=bound)  # type: ignore[arg-type]
 

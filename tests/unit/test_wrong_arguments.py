@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pytest
+from kio.schema.errors import ErrorCode
 
 import barnabas
 from barnabas.testing import faults
@@ -100,8 +101,11 @@ def commit_offsets(tools: Tools) -> None:
             "topics must be a list of names, such as ['orders'], not 't' (str)",
         ),
         (lambda t: t.broker.consumer(5), "topics must be a list of names"),
-        (lambda t: t.broker.consumer([5]), "each of topics must be a str, not 5 (int)"),
-        (lambda t: t.broker.consumer([("t", 0)]), "each of topics must be a str, not ('t', 0)"),
+        (lambda t: t.broker.consumer([5]), "each of topics must be the name of a topic, not 5"),
+        (
+            lambda t: t.broker.consumer([("t", 0)]),
+            "each of topics must be the name of a topic, not",
+        ),
         (lambda t: t.broker.consumer(["t"], group=5), "group must be a str or None, not 5 (int)"),
         (lambda t: t.broker.consumer(["t"], timeout="x"), "timeout must be a number of seconds"),
         (lambda t: t.broker.consumer(["t"], on_revoked=1), "on_revoked must be something to be ca"),
@@ -119,6 +123,8 @@ def commit_offsets(tools: Tools) -> None:
         (lambda t: t.broker.on_append(5, print), "topic must be the name of a topic, not 5 (int)"),
         (lambda t: t.clock.advance(5), "by must be a timedelta, not 5 (int); or say of what: sec"),
         (lambda t: t.clock.step(5), "by must be a timedelta, not 5 (int)"),
+        (lambda t: t.clock.advance(), "say by how much: a timedelta, or seconds=5, for instance"),
+        (lambda t: t.clock.step(), "say by how much: a timedelta, or seconds=5, for instance"),
         (lambda t: t.clock.advance(day=1), "there is no 'day' of a timedelta: did you mean days?"),
         (lambda t: t.clock.advance(days="1"), "days must be a number, not '1' (str)"),
         (lambda t: t.api.VirtualClock(5), "start must be a datetime with a time zone, or None"),
@@ -141,6 +147,18 @@ def commit_offsets(tools: Tools) -> None:
         (
             lambda t: t.log.append([(None, b""), (b"k", b"v", 1, [b"h"])]),
             "each header of records[1] must be (str, bytes or None), not b'h' (bytes)",
+        ),
+        (
+            lambda t: t.log.append([(b"k", b"v", 1, [("h", "v")])]),
+            "each header of records[0] must be (str, bytes or None), not ('h', 'v') (tuple)",
+        ),
+        (
+            lambda t: t.log.append([(b"k", b"v", 1, 5)]),
+            "the headers of records[0] must be a list of (str, bytes or None), not 5 (int)",
+        ),
+        (
+            lambda t: t.log.append_many([b""], timestamps=[1], timestamp_ms=1),
+            "timestamp_ms is one for all, and each record has its own: give one of them",
         ),
         (lambda t: t.log.append([(None, b"")], timestamp_ms="x"), "timestamp_ms must be ms since"),
         (lambda t: t.log.append_batch("x"), "batch must be bytes, one encoded batch, not 'x'"),
@@ -169,11 +187,11 @@ def commit_offsets(tools: Tools) -> None:
         (lambda t: t.log.append_many([b""], timestamp_ms=1.9), "timestamp_ms must be ms since the"),
         (
             lambda t: t.broker.producer().send_many("t", pa.scalar(b"x")),
-            "values are a sequence, not one pyarrow BinaryScalar",
+            "values must be a sequence of bytes, str or None, not <pyarrow.BinaryScalar: b'x'> (",
         ),
         (
             lambda t: t.broker.producer().send_many("t", pa.py_buffer(b"x")),
-            "values are a sequence, not one pyarrow Buffer",
+            "values must be a sequence of bytes, str or None, not <pyarrow.Buffer",
         ),
     ],
 )
@@ -190,6 +208,12 @@ def test_a_wrong_type_is_named(tools: Tools, call: Callable[[Tools], object], me
         (lambda t: t.api.Broker(port=70000), "port must be 1 to 65535, or 0 for any that is free"),
         (lambda t: t.broker.consumer([]), "topics must be a list of names, such as ['orders'], an"),
         (lambda t: t.clock.advance(seconds=-1), "time does not go back"),
+        (lambda t: t.clock.advance(hours=float("nan")), "hours must be a number, not nan"),
+        (
+            lambda t: t.clock.advance(hours=float("inf")),
+            "hours=inf is more than a timedelta can be",
+        ),
+        (lambda t: t.clock.advance(days=10**400), "is more than a timedelta can be"),
         (lambda t: t.api.VirtualClock(datetime(2024, 1, 1)), "no time zone"),
         (lambda t: t.api.scan("host:99999", "t"), "source 'host:99999': a port is 1 to 65535"),
         (lambda t: t.api.scan([], "t"), "source must be a data directory, a list of them, or HOS"),
@@ -264,7 +288,14 @@ def test_a_value_that_cannot_be_is_named(
         ({"group": "g" * 40_000}, "has 40,000 bytes: 32,767 at most"),
         ({"group": "\ud800"}, r"group '\ud800' is no text"),
         ({"group_instance_id": "i" * 40_000}, "has 40,000 bytes: 32,767 at most"),
-        ({"topics": ["t" * 40_000]}, "has 40,000 bytes: 32,767 at most"),
+        ({"group": None, "group_instance_id": "i"}, "group_instance_id 'i' needs a group"),
+        ({"heartbeat_interval_ms": 45_000}, "heartbeat_interval_ms 45000 must be less than sess"),
+        (
+            {"session_timeout_ms": 5_999},
+            "session_timeout_ms 5999 is not within 6000 and 1800000 (the broker's group.min.session"
+            ".timeout.ms and group.max.session.timeout.ms)",
+        ),
+        ({"session_timeout_ms": 2_000_000}, "session_timeout_ms 2000000 is not within 6000 and 18"),
     ],
 )
 def test_a_consumers_setting_that_cannot_be_is_named(
@@ -274,6 +305,38 @@ def test_a_consumers_setting_that_cannot_be_is_named(
         tools.broker.consumer(**{"topics": ["t"], "group": "g", **setting})
     assert message in str(refused.value)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a b", "a/b", "é", "\ud800", "t" * 250])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t, name: t.broker.consumer(["t", name]),
+        lambda t, name: t.broker.on_append(name, print),
+    ],
+    ids=["consumer", "on_append"],
+)
+def test_what_can_be_no_topic_is_refused(
+    tools: Tools, call: Callable[[Tools, str], object], name: str
+) -> None:
+    with pytest.raises(barnabas.KafkaError, match="must be 1 to 249 of a-z") as refused:
+        call(tools, name)
+    assert refused.value.code is ErrorCode.invalid_topic_exception
+
+
+@pytest.mark.parametrize("name", ["t" * 249, "...", "A.b_c-9"])
+def test_every_name_that_a_topic_may_have_is_taken(tools: Tools, name: str) -> None:
+    with tools.broker.consumer([name]) as consumer:
+        assert consumer.poll() is None
+
+
+@pytest.mark.parametrize("timeout_ms", [0, -1, 900_001])
+def test_a_transaction_timeout_that_the_broker_refuses_is_named(
+    tools: Tools, timeout_ms: int
+) -> None:
+    message = rf"transaction_timeout_ms {timeout_ms} is not within 1 and 900000 \(the broker's tra"
+    with pytest.raises(barnabas.ConfigError, match=message):
+        tools.broker.producer(transactional_id="tx", transaction_timeout_ms=timeout_ms)
 
 
 @pytest.mark.parametrize("transactional_id", ["x" * 40_000, "\ud800"])
@@ -314,9 +377,22 @@ def test_a_timeout_below_zero_is_over_at_once(tools: Tools) -> None:
         lingers.result(float("-inf"))
 
 
-def test_a_scan_of_a_place_that_is_none_says_what_is_one(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="a cluster is HOST:PORT, such as localhost:9092"):
-        barnabas.scan("localhost", "t")
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("localhost", "localhost:9092"),
+        ("localhost:", "localhost:9092"),
+        ("localhost:x", "localhost:9092"),
+        (":9092", "localhost:9092"),
+        ("[::1]", r"\[::1\]:9092"),
+    ],
+)
+def test_a_scan_of_a_cluster_without_a_port_says_what_is_meant(source: str, meant: str) -> None:
+    with pytest.raises(FileNotFoundError, match=f"a cluster is HOST:PORT, such as {meant}$"):
+        barnabas.scan(source, "t")
+
+
+def test_a_scan_of_a_file_says_that_it_is_one(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="file is a file, not a data directory"):
         barnabas.scan(tmp_path / "file", "t")
@@ -325,6 +401,16 @@ def test_a_scan_of_a_place_that_is_none_says_what_is_one(tmp_path: Path) -> None
 def test_a_directory_is_given_once(tmp_path: Path) -> None:
     with pytest.raises(barnabas.ConfigError, match=r"data_dir='.*' and log\.dirs: give one"):
         barnabas.Broker(tmp_path / "a", config={"log.dirs": str(tmp_path / "b")})
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_no_directory_at_all_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(barnabas.ConfigError, match=r"log\.dirs: There must be one at least"):
+        barnabas.Broker(config={"log.dirs": blank})
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_only_looks_odd_is_taken(tools: Tools) -> None:

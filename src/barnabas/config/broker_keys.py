@@ -18,7 +18,7 @@ from barnabas.config.keys import (
 )
 from barnabas.config.topic_default_keys import TOPIC_DEFAULT_KEYS
 from barnabas.config.transaction_keys import TRANSACTION_KEYS
-from barnabas.config.validators import at_least, between, list_of
+from barnabas.config.validators import at_least, between, list_of, not_empty
 from barnabas.state.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 _INT, _SHORT, _LONG = ConfigType.INT, ConfigType.SHORT, ConfigType.LONG
@@ -244,8 +244,22 @@ _TOPICS = (
 )
 
 _LOG = (
-    _key(_HIGH, "log.dir", _LIST, None, "The log directories, when log.dirs is not set."),
-    _key(_HIGH, "log.dirs", _LIST, None, "The log directories; the metadata is in the first."),
+    _key(
+        _HIGH,
+        "log.dir",
+        _LIST,
+        None,
+        "The log directories, when log.dirs is not set.",
+        check=not_empty,
+    ),
+    _key(
+        _HIGH,
+        "log.dirs",
+        _LIST,
+        None,
+        "The log directories; the metadata is in the first.",
+        check=not_empty,
+    ),
     _key(
         _HIGH,
         "num.replica.alter.log.dirs.threads",

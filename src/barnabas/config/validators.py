@@ -37,6 +37,11 @@ def between_or(minimum: int, maximum: int, special: int) -> Validator:
     return check
 
 
+def not_empty(value: Any) -> str | None:
+    """A list that has an entry."""
+    return None if value else "There must be one at least; without the key its default holds"
+
+
 def one_of(*allowed: str) -> Validator:
     """One of some words."""
     message = f"String must be one of: {', '.join(allowed)}"

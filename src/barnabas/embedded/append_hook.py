@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from kio.schema.errors import ErrorCode
 
-from barnabas.arguments import check_call, check_text, deadline_after
+from barnabas.arguments import check_call, check_topic, deadline_after
 from barnabas.embedded.consumer import Consumer
 from barnabas.embedded.host import ask_core
 from barnabas.errors import BrokerClosed, KafkaError
+from barnabas.wording import counted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -67,7 +68,7 @@ class AppendHook:
         isolation_level: str = "read_uncommitted",
     ) -> None:
         check_call("call", call, "something to be called with a batch")
-        check_text("topic", topic, "the name of a topic")
+        check_topic("topic", topic)
         # Earliest: where its offset is gone it goes on with what there is.
         self._consumer = Consumer(
             host, [topic], auto_offset_reset="earliest", isolation_level=isolation_level
@@ -143,6 +144,11 @@ class AppendHook:
         """Ends it, without waiting for a call that is under way."""
         self._closed.set()
         self._consumer.close()
+
+    def __repr__(self) -> str:
+        counts = f"{counted(self._calls, 'call')}, {counted(self._errors, 'error')}"
+        state = ", closed" if self._closed.is_set() else ""
+        return f"<barnabas.AppendHook of {self._topic}, {counts}{state}>"
 
     def __enter__(self) -> Self:
         return self

@@ -20,19 +20,21 @@ from barnabas.arguments import (
     INT32_MAX,
     check_choice,
     check_flags,
-    check_names,
     check_optional_calls,
     check_optional_names,
     check_range,
     check_timeout,
+    check_topics,
     deadline_after,
     time_in_ms,
 )
 from barnabas.closing import AsyncClosing
+from barnabas.embedded.auto_commit import MS_PER_S, AutoCommit
 from barnabas.embedded.host import ISOLATION_LEVELS, RETRY_S
 from barnabas.embedded.offsets import GONE_ON, GroupOffsets, Member, check_offsets
 from barnabas.embedded.positions import RESETS, Positions, ReadOffset
 from barnabas.errors import BrokerClosed, ConfigError, KafkaError
+from barnabas.wording import counted, listed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,7 +54,6 @@ MAX_POLL_INTERVAL_MS: Final = 300_000
 # A heartbeat is a function call here; the sooner a rebalance is seen, the sooner it is over.
 HEARTBEAT_INTERVAL_MS: Final = 100
 TOPIC_CHECK_S: Final = 1.0  # how often a consumer without a group looks for new partitions
-MS_PER_S: Final = 1_000
 
 Listener = Callable[["list[Partition]"], object]
 
@@ -96,10 +97,12 @@ class Consumer(NativeReader, AsyncClosing):
         on_assigned: Listener | None = None,
         on_revoked: Listener | None = None,
     ) -> None:
-        self._topics = check_names("topics", topics, "a list of names, such as ['orders']")
+        self._topics = check_topics("topics", topics)
         check_choice("auto_offset_reset", auto_offset_reset, RESETS)
         check_choice("isolation_level", isolation_level, ISOLATION_LEVELS)
         check_optional_names(group=group, group_instance_id=group_instance_id)
+        if group is None and group_instance_id is not None:
+            raise ConfigError(f"group_instance_id {group_instance_id!r} needs a group")
         check_optional_calls(on_assigned=on_assigned, on_revoked=on_revoked)
         check_flags(enable_auto_commit=enable_auto_commit, check_crcs=check_crcs)
         self._poll_timeout = 0 if timeout is None else timeout
@@ -114,8 +117,7 @@ class Consumer(NativeReader, AsyncClosing):
         )
         self._host = host
         self._reads = Positions(self, host, auto_offset_reset, is_committed_only=is_committed_only)
-        self._on_assigned = on_assigned
-        self._on_revoked = on_revoked
+        self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._topics_checked_at = float("-inf")
         self._is_closed = False
         self._is_over = False  # and what a listener is told of, or may ask for, at the close
@@ -126,14 +128,11 @@ class Consumer(NativeReader, AsyncClosing):
         self._joining: Future[list[Partition]] | None = None
         self._assign_at = 0.0  # of the monotonic clock: what was joined for, not before
         self._offsets: GroupOffsets | None = None
-        self._commit_interval_s: float | None = None
+        commits_by_itself = group is not None and enable_auto_commit
+        self._auto_commit = AutoCommit(auto_commit_interval_ms if commits_by_itself else None)
         if group is not None:
             from barnabas.embedded.membership import MemberConfig, Membership
 
-            if enable_auto_commit:
-                name, interval_ms = "auto_commit_interval_ms", auto_commit_interval_ms
-                check_range(name, interval_ms, 1, INT32_MAX, error=ConfigError)
-                self._commit_interval_s = interval_ms / MS_PER_S
             config = MemberConfig(
                 group_id=group,
                 topics=self._topics,
@@ -144,7 +143,6 @@ class Consumer(NativeReader, AsyncClosing):
             )
             self._membership = Membership(host.services, config, self.notify)
             self._offsets = GroupOffsets(host, group, self._membership, is_committed_only)
-        self._next_commit_at = self._commit_time()
 
     # -- reading
 
@@ -229,7 +227,7 @@ class Consumer(NativeReader, AsyncClosing):
     @property
     def commits_by_itself(self) -> bool:
         """Whether what was handed out is committed without being asked."""
-        return self._commit_interval_s is not None
+        return self._auto_commit.is_on
 
     def assignment(self) -> list[Partition]:
         """The (topic, partition)s that it reads; with a group, none before that has decided, which
@@ -354,6 +352,12 @@ class Consumer(NativeReader, AsyncClosing):
             if self._polls == 0:  # else the last of them does it
                 self._let_go()
 
+    def __repr__(self) -> str:
+        group = "" if self.group is None else f", group {self.group!r}"
+        count = counted(len(self._reads.assignment()), "partition")
+        of = f"{listed(self._topics, 'topic')}{group}"
+        return f"<barnabas.Consumer of {of}, {'closed' if self._is_closed else count}>"
+
     # -- one step of reading
 
     def _step(self, deadline: float | None) -> tuple[bool, ConsumedBatch | None]:
@@ -391,7 +395,7 @@ class Consumer(NativeReader, AsyncClosing):
         if deadline is not None:
             until.append(deadline)
         if self._joining is None:
-            until.append(self._next_commit_at)
+            until.append(self._auto_commit.next_at)
         elif self._joining.done():
             until.append(self._assign_at)
         return max(0.0, min(until) - now)
@@ -411,7 +415,7 @@ class Consumer(NativeReader, AsyncClosing):
         self._membership.polled_at = now
         if self._joining is not None:
             return self._joining.done() and now >= self._assign_at
-        return self._membership.needs_join or now >= self._next_commit_at
+        return self._membership.needs_join or now >= self._auto_commit.next_at
 
     def _do_upkeep(self) -> None:
         if self._is_closed:
@@ -467,19 +471,15 @@ class Consumer(NativeReader, AsyncClosing):
         """A commit that nobody asked for raises nothing: who is thrown out joins again, and what
         else fails is tried again when the next one is due.
         """
-        if not self.commits_by_itself or not (at_once or time.monotonic() >= self._next_commit_at):
+        if not self.commits_by_itself or not (at_once or self._auto_commit.is_due()):
             return
-        self._next_commit_at = self._commit_time()
+        self._auto_commit.note()
         try:
             self.commit()
         except KafkaError as error:
             logger.warning("group %s: not committed: %s", self.group, error)
             if self._membership is not None and error.code in GONE_ON:
                 self._membership.needs_join = True
-
-    def _commit_time(self) -> float:
-        interval_s = self._commit_interval_s
-        return float("inf") if interval_s is None else time.monotonic() + interval_s
 
     def _need_assignment(self) -> list[Partition]:
         partitions = self.assignment()

@@ -68,6 +68,22 @@ class Membership:
     def __init__(
         self, services: Services, config: MemberConfig, notify: Callable[[], None]
     ) -> None:
+        """Raises ConfigError for a session that the broker would refuse, or that would end between
+        two heartbeats.
+        """
+        limits = [f"group.{end}.session.timeout.ms" for end in ("min", "max")]
+        check_range(
+            "session_timeout_ms",
+            config.session_timeout_ms,
+            *map(services.config.integer, limits),
+            error=ConfigError,
+            says=f"the broker's {' and '.join(limits)}",
+        )
+        if config.heartbeat_interval_ms >= config.session_timeout_ms:
+            raise ConfigError(
+                f"heartbeat_interval_ms {config.heartbeat_interval_ms} must be less than "
+                f"session_timeout_ms, which is {config.session_timeout_ms}"
+            )
         self._services = services
         self._config = config
         self._notify = notify

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kio.schema.errors import ErrorCode
 
+from barnabas.arguments import check_integer, check_text
 from barnabas.embedded.batch import ConsumedBatch
 from barnabas.embedded.host import ask_core
 from barnabas.errors import BrokerClosed, KafkaError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ASK_AGAIN_S: Final = 1.0  # for a partition that is not there
+_SHOWN_MAX: Final = 20  # partitions in an error
 
 
 class ReadOffset(NamedTuple):
@@ -211,20 +213,20 @@ class Positions:
 
     def position(self, partition: Partition) -> int:
         """The offset that is read next. Raises KeyError for a partition that is not read."""
-        return self._locate(partition, self._by_partition[partition])
+        return self._locate(partition, self._position_of(partition))
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Goes on at an offset of the topic that it has read. Raises KeyError."""
-        self._by_partition[partition].offset = offset
+        self._position_of(partition).offset = offset
 
     def move(self, partition: Partition, offset: int) -> None:
         """Goes on at an offset of the topic that is there now. Raises KeyError."""
-        position = self._by_partition[partition]
+        position = self._position_of(partition)
         position.offset, position.topic_id = offset, self._id_of(partition[0])
 
     def pause(self, partition: Partition, is_paused: bool) -> None:
         """Whether a partition is passed over. Raises KeyError."""
-        self._by_partition[partition].is_paused = is_paused
+        self._position_of(partition).is_paused = is_paused
 
     def lag(self, partition: Partition) -> int:
         """How many offsets there are behind the position."""
@@ -244,6 +246,17 @@ class Positions:
         core = self._host.services.core
         _, offset, _ = ask_core(core.offset_for_timestamp, *partition, time_ms)
         return self.end_of(partition) if offset < 0 else offset
+
+    def _position_of(self, partition: Partition) -> _Position:
+        position = self._by_partition.get(partition)
+        if position is None:
+            check_text("topic", partition[0], "the name of a topic")
+            check_integer("partition", partition[1])
+            read = [f"{topic}-{number}" for topic, number in self.assignment()]
+            more = f" and {len(read) - _SHOWN_MAX} more" if len(read) > _SHOWN_MAX else ""
+            names = f"{', '.join(read[:_SHOWN_MAX])}{more}" if read else "none"
+            raise KeyError(f"{partition[0]}-{partition[1]} is not read here; assigned: {names}")
+        return position
 
     def _info_of(self, partition: Partition) -> PartitionInfo:
         return ask_core(self._host.services.core.partition_info, *partition)

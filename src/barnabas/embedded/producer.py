@@ -16,12 +16,14 @@ from barnabas.arguments import (
     check_integer,
     check_number,
     check_optional_names,
+    check_range,
     check_timeout,
 )
 from barnabas.bulk import records_input
 from barnabas.closing import AsyncClosing
-from barnabas.errors import BarnabasError, ConfigError, KafkaError
+from barnabas.errors import BarnabasError, BrokerClosed, ConfigError, KafkaError
 from barnabas.metadata.catalog import is_internal
+from barnabas.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -63,6 +65,12 @@ class BulkDelivery:
     def __len__(self) -> int:
         """How many records were written."""
         return sum(count for _, _, count in self.spans)
+
+    def __repr__(self) -> str:
+        state = "done" if self.done() else "pending"
+        if self._error is not None:
+            state = f"then {self._error!r}"
+        return f"<barnabas.BulkDelivery of {counted(len(self), 'record')}, {state}>"
 
     def done(self) -> bool:
         """Whether all is as durable as the topic wants it."""
@@ -123,6 +131,16 @@ class Producer(NativeProducer, AsyncClosing):
             raise ConfigError(f"batch_size {batch_size} is not within 0 and {BATCH_SIZE_MAX}")
         if transactional_id == "":
             raise ConfigError("transactional_id is empty")
+        if transactional_id is not None:
+            limit = "transaction.max.timeout.ms"
+            check_range(
+                "transaction_timeout_ms",
+                transaction_timeout_ms,
+                1,
+                host.services.config.integer(limit),
+                error=ConfigError,
+                says=f"the broker's {limit}",
+            )
         super().__init__(
             host.services.core,
             codec=CODEC_NAMES.index(compression_type),
@@ -154,11 +172,12 @@ class Producer(NativeProducer, AsyncClosing):
         """Sends a column of records, and writes them before it returns.
 
         `values` and `keys` are what `barnabas.bulk` lists: lists of bytes or str, numpy
-        and Arrow arrays, (offsets, data) pairs; a pyarrow RecordBatch or Table as `values` has
-        columns of the names value, key, headers and timestamp. `headers` are (str, bytes, str or
+        and Arrow arrays, (offsets, data) pairs; a table as `values` (a pyarrow RecordBatch or
+        Table, polars' or pandas' DataFrame) has columns of the names value, key, headers and
+        timestamp. `headers` are (str, bytes, str or
         None) pairs, or a mapping, of every record; or a sequence of such, one a record; or Arrow's
         lists, or polars' or pandas' column of them. `timestamps` are one a record (times are
-        rounded down to the ms), `timestamp` is one for all, as `send` takes it; now by default.
+        rounded down to the ms); or `timestamp` is one for all, as `send` takes it; now by default.
         Raises TypeError and ValueError before anything is written; what a batch is refused for is
         the BulkDelivery's.
         """
@@ -239,6 +258,15 @@ class Producer(NativeProducer, AsyncClosing):
             logger.warning("a transaction is left to its timeout: %s", error)
         finally:
             self._close()
+
+    def __repr__(self) -> str:
+        name = self._transactional_id
+        try:
+            self._check_open()
+            state = "open"
+        except BrokerClosed:
+            state = "closed"
+        return f"<barnabas.Producer{'' if name is None else f' of {name}'}, {state}>"
 
 
 def _check_level(compression_type: str, level: int) -> None:

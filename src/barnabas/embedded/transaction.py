@@ -46,6 +46,9 @@ class TransactionalId:
         self._is_fenced = False  # as far as is known: another producer has it by now
         self.identity = host.call(partial(self._init, timeout_ms))
 
+    def __str__(self) -> str:
+        return f"transactional id {self._id}"
+
     async def _init(self, timeout_ms: int) -> ProducerIdentity:
         """Fences all earlier producers of this transactional id."""
         transactions = self._host.services.transactions
@@ -60,7 +63,7 @@ class TransactionalId:
 
     def _check(self, error: ErrorCode) -> None:
         self._note(error)
-        check(error, f"transactional id {self._id}")
+        check(error, str(self))
 
     def check_not_fenced(self) -> None:
         """Raises KafkaError PRODUCER_FENCED, once the coordinator has said so."""
@@ -271,6 +274,10 @@ class Transaction:
             self._producer._end_transaction(self)
         finally:
             self._ending.release()
+
+    def __repr__(self) -> str:
+        state = "open" if self._is_open else "over"
+        return f"<barnabas.Transaction of {self._transactional_id}, {state}>"
 
     def __enter__(self) -> Self:
         return self

@@ -26,12 +26,20 @@ def read_bound(bound: Any) -> Bound:
         return _EPOCH + timedelta(milliseconds=time_in_ms("a bound", bound, rounds_up=True))
     try:
         if isinstance(bound, Mapping):
-            return {key: check_integer("bound", offset) for key, offset in bound.items()}
+            return {
+                check_integer("bound", partition): check_integer("bound", offset)
+                for partition, offset in bound.items()
+            }
         return check_integer("bound", bound)
     except TypeError:
         raise ValueError(
             f"a bound is an offset, offsets by partition, a datetime or datetime64, not {bound!r}"
         ) from None
+
+
+def bounded(bounds: tuple[Bound, Bound]) -> frozenset[int]:
+    """The partitions that have bounds of their own."""
+    return frozenset().union(*(bound for bound in bounds if isinstance(bound, Mapping)))
 
 
 def bound_of(bound: Bound, partition: int) -> int | datetime | None:

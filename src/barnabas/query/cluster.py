@@ -23,7 +23,7 @@ except ModuleNotFoundError as missing:
         "a cluster is asked by confluent-kafka: pip install 'barnabas[cli]'", name=missing.name
     ) from missing
 
-from barnabas.query.bounds import Bound, bound_of, start_ms, to_ms
+from barnabas.query.bounds import Bound, bound_of, bounded, start_ms, to_ms
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,7 +66,7 @@ def cluster_batches(
     )
     with _connected(consumer, address, closes=False):
         topics = _await_metadata(consumer, topic, trouble).topics
-        partitions = _partitions(topics[topic], address, topic, wanted)
+        partitions = _partitions(topics[topic], address, wanted, bounded(bounds))
 
     def batches() -> Iterator[pa.RecordBatch]:
         with _connected(consumer, address, closes=True):
@@ -114,13 +114,14 @@ def _await_metadata(consumer: Consumer, topic: str, trouble: _Trouble) -> Cluste
 
 
 def _partitions(
-    found: TopicMetadata, address: str, topic: str, wanted: frozenset[int] | None
+    found: TopicMetadata, address: str, wanted: frozenset[int] | None, named: frozenset[int]
 ) -> list[int]:
+    topic = found.topic
     if found.error is not None or not found.partitions:
         raise FileNotFoundError(f"{address} has no topic {topic}")
     there = frozenset(found.partitions)
     asked = there if wanted is None else wanted
-    if missing := sorted(asked - there):
+    if missing := sorted((asked | named) - there):
         raise FileNotFoundError(f"{address} has no partition {missing[0]} of topic {topic}")
     if not asked:
         raise FileNotFoundError(f"{address} has none of the partitions of topic {topic}")

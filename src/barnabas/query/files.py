@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES: Final = 4 << 20  # read at a time: what a batch of the table is made of
 _TOPIC_DIRECTORY: Final = re.compile(r"(.+)-(\d+)")
+_PORT: Final = re.compile(r":[^\]]*$")  # or what takes its place; not of the colons of IPv6
 
 
 def partition_directories(
-    data_dirs: Sequence[Path], topic: str, wanted: frozenset[int] | None
+    data_dirs: Sequence[Path], topic: str, wanted: frozenset[int] | None, named: frozenset[int]
 ) -> list[tuple[int, Path]]:
-    """(partition, directory). Raises FileNotFoundError, also when one of them is elsewhere;
-    NotADirectoryError.
+    """(partition, directory). Raises FileNotFoundError, also when one of them is elsewhere, or one
+    that is `named` is nowhere; NotADirectoryError.
     """
     found: dict[int, Path] = {}
     for path in (path for data_dir in data_dirs for path in _entries(data_dir)):
@@ -43,7 +44,7 @@ def partition_directories(
     counts = [partition_count(data_dir, topic) for data_dir in data_dirs]
     stored = {*range(max(count or 0 for count in counts)), *range(max(found))}
     asked = stored | found.keys() if wanted is None else wanted
-    if missing := sorted(asked - found.keys()):
+    if missing := sorted((asked | named - stored) - found.keys()):
         hint = ": if its broker has several log.dirs, give all of them"
         raise FileNotFoundError(
             f"{where} has no partition {missing[0]} of topic {topic}"
@@ -69,7 +70,8 @@ def _entries(data_dir: Path) -> Iterator[Path]:
         yield from data_dir.iterdir()
     except FileNotFoundError:
         name = str(data_dir)
-        hint = "" if os.sep in name else f"; a cluster is HOST:PORT, such as {name}:9092"
+        host = _PORT.sub("", name) or "localhost"
+        hint = "" if os.sep in name else f"; a cluster is HOST:PORT, such as {host}:9092"
         raise FileNotFoundError(f"there is no data directory {name}{hint}") from None
     except NotADirectoryError:
         raise NotADirectoryError(f"{data_dir} is a file, not a data directory") from None

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from barnabas.arguments import check_integers, check_text, wrong_type
-from barnabas.query.bounds import Bound, read_bound
+from barnabas.query.bounds import Bound, bounded, read_bound
 from barnabas.query.files import file_batches, partition_directories
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def scan(
     transactions are read whether they were committed or not; from a cluster, those committed.
 
     Raises FileNotFoundError when there is no such directory or topic, or not all the partitions
-    that are asked for, NotADirectoryError, TypeError, ValueError for a bound that is none or an
-    address that cannot be, ConnectionError when connections are refused for 5 s or nobody
-    answers for 30 s; reading raises CoreError and CorruptBatch, with file or offset, and
+    that are asked for or have a bound, NotADirectoryError, TypeError, ValueError for a bound that
+    is none or an address that cannot be, ConnectionError when connections are refused for 5 s or
+    nobody answers for 30 s; reading raises CoreError and CorruptBatch, with file or offset, and
     ConnectionError when the cluster is gone, or silent for 30 s.
     """
     from barnabas.arrow import schema  # which says what to install, if there is no pyarrow
@@ -68,7 +68,9 @@ def scan(
         _check_ports(address)
         batches = cluster_batches(address, topic, wanted, bounds, binary)
     else:
-        directories = partition_directories([Path(place) for place in places], topic, wanted)
+        directories = partition_directories(
+            [Path(place) for place in places], topic, wanted, bounded(bounds)
+        )
         batches = file_batches(directories, bounds, binary)
     return pyarrow.RecordBatchReader.from_batches(fields, batches)
 

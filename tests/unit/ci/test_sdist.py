@@ -1,5 +1,7 @@
 """The sdist: the same bytes each time, and all that is needed to build, nothing else."""
 
+import email
+import re
 import subprocess
 import sys
 import tarfile
@@ -27,6 +29,20 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_second_one_has_the_same_bytes(sdist: Path, tmp_path: Path) -> None:
     (ROOT / "README.md").touch()  # as a fresh checkout would
     assert make_sdist(tmp_path).read_bytes() == sdist.read_bytes()
+
+
+def test_its_description_links_to_nothing_that_only_a_checkout_has(sdist: Path) -> None:
+    with tarfile.open(sdist) as tar:
+        file = tar.extractfile(f"{sdist.name.removesuffix('.tar.gz')}/PKG-INFO")
+        assert file is not None
+        metadata = email.message_from_bytes(file.read())
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    described = metadata.get_payload()
+    assert isinstance(described, str)
+    links = re.findall(r"\]\(([^)]+)\)", described)
+    assert links
+    assert all(link.startswith("https://") for link in links)
+    assert "More of this (`docs/howto/install.md`)." in described
 
 
 def test_it_has_every_source_and_nothing_built(sdist: Path) -> None:

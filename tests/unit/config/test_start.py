@@ -75,6 +75,9 @@ def test_later_layers_are_stronger() -> None:
         ({"listeners": "PLAINTEXT://:1"}, "allow.insecure.listeners=true"),
         ({"listeners": "PLAINTEXT://192.168.0.1:1"}, "allow.insecure.listeners=true"),
         ({"log_dirs": "/a,/b,/a/../b"}, "log.dirs: /a/../b is there twice"),
+        ({"log_dirs": ""}, "Invalid value [] for configuration log.dirs: There must be one at lea"),
+        ({"log_dirs": " \t "}, "Invalid value [] for configuration log.dirs: There must be one at"),
+        ({"log_dir": "", "log_dirs": "/a"}, "Invalid value [] for configuration log.dir: There mu"),
     ],
 )
 def test_what_cannot_be_used_is_named(settings: dict[str, str], message: str) -> None:

@@ -407,9 +407,38 @@ def test_batches_keep_their_records_while_others_are_read(
 
 
 REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
-    "one bytes": (b"abc", {}, TypeError, "a sequence, not one bytes"),
-    "one str": ("abc", {}, TypeError, "a sequence, not one str"),
-    "numbers": ([1, 2], {}, TypeError, "a value is bytes, str or None, not int"),
+    "one bytes": (
+        b"abc",
+        {},
+        TypeError,
+        r"values must be a sequence of bytes, str or None, not b'abc' \(b",
+    ),
+    "one str": ("abc", {}, TypeError, r"values must be a sequence of .*, not 'abc' \(str\)"),
+    "nothing": (None, {}, TypeError, "values must be a sequence of bytes, str or None, not None"),
+    "one number": (5, {}, TypeError, r"values must be a sequence of .*, not 5 \(int\)"),
+    "numbers": ([1, 2], {}, TypeError, r"values\[0\] must be bytes, str or None, not 1 \(int\)"),
+    "a number among str": (["a", "b", 3], {}, TypeError, r"values\[2\] must be .*, not 3 \(int\)"),
+    "a number as a key": ([b""], {"keys": [1.5]}, TypeError, r"keys\[0\] must be .*, not 1\.5 \(f"),
+    "no UTF-8": ([b"", "\ud800"], {}, ValueError, r"values\[1\] '\\ud800' is no text: surrogates"),
+    "one header": ([b""], {"headers": 5}, TypeError, r"headers must be pairs of .*, not 5 \(int\)"),
+    "a time, and times": (
+        [b"a"],
+        {"timestamp": 1, "timestamps": [1]},
+        TypeError,
+        "timestamp is one for all, and each record has its own: give one of them",
+    ),
+    "a time, and times of a table": (
+        pa.table({"value": ["a"], "timestamp": [1]}),
+        {"timestamp": 1},
+        TypeError,
+        "timestamp is one for all",
+    ),
+    "NaT": (
+        [b"a", b"b"],
+        {"timestamps": np.array(["2026-01-01", "NaT"], "datetime64[ms]")},
+        ValueError,
+        r"a timestamp is NaT, no point in time: timestamps\[1\]",
+    ),
     "numpy U of two dimensions": (np.array([["a"]]), {}, TypeError, "in 2 dimensions: S, U, V, "),
     "numpy int": (np.array([1]), {}, TypeError, "int64"),
     "arrow int": (pa.array([1]), {}, TypeError, "Arrow's type int64"),

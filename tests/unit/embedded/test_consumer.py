@@ -140,6 +140,7 @@ def test_positions(broker: barnabas.Broker) -> None:
 
 def test_positions_before_the_first_poll(broker: barnabas.Broker) -> None:
     fill(broker, "one", 100)
+    broker.create_topic("many", partitions=25)
     consumer = broker.consumer(["one"])
     consumer.seek_to_time(1000 + 77)
     batch = consumer.poll()
@@ -160,8 +161,16 @@ def test_positions_before_the_first_poll(broker: barnabas.Broker) -> None:
         assert consumer.lag() == {("one", 0): 100 - position}
     assert from_start(broker, "one").lag() == {("one", 0): 100}
     assert from_start(broker, "one").position("one", 0) == 0
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="one-1 is not read here; assigned: one-0"):
         broker.consumer(["one"]).seek("one", 1, 0)
+    with pytest.raises(
+        KeyError, match=r"one-0 is not read here; assigned: many-0, .*, many-19 and 5"
+    ):
+        broker.consumer(["many"]).pause("one", 0)
+    with pytest.raises(KeyError, match="new-0 is not read here; assigned: none"):
+        broker.consumer(["new"]).position("new", 0)
+    with pytest.raises(TypeError, match=r"partition must be an int, not '0' \(str\)"):
+        broker.consumer(["one"]).seek("one", "0", 0)  # type: ignore[arg-type]
 
 
 def test_before_the_group_has_decided_there_is_nothing_to_seek_in(broker: barnabas.Broker) -> None:

@@ -216,8 +216,7 @@ def test_a_listener_that_raises_in_a_rebalance_is_asked_once(broker: barnabas.Br
 
 
 def test_a_member_whose_offsets_cannot_be_read_joins_again(broker: barnabas.Broker) -> None:
-    # No heartbeat comes to its help.
-    consumer = member(broker, heartbeat_interval_ms=600_000)
+    consumer = member(broker, heartbeat_interval_ms=40_000)  # none comes to its help
     consumer.poll(0)
     wait_for(lambda: consumer._joining is None or consumer._joining.done())
     broker.delete_topic("__consumer_offsets")

@@ -158,12 +158,18 @@ def test_a_record_too_large_is_refused_and_takes_no_other_with_it(broker: barnab
 
 def test_what_is_no_record_is_refused_at_once(broker: barnabas.Broker) -> None:
     producer = broker.producer()
-    with pytest.raises(TypeError, match="a value is bytes, str or None, not int"):
+    with pytest.raises(TypeError, match=r"value must be bytes, str or None, not 1 \(int\)"):
         producer.send("one", 1)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="a key is bytes"):
+    with pytest.raises(TypeError, match=r"key must be bytes, str or None, not 1\.5 \(float\)"):
         producer.send("one", b"", key=1.5)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="a header's name is a str"):
+    with pytest.raises(
+        TypeError, match=r"each of headers must be a pair .*, not \(b'bytes', b''\) \(tuple\)"
+    ):
         producer.send("one", b"", headers=[(b"bytes", b"")])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"headers must be pairs of .*, not 5 \(int\)"):
+        producer.send("one", b"", headers=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"partition must be an int or None, not '0' \(str\)"):
+        producer.send("one", b"", partition="0")  # type: ignore[arg-type]
     with pytest.raises(KafkaError, match="one has partitions 0 to 0, not 1"):
         producer.send("one", b"", partition=1)
     with pytest.raises(KafkaError) as refused:
@@ -305,6 +311,14 @@ def test_a_callback_may_send(broker: barnabas.Broker) -> None:
 
     producer.send("one", b"first").add_done_callback(send_another)
     assert second[0].result(5).offset == 1
+
+
+def test_what_cannot_be_called_is_no_callback(broker: barnabas.Broker) -> None:
+    sent = broker.producer(linger_ms=60_000).send("one", b"x")
+    for _ in ("while it lingers", "once it is done"):
+        with pytest.raises(TypeError, match=r"callback must be something to be called .*, not 5"):
+            sent.add_done_callback(5)  # type: ignore[arg-type]
+        sent.result(5)
 
 
 def test_deliveries_come_from_a_producer_only() -> None:

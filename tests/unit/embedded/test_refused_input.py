@@ -1,5 +1,8 @@
 """What clients in this process refuse before anything happens, and what only looks odd."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -84,16 +87,35 @@ def test_what_is_masked_is_null(broker: barnabas.Broker, topic: str) -> None:
         producer.send_many(topic, [b"v"] * 2, timestamps=np.ma.masked_array([1, 2], [False, True]))
 
 
-def test_a_data_frame_is_told_what_to_become(broker: barnabas.Broker, topic: str) -> None:
+@pytest.mark.filterwarnings("ignore:Resolving the schema of a LazyFrame")
+def test_a_table_of_whatever_arrow_can_read_is_sent(broker: barnabas.Broker, topic: str) -> None:
     producer = broker.producer()
-    table = pa.table({"value": [b"a", b"b"]})
-    for frame in (pl.DataFrame(table), table.to_pandas(), table.to_reader()):
-        with pytest.raises(TypeError, match=f"a {type(frame).__name__} is no column"):
-            producer.send_many(topic, frame)
-    producer.send_many(topic, table.to_reader().read_all())
-    producer.send_many(topic, pl.DataFrame(table).to_arrow())
-    producer.send_many(topic, pa.Table.from_pandas(pd.DataFrame({"value": [b"c"]})))
-    assert read(broker, topic) == [b"a", b"b", b"a", b"b", b"c"]
+    table = pa.table({"key": ["k", None], "value": [b"a", b"b"]})
+    for frame in (table, pl.DataFrame(table), table.to_pandas(), table.to_reader()):
+        producer.send_many(topic, frame)
+    assert read(broker, topic) == [b"a", b"b"] * 4
+    scanned = barnabas.scan(broker.data_dir, topic).read_all()
+    producer.send_many(topic, scanned.to_pandas())
+    producer.send_many(topic, pl.DataFrame(scanned))
+    assert read(broker, topic) == [b"a", b"b"] * 12
+    with pytest.raises(TypeError, match=r"a LazyFrame is no column, .*: collect\(\) makes one"):
+        producer.send_many(topic, pl.LazyFrame(table))
+    with pytest.raises(ValueError, match="there is no column value among column"):
+        producer.send_many(topic, pd.DataFrame({"column": [b"c"]}))
+
+
+def test_what_a_list_of_timestamps_needs_is_said() -> None:
+    program = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "import barnabas\n"
+        "with barnabas.Broker() as broker:\n"
+        "    broker.producer().send_many('t', [b'v'], timestamps=[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    hint = "numpy is needed for timestamps in a list: pip install 'barnabas[numpy]'"
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {hint}"
 
 
 def test_no_timestamps_of_no_records(broker: barnabas.Broker, topic: str) -> None:
