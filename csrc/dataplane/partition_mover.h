@@ -5,8 +5,8 @@
 // a thread has by turns; when little is left the log changes over (storage/log_move.cc). While it
 // lasts the log is not compacted. A copy that the broker's stop finds is closed, and goes on
 // growing after the next start if it ends as the log does there; that of a compacted topic begins
-// anew then, as the log may be compacted before the copy is looked at. A move that fails is given up: its copy goes, the
-// partition stays.
+// anew then, as the log may be compacted before the copy is looked at. A move that fails is given
+// up: its copy goes, the partition stays.
 //
 // Ownership: borrows table, directories and clock; they outlive stop().
 //

@@ -274,9 +274,9 @@ class Log {
 /// what its CRC says, or not in its place; kOffsetOutOfRange: the log now begins above the end of
 /// `copy`. Reads files: disk threads only.
 Result<uint64_t> copy_batches(Log& log, Log& copy, uint64_t max_bytes);
-/// Whether `log` may be copied on to `copy` from where that ends: its last batch is the log's.
-/// After a power cut a copy may have what the log has lost, and others have been written in the
-/// place of since.
+/// Whether `log` may be copied on to `copy` from where that ends: its last batches are the log's.
+/// After a power cut a copy may have what the log has lost, and in the place of which others have
+/// been written since.
 Result<bool> may_go_on(Log& log, Log& copy);
 
 }  // namespace barnabas::storage

@@ -24,12 +24,24 @@ Result<uint64_t> size_of(int fd, const std::string& path) {
   return static_cast<uint64_t>(info.st_size);
 }
 
+std::string aside_path(const std::string& log_path, uint64_t position, int number) {
+  return log_path + std::string(suffix::kCorrupt) + std::to_string(position) +
+         (number == 1 ? "" : "-" + std::to_string(number));
+}
+
+int count_aside(const std::string& log_path, uint64_t position) {
+  int count = 0;
+  while (::access(aside_path(log_path, position, count + 1).c_str(), F_OK) == 0) ++count;
+  return count;
+}
+
 /// Where nothing lies yet: what an earlier start has kept of the same place stays.
 std::string free_aside_path(const std::string& log_path, uint64_t position) {
-  const std::string first = log_path + std::string(suffix::kCorrupt) + std::to_string(position);
-  std::string path = first;
-  for (int n = 2; ::access(path.c_str(), F_OK) == 0; ++n) path = first + "-" + std::to_string(n);
-  return path;
+  return aside_path(log_path, position, count_aside(log_path, position) + 1);
+}
+
+std::string last_aside_path(const std::string& log_path, uint64_t position) {
+  return aside_path(log_path, position, std::max(count_aside(log_path, position), 1));
 }
 
 /// Under another name until it is whole: a start that is killed meanwhile leaves no half of one.
@@ -48,7 +60,27 @@ Status copy_bytes(int fd, const std::string& path, uint64_t position, uint64_t b
     done += got;
   }
   BARNABAS_TRY(sync_data(out.get(), unfinished));
-  return rename_file(unfinished, to);
+  BARNABAS_TRY(rename_file(unfinished, to));
+  return sync_directory(parent_of(to));
+}
+
+/// Whether a file has just what is at `position` of `fd`: a start that ended too soon has kept it.
+Result<bool> has(const std::string& aside, int fd, const std::string& path, uint64_t position,
+                 uint64_t bytes) {
+  const auto kept = open_file(aside, O_RDONLY);
+  if (!kept.ok()) return false;
+  BARNABAS_ASSIGN(const uint64_t kept_bytes, size_of(kept->get(), aside));
+  if (kept_bytes != bytes) return false;
+  std::vector<uint8_t> ours(std::min<uint64_t>(kCopyBytes, bytes));
+  std::vector<uint8_t> theirs(ours.size());
+  for (uint64_t done = 0; done < bytes; done += ours.size()) {
+    ours.resize(std::min<uint64_t>(ours.size(), bytes - done));
+    theirs.resize(ours.size());
+    BARNABAS_ASSIGN(const size_t got, read_at(fd, ours, position + done, path));
+    BARNABAS_ASSIGN(const size_t others, read_at(kept->get(), theirs, done, aside));
+    if (got != ours.size() || others != got || ours != theirs) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -59,6 +91,9 @@ bool is_set_aside(std::string_view file_name) {
 }
 
 Result<std::string> copy_aside(int fd, const std::string& path, uint64_t position, uint64_t bytes) {
+  const std::string last = last_aside_path(path, position);
+  BARNABAS_ASSIGN(const bool kept, has(last, fd, path, position, bytes));
+  if (kept) return last;
   const std::string aside = free_aside_path(path, position);
   BARNABAS_TRY(copy_bytes(fd, path, position, bytes, aside));
   return aside;
@@ -79,7 +114,6 @@ Result<SetAside> set_aside_if_good(const std::string& log_path, int64_t base_off
 }
 
 Status copy_what_is_aside(const std::string& from, const std::string& to) {
-  bool copied = false;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(from, error)) {
     const std::string name = entry.path().filename().string();
@@ -88,12 +122,11 @@ Status copy_what_is_aside(const std::string& from, const std::string& to) {
     BARNABAS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
     BARNABAS_ASSIGN(const uint64_t bytes, size_of(fd.get(), path));
     BARNABAS_TRY(copy_bytes(fd.get(), path, 0, bytes, to + "/" + name));
-    copied = true;
   }
   if (error) {
     return Error{ErrorCode::kKafkaStorageError, from + ": " + error.message(), error.value()};
   }
-  return copied ? sync_directory(to) : Status();
+  return {};
 }
 
 }  // namespace barnabas::storage

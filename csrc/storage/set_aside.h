@@ -11,7 +11,7 @@
 namespace barnabas::storage {
 
 /// Whether it is the name of what has been set aside: `<log>.corrupt-<position>`, and `-2` and so
-/// on behind it when more than one thing had to be kept of one place. No broker removes one.
+/// on behind it when more than one thing had to be kept of one place. It goes with its topic only.
 bool is_set_aside(std::string_view file_name);
 
 /// Copies [position, position + bytes) of `fd`, which is `path`, and fsyncs the copy, so that the

@@ -417,9 +417,7 @@ class Node:
         return self._adopted is not None and not self._adopted.for_good
 
     def _elsewhere(self) -> Container[str]:
-        """Topics that exist, though not here: what groups have committed for them is kept, and
-        transactions with records in them are not at their end.
-        """
+        """Topics that exist, though not here: what groups have committed for them is kept."""
         if self._adopted is None:
             return ()
         if self._adopted.metadata_dir is None:

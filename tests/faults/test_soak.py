@@ -18,4 +18,5 @@ def test_a_soak_finds_nothing(tmp_path: Path, seed: int, measured: Callable[[str
     with SoakServer(tmp_path, BROKER, with_small_disk=SmallDisk.possible) as server:
         report = Soak(server, seed).soak(SECONDS)
         assert report.findings == [], "\n".join(map(str, report.findings))
+        assert report.passes > 0
     measured(str(report))

@@ -199,23 +199,18 @@ class GroupCoordinator:
         return self._in_force(partition.machine.committed(group_id)), error
 
     def _in_force(self, offsets: Offsets) -> Offsets:
-        stale = {
-            topic
-            for topic, by_partition in offsets.items()
-            if (topic_id := self._offsets_topic.topic_id(topic)) is not None
-            and not all(value.belongs_to(topic_id) for value in by_partition.values())
-        }
-        if not stale:
-            return offsets
-        kept = {topic: values for topic, values in offsets.items() if topic not in stale}
-        for topic in stale:
+        stale = {}
+        for topic, values in offsets.items():
             topic_id = self._offsets_topic.topic_id(topic)
-            assert topic_id is not None
-            kept[topic] = {p: v for p, v in offsets[topic].items() if v.belongs_to(topic_id)}
-        return kept
+            if topic_id is None or all(value.belongs_to(topic_id) for value in values.values()):
+                continue
+            stale[topic] = {p: v for p, v in values.items() if v.belongs_to(topic_id)}
+        return {**offsets, **stale} if stale else offsets
 
     def _with_topic_id(self, offset: OffsetToCommit) -> OffsetToCommit:
-        """A client may name a topic by name alone; the record says which one it was."""
+        """A client may name a topic by name alone; the record says which one it was, unless it has
+        a retention of its own: that one's format has no room for it.
+        """
         topic_id = self._offsets_topic.topic_id(offset.topic)
         if offset.topic_id != NO_TOPIC_ID or topic_id is None:
             return offset
@@ -277,8 +272,8 @@ class GroupCoordinator:
     def listed(
         self, states: Iterable[str] = (), types: Iterable[str] = ()
     ) -> tuple[list[ListedGroup], ErrorCode]:
-        """ListGroups: all groups of this broker, or an error while some are being loaded. Those in
-        a log directory that is offline are not among them.
+        """ListGroups: all groups of this broker, or an error while some are being loaded. Those
+        that cannot be, as of a log directory that is offline, are not among them.
         """
         states, types = list(states), list(types)
         groups: list[ListedGroup] = []

@@ -1,9 +1,8 @@
 """Writes the markers of transactions that end, in all their partitions, as often as it takes.
 
 A partition that is no more needs no marker, and one that has seen a later epoch of the producer has
-nothing of this transaction left to end. Whatever else goes wrong is tried again, as is a partition
-in a log directory of an adopted broker that is not here: the transaction is not at its end until
-that one has its marker, from here or from Kafka.
+nothing of this transaction left to end. One in a log directory that Kafka alone has is left to
+Kafka: the transaction is not at its end here. Whatever else goes wrong is tried again.
 """
 
 import asyncio
@@ -46,11 +45,11 @@ class MarkerWriter:
         self,
         hand_over: HandOver,
         groups: OffsetsOwner,
-        is_elsewhere: Callable[[TopicPartition], bool],
+        is_kafkas_alone: Callable[[TopicPartition], bool],
     ) -> None:
         self._hand_over = hand_over
         self._groups = groups
-        self._is_elsewhere = is_elsewhere
+        self._is_kafkas_alone = is_kafkas_alone
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -96,9 +95,14 @@ class MarkerWriter:
         failures: int,
         error: ErrorCode,
     ) -> None:
-        if error is ErrorCode.unknown_topic_or_partition and self._is_elsewhere(partition):
-            error = ErrorCode.kafka_storage_error
-        if error is ErrorCode.none or error is ErrorCode.unknown_topic_or_partition:
+        if error is ErrorCode.unknown_topic_or_partition and self._is_kafkas_alone(partition):
+            logger.warning(
+                "%s-%d is in a log directory that Kafka alone has: the marker of producer %d, "
+                "epoch %d is left to Kafka",
+                *partition,
+                *marker.producer,
+            )
+        elif error is ErrorCode.none or error is ErrorCode.unknown_topic_or_partition:
             finish(partition)
         elif error in _SUPERSEDED:
             logger.warning(

@@ -80,8 +80,8 @@ class StateTopic(CoordinatorTopic, Protocol):
     def leader_epoch(self, partition: int) -> int:
         """The leader epoch of a partition: the epoch of its coordinator."""
 
-    def is_elsewhere(self, partition: TopicPartition) -> bool:
-        """Whether any partition exists, though not here."""
+    def is_kafkas_alone(self, partition: TopicPartition) -> bool:
+        """Whether any partition is in a log directory that Kafka has, and will have beside ours."""
 
 
 class ProducerIdSource(Protocol):
@@ -117,9 +117,10 @@ class TransactionCoordinator:
         self._partitions: CoordinatorPartitions[TransactionPartition] = CoordinatorPartitions(
             topic, self._make_partition
         )
+        self._left_to_kafka: set[str] = set()  # of which it has been said
         self._ticks: set[asyncio.TimerHandle] = set()
         self._waiting: set[asyncio.Task[None]] = set()  # for producer ids
-        self.writer = MarkerWriter(hand_over, groups, topic.is_elsewhere)
+        self.writer = MarkerWriter(hand_over, groups, topic.is_kafkas_alone)
 
     # -- life
 
@@ -275,6 +276,12 @@ class TransactionCoordinator:
         partition, error = self._partitions.find(transactional_id)
         if partition is None:
             refuse(error)
+        elif self._is_left_to_kafka(partition, transactional_id):
+            refuse(
+                ErrorCode.concurrent_transactions
+                if is_init
+                else ErrorCode.coordinator_not_available
+            )
         elif not partition.machine.needs_producer_id(transactional_id, is_init=is_init):
             act(partition, NO_PRODUCER_ID)
         elif (producer_id := self._producer_ids.take()) is not None:
@@ -330,12 +337,24 @@ class TransactionCoordinator:
                     self._abort(transactional_id)
 
     def _is_left_to_kafka(self, partition: TransactionPartition, transactional_id: str) -> bool:
-        """Of a transaction with records in a log directory that is not here: Kafka aborts it when
-        it has all of them again. One that it found decided would get no markers there, as at its
-        start it takes partitions without a leader yet for deleted.
+        """Of a transaction with records in a log directory that Kafka alone has: nothing of it is
+        decided here, and Kafka aborts it when it has all of them again. One that it found decided
+        would get no markers there, as at its start it takes partitions without a leader yet for
+        deleted.
         """
-        transaction = partition.machine.transactions[transactional_id]
-        return any(map(self._topic.is_elsewhere, transaction.value.partitions))
+        transaction = partition.machine.transactions.get(transactional_id)
+        if transaction is None or not any(
+            map(self._topic.is_kafkas_alone, transaction.value.partitions)
+        ):
+            return False
+        if transactional_id not in self._left_to_kafka:
+            self._left_to_kafka.add(transactional_id)
+            logger.warning(
+                "transaction %s has records in a log directory that Kafka alone has: "
+                "it is left to Kafka",
+                transactional_id,
+            )
+        return True
 
     def _abort(self, transactional_id: str) -> None:
         def act(partition: TransactionPartition, new_id: int) -> None:

@@ -62,10 +62,8 @@ class InternalTopic:
         """Whether any topic exists."""
         return self._catalog.topic(topic) is not None or topic in self._elsewhere
 
-    def is_elsewhere(self, partition: TopicPartition) -> bool:
-        """Whether any partition is in a log directory that only Kafka, to which this broker's will
-        be given back, has.
-        """
+    def is_kafkas_alone(self, partition: TopicPartition) -> bool:
+        """Whether any partition is in a log directory that Kafka has, and will have beside ours."""
         if not self._is_kept_for_kafka:
             return False
         record = self._catalog.topic(partition.topic)

@@ -31,7 +31,7 @@ class SoakServer(BarnabasServer):
     ) -> None:
         super().__init__(directory, config)
         self.bug = bug
-        self.clock_ms = 0  # how far its clock is ahead of the system's
+        self.clock_ms = 0  # how far its calendar is ahead of the system's
         self.directory.mkdir(parents=True, exist_ok=True)
         # Short: the name of a socket has little room.
         self.socket = self.directory / "f"

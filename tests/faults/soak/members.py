@@ -11,7 +11,7 @@ from faults.soak.checks import Finding, Kind
 from faults.soak.history import Commits, History
 
 TIMEOUT_S = 10.0
-SESSION_TIMEOUT_MS = 6000
+SESSION_TIMEOUT_MS = 12_000  # half of that of this time, see served.py
 POLL_S = 0.05
 POLLS = 200  # in a step
 STAYS_STEPS = (5, 60)  # how long a member stays

@@ -74,6 +74,8 @@ class Rereader(Reader):
     written to, compacted and moved: what was a key's last record when a pass began is there.
     """
 
+    passes = 0  # that have come to the end
+
     def step(self) -> None:
         partition = self.rng.choice(list(self.partitions.values()))
         needed = partition.last_of_keys()
@@ -93,5 +95,6 @@ class Rereader(Reader):
                         Finding(kind, str(partition), f"{what}, up to {end}")
                         for kind, what in check_last_values(needed, last, end)
                     ][:SHOWN]
+                    self.passes += 1
                     self.stopping.wait(PAUSE_S)
                     return

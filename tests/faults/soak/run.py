@@ -46,7 +46,6 @@ HOUR_MS = 3_600_000
 BROKER = {
     "offsets.topic.num.partitions": "2",
     "transaction.state.log.num.partitions": "2",
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
     "group.initial.rebalance.delay.ms": "0",
     "log.retention.check.interval.ms": "200",
     "log.flush.offset.checkpoint.interval.ms": "1000",
@@ -113,13 +112,15 @@ class Report:
     records: int = 0
     joins: int = 0
     assignments: int = 0
+    passes: int = 0  # of rereaders, from a start to an end
 
     def __str__(self) -> str:
         blows = ", ".join(f"{count} {blow}" for blow, count in sorted(self.blows.items()))
         return (
             f"seed {self.seed}: {blows}, {self.struck} calls of files struck; "
             f"{self.records:,} records read in {self.audits} audits; members joined {self.joins} "
-            f"times and were given partitions {self.assignments} times; "
+            f"times and were given partitions {self.assignments} times; {self.passes} passes over "
+            f"what is compacted; "
             f"{len(self.findings)} findings"
         )
 
@@ -243,6 +244,8 @@ class Soak:
             actor.finish()
             if isinstance(actor, Reader | Member):
                 self.report.findings += actor.findings
+            if isinstance(actor, Rereader):
+                self.report.passes += actor.passes
             if isinstance(actor, Member):
                 self.report.joins += actor.joins
                 self.report.assignments += actor.assignments

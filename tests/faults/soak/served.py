@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,24 @@ if TYPE_CHECKING:
     import barnabas
 
 NS_PER_MS = 1_000_000
+TICK_S = 0.02
 
 
-def serve_faults(path: str, clock: "barnabas.VirtualClock") -> None:
+def keep_going(clock: "barnabas.VirtualClock") -> None:
+    """A thread that lets the calendar go on; timeouts, which do so anyway, go twice as fast then."""
+
+    def work() -> None:
+        before = time.monotonic_ns()
+        while True:
+            time.sleep(TICK_S)
+            now = time.monotonic_ns()
+            clock.native.advance(now - before)
+            before = now
+
+    threading.Thread(target=work, daemon=True).start()
+
+
+def serve_control(path: str, clock: "barnabas.VirtualClock") -> None:
     """A thread that puts faults into force, and sets the clock, as it is told."""
     from barnabas.testing import faults
 
@@ -79,7 +95,8 @@ def main() -> int:
 
     now = datetime.now(UTC)
     clock = barnabas.VirtualClock(now + timedelta(milliseconds=own.clock_ms))
-    serve_faults(own.faults, clock)
+    keep_going(clock)
+    serve_control(own.faults, clock)
     node.Node = partial(node.Node, clock=clock)  # type: ignore[assignment, misc]
     return run(rest)
 

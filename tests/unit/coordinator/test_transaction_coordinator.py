@@ -37,7 +37,7 @@ class StateTopic(FakeOffsetsTopic):
     def leader_epoch(self, partition: int) -> int:
         return 0
 
-    def is_elsewhere(self, partition: TopicPartition) -> bool:
+    def is_kafkas_alone(self, partition: TopicPartition) -> bool:
         return False
 
 
