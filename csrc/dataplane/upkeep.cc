@@ -65,7 +65,10 @@ void Upkeep::run(size_t directory) {
       const int64_t now_ms = clock_.monotonic_ms();
       flush_overdue(directory, seen);
       store.remove_due();
-      for (const auto& partition : partitions_in(directory)) partition->log()->remove_due_files();
+      for (const auto& partition : partitions_in(directory)) {
+        partition->log()->remove_due_files();
+        partition->log()->rebuild_transactions();
+      }
       if (now_ms - aged_ms >= kAgeRecentTailsMs) {
         for (const auto& partition : partitions_in(directory)) partition->age_recent_tail();
         aged_ms = now_ms;

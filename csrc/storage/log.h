@@ -267,6 +267,9 @@ class Log {
   virtual Result<std::vector<Error>> scrub(const ScrubPace& pace) = 0;
   /// Unlinks the files of removed segments whose file.delete.delay.ms is over.
   virtual void remove_due_files() = 0;
+  /// Makes the transaction indexes anew that a reader or compaction has found damaged: until then
+  /// nobody can tell what is committed there. maintain() does it, too, and more.
+  virtual void rebuild_transactions() = 0;
 };
 
 /// Appends to `copy` what `log` has from the end of `copy` on, about `max_bytes`; returns how many

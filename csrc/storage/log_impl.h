@@ -103,6 +103,7 @@ class LogImpl final : public Log {
   void set_config(const LogConfig& config) override;
   void maintain(int64_t high_watermark) override;
   void remove_due_files() override;
+  void rebuild_transactions() override;
   Cleanable cleanable(int64_t stable_offset) override;
   Result<CleanStats> clean(int64_t stable_offset, const CleanSettings& settings) override;
   Result<std::vector<Error>> scrub(const ScrubPace& pace) override;
@@ -240,6 +241,9 @@ class LogImpl final : public Log {
   /// Those in one segment, and whether later ones matter no more.
   Result<bool> add_aborted(const SegmentPtr& segment, int64_t offset, int64_t upper_bound,
                            std::vector<AbortedTransaction>& found) EXCLUDES(mutex_);
+  /// `expected`: what its transaction index should have had.
+  void note_damaged_transactions(const SegmentPtr& segment, const Checksum& expected,
+                                 const Error& error) EXCLUDES(mutex_);
   /// An offset above all batches that begin before `position` in the segment, near it.
   Result<int64_t> offset_above(const SegmentPtr& segment, uint64_t position) EXCLUDES(mutex_);
 
@@ -368,7 +372,8 @@ class LogImpl final : public Log {
   std::atomic<DirectoryHealth*> health_;  // of the directory that the log is in
   std::atomic<bool> offline_ = false;
   std::atomic<bool> cleaning_paused_ = false;
-  std::atomic<bool> writing_ = false;  // an append is behind its locks, at the files
+  std::atomic<bool> transactions_damaged_ = false;  // of a segment, perhaps
+  std::atomic<bool> writing_ = false;               // an append is behind its locks, at the files
 
   LogConfig config_ GUARDED_BY(mutex_);
   std::string directory_ GUARDED_BY(mutex_);

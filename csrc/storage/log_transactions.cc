@@ -1,5 +1,9 @@
 // What a log knows of transactions: which are open, which were aborted.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <iterator>
 
 #include "base/logger.h"
 #include "storage/fd_cache.h"
@@ -125,6 +129,7 @@ Status LogImpl::truncate_transactions(const SegmentPtr& segment, int64_t end_off
     if (!older.ok()) {
       MutexLock lock(mutex_);
       segment->transactions_damaged = true;  // what is rebuilt knows nothing of what was cut
+      transactions_damaged_ = true;
       return {};
     }
     entries.insert(entries.begin(), older->begin(), older->end());
@@ -229,15 +234,15 @@ Result<bool> LogImpl::add_aborted(const SegmentPtr& segment, int64_t offset, int
     }
   }
   if (in_file > 0) {
-    BARNABAS_ASSIGN(const SharedFd file, fds_.open(path));
-    auto older = find_aborted(file->get(), path, *written, in_file, offset, upper_bound);
+    const auto file = fds_.open(path);
+    const auto older =
+        file.ok() ? find_aborted((*file)->get(), path, *written, in_file, offset, upper_bound)
+                  : Result<std::vector<AbortedTransaction>>(file.error());
     if (!older.ok()) {
-      MutexLock lock(mutex_);
-      // Or it has been made anew since.
-      if (segment->transaction_index.checksum == written->checksum) {
-        segment->transactions_damaged = true;
-        log(LogLevel::kError, "storage", older.error().message);
-      }
+      // What could not be opened may be as it was, unless it alone has gone.
+      const bool gone =
+          older.error().sys_errno == ENOENT && ::access(parent_of(path).c_str(), F_OK) == 0;
+      if (file.ok() || gone) note_damaged_transactions(segment, written->checksum, older.error());
       return older.error();
     }
     entries.insert(entries.begin(), older->begin(), older->end());
@@ -247,6 +252,34 @@ Result<bool> LogImpl::add_aborted(const SegmentPtr& segment, int64_t offset, int
     if (aborted.last_stable_offset >= upper_bound) return true;
   }
   return false;
+}
+
+void LogImpl::note_damaged_transactions(const SegmentPtr& segment, const Checksum& expected,
+                                        const Error& error) {
+  MutexLock lock(mutex_);
+  // Or it has been made anew since, or replaced.
+  if (segment->transaction_index.checksum != expected || segment->transactions_damaged ||
+      std::ranges::find(segments_, segment) == segments_.end()) {
+    return;
+  }
+  segment->transactions_damaged = true;
+  transactions_damaged_ = true;
+  log(LogLevel::kError, "storage", error.message + "; it is about to be rebuilt");
+}
+
+void LogImpl::rebuild_transactions() {
+  if (!transactions_damaged_.exchange(false)) return;
+  std::vector<SegmentPtr> damaged;
+  {
+    MutexLock lock(mutex_);
+    if (!check_writable().ok()) return;
+    std::ranges::copy_if(segments_, std::back_inserter(damaged),
+                         [](const SegmentPtr& one) { return one->transactions_damaged; });
+  }
+  for (const SegmentPtr& segment : damaged) {
+    const Status rebuilt = rebuild_transactions(segment);
+    if (!rebuilt.ok()) log(LogLevel::kWarning, "storage", rebuilt.error().message);
+  }
 }
 
 Result<int64_t> LogImpl::offset_above(const SegmentPtr& segment, uint64_t position) {

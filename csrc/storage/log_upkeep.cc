@@ -413,20 +413,20 @@ void LogImpl::remove_old_segments(int64_t high_watermark) {
 
 void LogImpl::rebuild_damaged_indexes() {
   std::vector<SegmentPtr> damaged;
-  std::vector<SegmentPtr> transactions_damaged;
   {
     MutexLock lock(mutex_);
     if (!check_writable().ok()) return;
     for (const SegmentPtr& segment : segments_) {
       if (segment->index_damaged) damaged.push_back(segment);
-      if (segment->transactions_damaged) transactions_damaged.push_back(segment);
     }
   }
-  const auto warn_of = [](const Status& rebuilt) {
+  for (const SegmentPtr& segment : damaged) {
+    const Status rebuilt = rebuild_damaged(segment);
     if (!rebuilt.ok()) log(LogLevel::kWarning, "storage", rebuilt.error().message);
-  };
-  for (const SegmentPtr& segment : damaged) warn_of(rebuild_damaged(segment));
-  for (const SegmentPtr& segment : transactions_damaged) warn_of(rebuild_transactions(segment));
+  }
+  // Also those for which there was no room before.
+  transactions_damaged_ = true;
+  rebuild_transactions();
 }
 
 Status LogImpl::rebuild_damaged(const SegmentPtr& segment) {

@@ -1,6 +1,7 @@
 """Topics deleted and made again, and names at their limits: nothing of the old one counts."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 import barnabas
-from faults.conftest import ServerFactory
+from barnabas.testing import faults
+from faults.conftest import KILLED, ServerFactory
+from faults.rows import Row
+from peers.forks import ForkServer
 from peers.servers import Server
 
 TIMEOUT_S = 30
@@ -69,6 +73,38 @@ def test_a_topic_made_again_keeps_its_records_through_a_crash(new_server: Server
     server.kill()
     server.start()
     assert start_and_end(server, "t") == (0, 3)
+
+
+def make_again_and_die(root: str) -> None:
+    """Records of the first topic have been deleted, up to offset 500; the second one is stored, and
+    the checkpoints are about to forget the first.
+    """
+    with barnabas.Broker(root) as broker:
+        broker.create_topic("t")
+        with broker.producer() as producer:
+            producer.send_many("t", [b"old"] * 1000)
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        (deleted,) = admin.delete_records([TopicPartition("t", 0, 500)]).values()
+        deleted.result(TIMEOUT_S)
+        broker.delete_topic("t")
+        faults.kill("rename", "*/log-start-offset-checkpoint*", is_done=False)
+        broker.create_topic("t")
+
+
+def test_a_topic_whose_creation_was_killed_begins_at_0_whatever_was_deleted_of_its_namesake(
+    tmp_path: Path, forks: ForkServer, core_log: list[str], count: Callable[..., None]
+) -> None:
+    run = forks.run(make_again_and_die, str(tmp_path / "d"), timeout_s=TIMEOUT_S)
+    assert run.returncode == KILLED, run.output
+    checkpoint = tmp_path / "d" / "log-start-offset-checkpoint"
+    assert "t 0 500" in checkpoint.read_text()
+    with barnabas.Broker(tmp_path / "d") as broker, broker.producer() as producer:
+        assert producer.send("t", b"new").result(TIMEOUT_S).offset == 0
+        (line,) = [line for line in core_log if "t-0: its directory is gone" in line]
+        assert "unless they were of a deleted topic" in line
+    with barnabas.Broker(tmp_path / "d") as broker, broker.producer() as producer:
+        assert producer.send("t", b"newer").result(TIMEOUT_S).offset == 1
+    count(Row.KILL)
 
 
 def test_the_longest_legal_name_is_deleted_and_made_again(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ _BY_NAME: Final[dict[str, Reader]] = {
 }
 # What a broker appends to the name of a file that it is about to replace or delete, or has set
 # aside because it is corrupt.
-_IN_TRANSIT: Final = re.compile(r"(\.deleted|\.cleaned|\.swap|\.corrupt-\d+)$")
+_IN_TRANSIT: Final = re.compile(r"(\.deleted|\.cleaned|\.swap|\.corrupt-\d+(-\d+)?)$")
 _PARTITION_DIR: Final = re.compile(r"(?P<topic>.+)-\d+(\.[0-9a-f]{32}-(delete|stray))?$")
 
 

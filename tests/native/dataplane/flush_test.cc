@@ -99,6 +99,7 @@ class GatedLog final : public storage::Log {
   void set_config(const storage::LogConfig&) override {}
   void maintain(int64_t) override {}
   void remove_due_files() override {}
+  void rebuild_transactions() override {}
   storage::Cleanable cleanable(int64_t) override { return {}; }
   Result<storage::CleanStats> clean(int64_t, const storage::CleanSettings&) override {
     return storage::CleanStats{};

@@ -52,12 +52,13 @@ def test_nothing_that_the_log_wrote_is_damaged(partition: Path) -> None:
         assert damage(path) == [], path
 
 
-def test_what_recovery_has_set_aside_is_read(partition: Path) -> None:
+@pytest.mark.parametrize("again", ["", "-2"])
+def test_what_recovery_has_set_aside_is_read(partition: Path, again: str) -> None:
     segment = min(partition.glob("*.log"))
     whole = segment.read_bytes()
     batches = fields(segment, "batch")
     position = int(batches[0]["size_bytes"])  # type: ignore[call-overload]
-    aside = segment.with_name(f"{segment.name}.corrupt-{position}")
+    aside = segment.with_name(f"{segment.name}.corrupt-{position}{again}")
     cut = bytearray(whole[position:])
     cut[16] ^= 1  # its magic byte
     aside.write_bytes(cut)
