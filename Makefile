@@ -73,7 +73,7 @@ compile-native: build
 	@cmake --build build/native -j $(JOBS)
 
 test-native: compile-native  ## the native tests of csrc/
-	@ctest --test-dir build/native -j $$((2 * $(JOBS))) --output-on-failure --no-tests=error
+	@$(if $(EVERY_STEP),EVERY_STEP=1) ctest --test-dir build/native -j $$((2 * $(JOBS))) --output-on-failure --no-tests=error
 
 test-python: build planted peers  ## pytest: units, clients, faults; some of the clients against Apache Kafka too
 	$(BIN)/pytest $(PYTEST_ARGS) tests/clients -q -m oracle --peer kafka

@@ -13,6 +13,7 @@ import barnabas
 from barnabas.testing import faults
 from faults.conftest import KILLED, ServerFactory
 from faults.rows import Row
+from faults.test_compaction import await_true
 from peers.forks import ForkServer
 from peers.servers import Server
 
@@ -139,7 +140,7 @@ def test_damaged_recovery_points_do_not_stop_the_start(new_server: ServerFactory
     server.kill()
     (server.data_dir / name).write_bytes(bytes(64))
     server.start()
-    assert name in server.output()
+    await_true(lambda: name in server.output())
     assert start_and_end(server, "t") == (0, 2)
 
 

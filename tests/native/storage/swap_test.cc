@@ -5,6 +5,7 @@
 
 #include "base/faulty_file_system.h"
 #include "clean_fixture.h"
+#include "every_step.h"
 
 namespace barnabas::storage {
 namespace {
@@ -223,7 +224,8 @@ class SwapDamageTest : public SwapTest {
   Result<std::unique_ptr<Log>> opened() {
     return Log::open(directory, {"topic", 0}, config, {}, fds, clock);
   }
-  /// What kills in a compaction leave that is to be finished; `state` is what has to be there.
+  /// What kills in a compaction, at a sample of its steps, leave that is to be finished; `state` is
+  /// what has to be there.
   std::vector<Files> decided_swaps() {
     // Keys that come again throughout, and some at the end alone: later segments hold what matters.
     config.segment_bytes = 900;
@@ -236,7 +238,7 @@ class SwapDamageTest : public SwapTest {
     const Files before = files();
     std::vector<Files> decided;
     int steps = 0;
-    for (bool killed = true; killed; ++steps) {
+    for (bool killed = true; killed; steps = next_step(steps)) {
       put_back(before);
       open(true);
       killed = killed_at(steps, [this](const CleanSettings& settings) {
@@ -280,12 +282,13 @@ TEST_F(SwapDamageTest, AWrongBitInTheLastBatchOfASwapTakesNothingAway) {
       last = whole.size() - rest.size();
       rest = rest.subspan(batch->size_bytes());
     }
-    // All of its header once; of the others those that make it end where other segments are.
-    const size_t first = n == 0 ? 0 : 50;
-    for (size_t bit = first; bit < (n == 0 ? 8 * record::kBatchHeaderSize : 64); ++bit) {
+    // Of all of its header once; of the others those that make it end where other segments are.
+    const int first = n == 0 ? 0 : 50;
+    const int end_bit = n == 0 ? static_cast<int>(8 * record::kBatchHeaderSize) : 64;
+    for (int bit = first; bit < end_bit; bit = n == 0 ? next_step(bit) : bit + 1) {
       SCOPED_TRACE("swap " + std::to_string(n) + ", bit " + std::to_string(bit));
       Files damaged = decided[n];
-      flip(damaged, swap, 8 * last + bit);
+      flip(damaged, swap, 8 * last + static_cast<size_t>(bit));
       put_back(damaged);
       const auto refused = opened();
       ASSERT_FALSE(refused.ok());
@@ -345,13 +348,14 @@ TEST_P(SwapFaultTest, AFaultInAnyCallLosesNothing) {
   const std::string kept = root.path() + "/kept";
   fs::copy(directory, kept);
   FaultyFileSystem& files = FaultyFileSystem::instance();
-  uint64_t nth = 1;
-  for (bool struck = true; struck; ++nth) {
+  int nth = 1;
+  for (bool struck = true; struck; nth = next_step(nth)) {
     SCOPED_TRACE("call " + std::to_string(nth));
     fs::remove_all(directory);
     fs::copy(kept, directory);
     open(true);
-    const uint64_t fault = files.add({GetParam(), {"*"}, FaultEffect::kFail, EIO, nth, 1});
+    const uint64_t fault =
+        files.add({GetParam(), {"*"}, FaultEffect::kFail, EIO, static_cast<uint64_t>(nth), 1});
     (void)log->clean(log->log_end_offset(), {});
     struck = files.count(fault).struck > 0;
     files.remove(fault);
@@ -366,7 +370,7 @@ TEST_P(SwapFaultTest, AFaultInAnyCallLosesNothing) {
     clean();
     ASSERT_EQ(state(), expected);
   }
-  EXPECT_GT(nth, 2u);
+  EXPECT_GT(nth, 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Calls, SwapFaultTest,
@@ -423,7 +427,7 @@ TEST_F(SwapTest, AKillAtAnyStepAndAnotherAfterANewCleanupPolicyLoseNothing) {
   fs::copy(directory, kept);
   const std::string checkpoint = root.path() + "/recovery-point";
   int steps = 0;
-  for (bool killed = true; killed; ++steps) {
+  for (bool killed = true; killed; steps = next_step(steps)) {
     SCOPED_TRACE("killed at step " + std::to_string(steps));
     fs::remove_all(directory);
     fs::remove(checkpoint);
