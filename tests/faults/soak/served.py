@@ -26,7 +26,7 @@ TICK_S = 0.02
 
 
 def keep_going(clock: "barnabas.VirtualClock") -> None:
-    """A thread that lets the calendar go on; timeouts, which do so anyway, are over twice as fast."""
+    """A thread that lets the calendar go on; timeouts, which do so anyway, go twice as fast."""
 
     def work() -> None:
         before = time.monotonic_ns()
