@@ -97,8 +97,8 @@ def test_a_transaction_with_records_in_the_other_directory_is_kafkas_to_end(
         **KAFKA_CONFIG,
         "log.dirs": ",".join(map(str, directories)),
         "transaction.state.log.num.partitions": "1",
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
     }
+    quickly = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200"}
     with KafkaServer(tmp_path / "kafka", config) as kafka:
         create(kafka.bootstrap, "spread", SPREAD)
         settings: dict[str, str | int] = {
@@ -115,7 +115,7 @@ def test_a_transaction_with_records_in_the_other_directory_is_kafkas_to_end(
         kafka.kill()
         (home,) = (path for path in directories if (path / "__transaction_state-0").exists())
         options = ("--adopt", f"--config={kafka.properties}")
-        with BarnabasServer(tmp_path / "b", data_dir=home, options=options) as barnabas:
+        with BarnabasServer(tmp_path / "b", quickly, data_dir=home, options=options) as barnabas:
             time.sleep(3)  # until it has been open for too long
             assert set(ends(barnabas.bootstrap, "spread")) == {(1, 0)}
             barnabas.stop()
