@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 import barnabas
+from barnabas.coordinator.routing import partition_for
 from faults.rows import Row
 from faults.segments import BATCH_HEADER_BYTES, batches_of, flip_bit
 from faults.test_compaction import await_true
@@ -68,6 +69,14 @@ def producers(broker: barnabas.Broker) -> dict[str, tuple[int, int]]:
     }
 
 
+def ask_in_the_process(broker: barnabas.Broker, topic: str, name: str) -> None:
+    if topic == "__transaction_state":
+        broker.producer(transactional_id=name)
+        return
+    with broker.consumer(["t"], group=name) as consumer:
+        consumer.committed(timeout=TIMEOUT_S)
+
+
 View = dict[str, tuple[int, int]]
 TOPICS: dict[str, Callable[[barnabas.Broker], View]] = {
     "__consumer_offsets": committed_offsets,
@@ -87,6 +96,35 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Vi
     return root, view
 
 
+def damage(source: Path, root: Path, topic: str) -> str:
+    """A copy with a wrong bit in the last record of the topic's first partition; what is told."""
+    shutil.copytree(source, root)
+    segment = root / f"{topic}-0" / f"{0:020}.log"
+    batch = batches_of(segment)[-1]
+    assert batch.size > BATCH_HEADER_BYTES
+    flip_bit(segment, 8 * (batch.end - 3))
+    return (
+        f"{segment}: the CRC of the batch of offset {batch.base_offset} at position "
+        f"{batch.position} is wrong"
+    )
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_clients_in_the_process_do_not_wait_for_ever(
+    before: tuple[Path, dict[str, View]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    topic: str,
+) -> None:
+    for module in ("offsets", "transaction"):
+        monkeypatch.setattr(f"barnabas.embedded.{module}.API_TIMEOUT_S", 0.3)
+    damage(before[0], tmp_path / "data", topic)
+    refused = next(name for name in NAMES if partition_for(name, PARTITIONS) == 0)
+    refusal = pytest.raises(barnabas.KafkaError, match="COORDINATOR_NOT_AVAILABLE")
+    with barnabas.Broker(tmp_path / "data", config=CONFIG) as broker, refusal:
+        ask_in_the_process(broker, topic, refused)
+
+
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_wrong_bit_in_an_internal_topic_is_named_and_what_is_elsewhere_is_served(
     before: tuple[Path, dict[str, View]],
@@ -97,15 +135,7 @@ def test_a_wrong_bit_in_an_internal_topic_is_named_and_what_is_elsewhere_is_serv
 ) -> None:
     source, expected = before
     root = tmp_path / "data"
-    shutil.copytree(source, root)
-    segment = root / f"{topic}-0" / f"{0:020}.log"
-    batch = batches_of(segment)[-1]
-    assert batch.size > BATCH_HEADER_BYTES
-    flip_bit(segment, 8 * (batch.end - 3))  # in the last record's value
-    what = (
-        f"{segment}: the CRC of the batch of offset {batch.base_offset} at position "
-        f"{batch.position} is wrong"
-    )
+    what = damage(source, root, topic)
     with barnabas.Broker(root, config=CONFIG) as broker:
         await_true(lambda: what in caplog.text)
         await_true(lambda: all(error != 14 for error, _ in TOPICS[topic](broker).values()))

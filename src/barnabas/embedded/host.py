@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 from kio.schema.errors import ErrorCode
 
 from barnabas._core import CoreError
+from barnabas.arguments import deadline_after
 from barnabas.errors import KafkaError
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ R = TypeVar("R", bound=Response)
 ISOLATION_LEVELS: Final = ("read_uncommitted", "read_committed")
 RETRY_S: Final = 0.01
 """How long to wait for a coordinator that asks for it."""
+API_TIMEOUT_S: Final = 60.0
+"""How long it is waited for where nothing has begun yet, as Kafka's clients do (max.block.ms,
+default.api.timeout.ms): one whose log cannot be read asks for ever.
+"""
 RETRIED: Final = frozenset(
     {
         ErrorCode.concurrent_transactions,
@@ -68,11 +74,17 @@ async def answer(ask: Callable[[Callable[[T], None]], object]) -> T:
     return await future
 
 
-async def answer_when_ready(ask: Callable[[Callable[[R], None]], object]) -> R:
-    """What a coordinator answers once it is ready: it loads, or has a transaction to end first."""
+async def answer_when_ready(
+    ask: Callable[[Callable[[R], None]], object], timeout_s: float | None = None
+) -> R:
+    """What a coordinator answers once it is ready: it loads, or has a transaction to end first.
+    After `timeout_s`, that it is not.
+    """
+    deadline = deadline_after(timeout_s)
     while True:
         response: R = await answer(ask)
-        if response.error not in RETRIED:
+        is_over = deadline is not None and time.monotonic() >= deadline
+        if response.error not in RETRIED or is_over:
             return response
         await asyncio.sleep(RETRY_S)
 

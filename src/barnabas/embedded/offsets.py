@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from kio.schema.errors import ErrorCode
 
 from barnabas.arguments import INT32_MAX, check_range, deadline_after, wrong_type
-from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer_when_ready, check
+from barnabas.embedded.host import (
+    API_TIMEOUT_S,
+    RETRIED,
+    RETRY_S,
+    Host,
+    answer_when_ready,
+    check,
+)
 from barnabas.errors import KafkaError
 from barnabas.state.effects import Producer as ProducerIdentity
 from barnabas.state.group.commit import DEFAULT_RETENTION, CommitRequest, OffsetToCommit
@@ -114,7 +121,7 @@ class GroupOffsets:
         async def commit() -> None:
             groups = self._host.services.groups
             await groups.ensure_topic()
-            response = await answer_when_ready(partial(groups.commit, request))
+            response = await answer_when_ready(partial(groups.commit, request), API_TIMEOUT_S)
             if self._member.needs_join and response.error is ErrorCode.unknown_member_id:
                 raise KafkaError(
                     response.error,
@@ -133,7 +140,8 @@ class GroupOffsets:
         async def fetch() -> dict[Partition, int] | None:
             groups = self._host.services.groups
             offsets, error = groups.committed(self.group)
-            while error in RETRIED:
+            deadline = time.monotonic() + API_TIMEOUT_S
+            while error in RETRIED and time.monotonic() < deadline:
                 await asyncio.sleep(RETRY_S)
                 offsets, error = groups.committed(self.group)
             check(error, f"group {self.group}")

@@ -19,7 +19,15 @@ from kio.schema.errors import ErrorCode
 from barnabas._sender import is_telling
 from barnabas.arguments import wrong_type
 from barnabas.coordinator.txn_coordinator import OffsetsMembership
-from barnabas.embedded.host import RETRIED, RETRY_S, Host, answer, answer_when_ready, check
+from barnabas.embedded.host import (
+    API_TIMEOUT_S,
+    RETRIED,
+    RETRY_S,
+    Host,
+    answer,
+    answer_when_ready,
+    check,
+)
 from barnabas.embedded.offsets import Member, check_committed, commit_request
 from barnabas.errors import BrokerClosed, KafkaError
 from barnabas.state.effects import Producer as ProducerIdentity
@@ -54,7 +62,9 @@ class TransactionalId:
         transactions = self._host.services.transactions
         await transactions.ensure_topic()
         request = InitRequest(transactional_id=self._id, timeout_ms=timeout_ms)
-        response: ProducerResponse = await answer_when_ready(partial(transactions.init, request))
+        response: ProducerResponse = await answer_when_ready(
+            partial(transactions.init, request), API_TIMEOUT_S
+        )
         self._check(response.error)
         return response.producer
 

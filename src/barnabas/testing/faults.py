@@ -8,7 +8,8 @@ A fault concerns one kind of call and the files whose whole path matches a patte
 several (as for a shell; `*` matches slashes, too; a rename or a link is of its source, a copy of
 its target). It strikes the `nth` such call from when it was made on, and those after it: `times` of
 them, or all. It lasts until `remove()`, or the end of its `with` block: then what it holds or
-delays is done.
+delays is done. No file of a log is ever mapped, so there is no mmap among the calls: what would be
+SIGBUS elsewhere is a `read` that fails.
 """
 
 import errno
