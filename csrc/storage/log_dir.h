@@ -6,10 +6,10 @@
 // transaction-index-checkpoint, with a line for each segment that has a transaction index. Every
 // rewrite goes through a temporary file, fsync and rename.
 //
-// A wrong digit in a recovery point, a log start or a cleaned offset looks like any other, and costs
-// records or brings deleted ones back: beside these three there are files with their checksums
-// (checksum_file.h), of the old content and the new one while they change. Kafka writes the three
-// without: see adopt/.
+// A wrong digit in a recovery point, a log start or a cleaned offset looks like any other, and
+// costs records or brings deleted ones back: beside these three there are files with their
+// checksums (checksum_file.h), of the old content and the new one while they change. Kafka writes
+// the three without: see adopt/.
 //
 // Thread-safety: safe from every thread after open().
 #pragma once
