@@ -62,7 +62,7 @@ def test_what_was_written_since_is_not_taken_for_what_the_copy_had(
 ) -> None:
     """`is_away`: the disk with the copy is not there at the first start."""
     dirs = [tmp_path / name for name in "ab"]
-    with start(dirs, bytes_per_second=20_000) as broker:
+    with start(dirs, bytes_per_second=2_000) as broker:
         place(broker, "t", dirs[0])
         sent = send(broker, "before", SENT)
         assert alter(broker, "t", dirs[1]) == 0
