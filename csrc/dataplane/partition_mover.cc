@@ -239,13 +239,12 @@ Result<std::unique_ptr<storage::Log>> PartitionMover::open_copy(const Move& move
   const storage::TopicPartition name = name_of(*move.partition);
   const Uuid& topic_id = move.partition->topic().id;
   if (!move.future_path.empty()) {
-    auto copy =
-        store.open_copy(name, move.future_path, topic_id, log.cleaned_offset(), move.config);
-    if (copy.ok() && !move.config.compact) {
-      const auto fits = storage::may_go_on(log, **copy);
+    if (!move.config.compact) {
+      auto copy =
+          store.open_copy(name, move.future_path, topic_id, log.cleaned_offset(), move.config);
+      const auto fits = copy.ok() ? storage::may_go_on(log, **copy) : Result<bool>(false);
       if (fits.ok() && *fits) return copy;
     }
-    copy = Error{};
     BARNABAS_TRY(store.remove_directory(name, move.future_path));
   }
   // A batch that holds the log's first offset begins before it.

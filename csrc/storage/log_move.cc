@@ -29,8 +29,8 @@ namespace barnabas::storage {
 namespace {
 
 constexpr uint64_t kLastChunkBytes = 1 << 20;
-// Of what a copy has and its log has lost, some at its end would have to have been written anew at
-// the very offsets that it had.
+// How far a copy is held against its log. All that it has there and the log has lost would have to
+// have been written anew, each batch at its old offset, to look alike.
 constexpr int64_t kComparedOffsets = 10'000;
 
 /// Of the batch that holds `offset`; empty when there is none.

@@ -76,10 +76,7 @@ class _Fetch:
         for name, offsets in self._committed.items():
             record = self._call.services.catalog.topic(name) if self._has_ids else None
             if record is not None:
-                partitions = [
-                    p for p, value in offsets.items() if value.belongs_to(record.topic_id)
-                ]
-                found.append(self._topic(name, record.topic_id, partitions))
+                found.append(self._topic(name, record.topic_id, offsets))
             elif not self._has_ids:
                 found.append(self._topic(name, NO_TOPIC_ID, offsets))
         return found
@@ -100,17 +97,15 @@ class _Fetch:
             "name": name,
             "topic_id": topic_id,
             "partitions": [
-                self._partition(name, topic_id, index, offsets.get(index)) for index in partitions
+                self._partition(name, index, offsets.get(index)) for index in partitions
             ],
         }
 
-    def _partition(
-        self, name: str, topic_id: bytes, partition: int, value: CommittedOffset | None
-    ) -> _Fields:
+    def _partition(self, name: str, partition: int, value: CommittedOffset | None) -> _Fields:
         groups = self._call.services.groups
         if self._require_stable and groups.is_unstable(self._group_id, name, partition):
             return _no_offset(partition, ErrorCode.unstable_offset_commit)
-        if value is None or not value.belongs_to(topic_id):
+        if value is None:
             return _no_offset(partition, ErrorCode.none)
         return {
             "partition_index": partition,

@@ -97,6 +97,7 @@ def main() -> int:
     clock = barnabas.VirtualClock(now + timedelta(milliseconds=own.clock_ms))
     keep_going(clock)
     serve_control(own.faults, clock)
+    # Where `barnabas serve` looks for it, which has no option for a clock.
     node.Node = partial(node.Node, clock=clock)  # type: ignore[assignment, misc]
     return run(rest)
 
